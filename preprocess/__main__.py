@@ -1,0 +1,18 @@
+"""From a video to a subject folder: python -m preprocess video=foo. Options: conf/preprocess.yaml."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from hashhuman import cli
+
+
+def main(config: DictConfig) -> None:
+    """Makes the subject folder of `video`, or what it lacks."""
+    from preprocess.pipeline import preprocess, subject_folder  # after Hydra has checked the command line
+
+    preprocess(config.preprocess, subject_folder(config.video, Path(config.data.root), config.subject))
+
+
+if __name__ == "__main__":
+    cli.run(main, config_path="../conf", config_name="preprocess")

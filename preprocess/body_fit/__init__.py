@@ -1,0 +1,1 @@
+"""The body in every picture: one shape for the sequence, a pose and a place for each frame."""

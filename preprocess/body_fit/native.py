@@ -1,0 +1,149 @@
+"""Stage 3: one body, posed in every picture, fitted to points and silhouettes of the whole sequence at once.
+
+After SMPLify (Bogo et al., ECCV 2016) and its video successors, with a free body, an outline term and no learned prior.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from rich.progress import Progress
+
+from hashhuman.body.model import BodyModel
+from hashhuman.data.camera import Camera
+from hashhuman.data.files import read_image, write_image
+from hashhuman.data.subject import Subject, SubjectWriter
+from preprocess.body_fit import pictures, result
+from preprocess.body_fit.initialise import initialise
+from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
+from preprocess.body_fit.observe import Observations, observe
+from preprocess.body_fit.optimise import minimise
+from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
+from preprocess.body_fit.silhouette import Silhouettes, observe_silhouettes
+from preprocess.body_fit.terms import Evidence, Terms, project
+from preprocess.frames import image_paths
+from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
+from preprocess.stage import Stage
+
+CAMERA = 0
+
+
+class NativeFit(Stage):
+    """Fits a body model to `keypoints/` and writes `smpl_params/`, `smpl_vertices/`, `smpl_lbs/` and `body_fit.npz`.
+
+    Args:
+        body: makes the body model (called when the stage runs, so that a finished one needs none).
+        stages: what to minimise, in order (`optimise.minimise`).
+        surface: how many vertices stand for the skin.
+        pictures: how many pictures to draw.
+    """
+
+    name: ClassVar[str] = "body_fit"
+
+    def __init__(
+        self,
+        body: Callable[[], BodyModel],
+        stages: Sequence[Mapping[str, Any]],
+        surface: int = 700,
+        pictures: int = 12,
+        force: bool = False,
+    ):
+        self.body, self.stages, self.surface, self.pictures = body, stages, surface, pictures
+        self.force = force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [points_path(subject), segmentation_folder(subject), subject / "annots.npy"]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        folders = [subject / "smpl_params", subject / "smpl_vertices", subject / "pictures" / self.name]
+        return [result.report_path(subject), *folders, *result.template_paths(subject)]
+
+    def settings(self) -> dict[str, Any]:
+        maker = getattr(self.body, "func", self.body)
+        body = {"class": getattr(maker, "__qualname__", repr(maker)), **getattr(self.body, "keywords", {})}
+        return {"body": body, "stages": self.stages, "surface": self.surface, "pictures": self.pictures}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        camera = Subject(subject).camera(CAMERA)
+        keypoints = Keypoints.load(points_path(subject))
+        body = self.body()
+        observations = observe(keypoints, camera.K.numpy())
+        masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
+        steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
+        sequence, posed = fit(
+            body, observations, observe_silhouettes(masks), camera, self.stages, self.surface,
+            lambda: progress.advance(steps),
+        )  # fmt: skip
+
+        shape = sequence.shape_vector().detach()
+        template = body.template(shape)
+        poses = result.world_poses(sequence, template, camera)
+        writer, frames = SubjectWriter(subject), keypoints.frames.tolist()
+        vertices = result.write_body(writer, template, poses, frames, shape.numpy())
+        writer.update_meta(body=body.name, shape={n: round(float(x), 4) for n, x in zip(body.shape_names, shape)})
+        faces = template.faces.numpy()
+        small = [result.silhouette_iou(v, faces, camera, m) for v, m in zip(vertices, masks)]
+        joints = (posed.joints - camera.T) @ camera.R
+        report = result.FitReport(
+            frames=keypoints.frames,
+            reprojection_error=_reprojection_error(posed, observations, camera),
+            silhouette_iou=np.array(small),
+            interpolated=observations.interpolated,
+            flipped=observations.flipped,
+            joints=joints.numpy().astype(np.float32),
+            joint_names=tuple(body.joint_names),
+        )
+        report.save(result.report_path(subject))
+        self._draw(subject, frames, vertices, body, camera)
+        flags = [f"{x.sum()} {name}" for name, x in (("filled in", report.interpolated), ("flips", report.flipped)) if x.any()]
+        return ", ".join(
+            [f"points {np.nanmedian(report.reprojection_error):.1f} px, IoU {np.nanmean(report.silhouette_iou):.3f}", *flags]
+        )
+
+    def _draw(
+        self, subject: Path, frames: list[int], vertices: list[np.ndarray], body: BodyModel, camera: Camera
+    ) -> None:
+        paths = image_paths(subject)
+        faces = body.faces.numpy()
+        colours = pictures.face_colours(faces, body.lbs_weights.numpy(), body.joint_names)
+        for row in np.unique(np.linspace(0, len(frames) - 1, self.pictures).round().astype(int)):
+            drawn = pictures.overlay(read_image(paths[frames[row]]), vertices[row], faces, colours, camera)
+            write_image(subject / "pictures" / self.name / f"{frames[row]:06d}.jpg", drawn)
+
+
+def fit(
+    body: BodyModel, observations: Observations, silhouettes: Silhouettes, camera: Camera,
+    stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
+) -> tuple[BodySequence, Posed]:  # fmt: skip
+    """The body of a whole sequence in the camera's space, from what was seen of it."""
+    rest = body.template(body.shape_mean).vertices
+    sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(observations.image))
+    tensors = {k: torch.from_numpy(np.asarray(v)) for k, v in dataclasses.asdict(observations).items()}
+    visibility, has_world = tensors["visibility"].float(), tensors["has_world"]
+    evidence = Evidence(
+        K=camera.K,
+        image=tensors["image"].float(),
+        image_weight=visibility.square(),
+        world=tensors["world"].float(),
+        world_weight=visibility * has_world[:, None],
+        silhouettes=silhouettes,
+    )
+    initialise(sequence, evidence.world, evidence.image, evidence.image_weight, camera.K)
+    return sequence, minimise(Terms(sequence, evidence), stages, tick)
+
+
+def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> np.ndarray:
+    pixels = project(posed.landmarks, camera.K).numpy()
+    error = np.linalg.norm(pixels - observations.image, axis=-1)
+    error[observations.visibility < 0.5] = np.nan
+    some = np.isfinite(error).any(1)
+    median = np.full(len(error), np.nan, np.float32)
+    median[some] = np.nanmedian(error[some], axis=1)
+    return median
+
+
+def _read_mask(path: Path) -> np.ndarray | None:
+    return read_image(path) if path.exists() else None

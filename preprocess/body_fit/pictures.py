@@ -1,0 +1,58 @@
+"""The fitted body over the pictures, and from its side, where errors of depth show."""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+
+from hashhuman.data.camera import Camera
+from preprocess.raster import rasterise
+
+SIDE_COLOURS = {"left": (255, 150, 20), "right": (40, 130, 255), "": (200, 200, 190)}  # as the keypoints' pictures
+
+
+def face_colours(
+    faces: Int[np.ndarray, "F 3"], lbs_weights: Float[np.ndarray, "V J"], joint_names: tuple[str, ...]
+) -> Float[np.ndarray, "F 3"]:
+    """RGB by side: the person's left limbs orange, right ones blue, the rest grey."""
+    limbs = ("shoulder", "elbow", "wrist", "hand", "hip", "knee", "ankle", "foot")
+    sides = [n.partition("_")[0] if n.rpartition("_")[2] in limbs and "_" in n else "" for n in joint_names]
+    owner = lbs_weights[faces].sum(1).argmax(1)
+    return np.array([SIDE_COLOURS[s] for s in sides], np.float64)[owner]
+
+
+def shade(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colours: Float[np.ndarray, "F 3"], camera: Camera
+) -> tuple[UInt8[np.ndarray, "H W 3"], np.ndarray]:
+    """The body lit from the camera (RGB, zero where absent) and its mask; world vertices in metres."""
+    pixels = camera.project(torch.as_tensor(vertices, dtype=torch.float32)).numpy()
+    seen = rasterise(pixels, faces, camera.height, camera.width)
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    towards = camera.center.numpy() - (a + b + c) / 3
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    light = 0.35 + 0.65 * np.abs((normals * towards).sum(1))
+    return np.where(seen[..., None] >= 0, (colours * light[:, None])[seen], 0).astype(np.uint8), seen >= 0
+
+
+def overlay(
+    image: UInt8[np.ndarray, "H W 3"], vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
+    colours: Float[np.ndarray, "F 3"], camera: Camera,
+) -> UInt8[np.ndarray, "H W2 3"]:  # fmt: skip
+    """Three pictures in a row: as recorded, with the body over it, and the body seen from the person's right side."""
+    body, mask = shade(vertices, faces, colours, camera)
+    mixed = np.where(mask[..., None], cv2.addWeighted(image, 0.35, body, 0.65, 0), image)
+    side, _ = shade(vertices, faces, colours, side_camera(camera, vertices.mean(0)))
+    return np.concatenate([image, mixed, side], 1)
+
+
+def side_camera(camera: Camera, middle: Float[np.ndarray, "3"]) -> Camera:
+    """The camera carried by a quarter turn about the vertical line through a point, at the same distance."""
+    quarter = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # about the picture's vertical axis
+    at = camera.R @ torch.as_tensor(middle, dtype=torch.float32) + camera.T  # in camera space
+    ahead = torch.stack([torch.zeros(()), at[1], at[2]])  # the person moves to the middle of the picture
+    # camera space -> side view: x -> quarter (x - at) + ahead
+    return Camera(
+        camera.K, quarter @ camera.R, quarter @ (camera.T - at) + ahead, camera.height, camera.width
+    )

@@ -1,0 +1,90 @@
+"""What a fit leaves behind: the body in the subject folder, and how good it is."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.camera import Camera
+from hashhuman.data.files import save_npz
+from hashhuman.data.subject import SubjectWriter
+from preprocess.body_fit.initialise import axis_angle_from_matrix
+from preprocess.body_fit.sequence import BodySequence, Posed, matrix_from_6d
+from preprocess.raster import rasterise
+
+IOU_SIZE = 384  # pixels: pictures are shrunk to this before overlaps are counted
+
+
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """Per frame, F frames, as `body_fit.npz` holds it."""
+
+    frames: Int[np.ndarray, "F"]
+    reprojection_error: Float[np.ndarray, "F"]  # pixels, median over the visible points; NaN where there are none
+    silhouette_iou: Float[np.ndarray, "F"]  # of the body and the person's mask; NaN where there is no mask
+    interpolated: Bool[np.ndarray, "F"]
+    flipped: Bool[np.ndarray, "F"]
+    joints: Float[np.ndarray, "F J 3"]  # metres, world
+    joint_names: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz of the fields."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        save_npz(path, fields | {"joint_names": np.array(self.joint_names)})
+
+
+def template_paths(subject: Path) -> list[Path]:
+    """The files of `smpl_lbs/` that describe the rest body."""
+    names = ("joints", "parents", "faces", "weights", "tvertices", "bigpose_vertices", "uv")
+    return [subject / "smpl_lbs" / f"{name}.npy" for name in names]
+
+
+def report_path(subject: Path) -> Path:
+    """The figures of a fit."""
+    return subject / "body_fit.npz"
+
+
+@torch.no_grad()
+def world_poses(sequence: BodySequence, template: BodyTemplate, camera: Camera) -> list[BodyPose]:
+    """Each frame's pose under the convention of the subject folder: world = R(Rh) posed + Th."""
+    # camera = root (rest - j0) + pelvis, and camera = R world + T
+    turn = camera.R.T @ matrix_from_6d(sequence.root)
+    Th = (sequence.pelvis - camera.T) @ camera.R - turn @ template.joints[0]
+    poses = sequence.pose.clone()
+    poses[:, 0] = 0
+    return [BodyPose(*x) for x in zip(poses, axis_angle_from_matrix(turn), Th)]
+
+
+def write_body(
+    writer: SubjectWriter, template: BodyTemplate, poses: list[BodyPose], frames: list[int], shape: np.ndarray
+) -> list[Float[np.ndarray, "V 3"]]:
+    """Writes the rest body, every frame's parameters and vertices; returns the vertices (world, m)."""
+    writer.write_template(template)
+    vertices = []
+    for frame, pose in zip(frames, poses):
+        posed = template.pose_vertices(pose.poses)
+        world = pose.world_from_posed()
+        vertices.append((posed @ world[:3, :3].T + world[:3, 3]).numpy())
+        writer.write_pose(frame, pose, shape)
+        writer.write_vertices(frame, vertices[-1])
+    return vertices
+
+
+def silhouette_iou(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera, mask: np.ndarray | None
+) -> float:
+    """Overlap of the projected body with an 8-bit mask (H x W): intersection over union; NaN for an empty mask."""
+    if mask is None or not (mask >= 128).any():
+        return float("nan")
+    small = camera.scaled(min(1.0, IOU_SIZE / max(camera.height, camera.width)))
+    person = mask >= 128
+    if small.height != camera.height:
+        ys = (np.arange(small.height) + 0.5) * mask.shape[0] / small.height
+        xs = (np.arange(small.width) + 0.5) * mask.shape[1] / small.width
+        person = person[ys.astype(int)[:, None], xs.astype(int)]
+    pixels = small.project(torch.as_tensor(vertices)).numpy()
+    body = rasterise(pixels, faces, small.height, small.width) >= 0
+    return float((body & person).sum() / (body | person).sum())

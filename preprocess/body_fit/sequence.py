@@ -1,0 +1,113 @@
+"""A body in motion with free parameters: one shape, and for every frame a pose and a place before the camera."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hashhuman.body import skinning
+from hashhuman.body.model import BodyModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Posed:
+    """The body in camera space (m; x right, y down, z forward), F frames."""
+
+    bone_transforms: Float[Tensor, "F J 4 4"]  # camera_from_rest
+    joints: Float[Tensor, "F J 3"]
+    landmarks: Float[Tensor, "F L 3"]
+    vertices: Float[Tensor, "F M 3"]
+    normals: Float[Tensor, "F M 3"]
+
+
+def matrix_from_6d(x: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation whose first two columns span those of the 3 x 2 matrix x (Zhou et al., CVPR 2019): no singularity."""
+    a = nn.functional.normalize(x[..., :3], dim=-1)
+    b = nn.functional.normalize(x[..., 3:] - (a * x[..., 3:]).sum(-1, keepdim=True) * a, dim=-1)
+    return torch.stack([a, b, torch.linalg.cross(a, b)], -1)
+
+
+class BodySequence(nn.Module):
+    """Free parameters of F frames and the points that a fit looks at.
+
+    `surface` are the vertices that stand for the skin; `offset` moves them along their normals (m), because what a
+    camera sees are clothes. Shape is in prior deviations from the prior mean.
+    """
+
+    def __init__(
+        self, body: BodyModel, landmarks: tuple[str, ...], landmark_offsets: Float[Tensor, "L 3"],
+        surface: Int[Tensor, "M"], frames: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.body = body
+        self.joint_basis = body.joint_basis()
+        self.landmark_basis = body.landmark_basis(landmarks).clone()
+        # an offset in the rest frame shifts every joint's share of the landmark by its weight
+        weights = self.landmark_basis[0, :, :, 3]
+        self.landmark_basis[0, :, :, :3] += weights[..., None] * landmark_offsets[:, None]
+        self.vertex_basis = body.vertex_basis(surface)
+        self.surface_weights = body.lbs_weights[surface]
+        self.surface = surface
+        joints = len(body.joint_names)
+        self.shape = nn.Parameter(torch.zeros_like(body.shape_mean))
+        self.pose = nn.Parameter(torch.zeros(frames, joints, 3))  # the root's row stays zero
+        self.root = nn.Parameter(torch.tensor([1.0, 0, 0, 0, -1, 0]).repeat(frames, 1))  # facing the camera
+        self.pelvis = nn.Parameter(torch.tensor([0.0, 0, 3]).repeat(frames, 1))
+        self.offset = nn.Parameter(torch.zeros(joints))
+        self.normals = self._rest_normals()
+
+    def shape_vector(self) -> Float[Tensor, "S"]:
+        """The body model's shape parameters."""
+        return self.body.shape_mean + self.shape * self.body.shape_deviation
+
+    @torch.no_grad()
+    def _rest_normals(self) -> Float[Tensor, "M 3"]:
+        template = self.body.template(self.shape_vector())
+        return vertex_normals(template.vertices, template.faces)[self.surface]
+
+    def refresh_normals(self) -> None:
+        """Recomputes rest normals for the present shape; between calls they are constant."""
+        self.normals = self._rest_normals()
+
+    def forward(self) -> Posed:
+        """Poses the body in every frame."""
+        basis = self.body.basis(self.shape_vector())
+        rest = torch.einsum("k,kjc->jc", basis, self.joint_basis)
+        rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
+        transforms = skinning.forward_kinematics(rotations, rest, list(self.body.parents))
+        shift = torch.zeros_like(transforms)
+        shift[:, :, :3, 3] = (self.pelvis - rest[0])[:, None]
+        transforms = transforms + shift
+        moments = torch.einsum("k,kljc->ljc", basis, self.landmark_basis)
+        skin = torch.einsum("k,kvc->vc", basis, self.vertex_basis)
+        skin = skin + (self.surface_weights @ self.offset)[:, None] * self.normals
+        blended = (transforms.flatten(2).transpose(1, 2) @ self.surface_weights.T).unflatten(1, (4, 4))  # F 4 4 M
+        blended = blended[:, :3]
+        return Posed(
+            bone_transforms=transforms,
+            joints=skinning.transform(transforms, rest),
+            landmarks=torch.einsum("fjab,ljb->fla", transforms[:, :, :3], moments),
+            vertices=(torch.einsum("fabm,mb->fam", blended[:, :, :3], skin) + blended[:, :, 3]).transpose(1, 2),
+            normals=torch.einsum("fabm,mb->fma", blended[:, :, :3].detach(), self.normals),
+        )
+
+
+def vertex_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V 3"]:
+    """Unit normals, outward for counter-clockwise faces, weighted by face area."""
+    a, b, c = vertices[faces].unbind(1)
+    face = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices)
+    for k in range(3):
+        total.index_add_(0, faces[:, k], face)
+    return nn.functional.normalize(total, dim=-1)
+
+
+def spread_vertices(vertices: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "count"]:
+    """Farthest-point sampling: `count` vertices spread evenly over a mesh, the first one first."""
+    chosen = torch.zeros(count, dtype=torch.long)
+    distance = torch.full((len(vertices),), torch.inf)
+    for i in range(1, count):
+        distance = torch.minimum(distance, (vertices - vertices[chosen[i - 1]]).square().sum(1))
+        chosen[i] = distance.argmax()
+    return chosen

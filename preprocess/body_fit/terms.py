@@ -1,0 +1,173 @@
+"""What a good fit minimises. Every term is a mean over frames, free of units: residuals in metres over a deviation.
+
+A pixel becomes metres at the person's depth, so that weights suit any picture size and focal length.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_DEVIATION
+from preprocess.body_fit.sequence import BodySequence, Posed
+from preprocess.body_fit.silhouette import Silhouettes
+
+# degrees, about x (towards the back where positive, for legs and trunk: forward), y and z of the rest frame; left side,
+# the right one mirrors y and z
+LIMITS = {
+    "spine1": ((-25, 45), (-30, 30), (-25, 25)),
+    "spine2": ((-20, 40), (-30, 30), (-20, 20)),
+    "spine3": ((-20, 35), (-30, 30), (-20, 20)),
+    "neck": ((-40, 40), (-50, 50), (-35, 35)),
+    "head": ((-40, 40), (-50, 50), (-35, 35)),
+    "hip": ((-140, 45), (-60, 60), (-40, 75)),
+    "knee": ((-3, 150), (-20, 20), (-15, 15)),
+    "ankle": ((-50, 50), (-35, 35), (-30, 30)),
+    "foot": ((-45, 20), (-5, 5), (-5, 5)),
+    "collar": ((-25, 25), (-30, 30), (-20, 40)),
+    "wrist": ((-70, 70), (-50, 50), (-70, 70)),
+    "hand": ((-3, 3), (-3, 3), (-3, 3)),
+}
+# radians: how far a joint usually is from rest (Anny rests in an A-pose)
+SPREAD = {
+    "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8, "knee": 1.0,
+    "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4, "hand": 0.05,
+}  # fmt: skip
+
+
+RIM = 0.35  # a vertex is on the rim if its normal is that near to square with the view: a cosine
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What the pictures say: F frames, L landmarks."""
+
+    K: Float[Tensor, "3 3"]
+    image: Float[Tensor, "F L 2"]  # pixels
+    image_weight: Float[Tensor, "F L"]
+    world: Float[Tensor, "F L 3"]  # metres, camera orientation
+    world_weight: Float[Tensor, "F L"]
+    silhouettes: Silhouettes
+
+
+def base_name(joint: str) -> str:
+    """'left_hip' -> 'hip'."""
+    return joint.rpartition("_")[2]
+
+
+def project(points: Float[Tensor, "*batch 3"], K: Float[Tensor, "3 3"]) -> Float[Tensor, "*batch 2"]:
+    """Camera points (m) to pixels; what comes nearer than 10 cm is held there."""
+    return points[..., :2] / points[..., 2:].clamp_min(0.1) * torch.stack([K[0, 0], K[1, 1]]) + K[:2, 2]
+
+
+def robust(squared: Tensor, scale: float) -> Tensor:
+    """Geman-McClure: quadratic for residuals far below `scale`, at most scale^2."""
+    return squared / (1 + squared / scale**2)
+
+
+class Terms:
+    """The terms of one sequence, by name. Each takes the posed body and returns a scalar."""
+
+    NAMES = (
+        "points", "world", "inside", "contour", "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
+    )  # fmt: skip
+
+    def __init__(self, sequence: BodySequence, evidence: Evidence) -> None:
+        self.sequence, self.evidence = sequence, evidence
+        names = [base_name(n) for n in sequence.body.joint_names]
+        mirror = torch.tensor([[1.0, -1, -1] if n.startswith("right_") else [1.0, 1, 1] for n in sequence.body.joint_names])
+        limits = torch.tensor([LIMITS.get(n, ((-180, 180),) * 3) for n in names]).deg2rad()
+        self.mirror, self.low, self.high = mirror, limits[..., 0], limits[..., 1]
+        self.spread = torch.tensor([SPREAD.get(n, 1.0) for n in names])
+
+    def metres_per_pixel(self) -> Float[Tensor, "F"]:
+        """At the person's depth."""
+        return (self.sequence.pelvis[:, 2] / self.evidence.K[0, 0]).detach()
+
+    def points(self, posed: Posed) -> Tensor:
+        """Landmarks project onto the detected points (standard deviation of each landmark: sigma)."""
+        e = self.evidence
+        pixels = project(posed.landmarks, e.K)
+        residual = (pixels - e.image) * self.metres_per_pixel()[:, None, None] / IMAGE_DEVIATION[:, None]
+        return (e.image_weight * robust(residual.square().sum(-1), 3.0)).mean()
+
+    def world(self, posed: Posed) -> Tensor:
+        """Landmarks about their mean lie where the 3D points lie about theirs, up to one scale for the sequence."""
+        e = self.evidence
+        weight = e.world_weight / e.world_weight.sum(-1, keepdim=True).clamp_min(1e-6)
+        model = posed.landmarks - (weight[..., None] * posed.landmarks).sum(1, keepdim=True)
+        seen = e.world - (weight[..., None] * e.world).sum(1, keepdim=True)
+        with torch.no_grad():
+            scale = (weight[..., None] * model * seen).sum() / (weight[..., None] * seen * seen).sum()
+        residual = (model - scale * seen) / WORLD_DEVIATION
+        return (e.world_weight * robust(residual.square().sum(-1), 3.0)).mean()
+
+    def inside(self, posed: Posed) -> Tensor:
+        """No skin outside the mask (2 cm)."""
+        e = self.evidence
+        pixels = project(posed.vertices, e.K)
+        outside = e.silhouettes.signed_distance(pixels).clamp_min(0) * self.metres_per_pixel()[:, None] / 0.02
+        return (robust(outside.square(), 8.0) * e.silhouettes.valid[:, None]).mean()
+
+    @torch.no_grad()
+    def match(self, posed: Posed, weights: Mapping[str, float]) -> None:
+        """Renews the correspondences that the weighted terms need; they hold until the next call."""
+        if "contour" in weights:
+            self._match_contour(posed)
+
+    def _match_contour(self, posed: Posed) -> None:
+        """Pairs each contour point with the nearest rim vertex whose normal agrees."""
+        e = self.evidence
+        pixels = project(posed.vertices, e.K)
+        facing = (posed.normals * torch.nn.functional.normalize(posed.vertices, dim=-1)).sum(-1)
+        flat = torch.nn.functional.normalize(posed.normals[..., :2], dim=-1)
+        metres = self.metres_per_pixel()
+        matched = []
+        for f in range(len(pixels)):  # frame by frame: all at once would take frames x points x vertices of memory
+            distance = torch.cdist(e.silhouettes.points[f], pixels[f]) * metres[f]
+            disagree = 1 - e.silhouettes.normals[f] @ flat[f].T
+            off_rim = (facing[f].abs() - RIM).clamp_min(0)
+            matched.append((distance + 0.1 * disagree + 0.3 * off_rim).argmin(1))  # metres, and their worth
+        self._matched = torch.stack(matched)
+
+    def contour(self, posed: Posed) -> Tensor:
+        """Each contour point of the mask has a matching rim vertex on it, along the contour's normal (2 cm)."""
+        e = self.evidence
+        chosen = torch.gather(posed.vertices, 1, self._matched[..., None].expand(-1, -1, 3))
+        pixels = project(chosen, e.K)
+        away = ((pixels - e.silhouettes.points) * e.silhouettes.normals).sum(-1)
+        residual = away * self.metres_per_pixel()[:, None] / 0.02
+        return (robust(residual.square(), 6.0) * e.silhouettes.point_valid).mean()
+
+    def smooth(self, posed: Posed) -> Tensor:
+        """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""
+        joints = torch.cat([posed.joints[:, :1], posed.joints[:, 1:] - posed.joints[:, :1]], 1)
+        return (acceleration(joints) / 0.01).square().sum(-1).mean()
+
+    def smooth_pose(self, posed: Posed) -> Tensor:
+        """Small accelerations of joint rotations (0.05 rad a frame^2)."""
+        return (acceleration(self.sequence.pose) / 0.05).square().sum(-1).mean()
+
+    def limits(self, posed: Posed) -> Tensor:
+        """Joints within their ranges (0.1 rad)."""
+        pose = self.sequence.pose * self.mirror
+        beyond = (pose - self.high).clamp_min(0) + (self.low - pose).clamp_min(0)
+        return (beyond / 0.1).square().sum(-1).mean()
+
+    def rest(self, posed: Posed) -> Tensor:
+        """Joints near rest."""
+        return (self.sequence.pose / self.spread[:, None]).square().sum(-1).mean()
+
+    def shape(self, posed: Posed) -> Tensor:
+        """Shape near the prior's mean."""
+        return self.sequence.shape.square().sum()
+
+    def clothes(self, posed: Posed) -> Tensor:
+        """Clothes about 1 cm thick (1 cm)."""
+        return ((self.sequence.offset - 0.01) / 0.01).square().mean()
+
+
+def acceleration(x: Float[Tensor, "F *rest"]) -> Float[Tensor, "F_ *rest"]:
+    return x[2:] - 2 * x[1:-1] + x[:-2]

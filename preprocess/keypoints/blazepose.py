@@ -1,0 +1,122 @@
+"""Stage 2: the person's points in every picture, by MoveNet (who and where) and BlazePose heavy (how)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from rich.progress import Progress
+
+from hashhuman.data.files import read_image, write_image
+from hashhuman.errors import UserError
+from preprocess.frames import image_paths
+from preprocess.keypoints import draw
+from preprocess.keypoints.follow import Follower, smooth_crops
+from preprocess.keypoints.movenet import MoveNet
+from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.pose_network import Pose, PoseNetwork
+from preprocess.keypoints.tracks import Track, choose, left_to_right, link
+from preprocess.stage import Stage
+
+
+class BlazePoseKeypoints(Stage):
+    """Finds one person and writes `keypoints/`: points in the image and in metres, BODY_25 files and masks.
+
+    Args:
+        person: who, if there are several: None takes whom most of the video shows (large, central, long), a number
+            counts from the left, a point [x, y] takes the nearest (pixels of images/00, where the person is first seen).
+        score: the least probability of a person for a picture to count as detected.
+        every: the detector looks at every n-th picture; in between the person is followed.
+        smoothing: standard deviation in pictures of the crop's path in the second pass.
+        least_frames, least_fraction: fewer detected pictures than both are refused.
+        pictures: how many pictures to draw.
+    """
+
+    name: ClassVar[str] = "keypoints"
+
+    def __init__(
+        self,
+        person: int | Sequence[float] | None = None,
+        score: float = 0.5,
+        every: int = 5,
+        smoothing: float = 2.0,
+        least_frames: int = 5,
+        least_fraction: float = 0.1,
+        pictures: int = 12,
+        force: bool = False,
+    ):
+        self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
+        self.score, self.every, self.smoothing = score, every, smoothing
+        self.least_frames, self.least_fraction = least_frames, least_fraction
+        self.pictures = pictures
+        self.force = force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [subject / "images" / "00"]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
+        return [*keypoints, subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        names = ("person", "score", "every", "smoothing", "least_frames", "least_fraction", "pictures")
+        return {name: getattr(self, name) for name in names}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        detector, network = MoveNet(), PoseNetwork()
+        paths = image_paths(subject)
+        track, count = self._find(paths, detector, subject, progress)
+        follower = Follower(network, detector, track, self.every, self.score)
+        files = list(paths.values())
+        steps = progress.track(enumerate(files), total=len(files), description="following")
+        first = [follower(i, read_image(path)) for i, path in steps]
+        self._refuse_absent(sum(pose is not None for pose in first), len(files))
+
+        keypoints = Keypoints.empty(list(paths))
+        crops = smooth_crops([pose and pose.crop for pose in first], self.smoothing)
+        for row, path in progress.track(enumerate(files), total=len(files), description="pose"):
+            image, crop = read_image(path), crops[row]
+            mask = np.zeros(image.shape[:2], np.uint8)
+            if crop is not None:
+                pose = network(image, crop)
+                _fill(keypoints, row, pose)
+                mask = pose.mask(*image.shape[:2])
+            write_image(segmentation_folder(subject) / f"{path.stem}.png", mask)
+        keypoints.save(points_path(subject))
+        keypoints.write_body25(body25_folder(subject))
+        draw.draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
+        others = f"; {count} people seen, see people.jpg" if count > 1 else ""
+        return f"person in {keypoints.detected.sum()} of {len(files)} pictures{others}"
+
+    def _find(self, paths: dict[int, Path], detector: MoveNet, subject: Path, progress: Progress) -> tuple[Track, int]:
+        """The person's track over every n-th picture, and how many people were seen."""
+        files = list(paths.values())
+        tracks: list[Track] = []
+        chosen = range(0, len(files), self.every)
+        height, width = read_image(files[0]).shape[:2]
+        for index in progress.track(chosen, description="finding people"):
+            link(tracks, index, detector(read_image(files[index])))
+        track = choose(tracks, self.person, width, height)
+        people = left_to_right(tracks)
+        index = max(chosen, key=lambda i: (i in track.detections, sum(i in t.detections for t in tracks)))
+        seen = [t for t in people if index in t.detections]
+        drawn = draw.draw_people(read_image(files[index]), [t.detections[index] for t in seen], seen.index(track))
+        write_image(subject / "pictures" / self.name / "people.jpg", drawn)
+        return track, len(tracks)
+
+    def _refuse_absent(self, found: int, total: int) -> None:
+        if found < max(self.least_frames, self.least_fraction * total):
+            raise UserError(
+                f"the person was found in {found} of {total} pictures only, too few for an avatar: cut the video to the "
+                f"part that shows the whole person (preprocess.frames.start and stop), or name another with person=."
+            )
+
+
+def _fill(keypoints: Keypoints, row: int, pose: Pose) -> None:
+    keypoints.detected[row] = True
+    keypoints.score[row] = pose.score
+    keypoints.image_points[row] = pose.image_points
+    keypoints.visibility[row] = pose.visibility
+    keypoints.presence[row] = pose.presence
+    keypoints.world_points[row] = pose.world_points
+    keypoints.crop[row] = pose.crop.image_from_crop

@@ -1,0 +1,68 @@
+"""One person through a whole sequence: a crop for every picture, from the person's pose in the one before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.pose_network import Crop, Pose, PoseNetwork
+from preprocess.keypoints.tracks import Track
+
+ASTRAY = 0.35  # of the detection's diagonal: a crop farther from the person than this follows somebody else
+REDETECTED = 0.5  # the same for a person who was out of sight for a while
+
+
+class Follower:
+    """Gives the pose of the tracked person in each picture, asked for in order.
+
+    A pose is taken from the crop that the last one predicts. Where the detector saw the person somewhere else, or the
+    network is not sure of a person, the crop starts afresh from the detector.
+    """
+
+    def __init__(self, network: PoseNetwork, detector: MoveNet, track: Track, every: int, score: float):
+        self.network, self.detector, self.track = network, detector, track
+        self.every, self.score = every, score
+        self.crop: Crop | None = None
+
+    def __call__(self, index: int, image: np.ndarray) -> Pose | None:
+        """The pose in the picture of that index, or None if the person is not seen there."""
+        expected = self.track.near(index, self.every)
+        if self.crop is not None and (expected is None or not _astray(self.crop, expected)):
+            pose = self.network(image, self.crop)
+            if pose.score >= self.score:
+                self.crop = pose.next_crop
+                return pose
+        pose = self._afresh(index, image)
+        self.crop = pose.next_crop if pose else None
+        return pose
+
+    def _afresh(self, index: int, image: np.ndarray) -> Pose | None:
+        last = self.track.near(index, reach=10**9)
+        assert last is not None
+        people = [d for d in self.detector(image) if np.linalg.norm(d.center - last.center) < REDETECTED * last.size]
+        if not people:
+            return None
+        person = min(people, key=lambda d: float(np.linalg.norm(d.center - last.center)))
+        first = self.network(image, Crop.of_detection(person))  # the box is rough: the second look is the pose
+        pose = self.network(image, first.next_crop) if first.score >= self.score else first
+        return pose if pose.score >= self.score and not _astray(pose.next_crop, person) else None
+
+
+def _astray(crop: Crop, person: Detection) -> bool:
+    return float(np.linalg.norm(crop.center - person.center)) > ASTRAY * person.size
+
+
+def smooth_crops(crops: Sequence[Crop | None], sigma: float) -> list[Crop | None]:
+    """Crops averaged over time with a Gaussian (sigma in pictures), so that their jitter does not reach the points."""
+    known = [i for i, crop in enumerate(crops) if crop is not None]
+    values = np.array([_parameters(crop) for crop in crops if crop is not None])
+    smoothed: list[Crop | None] = [None] * len(crops)
+    for i in known:
+        weights = np.exp(-0.5 * ((np.array(known) - i) / sigma) ** 2)
+        x, y, log_side, cos, sin = (weights[:, None] * values).sum(0) / weights.sum()
+        smoothed[i] = Crop(np.array([x, y]), float(np.exp(log_side)), float(np.arctan2(sin, cos)))
+    return smoothed
+
+
+def _parameters(crop: Crop) -> tuple[float, ...]:
+    return (*crop.center, np.log(crop.side), np.cos(crop.angle), np.sin(crop.angle))

@@ -1,0 +1,37 @@
+"""TFLite networks on the CPU."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.assets import Asset, fetch
+from hashhuman.errors import UserError
+
+
+class Network:
+    """A TFLite file as a function of one array; LiteRT's interpreter with as many threads as there are cores."""
+
+    def __init__(self, asset: Asset):
+        """Fetches and loads the weights. Raises UserError if they, or LiteRT, cannot be had."""
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise UserError(
+                "the package ai-edge-litert, which runs the pose networks, is missing: "
+                "`pip install 'hashhuman[preprocess]'`, or use your own points with preprocess/keypoints=folder."
+            ) from error
+        path: Path = fetch(asset)
+        self._interpreter = Interpreter(str(path), num_threads=len(os.sched_getaffinity(0)))
+        self._shape: tuple[int, ...] = ()
+
+    def __call__(self, array: np.ndarray) -> list[np.ndarray]:
+        """The outputs in the file's order."""
+        given = self._interpreter.get_input_details()[0]["index"]
+        if array.shape != self._shape:
+            self._interpreter.resize_tensor_input(given, array.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = array.shape
+        self._interpreter.set_tensor(given, array)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(out["index"]) for out in self._interpreter.get_output_details()]

@@ -1,0 +1,80 @@
+"""Finding everybody in a picture: MoveNet MultiPose (up to six people, COCO-17 points and a box)."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from preprocess.assets import MOVENET_MULTIPOSE
+from preprocess.keypoints.litert import Network
+
+LEFT_HIP, RIGHT_HIP = 11, 12  # in COCO-17
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """One person in one picture; pixels."""
+
+    points: np.ndarray  # (17, 2)
+    point_scores: np.ndarray  # (17,)
+    box: np.ndarray  # (4,) left, top, right, bottom
+    score: float
+
+    @property
+    def center(self) -> np.ndarray:
+        """The box's centre (2,)."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+    @property
+    def size(self) -> float:
+        """The box's diagonal."""
+        return float(np.linalg.norm(self.box[2:] - self.box[:2]))
+
+    @property
+    def hips(self) -> np.ndarray:
+        """The middle of the hips (2,)."""
+        return (self.points[LEFT_HIP] + self.points[RIGHT_HIP]) / 2
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection of two boxes (left, top, right, bottom) over the smaller of them."""
+    inner = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return float(inner / max(min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()), 1e-9))
+
+
+class MoveNet:
+    """The detector, at two scales: it knows people of about 200 pixels, so one scale finds the near, one the far."""
+
+    LONG_SIDES = (256, 512)
+    MULTIPLE = 32  # each side of the input is one of it
+
+    def __init__(self, score: float = 0.2, same: float = 0.7):
+        """`score`: the least that counts as a person; `same`: boxes that overlap more are one person."""
+        self.score, self.same = score, same
+        self._networks = [Network(MOVENET_MULTIPOSE) for _ in self.LONG_SIDES]  # resizing one for each call is slow
+
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        """The people in an 8-bit RGB picture (H, W, 3), surest first."""
+        candidates = [d for network, side in zip(self._networks, self.LONG_SIDES) for d in _detect(network, image, side)]
+        found: list[Detection] = []
+        for candidate in sorted(candidates, key=lambda d: -d.score):
+            if candidate.score >= self.score and all(overlap(candidate.box, d.box) < self.same for d in found):
+                found.append(candidate)
+        return found
+
+
+def _detect(network: Network, image: np.ndarray, long_side: int) -> list[Detection]:
+    """All six of the network's answers, however unsure, in the picture's pixels."""
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    padded = np.zeros((*(-(-side // MoveNet.MULTIPLE) * MoveNet.MULTIPLE for side in inner), 3), np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    padded[: inner[0], : inner[1]] = cv2.resize(image, inner[::-1], interpolation=interpolation)
+    to_pixels = np.array([padded.shape[1] / inner[1] * width, padded.shape[0] / inner[0] * height])
+    found = []
+    for row in network(padded[None])[0][0]:
+        points = row[:51].reshape(17, 3)
+        box = row[51:55].reshape(2, 2)[:, ::-1] * to_pixels - 0.5  # relative (top, left), (bottom, right)
+        found.append(Detection(points[:, 1::-1] * to_pixels - 0.5, points[:, 2], box.reshape(4), float(row[55])))
+    return found

@@ -1,0 +1,176 @@
+"""Masks and part labels from the keypoint network's coarse mask, the pictures and the fitted body."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from rich.progress import Progress
+
+from hashhuman.data.files import read_image
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.errors import UserError
+from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
+from preprocess.masks import clean, refine
+from preprocess.masks.background import Background, is_static, median_background
+from preprocess.masks.draw import draw_stage
+from preprocess.masks.parts import PartRenderer, spread
+from preprocess.stage import Stage
+
+Box = tuple[slice, slice]  # rows, columns
+_SEEN = 26  # 8-bit probability from which a pixel may show the person
+_MARGIN = 10.0  # units kept around the person
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """The sequence in small: a pixel is about one of the network's mask."""
+
+    unit: float  # pixels of the pictures in one of the network's mask
+    greys: list[UInt8[np.ndarray, "h w"]]
+    probabilities: list[UInt8[np.ndarray, "h w"]]
+
+    @staticmethod
+    def read(subject: Subject, progress: Progress) -> "_Clip":
+        """Reads every picture and the network's mask of it. Raises UserError if masks are missing."""
+        folder = segmentation_folder(subject.root)
+        keypoints = Keypoints.load(points_path(subject.root))
+        crops = keypoints.crop[keypoints.detected, :2, :2]
+        clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [])
+        for picture in progress.track(subject.pictures, description="reading"):
+            image, path = subject.image(picture), folder / f"{picture.frame:06d}.png"
+            if not path.exists():
+                raise UserError(
+                    f"{path} does not exist: masks=blazepose needs keypoints=blazepose; or use masks=folder."
+                )
+            probability = read_image(path)
+            if probability.shape != image.shape[:2]:
+                raise UserError(f"{path} is not of the size of {picture.image}; redo the keypoints.")
+            clip.greys.append(clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
+            clip.probabilities.append(clip.shrink(probability))
+        return clip
+
+    def shrink(self, image: np.ndarray) -> np.ndarray:
+        """A picture at the clip's size."""
+        height, width = (max(1, round(length / self.unit)) for length in image.shape[:2])
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+class BlazePoseMasks(Stage):
+    """Writes `mask/` (8-bit coverage) and `schp/` (part labels).
+
+    Args:
+        background: use the background that a fixed camera sees as one more cue; None: if the camera stands still.
+        background_pictures: how many pictures the background is the median of.
+        pictures: how many pictures to draw.
+        force: run even if nothing has changed.
+    """
+
+    name: ClassVar[str] = "masks"
+
+    def __init__(
+        self,
+        background: bool | None = None,
+        background_pictures: int = 40,
+        pictures: int = 12,
+        force: bool = False,
+    ) -> None:
+        self.background, self.background_pictures = background, background_pictures
+        self.pictures = pictures
+        self.force = force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
+        keypoints = [points_path(subject), segmentation_folder(subject)]
+        return [subject / "images", *keypoints, subject / "annots.npy", *body, subject / "smpl_vertices"]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("background", "background_pictures", "pictures")}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        reader = Subject(subject)
+        clip = _Clip.read(reader, progress)
+        height, width = reader.camera(0).height, reader.camera(0).width
+        everywhere = np.max(clip.probabilities, axis=0) >= _SEEN
+        region = _box_around(everywhere, clip.unit, _MARGIN * clip.unit, height, width)
+        background = self._background(reader, clip, region)
+        masker = _Masker(reader, clip, region, background)
+        with ThreadPoolExecutor() as pool:
+            steps = pool.map(masker, range(len(reader.pictures)))
+            shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
+        draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
+        camera = "moving camera" if background is None else "fixed camera"
+        return f"{len(shares)} masks, {camera}; the person fills {100 * np.mean(shares):.0f} % of the picture"
+
+    def _background(self, reader: Subject, clip: _Clip, region: Box) -> Background | None:
+        """The background in a region of the pictures, if it is to be used."""
+        pictures = reader.pictures
+        chosen = np.unique(np.linspace(0, len(pictures) - 1, self.background_pictures).round().astype(int))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+        people = [cv2.dilate(clip.probabilities[i], kernel) >= _SEEN for i in chosen]
+        wanted = self.background
+        if wanted is None:
+            wanted = is_static([clip.greys[i] for i in chosen], people)
+        if not wanted:
+            return None
+        images = np.stack([reader.image(pictures[i])[region] for i in chosen])
+        size = reader.camera(0).width, reader.camera(0).height
+        full = [cv2.resize(p.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[region] > 0 for p in people]
+        return median_background(images, np.stack(full))
+
+
+class _Masker:
+    """Makes mask and part labels of one picture after another, in any order."""
+
+    def __init__(self, reader: Subject, clip: _Clip, region: Box, background: Background | None) -> None:
+        self.reader, self.clip, self.region, self.background = reader, clip, region, background
+        self.writer = SubjectWriter(reader.root)
+        self.camera = reader.camera(0)
+        self.render = PartRenderer(reader.template())
+
+    def __call__(self, index: int) -> float:
+        """Writes both and returns the fraction of the picture that the person fills."""
+        picture, unit = self.reader.pictures[index], self.clip.unit
+        height, width = self.camera.height, self.camera.width
+        image = self.reader.image(picture)
+        body = self.render(self.camera, self.reader.vertices(picture.frame))
+        probability = clean.steady(self.clip.probabilities, self.clip.greys, index)
+        if probability.max() < 128:  # nobody was detected: the body comes from the pictures around
+            probability = self.clip.shrink(255 * (body != 0).astype(np.uint8))
+
+        box = _box_around(probability >= _SEEN, unit, _MARGIN * unit, height, width)
+        background = None if self.background is None else self._behind(box)
+        large = cv2.resize(probability, (width, height), interpolation=cv2.INTER_CUBIC)[box].astype(np.float32) / 255
+        covered = refine.coverage(image[box], large, unit, background)
+        covered = clean.fill_pinholes(clean.drop_islands(covered, body[box] != 0), 4 * unit**2)
+        mask = np.zeros((height, width), np.float32)
+        mask[box] = covered
+        self.writer.write_mask(picture.camera, picture.frame, mask)
+        self.writer.write_parts(picture.camera, picture.frame, spread(body, mask > 0.5))
+        return float((mask > 0.5).mean())
+
+    def _behind(self, box: Box) -> Background:
+        """The background in a box; unknown outside the region."""
+        assert self.background is not None
+        colour = np.zeros((self.camera.height, self.camera.width, 3), np.float32)
+        known = np.zeros(colour.shape[:2], bool)
+        colour[self.region], known[self.region] = self.background.colour, self.background.known
+        return Background(colour[box], known[box])
+
+
+def _box_around(seen: Bool[np.ndarray, "h w"], scale: float, margin: float, height: int, width: int) -> Box:
+    """The box of a mask in a picture `scale` times its size, with a margin in pixels of the picture; all if empty."""
+    if not seen.any():
+        return slice(0, height), slice(0, width)
+    limits = []
+    for axis, length in ((1, height), (0, width)):
+        hit = np.flatnonzero(seen.any(axis))
+        low, high = int(hit[0] * scale - margin), int((hit[-1] + 1) * scale + margin) + 1
+        limits.append(slice(max(low, 0), min(high, length)))
+    return limits[0], limits[1]

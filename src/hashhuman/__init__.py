@@ -1,0 +1,1 @@
+"""HashHuman: a part-based hash-grid human NeRF from one monocular video."""

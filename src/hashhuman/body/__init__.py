@@ -1,0 +1,1 @@
+"""The body: rest template, skinning, and the models that make templates."""

@@ -1,0 +1,172 @@
+"""The free body (`body=anny`): the Anny model, its bones gathered into SMPL's 24 joints.
+
+Anny (PyPI, code Apache-2.0, data CC0) has 13,718 vertices, 104 bones and six phenotype parameters in [0, 1].
+A rest vertex or bone head is linear in blend-shape coefficients, and these are piecewise multilinear in the phenotypes.
+Each bone belongs to one of our joints, so blend weights add up by joint; each joint sits at the head of one bone.
+"""
+
+import importlib
+import re
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
+from hashhuman.errors import UserError
+
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+# joint (without its side): the bone at whose head it sits, and the bones that move with it, as a pattern
+BONES = {
+    "pelvis": ("root", r"root|pelvis|spine05"),
+    "spine1": ("spine04", r"spine04"),
+    "spine2": ("spine03", r"spine03"),
+    "spine3": ("spine02", r"spine0[12]"),
+    "neck": ("neck01", r"neck0\d"),
+    "head": ("head", r"head|eye"),
+    "hip": ("upperleg01", r"upperleg0\d"),
+    "knee": ("lowerleg01", r"lowerleg0\d"),
+    "ankle": ("foot", r"foot"),
+    "foot": ("toe2-1", r"toe\d-\d"),
+    "collar": ("clavicle", r"clavicle|shoulder01"),
+    "shoulder": ("upperarm01", r"upperarm0\d"),
+    "elbow": ("lowerarm01", r"lowerarm0\d"),
+    "wrist": ("wrist", r"wrist|metacarpal\d"),
+    "hand": ("finger3-1", r"finger\d-\d"),
+}
+SIDES = {"L": "left", "R": "right"}
+# landmarks that are heads of bones; all others are Anny's own regressors of skin points
+KNUCKLES = {"pinky_knuckle": "finger5-1", "index_knuckle": "finger2-1", "thumb_knuckle": "finger1-2"}
+
+# Anny's world is z up, facing -y
+YUP_FROM_ANNY = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
+
+# phenotype: mean and standard deviation of the prior (adults of either sex and ordinary build)
+PRIOR = {
+    "gender": (0.5, 0.3),
+    "age": (0.67, 0.06),
+    "muscle": (0.55, 0.12),
+    "weight": (0.5, 0.12),
+    "height": (0.55, 0.1),
+    "proportions": (0.5, 0.12),
+}
+
+
+def joint_of_bone(label: str) -> str:
+    """The joint that a bone of Anny moves with, e.g. 'finger2-3.L' -> 'left_hand'. KeyError for an unknown bone."""
+    bone, _, side = label.partition(".")
+    for joint, (_, pattern) in BONES.items():
+        if re.fullmatch(pattern, bone):
+            return f"{SIDES[side]}_{joint}" if f"left_{joint}" in SMPL_JOINTS else joint
+    raise KeyError(label)
+
+
+def bone_at_joint(joint: str) -> str:
+    """The bone at whose head a joint sits, e.g. 'left_knee' -> 'lowerleg01.L'."""
+    side, _, base = joint.rpartition("_")
+    return BONES[base][0] + (f".{side[0].upper()}" if side else "")
+
+
+class AnnyBody:
+    """Anny behind the BodyModel protocol.
+
+    Args:
+        prior: mean and standard deviation of each phenotype, {name: (mean, deviation)}; the default is an adult.
+
+    Raises UserError when the package `anny` is absent.
+    """
+
+    name = "anny"
+    joint_names = SMPL_JOINTS
+    parents = PARENTS
+
+    def __init__(self, prior: dict[str, tuple[float, float]] | None = None) -> None:
+        try:
+            anny = importlib.import_module("anny")
+            phenotype = importlib.import_module("anny.models.phenotype")
+            paths = importlib.import_module("anny.paths")
+        except ImportError as error:
+            raise UserError(
+                f"body=anny needs the package 'anny' ({error}): pip install 'anny==0.6.2' or 'hashhuman[preprocess]'"
+            ) from error
+        model = anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
+        prior = PRIOR | dict(prior or {})
+        unknown = set(prior) - set(model.phenotype_labels)
+        if unknown:
+            raise UserError(f"body.prior names {sorted(unknown)}: Anny's phenotypes are {model.phenotype_labels}")
+        self.shape_names = tuple(model.phenotype_labels)
+        self.shape_mean = torch.tensor([prior[n][0] for n in self.shape_names])
+        self.shape_deviation = torch.tensor([prior[n][1] for n in self.shape_names])
+
+        self._blend_weights = phenotype.phenotype_blendshape_weights
+        self._anchors = model.anchors
+        self._mask = model.stacked_phenotype_blend_shapes_mask
+        self._compact = model.phenotype_blendshape_projection
+        turn = torch.tensor(YUP_FROM_ANNY)
+        self._vertices = torch.cat([model.template_vertices[None], model.blendshapes]) @ turn.T
+        labels = list(model.bone_labels)
+        heads = torch.cat([model.template_bone_heads[None], model.bone_heads_blendshapes]) @ turn.T
+        self._joints = heads[:, [labels.index(bone_at_joint(j)) for j in self.joint_names]]
+        self._heads = {label: heads[:, i] for i, label in enumerate(labels)}
+
+        column = torch.tensor([self.joint_names.index(joint_of_bone(label)) for label in labels])
+        weights = torch.zeros(len(model.template_vertices), len(self.joint_names))
+        weights.scatter_add_(1, column[model.vertex_bone_indices], model.vertex_bone_weights)
+        self.lbs_weights = weights / weights.sum(1, keepdim=True)
+        self.faces = model.faces.long()
+        uv = np.zeros((len(weights), 2), np.float32)
+        uv[self.faces.numpy().ravel()] = model.texture_coordinates.numpy()[
+            model.face_texture_coordinate_indices.numpy().ravel()
+        ]
+        self.uv = torch.from_numpy(uv)
+        self._regressors = torch.load(paths.get_anny_root_dir() / "data" / "keypoints" / "coco.pth", weights_only=True)
+        self._base_vertices = model.base_mesh_vertex_indices
+
+    def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
+        """One, then Anny's blend-shape coefficients of a phenotype vector (values are clamped to its anchors)."""
+        weights = self._blend_weights(shape[None], list(self.shape_names), self._anchors, self._mask, extrapolate=False)
+        return torch.cat([torch.ones_like(weights[0, :1]), weights[0] @ self._compact])
+
+    def joint_basis(self) -> Float[Tensor, "K J 3"]:
+        """Rest joints are `basis @ joint_basis`."""
+        return self._joints
+
+    def vertex_basis(self, indices: Int[Tensor, "N"]) -> Float[Tensor, "K N 3"]:
+        """Rest positions of the chosen vertices are `basis @ vertex_basis`."""
+        return self._vertices[:, indices]
+
+    def landmark_basis(self, names: tuple[str, ...]) -> Float[Tensor, "K L J 4"]:
+        """Moments of landmarks (see BodyModel): COCO's 17 points, big and small toes, heels, knuckles."""
+        return torch.stack([self._moments(name) for name in names], 1)
+
+    def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
+        side, _, base = name.partition("_")
+        if base in KNUCKLES:
+            label = f"{KNUCKLES[base]}.{side[0].upper()}"
+            moments = torch.zeros(len(self._vertices), len(self.joint_names), 4)
+            joint = self.joint_names.index(joint_of_bone(label))
+            moments[:, joint, :3] = self._heads[label]
+            moments[0, joint, 3] = 1
+            return moments
+        regressor = self._regressors[name][self._base_vertices].float()
+        used = regressor.nonzero()[:, 0]
+        weights = regressor[used, None] * self.lbs_weights[used]  # N J
+        weights = weights / weights.sum()
+        constant = torch.zeros(len(self._vertices), len(used), 1)
+        constant[0] = 1
+        return torch.einsum("nj,knc->kjc", weights, torch.cat([self._vertices[:, used], constant], -1))
+
+    def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
+        """The whole rest body of one phenotype vector."""
+        basis = self.basis(shape)
+        return BodyTemplate(
+            vertices=torch.einsum("k,kvc->vc", basis, self._vertices),
+            faces=self.faces,
+            lbs_weights=self.lbs_weights,
+            joints=torch.einsum("k,kjc->jc", basis, self._joints),
+            parents=self.parents,
+            joint_names=self.joint_names,
+            uv=self.uv,
+        )

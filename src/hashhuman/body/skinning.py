@@ -1,0 +1,78 @@
+"""Linear blend skinning and its inverse, as pure functions.
+
+Notation: J joints, V vertices; `...` are batch axes. Matrices act on column vectors. Transforms are named
+by their frames: `posed_from_rest[..., j]` takes a point that moves rigidly with joint j from rest to posed space.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rodrigues' formula; radians. Smooth (values and gradients) at zero."""
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    squared = (axis_angle * axis_angle).sum(-1)[..., None, None]
+    small = squared < 1e-8
+    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    sine = torch.where(small, 1 - squared / 6, angle.sin() / angle)  # sin(a) / a
+    cosine = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / angle**2)  # (1 - cos a) / a^2
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return identity + sine * cross + cosine * (cross @ cross)
+
+
+def rigid(rotation: Float[Tensor, "*batch 3 3"], translation: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4 4"]:
+    """Homogeneous matrix of x -> rotation x + translation."""
+    top = torch.cat([rotation, translation[..., None]], -1)
+    bottom = torch.zeros_like(top[..., :1, :])
+    bottom[..., 3] = 1
+    return torch.cat([top, bottom], -2)
+
+
+def forward_kinematics(
+    rotations: Float[Tensor, "*batch J 3 3"], joints: Float[Tensor, "*#batch J 3"], parents: list[int]
+) -> Float[Tensor, "*batch J 4 4"]:
+    """Bone transforms `posed_from_rest` (J) of a kinematic tree whose parents precede their children.
+
+    `rotations[j]` turns joint j relative to its parent, `joints` are rest positions (m), `parents[0]` is ignored.
+    The root joint stays at its rest position: global motion is applied by the caller.
+    """
+    joints = joints.expand(*rotations.shape[:-2], 3)
+    world = [rigid(rotations[..., 0, :, :], joints[..., 0, :])]
+    for j in range(1, len(parents)):
+        local = rigid(rotations[..., j, :, :], joints[..., j, :] - joints[..., parents[j], :])
+        world.append(world[parents[j]] @ local)
+    posed = torch.stack(world, -3)
+    rotation = posed[..., :3, :3]
+    return rigid(rotation, posed[..., :3, 3] - (rotation @ joints[..., None])[..., 0])
+
+
+def blend(
+    lbs_weights: Float[Tensor, "*batch J"], bone_transforms: Float[Tensor, "J 4 4"]
+) -> Float[Tensor, "*batch 4 4"]:
+    """Each point's blended transform: sum_j w_j T_j."""
+    return (lbs_weights @ bone_transforms.flatten(1)).unflatten(-1, (4, 4))
+
+
+def transform(matrices: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Applies one affine matrix to each point."""
+    return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
+
+
+def skin(
+    points: Float[Tensor, "V 3"], lbs_weights: Float[Tensor, "V J"], bone_transforms: Float[Tensor, "*batch J 4 4"]
+) -> Float[Tensor, "*batch V 3"]:
+    """Linear blend skinning of one template under any number of poses."""
+    matrices = torch.einsum("vj,...jab->...vab", lbs_weights, bone_transforms)
+    return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
+
+
+def invert_affine(matrices: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """Inverse of affine matrices by the adjugate of their linear part (no solver call, so it also runs in a graph)."""
+    a, b, c = matrices[..., :3, :3].unbind(-1)
+    adjugate = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], -2)
+    determinant = (a * torch.linalg.cross(b, c)).sum(-1)[..., None, None]
+    inverse = adjugate / determinant
+    return rigid(inverse, -(inverse @ matrices[..., :3, 3:])[..., 0])

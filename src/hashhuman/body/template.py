@@ -1,0 +1,95 @@
+"""The body that training reads from `smpl_lbs/`: a rest mesh with a skeleton, of any joint and vertex count."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hashhuman.body import skinning
+
+SMPL_JOINTS = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
+)  # fmt: skip
+BIG_POSE_DEGREES = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class BodyTemplate:
+    """A shaped body at rest. Metres; y up, facing +z, as SMPL; left is the person's left (+x)."""
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    lbs_weights: Float[Tensor, "V J"]  # rows sum to one
+    joints: Float[Tensor, "J 3"]
+    parents: tuple[int, ...]  # parents[0] == -1; a parent precedes its children
+    joint_names: tuple[str, ...]
+    uv: Float[Tensor, "V 2"] | None = None  # in [0, 1]; seams are not split
+
+    def to(self, device: torch.device | str) -> "BodyTemplate":
+        """The same template with its tensors on `device`."""
+        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return BodyTemplate(**{k: x.to(device) if isinstance(x, Tensor) else x for k, x in moved.items()})
+
+    def big_pose(self) -> Float[Tensor, "J 3"]:
+        """Axis-angle of the canonical pose: legs spread by 30 degrees each about z, so that they do not touch."""
+        pose = torch.zeros_like(self.joints)
+        for name, sign in (("left_hip", 1), ("right_hip", -1)):
+            if name in self.joint_names:
+                pose[self.joint_names.index(name), 2] = sign * torch.pi * BIG_POSE_DEGREES / 180
+        return pose
+
+    def bone_transforms(self, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch J 4 4"]:
+        """`posed_from_rest` of every joint for axis-angle poses (radians); no global motion."""
+        return skinning.forward_kinematics(skinning.axis_angle_to_matrix(poses), self.joints, list(self.parents))
+
+    def pose_vertices(self, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+        """Vertices in posed space (no global motion)."""
+        return skinning.skin(self.vertices, self.lbs_weights, self.bone_transforms(poses))
+
+
+@dataclasses.dataclass(frozen=True)
+class BodyPose:
+    """One frame's pose: world = rotation(Rh) posed + Th, with `poses[0]` zero by convention."""
+
+    poses: Float[Tensor, "J 3"]  # axis-angle, radians
+    Rh: Float[Tensor, "3"]  # axis-angle, radians: rotation about the world's origin
+    Th: Float[Tensor, "3"]  # metres
+
+    def to(self, device: torch.device | str) -> "BodyPose":
+        """The same pose with its tensors on `device`."""
+        return BodyPose(self.poses.to(device), self.Rh.to(device), self.Th.to(device))
+
+    def world_from_posed(self) -> Float[Tensor, "4 4"]:
+        """The rigid transform from posed to world space."""
+        return skinning.rigid(skinning.axis_angle_to_matrix(self.Rh), self.Th)
+
+
+def thinned(template: BodyTemplate, max_points: int | None) -> BodyTemplate:
+    """The template with at most about `max_points` evenly spread vertices and no faces; itself if it has no more.
+
+    Keeps one vertex in each cube of a grid over the rest body, with cubes as small as the number allows.
+    """
+    count = len(template.vertices)
+    if max_points is None or count <= max_points:
+        return template
+    low, high = 1e-4, 1.0  # bisect the cube's side (m)
+    kept = torch.arange(count)
+    for _ in range(24):
+        side = (low * high) ** 0.5
+        cubes = ((template.vertices - template.vertices.amin(0)) / side).long()
+        _, owner = cubes.unique(dim=0, return_inverse=True)
+        first = torch.full((int(owner.max()) + 1,), count).scatter_reduce(0, owner, torch.arange(count), "amin")
+        if len(first) > max_points:
+            low = side
+        else:
+            high, kept = side, first.sort().values
+    return dataclasses.replace(
+        template,
+        vertices=template.vertices[kept],
+        lbs_weights=template.lbs_weights[kept],
+        uv=None if template.uv is None else template.uv[kept],
+        faces=template.faces[:0],
+    )

@@ -1,0 +1,1 @@
+"""The subject folder, and what training draws from it."""

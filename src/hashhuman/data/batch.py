@@ -1,0 +1,25 @@
+"""What one training step sees."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.renderer.volume import Rays
+
+
+@dataclasses.dataclass(frozen=True)
+class RayBatch:
+    """Rays through pixels, and what the pictures show there."""
+
+    rays: Rays
+    color: Float[Tensor, "N 3"]  # the person over `background`, in [0, 1]
+    mask: Float[Tensor, "N"]  # coverage by the person, in [0, 1]
+    background: Float[Tensor, "N 3"]  # drawn anew each step
+    patch: tuple[int, int, int] | None = None  # the first rays are (patches, height, width) in raster order
+
+    def to(self, device: torch.device | str) -> "RayBatch":
+        """The same batch on `device`."""
+        rays = Rays(*(x.to(device) for x in (self.rays.origins, self.rays.directions, self.rays.frames)))
+        return RayBatch(rays, self.color.to(device), self.mask.to(device), self.background.to(device), self.patch)

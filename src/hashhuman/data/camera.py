@@ -1,0 +1,48 @@
+"""Pinhole cameras in OpenCV's convention: x right, y down, z forward; pixel centres at integer coordinates."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """One calibrated view of undistorted pictures: x_cam = R x_world + T."""
+
+    K: Float[Tensor, "3 3"]  # pixels
+    R: Float[Tensor, "3 3"]
+    T: Float[Tensor, "3"]  # metres
+    height: int
+    width: int
+
+    def to(self, device: torch.device | str) -> "Camera":
+        """The same camera with its tensors on `device`."""
+        return dataclasses.replace(self, K=self.K.to(device), R=self.R.to(device), T=self.T.to(device))
+
+    @property
+    def center(self) -> Float[Tensor, "3"]:
+        """The camera's position in the world (m)."""
+        return -self.R.T @ self.T
+
+    def scaled(self, scale: float) -> "Camera":
+        """The camera of the picture resized by `scale`: a centre c moves to (c + 0.5) scale - 0.5."""
+        K = self.K.clone()
+        K[:2] *= scale
+        K[:2, 2] += 0.5 * scale - 0.5
+        return dataclasses.replace(self, K=K, height=round(self.height * scale), width=round(self.width * scale))
+
+    def project(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """World points (m) to pixel x, pixel y and depth along the optical axis (m)."""
+        x = points @ self.R.T + self.T
+        depth = x[..., 2:]
+        pixels = (x @ self.K.T)[..., :2] / depth
+        return torch.cat([pixels, depth], -1)
+
+    def rays(self, pixels: Float[Tensor, "*batch 2"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
+        """World-space origins and unit directions of the rays through pixels (x, y)."""
+        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+        directions = homogeneous @ torch.linalg.inv(self.K).T @ self.R
+        directions = directions / directions.norm(dim=-1, keepdim=True)
+        return self.center.expand_as(directions), directions

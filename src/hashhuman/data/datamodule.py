@@ -1,0 +1,184 @@
+"""A subject as Lightning sees it: everything resident on the training device, rays drawn there."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from hashhuman.body.template import BodyPose
+from hashhuman.data import lip
+from hashhuman.data.batch import RayBatch
+from hashhuman.data.camera import Camera
+from hashhuman.data.pixels import PixelStore, TrainingPicture
+from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.splits import SPLITS, split
+from hashhuman.data.subject import Picture, Subject
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One whole picture: what validation and evaluation compare with."""
+
+    name: str  # CC/FFFFFF
+    image: Float[Tensor, "H W 3"]  # the person on black, in [0, 1]
+    mask: Float[Tensor, "H W"]
+    camera: Camera
+    pose: BodyPose
+    frame: int | None  # index among the training frames; None for a pose that training does not see
+
+
+class SubjectDataModule(L.LightningDataModule):
+    """Reads a subject folder and yields batches of rays.
+
+    Args:
+        root: the subject folder.
+        smpl_meta: see `Subject`.
+        train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every: see `splits.split`.
+        max_size: larger pictures are scaled down to this long side (pixels); None keeps them.
+        ray_sampler: draws the batches.
+        batches_per_epoch: training steps between two validations.
+        val_views: how many pictures validation renders, evenly spread over the novel views, or else the held-out ones.
+        reach: how far (m) from the body rays are of interest.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        smpl_meta: str | Path | None,
+        train_cameras: list[int],
+        train_frames: int | None,
+        first_frame: int,
+        frame_step: int,
+        holdout_every: int,
+        test_every: int,
+        max_size: int | None,
+        ray_sampler: RaySampler,
+        batches_per_epoch: int,
+        val_views: int,
+        reach: float,
+    ) -> None:
+        super().__init__()
+        self.subject = Subject(root, smpl_meta)
+        self.splits: dict[str, list[Picture]] = split(
+            self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every
+        )
+        self.max_size, self.reach = max_size, reach
+        self.ray_sampler, self.batches_per_epoch, self.val_views = ray_sampler, batches_per_epoch, val_views
+        self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
+        self.store: PixelStore | None = None
+
+    @property
+    def train_poses(self) -> list[BodyPose]:
+        """The bodies of the training frames; ray batches index this list."""
+        return [self.subject.pose(frame) for frame in self.train_frames]
+
+    @property
+    def device(self) -> torch.device:
+        """The training device; the CPU outside a Trainer."""
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def setup(self, stage: str) -> None:
+        """Moves the training pictures to the training device."""
+        if stage == "fit" and self.store is None:
+            pictures = [self.training_picture(picture) for picture in self.splits["train"]]
+            self.store = PixelStore.build(pictures, self.reach, self.device)
+
+    def training_picture(self, picture: Picture) -> TrainingPicture:
+        """A picture with its mask, part labels and body, at training size."""
+        image, mask = self.masked(picture)
+        return TrainingPicture(
+            color=np.rint(image * 255).astype(np.uint8),
+            mask=np.rint(mask * 255).astype(np.uint8),
+            camera=self.camera(picture),
+            frame=self.train_frames.index(picture.frame),
+            vertices=torch.from_numpy(self.subject.vertices(picture.frame)),
+            parts=self.parts(picture),
+        )
+
+    def masked(self, picture: Picture) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W"]]:
+        """The person on black, and the coverage, both in [0, 1].
+
+        Some folders hold whole photographs, others the person already on black: multiplying those by their mask again
+        would darken the outline.
+        """
+        image = self.subject.image(picture).astype(np.float32) / 255
+        mask = self.subject.mask(picture)
+        if image[mask == 0].max(initial=0) > 0.02:
+            image = image * mask[..., None]
+        return self.resize(image), self.resize(mask)
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """Scales a picture (H, W) or (H, W, C) down to training size by averaging."""
+        height, width = picture.shape[:2]
+        scale = self.scale(height, width)
+        if scale == 1:
+            return picture
+        size = (round(height * scale), round(width * scale))
+        channels_first = torch.from_numpy(picture.reshape(height, width, -1)).permute(2, 0, 1)[None]
+        scaled = torch.nn.functional.interpolate(channels_first, size, mode="bilinear", antialias=True)
+        return scaled[0].permute(1, 2, 0).reshape(*size, *picture.shape[2:]).numpy()
+
+    def scale(self, height: int, width: int) -> float:
+        """The factor by which pictures of a size are scaled."""
+        return 1.0 if self.max_size is None else min(1.0, self.max_size / max(height, width))
+
+    def parts(self, picture: Picture) -> np.ndarray | None:
+        """The part (position in `lip.PART_CLASSES`) of each pixel, 255 where none; None without labels."""
+        if picture.parts is None:
+            return None
+        table = np.full(256, 255, np.uint8)
+        for index, classes in enumerate(lip.PART_CLASSES.values()):
+            table[list(classes)] = index
+        labels = table[self.subject.parts(picture)]
+        camera = self.camera(picture)
+        return cv2.resize(labels, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def camera(self, picture: Picture) -> Camera:
+        """The picture's camera, at training size."""
+        camera = self.subject.camera(picture.camera)
+        scale = self.scale(camera.height, camera.width)
+        return camera if scale == 1 else camera.scaled(scale)
+
+    def view(self, picture: Picture) -> View:
+        """A whole picture with its camera and pose."""
+        image, mask = self.masked(picture)
+        frame = self.train_frames.index(picture.frame) if picture.frame in self.train_frames else None
+        name = f"{self.subject.camera_names[picture.camera]}/{picture.frame:06d}"
+        image, mask = torch.from_numpy(image).clamp(0, 1), torch.from_numpy(mask).clamp(0, 1)
+        return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of rays, already on the device."""
+        if self.store is None:
+            raise RuntimeError("setup('fit') must come before train_dataloader()")
+        return DataLoader(_Draws(self.store, self.ray_sampler, self.batches_per_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        """A few views that training does not see."""
+        unseen = next((self.splits[name] for name in SPLITS[:0:-1] if self.splits[name]), self.splits["train"])
+        count = min(self.val_views, len(unseen))
+        chosen = [unseen[int((i + 0.5) * len(unseen) / count)] for i in range(count)]
+        return DataLoader([self.view(picture) for picture in chosen], batch_size=None)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: RayBatch | View, device: torch.device, dataloader_idx: int):
+        """Ray batches are there already; views move when they are rendered."""
+        return batch
+
+
+class _Draws(IterableDataset):
+    def __init__(self, store: PixelStore, sampler: RaySampler, length: int) -> None:
+        self.store, self.sampler, self.length = store, sampler, length
+
+    def __iter__(self) -> Iterator[RayBatch]:
+        for _ in range(self.length):
+            yield self.sampler.draw(self.store)
+
+    def __len__(self) -> int:
+        return self.length

@@ -1,0 +1,76 @@
+"""Draws a training step's rays on the training device."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from hashhuman.data.batch import RayBatch
+from hashhuman.data.pixels import PixelStore
+
+
+class RaySampler:
+    """Random pixels of the store's pools, and square patches around random pixels of the body.
+
+    Args:
+        n_rays: single rays a step.
+        shares: pool -> share of the rays. `parts` stands for all part pools in equal shares, so that small parts
+            (hands, head) get as many rays as large ones.
+        n_patches: patches a step, for losses that look at neighbourhoods.
+        patch_size: side of a patch (pixels).
+    """
+
+    def __init__(self, n_rays: int, shares: Mapping[str, float], n_patches: int, patch_size: int) -> None:
+        self.n_rays, self.shares = n_rays, {name: share for name, share in shares.items() if share > 0}
+        self.n_patches, self.patch_size = n_patches, patch_size
+
+    def draw(self, store: PixelStore) -> RayBatch:
+        """A batch of patches first, then single rays."""
+        pixels = self.single_pixels(store)
+        patch = None
+        if self.n_patches:
+            pixels = torch.cat([self.patch_pixels(store).flatten(), pixels])
+            patch = (self.n_patches, self.patch_size, self.patch_size)
+        color = store.color[pixels].float() / 255
+        mask = store.mask[pixels].float() / 255
+        background = torch.rand_like(color)
+        if patch is not None:  # one background a patch: perceptual losses must not see noise
+            per_patch = torch.rand(self.n_patches, 1, 3, device=color.device)
+            flat = per_patch.expand(-1, self.patch_size**2, -1).flatten(0, 1)
+            background = torch.cat([flat, background[len(flat) :]])
+        return RayBatch(store.rays(pixels), color + (1 - mask[:, None]) * background, mask, background, patch)
+
+    def single_pixels(self, store: PixelStore) -> Int[Tensor, "N"]:
+        """Pixels by the shares of their pools."""
+        pools: dict[str, float] = {}
+        for name, share in self.shares.items():
+            members = [pool for pool in store.pools if pool.startswith("part ")] if name == "parts" else [name]
+            if not members:
+                raise ValueError("rays by parts need part labels: this subject has no schp/ folder")
+            pools |= {member: share / len(members) for member in members}
+        total = sum(pools.values())
+        drawn = []
+        for name, share in pools.items():
+            pool = store.pools[name]
+            count = round(self.n_rays * share / total)
+            if len(pool):
+                drawn.append(pool[torch.randint(len(pool), (count,), device=pool.device)])
+        return torch.cat(drawn).long()
+
+    def patch_pixels(self, store: PixelStore) -> Int[Tensor, "P S S"]:
+        """Windows around pixels of the body, moved inside their crops."""
+        pool = store.pools["body"]
+        centers = pool[torch.randint(len(pool), (self.n_patches,), device=pool.device)].long()
+        picture = torch.searchsorted(store.start, centers, right=True) - 1
+        width = store.width[picture]
+        inside = centers - store.start[picture]
+        height = (store.start[picture + 1] - store.start[picture]) // width
+        half = self.patch_size // 2
+        x = torch.minimum(inside % width - half, width - self.patch_size).clamp_min(0)
+        y = torch.minimum(inside // width - half, height - self.patch_size).clamp_min(0)
+        step = torch.arange(self.patch_size, device=pool.device)
+        # Crops narrower than a patch repeat their border.
+        column = torch.minimum(x[:, None] + step, width[:, None] - 1)
+        row = torch.minimum(y[:, None] + step, height[:, None] - 1)
+        return store.start[picture][:, None, None] + row[:, :, None] * width[:, None, None] + column[:, None, :]

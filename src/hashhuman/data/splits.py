@@ -1,0 +1,67 @@
+"""Which pictures train the avatar and which measure it."""
+
+from collections.abc import Sequence
+
+from hashhuman.data.subject import Picture, Subject
+from hashhuman.errors import UserError
+
+SPLITS = ("train", "heldout", "novel_view", "novel_pose")
+
+
+def split(
+    subject: Subject,
+    train_cameras: Sequence[int] = (0,),
+    train_frames: int | None = None,
+    holdout_every: int = 0,
+    first_frame: int = 0,
+    frame_step: int = 1,
+    test_every: int = 1,
+) -> dict[str, list[Picture]]:
+    """Sorts a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
+
+    The window of training frames is every `frame_step`-th frame from position `first_frame` on, `train_frames` of them
+    (None: as many as the folder's scene.json says, or all).
+
+    Args:
+        train_cameras: positions in annots.npy.
+        holdout_every: every n-th frame of the window is held out of training (0: none), so that the training cameras
+            can be scored at poses between those seen.
+        test_every: novel views and poses at every n-th frame only (ZJU-MoCap has 23 cameras).
+
+    Returns:
+        train: the training cameras in the window, but for the held-out frames, which are `heldout`.
+        novel_view: the other cameras in the window.
+        novel_pose: the other cameras before or after the window. Frames that `frame_step` skips are in no split.
+
+    Raises UserError if a training camera does not exist or nothing is left to train on.
+    """
+    unknown = [camera for camera in train_cameras if not 0 <= camera < len(subject.camera_names)]
+    if unknown or not train_cameras:
+        have = len(subject.camera_names)
+        raise UserError(
+            f"data.train_cameras={list(train_cameras)} must name some of {subject.root}'s {have} cameras, from 0."
+        )
+    count = subject.train_frames if train_frames is None else train_frames
+    window = subject.frames[first_frame::frame_step][:count]
+    held = set(window[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
+    train = set(window) - held
+    if not train:
+        raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
+    inside = set(range(window[0], window[-1] + frame_step))
+    outside = [frame for frame in subject.frames if frame not in inside]
+    tested_views, tested_poses = set(window[::test_every]), set(outside[::test_every])
+
+    splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
+    for picture in subject.pictures:
+        if picture.camera in train_cameras:
+            if picture.frame in train:
+                splits["train"].append(picture)
+            elif picture.frame in held:
+                splits["heldout"].append(picture)
+        elif picture.frame in tested_views:
+            splits["novel_view"].append(picture)
+        elif picture.frame in tested_poses:
+            splits["novel_pose"].append(picture)
+    if not splits["train"]:
+        raise UserError(f"{subject.root} has no picture of cameras {list(train_cameras)} to train on.")
+    return splits

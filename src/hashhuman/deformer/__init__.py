@@ -1,0 +1,1 @@
+"""Posed space to canonical space: inverse skinning, then a learned residual."""

@@ -1,0 +1,5 @@
+"""Multiresolution hash grids behind one specification and one parameter layout."""
+
+from hashhuman.encoder.spec import HashGridSpec
+
+__all__ = ["HashGridSpec"]

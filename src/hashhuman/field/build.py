@@ -1,0 +1,54 @@
+"""Builds the parts' fields over a body's canonical space."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from hashhuman.body.parts import part_of_vertices
+from hashhuman.body.template import BodyTemplate
+from hashhuman.field.hash_field import HashField
+from hashhuman.field.parts import PartsField
+
+
+def parts_field(
+    template: BodyTemplate,
+    n_frames: int,
+    encoder: Callable[..., nn.Module],
+    reach: float,
+    parts: Mapping[str, Mapping],
+    conditions: Mapping[str, Callable[..., nn.Module]],
+    width: int,
+    density_scale: float,
+) -> tuple[PartsField, list[torch.Tensor]]:
+    """A field for each part, and the body points (indices into V) of each.
+
+    Args:
+        template: the body; its big pose spans canonical space.
+        n_frames: training frames, for conditions that learn a code each.
+        encoder: `encoder(extent=..., **grid)` makes the grid over a cube of that side (m).
+        reach: how far from the body (m) the field extends.
+        parts: name -> `joints` (null: every joint that no other part names) and `grid`, options for `encoder`.
+        conditions: name -> a condition's factory, called with `n_frames`; each part has its own.
+        width: of the networks' hidden layers.
+        density_scale: density (1/m) of the untrained field.
+    """
+    part = part_of_vertices(template, joints_of_parts(template.joint_names, parts))
+    points = [(part == index).nonzero()[:, 0] for index in range(len(parts))]
+    canonical = template.pose_vertices(template.big_pose())
+    fields = {}
+    for (name, options), mine in zip(parts.items(), points):
+        low = canonical[mine].amin(0) - reach
+        extent = float((canonical[mine].amax(0) + reach - low).max())
+        grid = encoder(extent=extent, **options["grid"])
+        fields[name] = HashField(
+            low, extent, grid, [make(n_frames=n_frames) for make in conditions.values()], width, density_scale
+        )
+    return PartsField(fields), points
+
+
+def joints_of_parts(joint_names: Sequence[str], parts: Mapping[str, Mapping]) -> dict[str, Sequence[str]]:
+    """Each part's joints, with null replaced by the joints that no part names."""
+    named = {joint for options in parts.values() for joint in options["joints"] or ()}
+    rest = [joint for joint in joint_names if joint not in named]
+    return {name: rest if options["joints"] is None else list(options["joints"]) for name, options in parts.items()}

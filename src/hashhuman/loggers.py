@@ -1,0 +1,59 @@
+"""Pictures, videos and tables to whatever loggers a run has: csv (files), tensorboard, wandb."""
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from hashhuman.data.files import read_image, write_image
+from hashhuman.errors import UserError
+
+
+def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
+    """Lightning's WandbLogger; `settings` go to `wandb.init`. Offline, it needs neither an account nor a network.
+
+    Raises UserError when the package wandb is missing.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise UserError("logger=wandb needs the package wandb: `pip install wandb`, or choose logger=csv.")
+    Path(save_dir).mkdir(parents=True, exist_ok=True)
+    return WandbLogger(project=project, name=name, save_dir=save_dir, offline=offline, **settings)
+
+
+def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int) -> None:
+    """Logs an 8-bit RGB picture; beside csv files it becomes `<name>/<step>.png`."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [image], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, image, step, dataformats="HWC")
+        elif isinstance(logger, CSVLogger):
+            write_image(Path(logger.log_dir) / name / f"{step:06d}.png", image)
+
+
+def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
+    """Logs an mp4 file to wandb. csv has the file itself beside it; tensorboard shows no mp4."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_video(name, [str(path)], step=step, format=["mp4"])
+
+
+def log_evaluation(loggers: Sequence[Logger], report: dict[str, Any], folder: Path, step: int) -> None:
+    """Logs what an `Evaluator` returned and left in its folder: means, comparisons, canonical sheet and turntable."""
+    means = {
+        f"{split}/{column}": value
+        for split, result in report["splits"].items()
+        for column, value in result["mean"].items()
+    }
+    for logger in loggers:
+        logger.log_metrics(means, step)
+        logger.save()
+    for path in sorted((folder / "comparisons").glob("*/*.png")):
+        log_image(loggers, f"{path.parent.name}/{path.stem}", read_image(path), step)
+    if (folder / "canonical.png").exists():
+        log_image(loggers, "canonical", read_image(folder / "canonical.png"), step)
+    if (folder / "turntable.mp4").exists():
+        log_video(loggers, "turntable", folder / "turntable.mp4", step)

@@ -1,0 +1,1 @@
+"""How close a picture is to the truth: the functions, LPIPS, and the protocols that say what is measured where."""

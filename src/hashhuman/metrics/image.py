@@ -1,0 +1,85 @@
+"""PSNR, SSIM and silhouette measures, as pure functions.
+
+Pictures are H x W x 3 with values in [0, 1], masks H x W. Everything is computed in float64: SSIM subtracts squares of
+nearly equal size.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_MSE = 1e-10  # identical pictures score 100 dB, so that a mean over pictures stays finite
+
+
+def psnr(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"], data_range: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB, at most 100 for a data range of 1."""
+    error = (x.double() - y.double()).square().mean() / data_range**2
+    return float(-10 * torch.log10(error.clamp_min(SMALLEST_MSE)))
+
+
+def ssim(
+    x: Float[Tensor, "H W C"], y: Float[Tensor, "H W C"], data_range: float = 1.0, gaussian: bool = False
+) -> float:
+    """Mean structural similarity (Wang et al. 2004, equation 13), as scikit-image computes it.
+
+    Uniform 7 x 7 window with sample covariance (scikit-image's default), or the paper's Gaussian one (sigma 1.5,
+    11 x 11, population covariance). The mean is over the pixels whose window lies in the picture, and over channels.
+    `data_range` is the distance from black to white: 1 for these pictures, whatever a library's default says.
+    Raises ValueError when the picture is smaller than the window.
+    """
+    if gaussian:
+        window, sample = _gaussian_window(1.5, 5, x.device), 1.0
+    else:
+        window, sample = torch.full((7, 7), 1 / 49, dtype=torch.float64, device=x.device), 49 / 48
+    size = len(window)
+    if min(x.shape[:2]) < size:
+        raise ValueError(f"SSIM needs pictures of at least {size} x {size} pixels, not {x.shape[0]} x {x.shape[1]}")
+    a, b = (image.double().movedim(-1, 0)[:, None] for image in (x, y))
+
+    def smooth(image: Tensor) -> Tensor:
+        return functional.conv2d(image, window[None, None])
+
+    mean_a, mean_b = smooth(a), smooth(b)
+    variance_a = sample * (smooth(a * a) - mean_a**2)
+    variance_b = sample * (smooth(b * b) - mean_b**2)
+    covariance = sample * (smooth(a * b) - mean_a * mean_b)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
+    return float((luminance * structure).mean())
+
+
+def _gaussian_window(sigma: float, radius: int, device: torch.device) -> Float[Tensor, "size size"]:
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64, device=device)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    return kernel[:, None] * kernel
+
+
+def mask_iou(x: Bool[Tensor, "H W"], y: Bool[Tensor, "H W"]) -> float:
+    """Intersection over union; 1 when both are empty."""
+    union = (x | y).sum()
+    return float((x & y).sum() / union) if union else 1.0
+
+
+def halo(alpha: Float[Tensor, "H W"], mask: Bool[Tensor, "H W"], distance: int = 5) -> float:
+    """Mean alpha over the picture's pixels that are more than `distance` pixels from the mask; 0 if there are none."""
+    offsets = torch.arange(-distance, distance + 1, device=mask.device)
+    disk = (offsets[:, None] ** 2 + offsets**2 <= distance**2).float()
+    near = functional.conv2d(mask.float()[None, None], disk[None, None], padding=distance)[0, 0] > 0.5
+    outside = alpha[~near]
+    return float(outside.double().mean()) if len(outside) else 0.0
+
+
+def bounding_box(mask: Bool[Tensor, "H W"], margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of the mask's bounding box, `margin` pixels wider on each side as far as the picture goes.
+
+    Raises ValueError when the mask is empty.
+    """
+    rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
+    if not len(rows):
+        raise ValueError("an empty mask has no bounding box")
+    top, bottom = max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1
+    left, right = max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1
+    return slice(top, min(bottom, mask.shape[0])), slice(left, min(right, mask.shape[1]))

@@ -1,0 +1,63 @@
+"""Cameras around a body."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.body import skinning
+from hashhuman.body.template import BodyPose
+from hashhuman.data.camera import Camera
+
+FIELD_OF_VIEW = 30.0  # degrees: long enough a lens that limbs towards the camera keep their proportions
+
+
+def upright(poses: Iterable[BodyPose]) -> Float[Tensor, "3"]:
+    """The world's upward direction (unit), as the mean of the body's own over the poses."""
+    rotations = skinning.axis_angle_to_matrix(torch.stack([pose.Rh for pose in poses]))
+    up = rotations[:, :, 1].mean(0)
+    return up / up.norm()
+
+
+def orbit(
+    vertices: Float[Tensor, "V 3"], up: Float[Tensor, "3"], toward: Float[Tensor, "3"], count: int, height: int,
+    margin: float = 1.1,
+) -> list[Camera]:  # fmt: skip
+    """`count` level cameras at equal steps round a body, which fills all pictures at one scale.
+
+    Args:
+        vertices: the body (m), world.
+        up: the axis (unit), which points up in the pictures.
+        toward: where the first camera stands, as a direction from the body; its part along `up` is ignored. The next
+            one stands to the body's left of it, seen with `up` up.
+        count: of cameras.
+        height: of the pictures (px); their even width follows from the body's.
+        margin: room for what stands off the body, as a factor.
+    """
+    center = (vertices.amin(0) + vertices.amax(0)) / 2
+    away = toward - (toward @ up) * up
+    if away.norm() < 1e-6:  # straight above: any side will do
+        away = torch.linalg.cross(up, torch.eye(3, device=up.device)[up.abs().argmin()])
+    away = away / away.norm()
+    side = torch.linalg.cross(up, away)
+    relative = vertices - center
+    axial = relative @ up
+    center = center + up * (axial.amax() + axial.amin()) / 2
+    relative = vertices - center
+    half_height = float((relative @ up).abs().max()) * margin
+    half_width = float((relative - (relative @ up)[:, None] * up).norm(dim=-1).max()) * margin
+    focal = height / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
+    # The body's near side is nearer than its axis by its half width, so that it must fit there.
+    distance = half_height * 2 * focal / height + half_width
+    width = 2 * math.ceil(half_width * focal / (distance - half_width))
+    cameras = []
+    for i in range(count):
+        angle = 2 * math.pi * i / count
+        back = math.cos(angle) * away + math.sin(angle) * side
+        position = center + distance * back
+        R = torch.stack([torch.linalg.cross(up, back), -up, -back])
+        K = torch.tensor([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], device=up.device)
+        cameras.append(Camera(K, R, -R @ position, height, width))
+    return cameras

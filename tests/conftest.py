@@ -1,0 +1,46 @@
+"""Fixtures that every test may use."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from hashhuman.body.template import BodyTemplate
+from hashhuman.data.subject import Subject
+from tests import toy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """The machines that run these tests have two cores, and the tensors here are tiny."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def toy_template() -> BodyTemplate:
+    """The rest body of 5 joints and 40 vertices."""
+    return toy.template()
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete subject folder of the toy, 2 cameras and 6 frames. Shared: do not write into it."""
+    return toy.write_subject(tmp_path_factory.mktemp("subjects") / "toy")
+
+
+@pytest.fixture(scope="session")
+def _short_toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_subject(tmp_path_factory.mktemp("subjects") / "short", n_frames=2)
+
+
+@pytest.fixture
+def toy_copy(_short_toy_folder: Path, tmp_path: Path) -> Path:
+    """A subject folder of the toy of one's own, 2 cameras and 2 frames, to be damaged at will."""
+    return Path(shutil.copytree(_short_toy_folder, tmp_path / "toy"))
+
+
+@pytest.fixture
+def toy_subject(toy_folder: Path) -> Subject:
+    """The shared toy folder, opened."""
+    return Subject(toy_folder)

@@ -1,0 +1,79 @@
+"""Which pictures train and which test."""
+
+from pathlib import Path
+
+import pytest
+
+from hashhuman.data.splits import SPLITS, split
+from hashhuman.data.subject import Picture, Subject
+from hashhuman.errors import UserError
+
+
+class Listing(Subject):
+    """A subject of which only the list of pictures is known."""
+
+    def __init__(self, cameras: int, frames: list[int], train_frames: int | None = None) -> None:
+        self.root, self.frames = Path("listing"), frames
+        self.scene = None if train_frames is None else {"frames": train_frames}
+        self.camera_names = [f"{c:02d}" for c in range(cameras)]
+        self.pictures = [Picture(c, f, Path(f"{c}/{f}"), None, None) for f in frames for c in range(cameras)]
+
+
+def frames_of(splits: dict[str, list[Picture]], name: str, camera: int) -> list[int]:
+    return [p.frame for p in splits[name] if p.camera == camera]
+
+
+def test_one_camera_trains_on_everything():
+    splits = split(Listing(1, list(range(5))))
+    assert list(splits) == list(SPLITS)
+    assert frames_of(splits, "train", 0) == [0, 1, 2, 3, 4]
+    assert not splits["heldout"] + splits["novel_view"] + splits["novel_pose"]
+
+
+def test_held_out_frames():
+    splits = split(Listing(2, list(range(20))), holdout_every=10)
+    assert frames_of(splits, "heldout", 0) == [5, 15]
+    assert frames_of(splits, "train", 0) == [f for f in range(20) if f not in (5, 15)]
+    assert frames_of(splits, "novel_view", 1) == list(range(20))
+    every = split(Listing(1, [0, 1, 2, 3]), holdout_every=2)
+    assert (frames_of(every, "train", 0), frames_of(every, "heldout", 0)) == ([0, 2], [1, 3])
+
+
+def test_instant_nvr_protocol():
+    """Camera 4, every 5th frame from 0, 100 of them; tests at every 30th frame on the 22 other cameras."""
+    listing = Listing(23, list(range(600)))
+    splits = split(listing, train_cameras=[4], train_frames=100, frame_step=5, test_every=6)
+    assert frames_of(splits, "train", 4) == list(range(0, 500, 5))
+    assert frames_of(splits, "novel_view", 0) == list(range(0, 500, 30))
+    assert len(splits["novel_view"]) == 17 * 22
+    assert frames_of(splits, "novel_pose", 22) == list(range(500, 600, 6))
+    assert not frames_of(splits, "novel_view", 4)
+    together = [(p.camera, p.frame) for pictures in splits.values() for p in pictures]
+    assert len(together) == len(set(together))
+
+
+def test_windows_that_start_late():
+    splits = split(Listing(2, list(range(10))), first_frame=4, train_frames=3)
+    assert frames_of(splits, "train", 0) == [4, 5, 6]
+    assert frames_of(splits, "novel_pose", 1) == [0, 1, 2, 3, 7, 8, 9]
+
+
+def test_the_folder_says_how_many_frames_train():
+    listing = Listing(2, list(range(10)), train_frames=6)
+    assert frames_of(split(listing), "train", 0) == list(range(6))
+    assert frames_of(split(listing, train_frames=2), "train", 0) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train_cameras": [2]}, r"data\.train_cameras=\[2\] must name some of listing's 2 cameras"),
+        ({"train_cameras": []}, "train_cameras"),
+        ({"train_frames": 0}, "no frame left to train on"),
+        ({"first_frame": 50}, "no frame left to train on"),
+        ({"holdout_every": 1}, "no frame left to train on"),
+    ],
+)
+def test_nothing_to_train_on(options: dict, message: str):
+    with pytest.raises(UserError, match=message):
+        split(Listing(2, list(range(5))), **options)

@@ -1,0 +1,207 @@
+"""A few steps of training with every callback and every logger."""
+
+import csv
+import dataclasses
+import json
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import wandb
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
+
+from hashhuman import callbacks, checkpoint, loggers
+from hashhuman.callbacks import ProgressLine, TrainingClock, ValidationPictures
+from hashhuman.checkpoint import AtomicCheckpointIO
+from hashhuman.data.files import read_image, write_image
+from hashhuman.errors import UserError
+from hashhuman.export import write_video
+
+
+class Toy(L.LightningModule):
+    """One weight, and a validation step that leaves a view and its render."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        """Pulls the weight to zero."""
+        loss = (self.weight**2).sum()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        """Shows a square, rendered darker than it is."""
+        mask = torch.zeros(32, 24)
+        mask[8:24, 8:16] = 1
+        image = mask[..., None].expand(-1, -1, 3)
+        view = SimpleNamespace(name=f"00/{batch_idx:06d}", image=image, mask=mask)
+        self.last_view = view, SimpleNamespace(rgb=0.8 * image, alpha=mask)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Plain descent."""
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(tmp_path, logger, *extra, steps: int = 4, **options) -> L.Trainer:
+    """Four steps, validated after every second."""
+    trainer = L.Trainer(
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=logger,
+        callbacks=list(extra),
+        plugins=[AtomicCheckpointIO()],
+        max_steps=steps,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in extra),
+        **options,
+    )
+    trainer.fit(Toy(), DataLoader(torch.zeros(2, 1)), DataLoader(torch.zeros(2, 1)))
+    return trainer
+
+
+def test_csv_keeps_losses_and_pictures(tmp_path):
+    fit(tmp_path, CSVLogger(tmp_path, "logs", ""), ValidationPictures(), ProgressLine(refresh_every=1))
+    with open(tmp_path / "logs/metrics.csv") as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses == pytest.approx([3 * 0.8 ** (2 * step) for step in range(4)])
+    names = sorted(path.name for path in (tmp_path / "logs/val/pictures").iterdir())
+    assert names == ["000002.png", "000004.png"]  # not the sanity check's
+    page = read_image(tmp_path / "logs/val/pictures/000004.png")
+    assert {0, 204, 255} <= set(page[..., 0].ravel().tolist())  # black, the render's square, the truth's
+
+
+def test_tensorboard_shows_pictures(tmp_path):
+    logger = TensorBoardLogger(tmp_path, "tensorboard", "")
+    fit(tmp_path, logger, ValidationPictures())
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert events.Tags()["images"] == ["val/pictures"] and "train/loss" in events.Tags()["scalars"]
+    assert [event.step for event in events.Images("val/pictures")] == [2, 4]
+
+
+def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = loggers.wandb_logger("hashhuman", None, str(tmp_path / "run"), offline=True)
+    fit(tmp_path, logger, ValidationPictures())
+    write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)] * 3, fps=5)
+    loggers.log_video([logger], "turntable", tmp_path / "video.mp4", step=4)
+    logger.experiment.finish()
+    wandb.teardown()  # its process writes the last records when it ends
+    (folder,) = (tmp_path / "run/wandb").glob("offline-run-*")
+    kinds = {path.suffix for path in (folder / "files/media").rglob("*") if path.is_file()}
+    assert kinds == {".png", ".mp4"}
+    (log,) = folder.glob("*.wandb")
+    assert b"train/loss" in log.read_bytes()
+
+
+def test_without_wandb_one_sentence(monkeypatch):
+    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install wandb"):
+        loggers.wandb_logger("hashhuman", None, ".", offline=True)
+
+
+def test_an_evaluation_goes_to_the_loggers(tmp_path):
+    folder = tmp_path / "evaluation"
+    write_image(folder / "comparisons/novel_view/01_000000.png", np.zeros((4, 4, 3), np.uint8))
+    write_image(folder / "canonical.png", np.full((4, 4, 3), 9, np.uint8))
+    logger = CSVLogger(tmp_path, "logs", "")
+    report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}}, "heldout": {"mean": {}}}}
+    loggers.log_evaluation([logger], report, folder, step=7)
+    assert (tmp_path / "logs/metrics.csv").read_text().split() == ["novel_view/psnr_full,step", "31.5,7"]
+    assert (tmp_path / "logs/novel_view/01_000000/000007.png").exists()
+    assert read_image(tmp_path / "logs/canonical/000007.png")[0, 0, 0] == 9
+
+
+def test_clock_counts_from_the_first_optimizer_step(tmp_path, monkeypatch):
+    """A clock that advances a second at every reading, so that the arithmetic shows."""
+    now = iter(range(1000))
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: float(next(now)))
+    clock = TrainingClock(tmp_path / "timing.json", max_seconds=None)  # reads 0
+    trainer, module = create_autospec(L.Trainer, instance=True, global_step=3), Toy()
+    clock.on_validation_start(trainer, module)  # the sanity check, 1
+    clock.on_validation_end(trainer, module)
+    clock.on_before_optimizer_step(trainer, module, None)  # 2
+    trainer.global_step = 4
+    clock.on_before_optimizer_step(trainer, module, None)
+    clock.on_validation_start(trainer, module)  # 3
+    clock.on_validation_end(trainer, module)  # 4
+    trainer.global_step = 13
+    clock.on_train_end(trainer, module)  # 5
+    figures = json.loads((tmp_path / "timing.json").read_text())
+    assert (figures["setup_s"], figures["train_s"], figures["validation_s"]) == (2, 2, 1)
+    assert figures["steps"] == 10 and figures["device"] == "cpu" and figures["peak_gpu_bytes"] is None
+
+
+def test_clock_stops_training_in_time(tmp_path):
+    trainer = fit(tmp_path, False, TrainingClock(tmp_path / "timing.json", max_seconds=0.0), steps=1000)
+    assert trainer.global_step < 5
+    assert json.loads((tmp_path / "timing.json").read_text())["steps"] == trainer.global_step
+
+
+def test_last_checkpoint_resumes_and_a_damaged_one_is_named(tmp_path):
+    kept = ModelCheckpoint(
+        tmp_path / "checkpoints",
+        save_last=True,
+        save_top_k=0,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    fit(tmp_path, False, kept, steps=3)  # ends within an epoch
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    assert path.name == "last.ckpt"
+    content = checkpoint.load(path)
+    assert content["global_step"] == 3
+    torch.testing.assert_close(content["state_dict"]["weight"], torch.full((3,), 0.8**3))
+    module = Toy()
+    resumed = L.Trainer(
+        accelerator="cpu", max_steps=5, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, plugins=[AtomicCheckpointIO()],
+    )  # fmt: skip
+    resumed.fit(module, DataLoader(torch.zeros(2, 1)), ckpt_path=str(path))
+    torch.testing.assert_close(module.weight.detach(), torch.full((3,), 0.8**5))
+    for kept_bytes in (0, 100, path.stat().st_size // 2):
+        damaged = tmp_path / "damaged.ckpt"
+        damaged.write_bytes(path.read_bytes()[:kept_bytes])
+        with pytest.raises(UserError, match=r"damaged\.ckpt is not a readable checkpoint"):
+            checkpoint.load(damaged)
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        checkpoint.load(tmp_path / "none.ckpt")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    @dataclasses.dataclass
+    class Hostile:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.ckpt")
+    with pytest.raises(UserError, match="hostile"):
+        checkpoint.load(tmp_path / "hostile.ckpt")
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"step": 1}, path)
+
+    def fail(value, target):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(UserError, match="No space left"):
+        io.save_checkpoint({"step": 2}, path)
+    assert io.load_checkpoint(path) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    io.remove_checkpoint(path)
+    assert not path.exists()

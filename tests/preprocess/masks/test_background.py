@@ -1,0 +1,47 @@
+import cv2
+import numpy as np
+
+from preprocess.masks.background import is_static, median_background
+from tests.preprocess.masks.clip import wall
+
+
+def test_median_of_what_is_free():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (7, 6, 8, 3), dtype=np.uint8)
+    people = rng.random((7, 6, 8)) < 0.5
+    people[:, 2, 3] = True
+    people[2:, 4, 4] = True
+    background = median_background(images, people, least=3)
+    assert not background.known[2, 3] and not background.known[4, 4]
+    for y, x in np.argwhere(background.known):
+        samples = np.sort(images[~people[:, y, x], y, x], axis=0)
+        np.testing.assert_array_equal(background.colour[y, x], samples[(len(samples) - 1) // 2])
+    np.testing.assert_array_equal(background.known, (~people).sum(0) >= 3)
+    assert not background.colour[~background.known].any()
+
+
+def moving(shift, frames=5):
+    rng = np.random.default_rng(1)
+    scene = wall(rng, 90, 200)
+    greys = [cv2.cvtColor(scene[:, (x := round(shift * t)) : x + 120], cv2.COLOR_RGB2GRAY) for t in range(frames)]
+    people = []
+    for t, grey in enumerate(greys):  # somebody walks through
+        person = np.zeros(grey.shape, bool)
+        person[20:80, 10 + 15 * t : 35 + 15 * t] = True
+        grey[person] = rng.integers(0, 255, person.sum())
+        people.append(person)
+    return greys, people
+
+
+def test_tells_a_fixed_camera_from_a_moving_one():
+    assert is_static(*moving(0))
+    assert not is_static(*moving(2))
+    still, people = moving(0)
+    turned = [cv2.warpAffine(g, cv2.getRotationMatrix2D((60, 45), 3 * t, 1), g.shape[::-1]) for t, g in enumerate(still)]
+    assert not is_static(turned, people)
+
+
+def test_an_empty_wall_counts_as_fixed_while_it_keeps_its_colour():
+    people = [np.zeros((40, 60), bool)] * 3
+    assert is_static([np.full((40, 60), 100, np.uint8)] * 3, people)
+    assert not is_static([np.full((40, 60), 100 + 20 * t, np.uint8) for t in range(3)], people)

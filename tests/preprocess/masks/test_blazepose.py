@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from hashhuman.data.files import read_image
+from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
+from preprocess.masks.blazepose import BlazePoseMasks
+from preprocess.stage import is_finished, run_stages
+from tests.preprocess.masks.clip import BYSTANDER, film, iou
+
+
+def run(root, **options):
+    with Progress(disable=True) as progress:
+        return BlazePoseMasks(**options).run(root, progress)
+
+
+def read(root, frame):
+    return read_image(root / f"mask/00/{frame:06d}.png")
+
+
+def test_masks_of_a_fixed_camera(tmp_path):
+    clip = film(tmp_path)
+    assert "fixed camera" in run(tmp_path)
+    for frame, (truth, network) in enumerate(zip(clip.masks, clip.networks)):
+        mask = read(tmp_path, frame)
+        coarse = network > 127
+        coarse[BYSTANDER] = False
+        assert iou(mask > 127, truth) > max(0.97, iou(coarse, truth) + 0.01), frame
+        assert not mask[BYSTANDER].any()
+    assert len(np.unique(read(tmp_path, 1))) > 10  # coverage, not thresholded
+
+
+def test_masks_of_a_moving_camera(tmp_path):
+    clip = film(tmp_path, drift=3)
+    assert "moving camera" in run(tmp_path)
+    for frame, truth in enumerate(clip.masks):
+        assert iou(read(tmp_path, frame) > 127, truth) > (0.9 if frame != 3 else 0.85), frame
+
+
+def test_a_band_that_the_network_lost_in_one_picture_comes_back(tmp_path):
+    clip = film(tmp_path)
+    run(tmp_path, background=False)
+    band = np.s_[76:80]
+    lost, truth = clip.networks[3][band] > 127, clip.masks[3][band]
+    assert not (lost & truth).any()
+    assert (read(tmp_path, 3)[band] > 127)[truth].mean() > 0.6
+
+
+def test_pictures_without_a_detection_take_the_bodys_place(tmp_path):
+    clip = film(tmp_path, absent=(4, 5, 6))
+    run(tmp_path)
+    for frame in (4, 5, 6):
+        assert iou(read(tmp_path, frame) > 127, clip.masks[frame]) > 0.9
+
+
+def test_parts_fill_the_mask(tmp_path):
+    film(tmp_path)
+    run(tmp_path, pictures=2)
+    subject = Subject(tmp_path)
+    for picture in subject.pictures:
+        np.testing.assert_array_equal(subject.parts(picture) != 0, subject.mask(picture) > 0.5)
+    assert len(list((tmp_path / "pictures/masks").iterdir())) == 2
+
+
+def test_is_stamped_and_redone_when_the_network_or_the_body_changes(tmp_path):
+    film(tmp_path, frames=4)
+    stage = BlazePoseMasks()
+    run_stages([stage], tmp_path)
+    assert is_finished(stage, tmp_path) and not is_finished(BlazePoseMasks(background=False), tmp_path)
+    json.dumps(stage.settings())
+    film(tmp_path, frames=4, absent=(2,))
+    assert not is_finished(stage, tmp_path)
+
+
+def test_asks_for_what_is_missing(tmp_path):
+    film(tmp_path, frames=4)
+    (tmp_path / "keypoints/segmentation/00/000002.png").unlink()
+    with pytest.raises(UserError, match=r"000002\.png.*keypoints=blazepose"):
+        run(tmp_path)

@@ -1,0 +1,47 @@
+"""From a video, or a subject folder, to an avatar, its metrics and its pictures.
+
+python train.py data=monocular video=foo            data/videos/foo.mp4, or a path
+python train.py data=zju_mocap data.root=folder     a folder in the ZJU-MoCap layout
+python train.py data=synthetic                      a small scene that the project renders itself
+
+Options: conf/train.yaml and the groups beside it.
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from hashhuman import cli
+
+
+def main(config: DictConfig) -> None:
+    """Prepares the subject, trains, evaluates."""
+    from hashhuman import run  # after Hydra has checked the command line: importing torch takes seconds
+
+    run.train(config)
+
+
+def default_experiment() -> str:
+    """The preset that suits this machine."""
+    import torch
+
+    return "fast" if torch.cuda.is_available() else "cpu"
+
+
+def subject_folder(video: str, workspace: str, subject: str | None) -> str:
+    """Where the subject of a video lies."""
+    from preprocess import pipeline
+
+    return str(pipeline.subject_folder(str(video), Path(workspace), subject))
+
+
+def register_resolvers() -> None:
+    """The functions that conf/train.yaml calls."""
+    OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
+    OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)
+    OmegaConf.register_new_resolver("name_of", lambda folder: Path(folder).name, replace=True)
+
+
+if __name__ == "__main__":
+    register_resolvers()
+    cli.run(main, config_path="conf", config_name="train")
