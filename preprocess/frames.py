@@ -44,14 +44,16 @@ class Lens:
             K = np.asarray(values["K"], float).reshape(3, 3)
             D = np.asarray(values["D"] if values.get("D") is not None else np.zeros(5), float).ravel()
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise UserError(f"the camera {camera} must hold K, 3 x 3 pixels, and may hold D, OpenCV's distortion.") from None
+            raise UserError(
+                f"the camera {camera} must hold K, 3 x 3 pixels, and may hold D, OpenCV's distortion."
+            ) from None
         if len(D) not in (4, 5, 8, 12, 14) or not (np.isfinite(K).all() and np.isfinite(D).all()):
             raise UserError(f"the camera {camera} must hold finite numbers, and 4, 5, 8, 12 or 14 of them in D.")
         return Lens(K, D)
 
     @staticmethod
     def assumed(height: int, width: int, focal: float | None) -> "Lens":
-        """A lens without distortion that looks through the picture's centre; unknown focal lengths are 1.2 min(H, W)."""
+        """A lens without distortion, centred; a focal length that is not known is taken as 1.2 min(H, W)."""
         f = focal or 1.2 * min(height, width)
         return Lens(np.array([[f, 0, (width - 1) / 2], [0, f, (height - 1) / 2], [0, 0, 1]]), np.zeros(5))
 
@@ -152,7 +154,9 @@ class VideoFrames(Stage):
                 lens = self.lens or Lens.assumed(height, width, self.focal)
                 rectify, size = Rectifier(lens, height, width, self.max_size), (height, width)
             elif (height, width) != size:
-                raise UserError(f"{self.path}: picture {picture.index} is {width} x {height}, not {size[1]} x {size[0]}.")
+                raise UserError(
+                    f"{self.path}: picture {picture.index} is {width} x {height}, not {size[1]} x {size[0]}."
+                )
             written.append(writer.write_image(CAMERA, len(written), rectify(picture.image), f".{self.format}"))
             sources.append((picture.index, picture.seconds))
         if rectify is None:

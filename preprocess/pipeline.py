@@ -21,8 +21,8 @@ def preprocess(config: Mapping[str, Any], subject: Path) -> None:
     """Makes the subject folder, or what it lacks.
 
     Args:
-        config: the node `preprocess` of the configuration: `force`, and for each of STAGES a node that makes it; a stage
-            that is absent or null is left out.
+        config: the node `preprocess` of the configuration: `force`, and for each of STAGES a node that makes it; a
+            stage that is absent or null is left out.
         subject: the subject folder.
 
     Raises UserError on bad input; stages that finished before stay finished.

@@ -21,6 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hashhuman.data.files import load_json, save_json
 from hashhuman.errors import UserError
 
+CONSOLE = Console()
+
 
 class Stage(abc.ABC):
     """One step from the video to the subject folder.
@@ -148,13 +150,12 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
     return summary
 
 
-def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, console: Console | None = None) -> None:
+def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, console: Console = CONSOLE) -> None:
     """Runs in order what is not finished, and prints a line a stage: what it did, how long it took, where it lies.
 
     Args:
         force: run every stage, finished or not; a stage's own `force` does so for it alone.
     """
-    console = console or Console()
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     for stage in stages:
         start = time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import av.container
 import av.error
 import cv2
 import numpy as np
@@ -84,7 +85,7 @@ def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
             except (StopIteration, av.error.EOFError):
                 return
             except av.error.FFmpegError as error:
-                raise _broken(path, index, error.strerror) from None
+                raise _broken(path, index, error.strerror or str(error)) from None
             if frame.is_corrupt:
                 raise _broken(path, index, "its data are damaged")
             image = frame.to_ndarray(format="rgb24")

@@ -13,7 +13,9 @@ HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("ankle", "foot_index"))
 
 
-def rigid_rotation(source: Float[Tensor, "*batch N 3"], target: Float[Tensor, "*batch N 3"]) -> Float[Tensor, "*batch 3 3"]:
+def rigid_rotation(
+    source: Float[Tensor, "*batch N 3"], target: Float[Tensor, "*batch N 3"]
+) -> Float[Tensor, "*batch 3 3"]:
     """The rotation R that minimises sum |R source - target|^2 of centred point sets (Kabsch)."""
     source = source - source.mean(-2, keepdim=True)
     target = target - target.mean(-2, keepdim=True)

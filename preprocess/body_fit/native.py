@@ -98,9 +98,16 @@ class NativeFit(Stage):
         )
         report.save(result.report_path(subject))
         self._draw(subject, frames, vertices, body, camera)
-        flags = [f"{x.sum()} {name}" for name, x in (("filled in", report.interpolated), ("flips", report.flipped)) if x.any()]
+        flags = [
+            f"{x.sum()} {name}"
+            for name, x in (("filled in", report.interpolated), ("flips", report.flipped))
+            if x.any()
+        ]
         return ", ".join(
-            [f"points {np.nanmedian(report.reprojection_error):.1f} px, IoU {np.nanmean(report.silhouette_iou):.3f}", *flags]
+            [
+                f"points {np.nanmedian(report.reprojection_error):.1f} px, IoU {np.nanmean(report.silhouette_iou):.3f}",
+                *flags,
+            ]
         )
 
     def _draw(

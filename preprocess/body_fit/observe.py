@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from preprocess.keypoints.points import NAMES, Keypoints
@@ -13,7 +12,9 @@ MIRRORED = [
 ]  # fmt: skip
 HIPS = [NAMES.index("left_hip"), NAMES.index("right_hip")]
 SHOULDERS = [NAMES.index("left_shoulder"), NAMES.index("right_shoulder")]
-TRACKED = [i for i, n in enumerate(NAMES) if n.rpartition("_")[2] in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]
+TRACKED = [
+    i for i, n in enumerate(NAMES) if n.rpartition("_")[2] in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+]
 SWAP_COST = 0.05  # of calling a frame swapped, in squared body units
 JUMP = 3.0  # the most that one frame's jump can cost: a cut in the video is not a flip
 

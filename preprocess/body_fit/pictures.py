@@ -53,6 +53,4 @@ def side_camera(camera: Camera, middle: Float[np.ndarray, "3"]) -> Camera:
     at = camera.R @ torch.as_tensor(middle, dtype=torch.float32) + camera.T  # in camera space
     ahead = torch.stack([torch.zeros(()), at[1], at[2]])  # the person moves to the middle of the picture
     # camera space -> side view: x -> quarter (x - at) + ahead
-    return Camera(
-        camera.K, quarter @ camera.R, quarter @ (camera.T - at) + ahead, camera.height, camera.width
-    )
+    return Camera(camera.K, quarter @ camera.R, quarter @ (camera.T - at) + ahead, camera.height, camera.width)

@@ -77,7 +77,9 @@ class Terms:
     def __init__(self, sequence: BodySequence, evidence: Evidence) -> None:
         self.sequence, self.evidence = sequence, evidence
         names = [base_name(n) for n in sequence.body.joint_names]
-        mirror = torch.tensor([[1.0, -1, -1] if n.startswith("right_") else [1.0, 1, 1] for n in sequence.body.joint_names])
+        mirror = torch.tensor(
+            [[1.0, -1, -1] if n.startswith("right_") else [1.0, 1, 1] for n in sequence.body.joint_names]
+        )
         limits = torch.tensor([LIMITS.get(n, ((-180, 180),) * 3) for n in names]).deg2rad()
         self.mirror, self.low, self.high = mirror, limits[..., 0], limits[..., 1]
         self.spread = torch.tensor([SPREAD.get(n, 1.0) for n in names])

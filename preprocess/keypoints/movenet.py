@@ -55,7 +55,9 @@ class MoveNet:
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         """The people in an 8-bit RGB picture (H, W, 3), surest first."""
-        candidates = [d for network, side in zip(self._networks, self.LONG_SIDES) for d in _detect(network, image, side)]
+        candidates = [
+            d for network, side in zip(self._networks, self.LONG_SIDES) for d in _detect(network, image, side)
+        ]
         found: list[Detection] = []
         for candidate in sorted(candidates, key=lambda d: -d.score):
             if candidate.score >= self.score and all(overlap(candidate.box, d.box) < self.same for d in found):

@@ -17,7 +17,7 @@ SIDE = 256  # of the network's square input
 POINTS = len(NAMES)  # the body's; two more say where the next crop lies
 CENTER, RIM = 33, 34  # the middle of the hips, and a point on the circle about it that holds the whole person
 MARGIN = 1.25  # side of the crop over the circle's diameter
-# Where each point lies in a mirrored person; the six points after the 33 lie on the body's middle or serve no purpose here.
+# Which point each becomes in a mirror. Of the six after the 33, two lie on the body's middle and four are not used.
 _EXCHANGED = {"left": "right", "right": "left"}
 MIRROR = [NAMES.index("_".join(_EXCHANGED.get(word, word) for word in name.split("_"))) for name in NAMES]
 MIRROR += range(len(NAMES), 39)

@@ -34,10 +34,14 @@ class _Clip:
     probabilities: list[UInt8[np.ndarray, "h w"]]
 
     @staticmethod
-    def read(subject: Subject, progress: Progress) -> "_Clip":
-        """Reads every picture and the network's mask of it. Raises UserError if masks are missing."""
+    def read(subject: Subject, render: PartRenderer, progress: Progress) -> "_Clip":
+        """Reads every picture and the network's mask of it, or the body's silhouette where nobody was detected.
+
+        Raises UserError if masks are missing.
+        """
         folder = segmentation_folder(subject.root)
         keypoints = Keypoints.load(points_path(subject.root))
+        detected = set(keypoints.frames[keypoints.detected].tolist())
         crops = keypoints.crop[keypoints.detected, :2, :2]
         clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [])
         for picture in progress.track(subject.pictures, description="reading"):
@@ -49,6 +53,9 @@ class _Clip:
             probability = read_image(path)
             if probability.shape != image.shape[:2]:
                 raise UserError(f"{path} is not of the size of {picture.image}; redo the keypoints.")
+            if picture.frame not in detected:
+                body = render(subject.camera(picture.camera), subject.vertices(picture.frame))
+                probability = np.where(body != 0, 255, 0).astype(np.uint8)
             clip.greys.append(clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
             clip.probabilities.append(clip.shrink(probability))
         return clip
@@ -95,12 +102,13 @@ class BlazePoseMasks(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         reader = Subject(subject)
-        clip = _Clip.read(reader, progress)
+        render = PartRenderer(reader.template())
+        clip = _Clip.read(reader, render, progress)
         height, width = reader.camera(0).height, reader.camera(0).width
         everywhere = np.max(clip.probabilities, axis=0) >= _SEEN
         region = _box_around(everywhere, clip.unit, _MARGIN * clip.unit, height, width)
         background = self._background(reader, clip, region)
-        masker = _Masker(reader, clip, region, background)
+        masker = _Masker(reader, render, clip, region, background)
         with ThreadPoolExecutor() as pool:
             steps = pool.map(masker, range(len(reader.pictures)))
             shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
@@ -128,11 +136,13 @@ class BlazePoseMasks(Stage):
 class _Masker:
     """Makes mask and part labels of one picture after another, in any order."""
 
-    def __init__(self, reader: Subject, clip: _Clip, region: Box, background: Background | None) -> None:
-        self.reader, self.clip, self.region, self.background = reader, clip, region, background
+    def __init__(
+        self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box, background: Background | None
+    ) -> None:
+        self.reader, self.render, self.clip = reader, render, clip
+        self.region, self.background = region, background
         self.writer = SubjectWriter(reader.root)
         self.camera = reader.camera(0)
-        self.render = PartRenderer(reader.template())
 
     def __call__(self, index: int) -> float:
         """Writes both and returns the fraction of the picture that the person fills."""
@@ -141,9 +151,6 @@ class _Masker:
         image = self.reader.image(picture)
         body = self.render(self.camera, self.reader.vertices(picture.frame))
         probability = clean.steady(self.clip.probabilities, self.clip.greys, index)
-        if probability.max() < 128:  # nobody was detected: the body comes from the pictures around
-            probability = self.clip.shrink(255 * (body != 0).astype(np.uint8))
-
         box = _box_around(probability >= _SEEN, unit, _MARGIN * unit, height, width)
         background = None if self.background is None else self._behind(box)
         large = cv2.resize(probability, (width, height), interpolation=cv2.INTER_CUBIC)[box].astype(np.float32) / 255

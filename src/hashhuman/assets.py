@@ -157,10 +157,11 @@ def _extract(archive: Path, asset: Asset, path: Path) -> None:
 
 def _open_member(archive: IO[bytes], name: str) -> IO[bytes]:
     if zipfile.is_zipfile(archive):
-        member = zipfile.ZipFile(archive).open(name)
-    else:
-        archive.seek(0)
-        member = tarfile.open(fileobj=archive, mode="r:*").extractfile(name)
-        if member is None:
+        with zipfile.ZipFile(archive) as packed:
+            return io.BytesIO(packed.read(name))
+    archive.seek(0)
+    with tarfile.open(fileobj=archive, mode="r:*") as packed:
+        member = packed.extractfile(name)
+        if member is None:  # a folder
             raise KeyError(name)
-    return io.BytesIO(member.read())
+        return io.BytesIO(member.read())

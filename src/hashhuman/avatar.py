@@ -11,6 +11,7 @@ from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
 from hashhuman.deformer.bodies import PosedBodies, Shell
 from hashhuman.deformer.inverse_skinning import InverseSkinning
+from hashhuman.deformer.residual import Residual
 from hashhuman.field.parts import PartsField
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell_sampler import ShellSampler
@@ -89,12 +90,12 @@ class Avatar(nn.Module):
         directions: Float[Tensor, "N 3"],
         frames: Int[Tensor, "N"],
         stage: Stage,
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "M 3"] | None]:
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Residual | None]:
         """Colour, density (1/m) and the residual displacements at world points seen along world directions."""
         pairs = self.skinning(points, directions, frames, stage.bodies, stage.neighbors, self.uv)
         residual = self.residual(pairs)
         if residual is not None:
-            pairs = dataclasses.replace(pairs, x=pairs.x + residual)
+            pairs = dataclasses.replace(pairs, x=pairs.x + residual.value)
         color, density = self.field(pairs, len(points))
         return color, density, residual
 
@@ -103,7 +104,7 @@ class Avatar(nn.Module):
         """The template's texture coordinates, on the avatar's device."""
         return None if self.template.uv is None else self.template.uv.to(self.device)
 
-    def forward(self, rays: Rays, stage: Stage, jitter: bool = False) -> tuple[Rendering, Float[Tensor, "M 3"] | None]:
+    def forward(self, rays: Rays, stage: Stage, jitter: bool = False) -> tuple[Rendering, Residual | None]:
         """Renders rays; also returns the residual displacements, for their losses."""
         samples = self.sampler(rays, stage.bodies, stage.shell, jitter)
         points = rays.origins[:, None] + rays.directions[:, None] * samples.t[..., None]

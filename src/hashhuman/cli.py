@@ -76,7 +76,9 @@ def _quote_path(argument: str) -> str:
     except HydraException:
         if Path(value).exists():
             return quoted
-        raise UserError(f'{argument} cannot be read: quote the value, and all of it for the shell: "{quoted}".') from None
+        raise UserError(
+            f'{argument} cannot be read: quote the value, and all of it for the shell: "{quoted}".'
+        ) from None
     misread = override.is_sweep_override() or isinstance(override.value(), list | dict)
     looks_like_number = key in TEXTS and isinstance(override.value(), int | float)
     return quoted if looks_like_number or (misread and Path(value).exists()) else argument
@@ -92,7 +94,7 @@ def explain(error: BaseException) -> str | None:
             case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] not in OURS:
                 return f"the Python package {name} is missing: `pip install 'hashhuman[preprocess]'`."
             case MissingMandatoryValue():
-                return f"{_flat(cause.msg)}: add {cause.full_key}=... to the command line."
+                return f"{_flat(str(cause))}: add {cause.full_key}=... to the command line."
             case OSError(errno=errno.ENOSPC):
                 return f"the disk is full: {cause.filename or 'a file'} could not be written."
             case TypeError() if "unexpected keyword argument" in str(cause) and cause is not error:

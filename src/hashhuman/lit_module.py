@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -34,7 +34,7 @@ class HumanModule(L.LightningModule):
         log_every: int,
     ) -> None:
         super().__init__()
-        self.avatar, self.losses = avatar, losses
+        self.avatar, self.losses = avatar, nn.ModuleDict(losses)
         self.make_optimizer, self.schedule, self.log_every = optimizer, schedule, log_every
         self.stage: Stage | None = None
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
@@ -53,7 +53,8 @@ class HumanModule(L.LightningModule):
         """One batch of rays."""
         assert self.stage is not None
         rendering, residual = self.avatar(batch.rays, self.stage, jitter=True)
-        total, terms = weighted_sum(self.losses, Prediction(rendering, residual), batch)
+        total, terms = weighted_sum(dict(self.losses),  # type: ignore[arg-type]
+            Prediction(rendering, residual), batch)
         if self.global_step % self.log_every == 0:
             self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": total})
         return total

@@ -1,12 +1,15 @@
 """Losses: small callables over one step's outputs."""
 
 import dataclasses
+import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from hashhuman.data.batch import RayBatch
+from hashhuman.deformer.residual import Residual
 from hashhuman.renderer.volume import Rendering
 
 
@@ -15,10 +18,10 @@ class Prediction:
     """What the avatar made of a batch of rays."""
 
     rendering: Rendering
-    residual: Float[Tensor, "M 3"] | None  # displacements of the samples' canonical positions (m)
+    residual: Residual | None  # displacements of the samples' canonical positions
 
 
-class Loss:
+class Loss(nn.Module):
     """A term of the objective.
 
     Args:
@@ -26,9 +29,10 @@ class Loss:
     """
 
     def __init__(self, weight: float) -> None:
+        super().__init__()
         self.weight = weight
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         """The unweighted term."""
         raise NotImplementedError
 
@@ -36,16 +40,14 @@ class Loss:
 class ColorLoss(Loss):
     """Mean squared colour error over the batch's random backgrounds, which carve free space as well."""
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        rendering = prediction.rendering
-        color = rendering.color + (1 - rendering.alpha[:, None]) * batch.background
-        return (color - batch.color).square().mean()
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+        return (over_background(prediction.rendering, batch) - batch.color).square().mean()
 
 
 class MaskLoss(Loss):
     """Mean squared error of the opacity against the mask's coverage."""
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         return (prediction.rendering.alpha - batch.mask).square().mean()
 
 
@@ -55,7 +57,7 @@ class DistortionLoss(Loss):
     The double sum over samples is computed in linear time from prefix sums, since t ascends along each ray.
     """
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         weights, samples = prediction.rendering.weights, prediction.rendering.samples
         weight_before = weights.cumsum(1) - weights
         moment_before = (weights * samples.t).cumsum(1) - weights * samples.t
@@ -64,25 +66,55 @@ class DistortionLoss(Loss):
         return (between + within).mean()
 
 
-class ResidualLoss(Loss):
-    """Mean squared length of the learned displacements (m^2): skinning explains what it can."""
+class ResidualSizeLoss(Loss):
+    """Mean length of the learned displacements (m): skinning explains what it can."""
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        if prediction.residual is None or not len(prediction.residual):
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+        residual = prediction.residual
+        if residual is None or not len(residual.value):
             return batch.color.new_zeros(())
-        return prediction.residual.square().sum(1).mean()
+        return residual.value.norm(dim=1).mean()
 
 
-class OpacityLoss(Loss):
-    """Entropy of the rays' opacity: a pixel is the person or is not."""
+class ResidualSmoothnessLoss(Loss):
+    """Mean difference (m) between displacements at neighbouring places of the surface."""
 
-    def __call__(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        alpha = prediction.rendering.alpha.clamp(1e-4, 1 - 1e-4)
-        return -(alpha * alpha.log() + (1 - alpha) * (1 - alpha).log()).mean()
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+        residual = prediction.residual
+        if residual is None or not len(residual.value):
+            return batch.color.new_zeros(())
+        return (residual.value - residual.nearby).norm(dim=1).mean()
+
+
+class PatchLoss(Loss):
+    """A distance of pictures, such as LPIPS, on the batch's patches.
+
+    Args:
+        distance: of pictures (B, 3, H, W); returns a scalar, or one value for each pair.
+        data_range: of the colours that `distance` expects: [0, 1] or [-1, 1].
+    """
+
+    def __init__(self, weight: float, distance: nn.Module, data_range: tuple[float, float]) -> None:
+        super().__init__(weight)
+        self.distance = distance
+        self.low, self.high = data_range
+
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+        if batch.patch is None:
+            raise ValueError("this loss needs patches: set data.ray_sampler.n_patches")
+        count = math.prod(batch.patch)
+        seen = over_background(prediction.rendering, batch)[:count], batch.color[:count]
+        x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) * (self.high - self.low) + self.low for colors in seen)
+        return self.distance(x, y).mean()
+
+
+def over_background(rendering: Rendering, batch: RayBatch) -> Float[Tensor, "N 3"]:
+    """The rendered colours over the batch's backgrounds."""
+    return rendering.color + (1 - rendering.alpha[:, None]) * batch.background
 
 
 def weighted_sum(
-    losses: dict[str, Loss], prediction: Prediction, batch: RayBatch
+    losses: Mapping[str, Loss], prediction: Prediction, batch: RayBatch
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The objective, and each unweighted term by name."""
     terms = {name: loss(prediction, batch) for name, loss in losses.items() if loss.weight}

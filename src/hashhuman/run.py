@@ -61,9 +61,7 @@ def build_avatar(config: DictConfig, datamodule: SubjectDataModule) -> Avatar:
     field, part_points = instantiate(config.field)(
         template=template, n_frames=n_frames, encoder=instantiate(config.encoder), reach=skinning.reach
     )
-    residual = instantiate(config.deformer.residual)(
-        n_frames=n_frames, backend=instantiate(config.encoder.backend)
-    )
+    residual = instantiate(config.deformer.residual)(n_frames=n_frames, backend=instantiate(config.encoder.backend))
     return Avatar(
         template, part_points, field, skinning, residual, instantiate(config.neighbors.index),
         **instantiate(config.renderer),

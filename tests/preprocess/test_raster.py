@@ -24,7 +24,7 @@ def test_covers_pixel_centres_and_edges():
     y, x = np.mgrid[0:7, 0:8]
     np.testing.assert_array_equal(seen == 0, (x >= 1) & (y >= 1) & (x + y <= 6))
     assert seen.dtype == np.int32 and seen.min() == -1
-    shifted = rasterise(triangle + [0.01, 0, 0], np.array([[2, 1, 0]]), 7, 8)  # the other winding
+    shifted = rasterise(triangle + np.array([0.01, 0, 0]), np.array([[2, 1, 0]]), 7, 8)  # the other winding
     np.testing.assert_array_equal(shifted == 0, (x >= 2) & (y >= 1) & (x + y <= 6))
 
 
@@ -57,6 +57,6 @@ def test_leaves_out_what_lies_behind_the_camera_or_has_no_area():
     faces = np.array([[0, 1, 2], [0, 3, 0], [0, 3, 4]])
     seen = rasterise(triangle, faces, 6, 6)
     assert set(np.unique(seen)) == {-1, 2}
-    assert (rasterise(triangle + [100, 0, 0], faces, 6, 6) == -1).all()
+    assert (rasterise(triangle + np.array([100, 0, 0]), faces, 6, 6) == -1).all()
     big = np.array([[-1e6, -1e6, 1.0], [1e6, -1e6, 1.0], [0, 1e6, 1.0]])
     assert (rasterise(big, np.array([[0, 1, 2]]), 6, 6) == 0).all()

@@ -1,9 +1,10 @@
 """Draws a training step's rays on the training device."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.data.batch import RayBatch
@@ -19,9 +20,19 @@ class RaySampler:
             (hands, head) get as many rays as large ones.
         n_patches: patches a step, for losses that look at neighbourhoods.
         patch_size: side of a patch (pixels).
+        background: `random` draws a colour for each ray (one for each patch), which shows the field where it should be
+            empty; `black` is what instant-nvr does.
     """
 
-    def __init__(self, n_rays: int, shares: Mapping[str, float], n_patches: int, patch_size: int) -> None:
+    def __init__(
+        self,
+        n_rays: int,
+        shares: Mapping[str, float],
+        n_patches: int,
+        patch_size: int,
+        background: Literal["random", "black"],
+    ) -> None:
+        self.background = background
         self.n_rays, self.shares = n_rays, {name: share for name, share in shares.items() if share > 0}
         self.n_patches, self.patch_size = n_patches, patch_size
 
@@ -34,12 +45,16 @@ class RaySampler:
             patch = (self.n_patches, self.patch_size, self.patch_size)
         color = store.color[pixels].float() / 255
         mask = store.mask[pixels].float() / 255
-        background = torch.rand_like(color)
-        if patch is not None:  # one background a patch: perceptual losses must not see noise
-            per_patch = torch.rand(self.n_patches, 1, 3, device=color.device)
-            flat = per_patch.expand(-1, self.patch_size**2, -1).flatten(0, 1)
-            background = torch.cat([flat, background[len(flat) :]])
+        background = self.backgrounds(color)
         return RayBatch(store.rays(pixels), color + (1 - mask[:, None]) * background, mask, background, patch)
+
+    def backgrounds(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """What each ray sees behind the person."""
+        if self.background == "black":
+            return torch.zeros_like(color)
+        in_patches = self.n_patches * self.patch_size**2
+        per_patch = torch.rand(self.n_patches, 1, 3, device=color.device).expand(-1, self.patch_size**2, -1)
+        return torch.cat([per_patch.flatten(0, 1), torch.rand_like(color[in_patches:])])
 
     def single_pixels(self, store: PixelStore) -> Int[Tensor, "N"]:
         """Pixels by the shares of their pools."""

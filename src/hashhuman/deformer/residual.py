@@ -1,5 +1,6 @@
 """Learned deformation on top of inverse skinning: a displacement field over the body's surface and time."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,16 @@ from torch import Tensor, nn
 
 from hashhuman.deformer.inverse_skinning import CanonicalPairs
 from hashhuman.encoder.spec import HashGridSpec
+from hashhuman.errors import UserError
 from hashhuman.field.mlp import mlp
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual:
+    """Displacements of canonical positions (m)."""
+
+    value: Float[Tensor, "M 3"]
+    nearby: Float[Tensor, "M 3"]  # at random places nearby on the surface, for smoothness; `value` itself in evaluation
 
 
 class NoResidual(nn.Module):
@@ -17,7 +27,7 @@ class NoResidual(nn.Module):
     def __init__(self, n_frames: int, backend: Callable[[HashGridSpec], nn.Module]) -> None:
         super().__init__()
 
-    def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M 3"] | None:
+    def forward(self, pairs: CanonicalPairs) -> Residual | None:
         """Nothing to add."""
         return None
 
@@ -33,22 +43,40 @@ class UVTimeResidual(nn.Module):
         spec: the grid over (u, v, t).
         hidden: width of the network's one hidden layer.
         limit: largest displacement along an axis (m).
+        neighborhood: width, in u and v, of the square in which displacements should be alike.
     """
 
     def __init__(
-        self, n_frames: int, backend: Callable[[HashGridSpec], nn.Module], spec: HashGridSpec, hidden: int, limit: float
+        self,
+        n_frames: int,
+        backend: Callable[[HashGridSpec], nn.Module],
+        spec: HashGridSpec,
+        hidden: int,
+        limit: float,
+        neighborhood: float,
     ) -> None:
         super().__init__()
-        self.n_frames, self.limit = n_frames, limit
+        self.n_frames, self.limit, self.neighborhood = n_frames, limit, neighborhood
         self.encoder = backend(spec)
         self.network = mlp(spec.n_features, hidden, 1, 3)
         nn.init.zeros_(self.network[-1].weight)  # training starts from skinning alone
 
-    def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M 3"] | None:
-        """Displacement of every pair (m, canonical axes); zero where time is -1."""
+    def forward(self, pairs: CanonicalPairs) -> Residual | None:
+        """Displacement of every pair (canonical axes); zero where time is -1.
+
+        Raises:
+            UserError: if the body has no texture coordinates.
+        """
         if pairs.uv is None:
-            raise ValueError("the residual field needs texture coordinates, and this body has none")
-        seen = pairs.time >= 0
+            raise UserError("deformer=uv_time needs texture coordinates, and this body has none: use inverse_skinning")
+        value = self.displacement(pairs.uv, pairs)
+        if not self.training:
+            return Residual(value, value)
+        jitter = self.neighborhood * (torch.rand_like(pairs.uv) - 0.5)
+        return Residual(value, self.displacement(pairs.uv + jitter, pairs))
+
+    def displacement(self, uv: Float[Tensor, "M 2"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+        """The field at (u, v) and the pairs' times (m)."""
         time = ((pairs.time + 0.5) / self.n_frames).clamp(0, 1)
-        features = self.encoder(torch.cat([pairs.uv.clamp(0, 1), time[:, None]], -1))
-        return torch.tanh(self.network(features)) * self.limit * seen[:, None]
+        features = self.encoder(torch.cat([uv.clamp(0, 1), time[:, None]], -1))
+        return torch.tanh(self.network(features)) * self.limit * (pairs.time >= 0)[:, None]

@@ -29,7 +29,7 @@ def parts_field(
         encoder: `encoder(extent=..., **grid)` makes the grid over a cube of that side (m).
         reach: how far from the body (m) the field extends.
         parts: name -> `joints` (null: every joint that no other part names) and `grid`, options for `encoder`.
-        conditions: name -> a condition's factory, called with `n_frames`; each part has its own.
+        conditions: name -> a condition's factory, called with `n_frames` (null: none); each part has its own.
         width: of the networks' hidden layers.
         density_scale: density (1/m) of the untrained field.
     """
@@ -42,7 +42,7 @@ def parts_field(
         extent = float((canonical[mine].amax(0) + reach - low).max())
         grid = encoder(extent=extent, **options["grid"])
         fields[name] = HashField(
-            low, extent, grid, [make(n_frames=n_frames) for make in conditions.values()], width, density_scale
+            low, extent, grid, [make(n_frames=n_frames) for make in conditions.values() if make is not None], width, density_scale
         )
     return PartsField(fields), points
 

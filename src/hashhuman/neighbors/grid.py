@@ -29,7 +29,9 @@ class GridNeighbors:
         self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], voxel: float = 0.025, reach: float = 0.08
     ) -> None:
         if vertices.shape[1] > torch.iinfo(torch.int16).max:
-            raise ValueError(f"{vertices.shape[1]} body points do not fit the grid's 16-bit indices; thin the body first")
+            raise ValueError(
+                f"{vertices.shape[1]} body points do not fit the grid's 16-bit indices; thin the body first"
+            )
         self.vertices, self.voxel, self.reach = vertices, voxel, reach
         corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=vertices.device)
         self.corners = corners

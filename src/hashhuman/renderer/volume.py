@@ -45,9 +45,7 @@ class Rendering:
     samples: Samples
 
 
-def composite(
-    color: Float[Tensor, "N S 3"], density: Float[Tensor, "N S"], samples: Samples
-) -> Rendering:
+def composite(color: Float[Tensor, "N S 3"], density: Float[Tensor, "N S"], samples: Samples) -> Rendering:
     """Alpha compositing, front to back; density in 1/m."""
     optical = torch.where(samples.valid, density * samples.delta, 0)
     before = torch.cumsum(optical, 1) - optical

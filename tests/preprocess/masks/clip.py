@@ -12,6 +12,7 @@ from preprocess.raster import rasterise
 from tests import toy
 
 SIZE, UNIT = 144, 3.0
+SPEED = 0.25  # of the toy, whose own pictures are far apart
 BYSTANDER = np.s_[20:70, 4:20]
 
 
@@ -43,11 +44,13 @@ def film(root: Path, frames: int = 8, drift: int = 0, absent: tuple[int, ...] = 
     keypoints = Keypoints.empty(list(range(frames)))
     masks, networks, rows = [], [], []
     for frame in range(frames):
-        vertices = toy.world_vertices(body, frame)
+        vertices = toy.world_vertices(body, SPEED * frame)
         face = rasterise(view.project(vertices).numpy(), body.faces.numpy(), SIZE, SIZE)
         mask = face >= 0
         shade = (0.7 + 0.05 * (face % 6))[..., None]
-        image = np.where(mask[..., None], toy.COLOURS[np.maximum(face, 0) // 12] * shade, scene[:, drift * frame :][:, :SIZE])
+        image = np.where(
+            mask[..., None], toy.COLOURS[np.maximum(face, 0) // 12] * shade, scene[:, drift * frame :][:, :SIZE]
+        )
         image = (image + rng.normal(0, 2, image.shape)).clip(0, 255).astype(np.uint8)
 
         cells = cv2.resize(mask.astype(np.float32), None, fx=1 / UNIT, fy=1 / UNIT, interpolation=cv2.INTER_AREA)
@@ -62,7 +65,7 @@ def film(root: Path, frames: int = 8, drift: int = 0, absent: tuple[int, ...] = 
 
         cv2.imwrite(str(_folder(segmentation_folder(root)) / f"{frame:06d}.png"), networks[-1])
         rows.append([writer.write_image(0, frame, image)])
-        writer.write_pose(frame, toy.pose(frame))
+        writer.write_pose(frame, toy.pose(SPEED * frame))
         writer.write_vertices(frame, vertices.numpy())
         keypoints.detected[frame] = frame not in absent
         keypoints.crop[frame] = np.diag([UNIT, UNIT, 1])

@@ -37,7 +37,9 @@ def test_tells_a_fixed_camera_from_a_moving_one():
     assert is_static(*moving(0))
     assert not is_static(*moving(2))
     still, people = moving(0)
-    turned = [cv2.warpAffine(g, cv2.getRotationMatrix2D((60, 45), 3 * t, 1), g.shape[::-1]) for t, g in enumerate(still)]
+    turned = [
+        cv2.warpAffine(g, cv2.getRotationMatrix2D((60, 45), 3 * t, 1), g.shape[::-1]) for t, g in enumerate(still)
+    ]
     assert not is_static(turned, people)
 
 

@@ -58,5 +58,5 @@ def test_fills_pinholes_only():
     coverage = np.ones((30, 30), np.float32)
     coverage[5:7, 5:7] = 0.2
     coverage[12:20, 12:20] = 0  # between the legs
-    filled = clean.fill_pinholes(coverage, 10)
+    filled = clean.fill_pinholes(coverage, 10.0)
     assert filled[5, 5] == 1 and not filled[12:20, 12:20].any()

@@ -71,7 +71,7 @@ def test_spreads_to_the_nearest_label():
     classes = np.zeros((40, 50), np.uint8)
     classes[tuple(rng.integers(0, [40, 50], (12, 2)).T)] = rng.choice([5, 13, 14], 12)
     mask = rng.random((40, 50)) < 0.7
-    distance, (rows, columns) = distance_transform_edt(classes == 0, return_indices=True)
+    _, (rows, columns) = distance_transform_edt(classes == 0, return_indices=True)
     wanted = np.where(mask, classes[rows, columns], 0)
     found = spread(classes, mask)
     assert ((found != 0) == mask).all()

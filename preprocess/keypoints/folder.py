@@ -1,0 +1,110 @@
+"""Stage 2 with the user's own points: an .npz as this program writes it, or OpenPose's BODY_25 files."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from rich.progress import Progress
+
+from hashhuman.data.files import load_json, read_image, write_image
+from hashhuman.errors import UserError
+from preprocess.frames import image_paths
+from preprocess.keypoints.draw import draw_sequence
+from preprocess.keypoints.points import NAMES, Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.pose_network import Crop, PoseNetwork
+from preprocess.stage import Stage
+
+
+class FolderKeypoints(Stage):
+    """Takes the points from `path`, in pixels of images/00, one file or row a picture in their order.
+
+    Args:
+        path: an .npz with the arrays of `Keypoints`, or a folder of BODY_25 JSON files.
+        lift: let BlazePose look where the points are, for the metric points that are missing and for the masks; the
+            points in the image stay the user's.
+        pictures: how many pictures to draw.
+    """
+
+    name: ClassVar[str] = "keypoints"
+
+    def __init__(self, path: str, lift: bool = True, pictures: int = 12, force: bool = False):
+        self.path = Path(path).expanduser()
+        self.lift, self.pictures, self.force = lift, pictures, force
+        if not self.path.exists():
+            raise UserError(f"there are no keypoints at {self.path}: correct preprocess.keypoints.path.")
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [subject / "images" / "00", self.path]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
+        return [*keypoints, subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        return {"lift": self.lift, "pictures": self.pictures}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        paths = image_paths(subject)
+        keypoints = self._read(list(paths))
+        height, width = read_image(next(iter(paths.values()))).shape[:2]
+        seen = keypoints.image_points[keypoints.visibility > 0.5]
+        if not ((seen >= 0) & (seen < (width, height))).all(1).mean() > 0.5:
+            raise UserError(f"the points in {self.path} do not lie in pictures of {width} x {height}: scale them.")
+        if self.lift:
+            self._lift(keypoints, paths, subject, progress)
+        keypoints.save(points_path(subject))
+        keypoints.write_body25(body25_folder(subject))
+        draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
+        return f"points of {keypoints.detected.sum()} of {len(paths)} pictures"
+
+    def _read(self, frames: list[int]) -> Keypoints:
+        if self.path.is_file():
+            keypoints = Keypoints.load(self.path)
+            if keypoints.frames.tolist() != frames:
+                raise UserError(
+                    f"{self.path} has points of {len(keypoints.frames)} frames, not of the {len(frames)} pictures."
+                )
+            return keypoints
+        files = sorted(self.path.glob("*.json"))
+        if len(files) != len(frames):
+            raise UserError(
+                f"{self.path} has {len(files)} JSON files for {len(frames)} pictures: one a picture is needed."
+            )
+        keypoints = Keypoints.empty(frames)
+        for row, file in enumerate(files):
+            if (person := _largest_person(file)) is not None:
+                keypoints.set_body25(row, person)
+        return keypoints
+
+    def _lift(self, keypoints: Keypoints, paths: dict[int, Path], subject: Path, progress: Progress) -> None:
+        network = PoseNetwork()
+        for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
+            image = read_image(path)
+            mask = np.zeros(image.shape[:2], np.uint8)
+            if keypoints.detected[row]:
+                crop = _crop(keypoints.image_points[row], keypoints.visibility[row])
+                pose = network(image, network(image, crop).next_crop, mirror=True)
+                unknown = np.isnan(keypoints.world_points[row])
+                keypoints.world_points[row][unknown] = pose.world_points[unknown]
+                keypoints.crop[row] = pose.crop.image_from_crop
+                mask = pose.mask(*image.shape[:2])
+            write_image(segmentation_folder(subject) / f"{path.stem}.png", mask)
+
+
+def _largest_person(file: Path) -> np.ndarray | None:
+    """The BODY_25 points (25, 3) of the person who takes most of the picture, or None if there is nobody."""
+    try:
+        people = [np.asarray(p["pose_keypoints_2d"], float).reshape(25, 3) for p in load_json(file)["people"]]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{file} is not a BODY_25 file: it needs people, each with 75 pose_keypoints_2d.") from None
+    people = [p for p in people if (p[:, 2] > 0).any()]
+    return max(people, key=lambda p: float(np.ptp(p[p[:, 2] > 0, :2], axis=0).prod()), default=None)
+
+
+def _crop(points: np.ndarray, visibility: np.ndarray) -> Crop:
+    """The crop about known points: upright, centred between the hips if they are among them."""
+    known = points[visibility > 0]
+    hips = [NAMES.index("left_hip"), NAMES.index("right_hip")]
+    center = points[hips].mean(0) if (visibility[hips] > 0).all() else known.mean(0)
+    reach = 1.15 * float(np.linalg.norm(known - center, axis=1).max())  # the head and the feet go on past their points
+    return Crop.around(center, center - (0, reach))
