@@ -9,9 +9,9 @@ from hashhuman import cli
 
 def main(config: DictConfig) -> None:
     """Makes the subject folder of `video`, or what it lacks."""
-    from preprocess.pipeline import preprocess, subject_folder  # after Hydra has checked the command line
+    from preprocess.pipeline import Preprocessing, subject_folder  # after Hydra has checked the command line
 
-    preprocess(config.preprocess, subject_folder(config.video, Path(config.data.root), config.subject))
+    Preprocessing(config.preprocess).prepare(subject_folder(config.video, Path(config.workspace), config.subject))
 
 
 if __name__ == "__main__":

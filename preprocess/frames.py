@@ -1,8 +1,7 @@
 """Stage 1: a video's pictures and the camera that took them."""
 
 import dataclasses
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,8 +14,8 @@ from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_json
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
-from preprocess.stage import Stage
-from preprocess.video import count_pictures, decode, find_video
+from preprocess.stage import FileStamp, Stage
+from preprocess.video import VideoPicture, count_pictures, decode, find_video
 
 CAMERA = 0  # a monocular subject has one camera, in images/00
 
@@ -92,7 +91,7 @@ class VideoFrames(Stage):
     """Decodes a video into `images/00/`, and writes its camera into `annots.npy`.
 
     Args:
-        video: a path, a name in `root`/videos, or `demo`.
+        video: a path, a name in `workspace`/videos, or `demo`.
         start, stop, step: which pictures of the file, counted from 0, `stop` excluded.
         max_size: the long side of what is written, at most (pixels); None keeps the video's size.
         format: `png` (lossless) or `jpg` (quality 95).
@@ -105,7 +104,7 @@ class VideoFrames(Stage):
     def __init__(
         self,
         video: str,
-        root: str = "data",
+        workspace: str = "data",
         start: int = 0,
         stop: int | None = None,
         step: int = 1,
@@ -121,7 +120,7 @@ class VideoFrames(Stage):
             raise UserError(f"preprocess.frames.format={format} is neither png nor jpg.")
         if focal is not None and camera is not None:
             raise UserError("preprocess.frames takes focal or camera, not both.")
-        self.path = find_video(video, Path(root))
+        self.path = find_video(video, Path(workspace))
         self.start, self.stop, self.step = start, stop, step
         self.max_size, self.format, self.focal = max_size, format, focal
         self.lens = Lens.parse(camera) if camera is not None else None
@@ -139,16 +138,12 @@ class VideoFrames(Stage):
         return {"lens": lens, **{name: getattr(self, name) for name in names}}
 
     def run(self, subject: Path, progress: Progress) -> str:
-        source = {"file": str(self.path.absolute()), "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest()}
+        source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
         _refuse_other_video(subject, source)
-        total = count_pictures(self.path)
-        task = progress.add_task("decoding", total=min(filter(None, (total, self.stop)), default=None))
         writer = SubjectWriter(subject)
+        writer.update_meta(video=source)
         rectify, written, sources = None, [], []
-        for picture in decode(self.path, self.stop):
-            progress.update(task, completed=picture.index + 1)
-            if picture.index < self.start or (picture.index - self.start) % self.step:
-                continue
+        for picture in self._chosen(progress):
             height, width = picture.image.shape[:2]
             if rectify is None:
                 lens = self.lens or Lens.assumed(height, width, self.focal)
@@ -165,6 +160,15 @@ class VideoFrames(Stage):
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
         writer.update_meta(video={**source, **_timing(sources), "focal_assumed": self.lens is None and not self.focal})
         return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+
+    def _chosen(self, progress: Progress) -> Iterator[VideoPicture]:
+        """The pictures that start, stop and step name."""
+        total = min(filter(None, (count_pictures(self.path), self.stop)), default=None)
+        task = progress.add_task("decoding", total=total)
+        for picture in decode(self.path, self.stop):
+            progress.update(task, completed=picture.index + 1)
+            if picture.index >= self.start and (picture.index - self.start) % self.step == 0:
+                yield picture
 
 
 def _timing(sources: Sequence[tuple[int, float]]) -> dict[str, Any]:

@@ -12,20 +12,24 @@ from preprocess.video import subject_name
 STAGES = ("frames", "keypoints", "body_fit", "masks", "blend_weights", "report")
 
 
-def subject_folder(video: str, root: Path, subject: str | None = None) -> Path:
-    """Where the subject of a video lies: `root`/subjects/ and its name, which is the video's unless one is given."""
-    return root / "subjects" / (subject or subject_name(video))
+def subject_folder(video: str, workspace: Path, subject: str | None = None) -> Path:
+    """Where the subject of a video lies: `workspace`/subjects/ and its name, the video's unless one is given."""
+    return workspace / "subjects" / (subject or subject_name(video))
 
 
-def preprocess(config: Mapping[str, Any], subject: Path) -> None:
-    """Makes the subject folder, or what it lacks.
+class Preprocessing:
+    """Makes a subject folder, or what it lacks.
 
     Args:
-        config: the node `preprocess` of the configuration: `force`, and for each of STAGES a node that makes it; a
-            stage that is absent or null is left out.
-        subject: the subject folder.
-
-    Raises UserError on bad input; stages that finished before stay finished.
+        stages: the configuration's node `preprocess`: `force`, and for each of STAGES a node that makes it; a stage
+            that is absent or null is left out.
     """
-    stages: list[Stage] = [instantiate(config[name]) for name in STAGES if config.get(name) is not None]
-    run_stages(stages, subject, force=config["force"])
+
+    def __init__(self, stages: Mapping[str, Any]):
+        self.config = stages
+
+    def prepare(self, subject: Path) -> None:
+        """Runs what is not finished. Raises UserError on bad input; stages that finished before stay finished."""
+        names = [name for name in STAGES if self.config.get(name) is not None]
+        stages: list[Stage] = [instantiate(self.config[name]) for name in names]
+        run_stages(stages, subject, force=self.config["force"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +17,19 @@ from hashhuman.assets import fetch
 from hashhuman.errors import UserError
 from preprocess.assets import POSE2SIM_VIDEOS
 
+log = logging.getLogger(__name__)
+
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
 DEMO = "demo"
 DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # sees the man from the front, and the bystander well apart from him
 
 
-def find_video(video: str, root: Path) -> Path:
-    """The file that `video` means: a path, the name of a file in `root`/videos (its suffix may be left out), or `demo`.
+def find_video(video: str, workspace: Path) -> Path:
+    """The file that `video` means: a path, a name in `workspace`/videos (with or without suffix), or `demo`.
 
     A file of the user's own goes before the recording that `demo` fetches. Raises UserError if there is no such file.
     """
-    folder = root / "videos"
+    folder = workspace / "videos"
     for path in (Path(video).expanduser(), folder / video):
         if path.is_file():
             return path
@@ -83,6 +86,8 @@ def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
             try:
                 frame = next(pictures)
             except (StopIteration, av.error.EOFError):
+                if index < stream.frames:
+                    log.warning("%s ends after %d of the %d pictures that it promises", path, index, stream.frames)
                 return
             except av.error.FFmpegError as error:
                 raise _broken(path, index, error.strerror or str(error)) from None

@@ -96,7 +96,7 @@ def place(
 ) -> None:
     """Sets the pelvis so that the landmarks project onto `image`: linear least squares in each frame."""
     posed = sequence()
-    relative = posed.landmarks - sequence.pelvis[:, None]  # F L 3
+    relative = posed.landmarks - posed.joints[:, :1]  # F L 3
     rays = torch.cat([image, torch.ones_like(image[..., :1])], -1) @ torch.linalg.inv(K).T
     # (relative + t)_xy = ray_xy (relative + t)_z
     zero, one = torch.zeros_like(weight), torch.ones_like(weight)
@@ -104,4 +104,4 @@ def place(
     right = rays[..., :2] * relative[..., 2:] - relative[..., :2]
     rows, right = (rows * weight[..., None, None]).flatten(1, 2), (right * weight[..., None]).flatten(1, 2)
     solved = torch.linalg.lstsq(rows, right[..., None]).solution[..., 0]
-    sequence.pelvis.copy_(solved)
+    sequence.pelvis.copy_(solved / posed.size)

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from hashhuman.body.model import BodyModel
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import read_image, write_image
+from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from preprocess.body_fit import pictures, result
 from preprocess.body_fit.initialise import initialise
@@ -24,11 +24,9 @@ from preprocess.body_fit.optimise import minimise
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 from preprocess.body_fit.silhouette import Silhouettes, observe_silhouettes
 from preprocess.body_fit.terms import Evidence, Terms, project
-from preprocess.frames import image_paths
+from preprocess.frames import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
-
-CAMERA = 0
 
 
 class NativeFit(Stage):
@@ -80,45 +78,26 @@ class NativeFit(Stage):
 
         shape = sequence.shape_vector().detach()
         template = body.template(shape)
-        poses = result.world_poses(sequence, template, camera)
+        poses = result.world_poses(sequence, posed, template, camera)
         writer, frames = SubjectWriter(subject), keypoints.frames.tolist()
         vertices = result.write_body(writer, template, poses, frames, shape.numpy())
         writer.update_meta(body=body.name, shape={n: round(float(x), 4) for n, x in zip(body.shape_names, shape)})
         faces = template.faces.numpy()
-        small = [result.silhouette_iou(v, faces, camera, m) for v, m in zip(vertices, masks)]
+        overlaps = [result.silhouette_iou(v, faces, camera, m) for v, m in zip(vertices, masks)]
         joints = (posed.joints - camera.T) @ camera.R
         report = result.FitReport(
             frames=keypoints.frames,
             reprojection_error=_reprojection_error(posed, observations, camera),
-            silhouette_iou=np.array(small),
+            silhouette_iou=np.array(overlaps, np.float32),
             interpolated=observations.interpolated,
             flipped=observations.flipped,
             joints=joints.numpy().astype(np.float32),
             joint_names=tuple(body.joint_names),
         )
         report.save(result.report_path(subject))
-        self._draw(subject, frames, vertices, body, camera)
-        flags = [
-            f"{x.sum()} {name}"
-            for name, x in (("filled in", report.interpolated), ("flips", report.flipped))
-            if x.any()
-        ]
-        return ", ".join(
-            [
-                f"points {np.nanmedian(report.reprojection_error):.1f} px, IoU {np.nanmean(report.silhouette_iou):.3f}",
-                *flags,
-            ]
-        )
-
-    def _draw(
-        self, subject: Path, frames: list[int], vertices: list[np.ndarray], body: BodyModel, camera: Camera
-    ) -> None:
-        paths = image_paths(subject)
-        faces = body.faces.numpy()
-        colours = pictures.face_colours(faces, body.lbs_weights.numpy(), body.joint_names)
-        for row in np.unique(np.linspace(0, len(frames) - 1, self.pictures).round().astype(int)):
-            drawn = pictures.overlay(read_image(paths[frames[row]]), vertices[row], faces, colours, camera)
-            write_image(subject / "pictures" / self.name / f"{frames[row]:06d}.jpg", drawn)
+        folder = subject / "pictures" / self.name
+        pictures.draw_sequence(image_paths(subject), vertices, template, camera, folder, self.pictures)
+        return report.summary()
 
 
 def fit(

@@ -69,7 +69,10 @@ def mirror(
 
 
 def find_flips(image: Float[np.ndarray, "F L 2"], world: Float[np.ndarray, "F L 3"]) -> Bool[np.ndarray, "F"]:
-    """Which frames have left and right swapped: the choice that makes points accelerate least (second-order Viterbi)."""
+    """Which frames have left and right swapped: the choice that makes points accelerate least.
+
+    A second-order Viterbi search: its states are the choices for two successive frames.
+    """
     frames = len(image)
     if frames < 3:
         return np.zeros(frames, bool)

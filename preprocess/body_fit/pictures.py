@@ -1,14 +1,33 @@
 """The fitted body over the pictures, and from its side, where errors of depth show."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
+from hashhuman.body.template import BodyTemplate
 from hashhuman.data.camera import Camera
+from hashhuman.data.files import read_image, write_image
 from preprocess.raster import rasterise
 
 SIDE_COLOURS = {"left": (255, 150, 20), "right": (40, 130, 255), "": (200, 200, 190)}  # as the keypoints' pictures
+
+
+def draw_sequence(
+    paths: Mapping[int, Path], vertices: Sequence[np.ndarray], template: BodyTemplate, camera: Camera,
+    folder: Path, count: int,
+) -> None:  # fmt: skip
+    """Writes about `count` pictures, evenly spaced; `vertices` (world, m) are of the frames of `paths`, in order."""
+    faces = template.faces.numpy()
+    colours = face_colours(faces, template.lbs_weights.numpy(), template.joint_names)
+    frames = list(paths)
+    for row in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)):
+        image = read_image(paths[frames[row]])
+        colour = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+        write_image(folder / f"{frames[row]:06d}.jpg", overlay(colour, vertices[row], faces, colours, camera))
 
 
 def face_colours(

@@ -35,6 +35,16 @@ class FitReport:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         save_npz(path, fields | {"joint_names": np.array(self.joint_names)})
 
+    def summary(self) -> str:
+        """The figures in a few words; what is unknown is left out."""
+        words = []
+        if np.isfinite(self.reprojection_error).any():
+            words.append(f"points {np.nanmedian(self.reprojection_error):.1f} px")
+        if np.isfinite(self.silhouette_iou).any():
+            words.append(f"IoU {np.nanmean(self.silhouette_iou):.3f}")
+        counts = (("filled in", self.interpolated), ("flipped back", self.flipped))
+        return ", ".join([*words, *(f"{flags.sum()} {name}" for name, flags in counts if flags.any())])
+
 
 def template_paths(subject: Path) -> list[Path]:
     """The files of `smpl_lbs/` that describe the rest body."""
@@ -48,11 +58,11 @@ def report_path(subject: Path) -> Path:
 
 
 @torch.no_grad()
-def world_poses(sequence: BodySequence, template: BodyTemplate, camera: Camera) -> list[BodyPose]:
+def world_poses(sequence: BodySequence, posed: Posed, template: BodyTemplate, camera: Camera) -> list[BodyPose]:
     """Each frame's pose under the convention of the subject folder: world = R(Rh) posed + Th."""
     # camera = root (rest - j0) + pelvis, and camera = R world + T
     turn = camera.R.T @ matrix_from_6d(sequence.root)
-    Th = (sequence.pelvis - camera.T) @ camera.R - turn @ template.joints[0]
+    Th = (posed.joints[:, 0] - camera.T) @ camera.R - turn @ template.joints[0]
     poses = sequence.pose.clone()
     poses[:, 0] = 0
     return [BodyPose(*x) for x in zip(poses, axis_angle_from_matrix(turn), Th)]

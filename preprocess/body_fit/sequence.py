@@ -19,6 +19,7 @@ class Posed:
     landmarks: Float[Tensor, "F L 3"]
     vertices: Float[Tensor, "F M 3"]
     normals: Float[Tensor, "F M 3"]
+    size: Float[Tensor, ""]  # of the body, about one: the extent of its rest joints over that of the mean shape
 
 
 def matrix_from_6d(x: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
@@ -32,7 +33,8 @@ class BodySequence(nn.Module):
     """Free parameters of F frames and the points that a fit looks at.
 
     `surface` are the vertices that stand for the skin; `offset` moves them along their normals (m), because what a
-    camera sees are clothes. Shape is in prior deviations from the prior mean.
+    camera sees are clothes. Shape is in prior deviations from the prior mean. The pelvis is in body sizes before the camera:
+    so a body that grows goes back as far as keeps its picture, and its shape can change without a detour.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class BodySequence(nn.Module):
         self.root = nn.Parameter(torch.tensor([1.0, 0, 0, 0, -1, 0]).repeat(frames, 1))  # facing the camera
         self.pelvis = nn.Parameter(torch.tensor([0.0, 0, 3]).repeat(frames, 1))
         self.offset = nn.Parameter(torch.zeros(joints))
+        mean = torch.einsum("k,kjc->jc", body.basis(body.shape_mean), self.joint_basis)
+        self.mean_extent = (mean - mean.mean(0)).square().mean().sqrt()
         self.normals = self._rest_normals()
 
     def shape_vector(self) -> Float[Tensor, "S"]:
@@ -77,7 +81,8 @@ class BodySequence(nn.Module):
         rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
         transforms = skinning.forward_kinematics(rotations, rest, list(self.body.parents))
         shift = torch.zeros_like(transforms)
-        shift[:, :, :3, 3] = (self.pelvis - rest[0])[:, None]
+        size = (rest - rest.mean(0)).square().mean().sqrt() / self.mean_extent
+        shift[:, :, :3, 3] = (self.pelvis * size - rest[0])[:, None]
         transforms = transforms + shift
         moments = torch.einsum("k,kljc->ljc", basis, self.landmark_basis)
         skin = torch.einsum("k,kvc->vc", basis, self.vertex_basis)
@@ -89,6 +94,7 @@ class BodySequence(nn.Module):
             joints=skinning.transform(transforms, rest),
             landmarks=torch.einsum("fjab,ljb->fla", transforms[:, :, :3], moments),
             vertices=(torch.einsum("fabm,mb->fam", blended[:, :, :3], skin) + blended[:, :, 3]).transpose(1, 2),
+            size=size,
             normals=torch.einsum("fabm,mb->fma", blended[:, :, :3].detach(), self.normals),
         )
 

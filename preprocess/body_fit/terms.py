@@ -1,6 +1,8 @@
 """What a good fit minimises. Every term is a mean over frames, free of units: residuals in metres over a deviation.
 
-A pixel becomes metres at the person's depth, so that weights suit any picture size and focal length.
+A pixel becomes metres at the person's depth, so that weights suit any picture size and focal length. No term but the
+prior of the shape may see how large the body is: one camera cannot tell, and a smaller body would make every residual
+smaller.
 """
 
 import dataclasses
@@ -10,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_DEVIATION
+from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_BIAS, WORLD_DEVIATION
 from preprocess.body_fit.sequence import BodySequence, Posed
 from preprocess.body_fit.silhouette import Silhouettes
 
@@ -85,7 +87,7 @@ class Terms:
         self.spread = torch.tensor([SPREAD.get(n, 1.0) for n in names])
 
     def metres_per_pixel(self) -> Float[Tensor, "F"]:
-        """At the person's depth."""
+        """At the person's depth, for a body of the mean size."""
         return (self.sequence.pelvis[:, 2] / self.evidence.K[0, 0]).detach()
 
     def points(self, posed: Posed) -> Tensor:
@@ -98,12 +100,13 @@ class Terms:
     def world(self, posed: Posed) -> Tensor:
         """Landmarks about their mean lie where the 3D points lie about theirs, up to one scale for the sequence."""
         e = self.evidence
-        weight = e.world_weight / e.world_weight.sum(-1, keepdim=True).clamp_min(1e-6)
-        model = posed.landmarks - (weight[..., None] * posed.landmarks).sum(1, keepdim=True)
-        seen = e.world - (weight[..., None] * e.world).sum(1, keepdim=True)
-        with torch.no_grad():
-            scale = (weight[..., None] * model * seen).sum() / (weight[..., None] * seen * seen).sum()
-        residual = (model - scale * seen) / WORLD_DEVIATION
+        weight = (e.world_weight / e.world_weight.sum(-1, keepdim=True).clamp_min(1e-6))[..., None]
+        ahead = posed.bone_transforms[:, 0, None, :3, 2]
+        model = posed.landmarks - ahead * WORLD_BIAS[:, 1:] - WORLD_BIAS[:, :1] * torch.tensor([0.0, 0, 1])
+        model = model - (weight * model).sum(1, keepdim=True)
+        seen = e.world - (weight * e.world).sum(1, keepdim=True)
+        scale = (weight * model * seen).sum() / (weight * model * model).sum()
+        residual = (scale * model - seen) / WORLD_DEVIATION
         return (e.world_weight * robust(residual.square().sum(-1), 3.0)).mean()
 
     def inside(self, posed: Posed) -> Tensor:
@@ -145,7 +148,7 @@ class Terms:
 
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""
-        joints = torch.cat([posed.joints[:, :1], posed.joints[:, 1:] - posed.joints[:, :1]], 1)
+        joints = torch.cat([posed.joints[:, :1], posed.joints[:, 1:] - posed.joints[:, :1]], 1) / posed.size
         return (acceleration(joints) / 0.01).square().sum(-1).mean()
 
     def smooth_pose(self, posed: Posed) -> Tensor:

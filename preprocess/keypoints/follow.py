@@ -9,14 +9,15 @@ from preprocess.keypoints.pose_network import Crop, Pose, PoseNetwork
 from preprocess.keypoints.tracks import Track
 
 ASTRAY = 0.35  # of the detection's diagonal: a crop farther from the person than this follows somebody else
-REDETECTED = 0.5  # the same for a person who was out of sight for a while
+REDETECTED = 0.5  # of the same: somebody farther from where the person was last seen is somebody else
+JUMP = 0.2  # of the crop's side: nobody moves farther from one picture to the next
 
 
 class Follower:
     """Gives the pose of the tracked person in each picture, asked for in order.
 
-    A pose is taken from the crop that the last one predicts. Where the detector saw the person somewhere else, or the
-    network is not sure of a person, the crop starts afresh from the detector.
+    A pose is taken from the crop that the last one predicts. Where the detector saw the person somewhere else, the pose
+    jumps, or the network is not sure of a person, the crop starts afresh from the detector.
     """
 
     def __init__(self, network: PoseNetwork, detector: MoveNet, track: Track, every: int, score: float):
@@ -29,7 +30,7 @@ class Follower:
         expected = self.track.near(index, self.every)
         if self.crop is not None and (expected is None or not _astray(self.crop, expected)):
             pose = self.network(image, self.crop)
-            if pose.score >= self.score:
+            if pose.score >= self.score and not _jumped(self.crop, pose.next_crop):
                 self.crop = pose.next_crop
                 return pose
         pose = self._afresh(index, image)
@@ -37,8 +38,7 @@ class Follower:
         return pose
 
     def _afresh(self, index: int, image: np.ndarray) -> Pose | None:
-        last = self.track.near(index, reach=10**9)
-        assert last is not None
+        last = self.track.nearest(index)
         people = [d for d in self.detector(image) if np.linalg.norm(d.center - last.center) < REDETECTED * last.size]
         if not people:
             return None
@@ -50,6 +50,10 @@ class Follower:
 
 def _astray(crop: Crop, person: Detection) -> bool:
     return float(np.linalg.norm(crop.center - person.center)) > ASTRAY * person.size
+
+
+def _jumped(crop: Crop, after: Crop) -> bool:
+    return float(np.linalg.norm(after.center - crop.center)) > JUMP * crop.side
 
 
 def smooth_crops(crops: Sequence[Crop | None], sigma: float) -> list[Crop | None]:

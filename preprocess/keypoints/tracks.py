@@ -29,10 +29,13 @@ class Track:
         move = float(np.linalg.norm(detection.center - last.center)) / larger
         return move + 0.5 * abs(np.log(detection.size / last.size))
 
+    def nearest(self, index: int) -> Detection:
+        """The person's detection closest in time to a picture."""
+        return self.detections[min(self.detections, key=lambda i: abs(i - index))]
+
     def near(self, index: int, reach: int) -> Detection | None:
-        """The person's detection closest in time to a picture, at most `reach` pictures away."""
-        closest = min(self.detections, key=lambda i: abs(i - index))
-        return self.detections[closest] if abs(closest - index) <= reach else None
+        """The same, if it is at most `reach` pictures away."""
+        return self.nearest(index) if any(abs(i - index) <= reach for i in self.detections) else None
 
 
 def link(tracks: list[Track], index: int, detections: Sequence[Detection], reach: float = 0.35) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 from rich.progress import Progress
 
 from hashhuman.data.files import read_image
-from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.masks import clean, refine
@@ -44,7 +44,8 @@ class _Clip:
         detected = set(keypoints.frames[keypoints.detected].tolist())
         crops = keypoints.crop[keypoints.detected, :2, :2]
         clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [])
-        for picture in progress.track(subject.pictures, description="reading"):
+
+        def small(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
             image, path = subject.image(picture), folder / f"{picture.frame:06d}.png"
             if not path.exists():
                 raise UserError(
@@ -56,8 +57,13 @@ class _Clip:
             if picture.frame not in detected:
                 body = render(subject.camera(picture.camera), subject.vertices(picture.frame))
                 probability = np.where(body != 0, 255, 0).astype(np.uint8)
-            clip.greys.append(clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
-            clip.probabilities.append(clip.shrink(probability))
+            return clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), clip.shrink(probability)
+
+        with ThreadPoolExecutor() as pool:
+            steps = pool.map(small, subject.pictures)
+            for grey, probability in progress.track(steps, total=len(subject.pictures), description="reading"):
+                clip.greys.append(grey)
+                clip.probabilities.append(probability)
         return clip
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
@@ -151,16 +157,17 @@ class _Masker:
         image = self.reader.image(picture)
         body = self.render(self.camera, self.reader.vertices(picture.frame))
         probability = clean.steady(self.clip.probabilities, self.clip.greys, index)
-        box = _box_around(probability >= _SEEN, unit, _MARGIN * unit, height, width)
+        near = (probability >= _SEEN) | (self.clip.shrink((body != 0).astype(np.uint8)) > 0)
+        box = _box_around(near, unit, _MARGIN * unit, height, width)
         background = None if self.background is None else self._behind(box)
         large = cv2.resize(probability, (width, height), interpolation=cv2.INTER_CUBIC)[box].astype(np.float32) / 255
         covered = refine.coverage(image[box], large, unit, background)
         covered = clean.fill_pinholes(clean.drop_islands(covered, body[box] != 0), 4 * unit**2)
-        mask = np.zeros((height, width), np.float32)
-        mask[box] = covered
+        mask, parts = np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8)
+        mask[box], parts[box] = covered, spread(body[box], covered > 0.5)
         self.writer.write_mask(picture.camera, picture.frame, mask)
-        self.writer.write_parts(picture.camera, picture.frame, spread(body, mask > 0.5))
-        return float((mask > 0.5).mean())
+        self.writer.write_parts(picture.camera, picture.frame, parts)
+        return np.count_nonzero(parts) / parts.size
 
     def _behind(self, box: Box) -> Background:
         """The background in a box; unknown outside the region."""

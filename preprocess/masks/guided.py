@@ -22,8 +22,8 @@ def guided_filter(
     center, target_mean = mean(guide), mean(target)
     covariance = mean(guide * target[..., None]) - center * target_mean[..., None]
     a = _solve(mean, guide, center, covariance, epsilon)
-    b = target_mean - (a * center).sum(-1)
-    return (mean(a) * guide).sum(-1) + mean(b)
+    b = target_mean - np.einsum("hwc,hwc->hw", a, center)
+    return np.einsum("hwc,hwc->hw", mean(a), guide) + mean(b)
 
 
 def _solve(mean, guide: np.ndarray, center: np.ndarray, right: np.ndarray, epsilon: float) -> np.ndarray:

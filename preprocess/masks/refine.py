@@ -64,7 +64,8 @@ def background_odds(
     image: UInt8[np.ndarray, "H W 3"], probability: Float[np.ndarray, "H W"], background: Background, unit: float
 ) -> Float[np.ndarray, "H W"]:
     """Log odds of the colour's difference from the background; zero where that is unknown."""
-    difference = np.linalg.norm(image.astype(np.float32) - background.colour, axis=-1)
+    offset = image - background.colour
+    difference = np.sqrt(np.einsum("hwc,hwc->hw", offset, offset))
     side = 2 * round(7 * unit) + 1
     person = ((probability > 0.9) & background.known).astype(np.float32)
     mean_difference = cv2.blur(difference * person, (side, side)) / (cv2.blur(person, (side, side)) + 1e-3)

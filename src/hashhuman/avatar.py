@@ -15,7 +15,7 @@ from hashhuman.deformer.residual import Residual
 from hashhuman.field.parts import PartsField
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell_sampler import ShellSampler
-from hashhuman.renderer.volume import Rays, Rendering, composite
+from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +106,15 @@ class Avatar(nn.Module):
 
     def forward(self, rays: Rays, stage: Stage, jitter: bool = False) -> tuple[Rendering, Residual | None]:
         """Renders rays; also returns the residual displacements, for their losses."""
-        samples = self.sampler(rays, stage.bodies, stage.shell, jitter)
+        return self.shade(rays, self.sampler(rays, stage.bodies, stage.shell, jitter), stage)
+
+    def shade(self, rays: Rays, samples: Samples, stage: Stage) -> tuple[Rendering, Residual | None]:
+        """Evaluates and composites the samples of rays."""
         points = rays.origins[:, None] + rays.directions[:, None] * samples.t[..., None]
         directions = rays.directions[:, None].expand_as(points)
-        frames = rays.frames[:, None].expand(points.shape[:2])
-        color, density, residual = self.query(points.flatten(0, 1), directions.flatten(0, 1), frames.flatten(), stage)
         shape = points.shape[:2]
+        frames = rays.frames[:, None].expand(shape)
+        color, density, residual = self.query(points.flatten(0, 1), directions.flatten(0, 1), frames.flatten(), stage)
         return composite(color.unflatten(0, shape), density.unflatten(0, shape), samples), residual
 
     @torch.no_grad()
@@ -141,7 +144,10 @@ class Avatar(nn.Module):
         rays = Rays(origins, directions, torch.zeros(height * width, dtype=torch.long, device=self.device))
         near, far = self.sampler.span(rays, stage.bodies, stage.shell)
         for pixels in (near < far).nonzero()[:, 0].split(max(1, self.chunk // self.sampler.n_samples)):
-            rendering, _ = self(rays[pixels], stage)
+            samples = self.sampler(rays[pixels], stage.bodies, stage.shell, jitter=False)
+            hit = samples.valid[:, 0]  # the box is wide around the body: most of its rays miss the shell
+            pixels, samples = pixels[hit], samples[hit]
+            rendering, _ = self.shade(rays[pixels], samples, stage)
             rgb[pixels], alpha[pixels], depth[pixels] = rendering.color, rendering.alpha, rendering.depth
         rgb = rgb + (1 - alpha[:, None]) * torch.as_tensor(background, device=self.device)
         depth = depth / alpha.clamp_min(1e-6) * (alpha > 0)

@@ -16,7 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from hashhuman.errors import UserError
 
 OURS = ("hashhuman", "preprocess")
-TEXTS = ("video", "subject")  # options that are text even if they look like a number, as in video=0042
+TEXTS = ("video", "subject")  # options that are text even if they look like a number, as in video=42
 
 
 def run(job: Callable[[DictConfig], None], config_path: str, config_name: str) -> None:

@@ -155,10 +155,10 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
 
 
 def spread(items: Sequence[Any], most: int | None) -> list[Any]:
-    """At most `most` of the items (None: all), evenly spaced, the first among them."""
+    """At most `most` of the items (None: all), evenly spaced from the first to the last."""
     if most is None or len(items) <= most:
         return list(items)
-    return [items[i * len(items) // most] for i in range(most)]
+    return [items[i * (len(items) - 1) // max(most - 1, 1)] for i in range(most)]
 
 
 def markdown_table(report: dict[str, Any]) -> str:

@@ -53,8 +53,8 @@ class HumanModule(L.LightningModule):
         """One batch of rays."""
         assert self.stage is not None
         rendering, residual = self.avatar(batch.rays, self.stage, jitter=True)
-        total, terms = weighted_sum(dict(self.losses),  # type: ignore[arg-type]
-            Prediction(rendering, residual), batch)
+        losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
+        total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
         if self.global_step % self.log_every == 0:
             self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": total})
         return total

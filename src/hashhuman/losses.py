@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.residual import Residual
+from hashhuman.errors import UserError
 from hashhuman.renderer.volume import Rendering
 
 
@@ -92,6 +93,8 @@ class PatchLoss(Loss):
     Args:
         distance: of pictures (B, 3, H, W); returns a scalar, or one value for each pair.
         data_range: of the colours that `distance` expects: [0, 1] or [-1, 1].
+
+    Raises UserError (when called) if the batch has no patches.
     """
 
     def __init__(self, weight: float, distance: nn.Module, data_range: tuple[float, float]) -> None:
@@ -101,11 +104,12 @@ class PatchLoss(Loss):
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         if batch.patch is None:
-            raise ValueError("this loss needs patches: set data.ray_sampler.n_patches")
+            raise UserError("A loss on patches needs some to look at: set data.ray_sampler.n_patches=1.")
         count = math.prod(batch.patch)
         seen = over_background(prediction.rendering, batch)[:count], batch.color[:count]
-        x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) * (self.high - self.low) + self.low for colors in seen)
-        return self.distance(x, y).mean()
+        x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) for colors in seen)
+        scale = self.high - self.low
+        return self.distance(x * scale + self.low, y * scale + self.low).mean()
 
 
 def over_background(rendering: Rendering, batch: RayBatch) -> Float[Tensor, "N 3"]:

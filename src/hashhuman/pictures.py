@@ -24,8 +24,9 @@ def caption(image: np.ndarray, *lines: str, color: tuple[int, int, int] = INK) -
     """The picture below a white strip with lines of text; the text shrinks where it would not fit the width."""
     strip = np.full((LINE_HEIGHT * len(lines) + 4, image.shape[1], 3), PAPER, np.uint8)
     for i, line in enumerate(lines):
-        width = cv2.getTextSize(line, FONT, 0.45, 1)[0][0]
-        scale = 0.45 * min(1.0, (image.shape[1] - 6) / max(width, 1))
+        scale = 0.45
+        while scale > 0.15 and cv2.getTextSize(line, FONT, scale, 1)[0][0] > image.shape[1] - 6:
+            scale -= 0.02
         cv2.putText(strip, line, (3, LINE_HEIGHT * (i + 1) - 4), FONT, scale, color, 1, cv2.LINE_AA)
     return np.concatenate([strip, image])
 
@@ -66,8 +67,8 @@ def comparison(
     image, true = enlarged(to_uint8(rgb[box]), height), enlarged(to_uint8(truth[box]), height)
     gap = np.full((len(image), 4, 3), PAPER, np.uint8)
     error = np.concatenate([error_map(image, true), gap, color_bar(len(image))], 1)
-    panels = [caption(true, title, "truth"), caption(image, "", "render"), caption(error, "", "mean absolute error")]
-    return sheet(panels, columns=3)
+    panels = [caption(true, "truth"), caption(image, "render"), caption(error, "mean absolute error")]
+    return caption(sheet(panels, columns=3), title)
 
 
 def sheet(images: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:

@@ -14,7 +14,7 @@ import wandb
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from hashhuman import callbacks, checkpoint, loggers
 from hashhuman.callbacks import ProgressLine, TrainingClock, ValidationPictures
@@ -31,13 +31,13 @@ class Toy(L.LightningModule):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(3))
 
-    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Pulls the weight to zero."""
         loss = (self.weight**2).sum()
         self.log("train/loss", loss)
         return loss
 
-    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+    def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
         """Shows a square, rendered darker than it is."""
         mask = torch.zeros(32, 24)
         mask[8:24, 8:16] = 1
@@ -65,7 +65,7 @@ def fit(tmp_path, logger, *extra, steps: int = 4, **options) -> L.Trainer:
         enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in extra),
         **options,
     )
-    trainer.fit(Toy(), DataLoader(torch.zeros(2, 1)), DataLoader(torch.zeros(2, 1)))
+    trainer.fit(Toy(), DataLoader(TensorDataset(torch.zeros(2, 1))), DataLoader(TensorDataset(torch.zeros(2, 1))))
     return trainer
 
 
@@ -168,7 +168,7 @@ def test_last_checkpoint_resumes_and_a_damaged_one_is_named(tmp_path):
         accelerator="cpu", max_steps=5, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, plugins=[AtomicCheckpointIO()],
     )  # fmt: skip
-    resumed.fit(module, DataLoader(torch.zeros(2, 1)), ckpt_path=str(path))
+    resumed.fit(module, DataLoader(TensorDataset(torch.zeros(2, 1))), ckpt_path=str(path))
     torch.testing.assert_close(module.weight.detach(), torch.full((3,), 0.8**5))
     for kept_bytes in (0, 100, path.stat().st_size // 2):
         damaged = tmp_path / "damaged.ckpt"

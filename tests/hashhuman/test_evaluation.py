@@ -82,7 +82,7 @@ def test_every_protocol_fits(data, tmp_path):
 def test_saved_images_are_the_scored_ones(data, tmp_path):
     evaluator(splits=["novel_view"], save_images=True, most=2)(FakeAvatar(), data, tmp_path)
     saved = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*.png"))
-    assert saved == [f"{kind}/01/{frame:06d}.png" for kind in ("images", "mask") for frame in (0, 2)]
+    assert saved == [f"{kind}/01/{frame:06d}.png" for kind in ("images", "mask") for frame in (0, 3)]
     for name in saved:
         np.testing.assert_array_equal(read_image(tmp_path / name), read_image(data.subject.root / name))
 
@@ -92,7 +92,7 @@ def test_comparisons_show_truth_render_and_error(data, tmp_path):
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("comparisons/*/*.png"))
     assert made == [f"comparisons/heldout/00_{data.splits['heldout'][0].frame:06d}.png"] + [
         f"comparisons/{split}/01_{frame:06d}.png" for split, frame in (("novel_pose", 4), ("novel_pose", 5))
-    ] + ["comparisons/novel_view/01_000000.png", "comparisons/novel_view/01_000002.png"]  # fmt: skip
+    ] + ["comparisons/novel_view/01_000000.png", "comparisons/novel_view/01_000003.png"]  # fmt: skip
 
 
 def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
@@ -159,4 +159,4 @@ def test_unknown_splits_and_counts_are_refused():
 
 def test_spread_is_even():
     assert spread(range(10), None) == list(range(10)) and spread(range(3), 5) == [0, 1, 2]
-    assert spread(range(10), 4) == [0, 2, 5, 7] and spread(range(5), 0) == []
+    assert spread(range(10), 4) == [0, 3, 6, 9] and spread(range(5), 1) == [0] and spread(range(5), 0) == []

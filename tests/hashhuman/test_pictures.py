@@ -24,10 +24,10 @@ def test_error_map_rises_from_black_to_the_end_of_its_scale():
 
 
 def test_captions_shrink_to_the_width():
-    image = np.zeros((10, 80, 3), np.uint8)
-    page = pictures.caption(image, "a text that is much too long for eighty pixels", "short")
+    image = np.zeros((10, 120, 3), np.uint8)
+    page = pictures.caption(image, "a text too long for so few pixels", "short")
     strip = page[:-10]
-    assert page.shape[1] == 80 and strip.shape[0] == 2 * pictures.LINE_HEIGHT + 4
+    assert page.shape[1] == 120 and strip.shape[0] == 2 * pictures.LINE_HEIGHT + 4
     assert (strip[:, -3:] == 255).all() and (strip < 128).any()
 
 

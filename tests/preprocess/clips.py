@@ -19,12 +19,12 @@ def grey_levels(count: int, height: int = 48, width: int = 64) -> list[np.ndarra
 
 
 def write_video(
-    path: Path, pictures: Sequence[np.ndarray], ticks: Sequence[int] | None = None, codec: str = "libx264"
+    path: Path, pictures: Sequence[np.ndarray], ticks: Sequence[int] | None = None, faststart: bool = False
 ) -> Path:
-    """A video with a key picture now and then; `ticks` are times in milliseconds, 40 apart unless given."""
+    """A video; `ticks` are times in milliseconds, 40 apart unless given; `faststart` puts the index first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options={"crf": "10", "bf": "0"})
+    with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "bf": "0"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TICK

@@ -30,8 +30,9 @@ class BodyTemplate:
 
     def to(self, device: torch.device | str) -> "BodyTemplate":
         """The same template with its tensors on `device`."""
-        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return BodyTemplate(**{k: x.to(device) if isinstance(x, Tensor) else x for k, x in moved.items()})
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **moved)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:
         """Axis-angle of the canonical pose: legs spread by 30 degrees each about z, so that they do not touch."""

@@ -27,11 +27,16 @@ class Camera:
         return -self.R.T @ self.T
 
     def scaled(self, scale: float) -> "Camera":
-        """The camera of the picture resized by `scale`: a centre c moves to (c + 0.5) scale - 0.5."""
+        """The camera of the picture resized by `scale`, to whole pixels: a centre c moves to (c + 0.5) s - 0.5.
+
+        s is each axis' own ratio of pixels, which rounding the size can make differ from `scale`.
+        """
+        height, width = round(self.height * scale), round(self.width * scale)
+        ratio = torch.tensor([width / self.width, height / self.height], dtype=self.K.dtype, device=self.K.device)
         K = self.K.clone()
-        K[:2] *= scale
-        K[:2, 2] += 0.5 * scale - 0.5
-        return dataclasses.replace(self, K=K, height=round(self.height * scale), width=round(self.width * scale))
+        K[:2] *= ratio[:, None]
+        K[:2, 2] += 0.5 * ratio - 0.5
+        return dataclasses.replace(self, K=K, height=height, width=width)
 
     def project(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """World points (m) to pixel x, pixel y and depth along the optical axis (m)."""

@@ -44,7 +44,8 @@ class SubjectDataModule(L.LightningDataModule):
         max_size: larger pictures are scaled down to this long side (pixels); None keeps them.
         ray_sampler: draws the batches.
         batches_per_epoch: training steps between two validations.
-        val_views: how many pictures validation renders, evenly spread over the novel views, or else the held-out ones.
+        val_views: how many pictures validation renders, evenly spread over the novel poses, or else the novel views,
+            the held-out frames or the training pictures.
         reach: how far (m) from the body rays are of interest.
     """
 
@@ -106,12 +107,13 @@ class SubjectDataModule(L.LightningDataModule):
         """The person on black, and the coverage, both in [0, 1].
 
         Some folders hold whole photographs, others the person already on black: multiplying those by their mask again
-        would darken the outline.
+        would darken the outline. The mean tells them apart, since JPEG leaves ripples around a person on black.
         """
         image = self.subject.image(picture).astype(np.float32) / 255
         mask = self.subject.mask(picture)
-        if image[mask == 0].max(initial=0) > 0.02:
-            image = image * mask[..., None]
+        outside = image[mask == 0]
+        photograph = outside.size > 0 and outside.mean() > 0.02
+        image = image * (mask if photograph else mask > 0)[..., None]
         return self.resize(image), self.resize(mask)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hashhuman.data.camera import Camera
+from hashhuman.errors import UserError
 from hashhuman.renderer.volume import Rays
 
 
@@ -45,7 +46,10 @@ class PixelStore:
 
     @classmethod
     def build(cls, pictures: Sequence[TrainingPicture], reach: float, device: torch.device | str) -> "PixelStore":
-        """Crops and stacks pictures; `reach` (m) is how far from the body the shell extends."""
+        """Crops and stacks pictures; `reach` (m) is how far from the body the shell extends.
+
+        Raises UserError if no picture shows the person.
+        """
         color, mask, start, corner, width = [], [], [0], [], []
         pools: dict[str, list[np.ndarray]] = {"body": [], "surround": [], "box": []}
         for picture in pictures:
@@ -64,6 +68,8 @@ class PixelStore:
             start.append(start[-1] + w * h)
             corner.append((x, y))
             width.append(w)
+        if not any(map(len, pools["body"])):
+            raise UserError(f"None of the {len(pictures)} training pictures shows the person: their masks are empty.")
         cameras = [picture.camera for picture in pictures]
         return cls(
             color=torch.from_numpy(np.concatenate(color)).to(device),

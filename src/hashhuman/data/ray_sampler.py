@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.pixels import PixelStore
+from hashhuman.errors import UserError
 
 
 class RaySampler:
@@ -62,7 +63,11 @@ class RaySampler:
         for name, share in self.shares.items():
             members = [pool for pool in store.pools if pool.startswith("part ")] if name == "parts" else [name]
             if not members:
-                raise ValueError("rays by parts need part labels: this subject has no schp/ folder")
+                raise UserError(
+                    "data.ray_sampler.shares.parts needs part labels, and this subject has no schp/ folder."
+                )
+            if unknown := set(members) - set(store.pools):
+                raise UserError(f"data.ray_sampler.shares: no pool {unknown.pop()!r} among {sorted(store.pools)}.")
             pools |= {member: share / len(members) for member in members}
         total = sum(pools.values())
         drawn = []

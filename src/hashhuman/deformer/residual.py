@@ -59,7 +59,8 @@ class UVTimeResidual(nn.Module):
         self.n_frames, self.limit, self.neighborhood = n_frames, limit, neighborhood
         self.encoder = backend(spec)
         self.network = mlp(spec.n_features, hidden, 1, 3)
-        nn.init.zeros_(self.network[-1].weight)  # training starts from skinning alone
+        for parameter in self.network[-1].parameters():
+            nn.init.zeros_(parameter)  # training starts from skinning alone
 
     def forward(self, pairs: CanonicalPairs) -> Residual | None:
         """Displacement of every pair (canonical axes); zero where time is -1.

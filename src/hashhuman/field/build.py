@@ -41,9 +41,8 @@ def parts_field(
         low = canonical[mine].amin(0) - reach
         extent = float((canonical[mine].amax(0) + reach - low).max())
         grid = encoder(extent=extent, **options["grid"])
-        fields[name] = HashField(
-            low, extent, grid, [make(n_frames=n_frames) for make in conditions.values() if make is not None], width, density_scale
-        )
+        own_conditions = [make(n_frames=n_frames) for make in conditions.values() if make is not None]
+        fields[name] = HashField(low, extent, grid, own_conditions, width, density_scale)
     return PartsField(fields), points
 
 

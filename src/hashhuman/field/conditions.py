@@ -4,14 +4,14 @@ Each condition is made for a number of training frames and maps pairs to feature
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hashhuman.deformer.inverse_skinning import CanonicalPairs
 
 
 class Orientation(nn.Module):
-    """The rotation from world to canonical space: lets a light that stands in the world be learned on a turning body."""
+    """The rotation from world to canonical space: a light that stands in the world can be learned on a turning body."""
 
     def __init__(self, n_frames: int) -> None:
         super().__init__()
@@ -48,5 +48,5 @@ class FrameCode(nn.Module):
 
     def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M n"]:
         """The frames' codes."""
-        unseen: Int[Tensor, "M"] = pairs.time < 0
+        unseen: Bool[Tensor, "M"] = pairs.time < 0
         return torch.where(unseen[:, None], self.codes.weight.mean(0), self.codes(pairs.time.clamp_min(0)))

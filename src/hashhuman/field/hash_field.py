@@ -54,7 +54,8 @@ class HashField(nn.Module):
         self.extent, self.density_scale = extent, density_scale
         self.encoder = encoder
         self.conditions = nn.ModuleList(conditions)
-        self.density_network = mlp(encoder.spec.n_features, width, 1, 1 + N_GEOMETRY)
+        n_features: int = encoder.spec.n_features  # type: ignore[union-attr,assignment]
+        self.density_network = mlp(n_features, width, 1, 1 + N_GEOMETRY)
         n_conditions = sum(int(c.n_features) for c in self.conditions)  # type: ignore[arg-type]
         self.color_network = mlp(N_GEOMETRY + n_conditions, width, 2, 3)
 

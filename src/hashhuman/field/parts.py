@@ -38,7 +38,7 @@ class PartsField(nn.Module):
 
 
 def select(pairs: CanonicalPairs, rows: slice) -> CanonicalPairs:
-    """The pairs in `rows`."""
+    """The pairs in `rows`; `counts` stay those of all parts."""
     values = {field.name: getattr(pairs, field.name) for field in dataclasses.fields(pairs)}
-    cut = {name: value[rows] if isinstance(value, Tensor) else value for name, value in values.items()}
-    return CanonicalPairs(**cut)
+    cut = {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
+    return dataclasses.replace(pairs, **cut)

@@ -1,14 +1,18 @@
 """Nearest body points from a voxel grid made once per posed body.
 
 Each part of each body gets a grid whose nodes store the part's nearest body point. The nearest point of a query is then
-sought among those of the eight nodes around it: eight reads instead of a comparison with thousands of points, and
-the same answer but for rare ties inside one voxel.
+sought among those of the eight nodes around it: eight reads instead of a comparison with thousands of points.
+
+What is found is not always the nearest: where body points are denser than the voxels, a node stores one of many. Its
+distance exceeds the true one by a voxel's diagonal at most (twice the way to the nearest node, by the triangle
+inequality).
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hashhuman.errors import UserError
 from hashhuman.neighbors.base import Pairs
 
 SCALE = 32766  # distances up to `reach` are stored in this many steps
@@ -22,15 +26,19 @@ class GridNeighbors:
         vertices: body points of every frame (m, posed space).
         parts: indices of each part's points.
         voxel: spacing of the nodes (m).
-        reach: how far from a part's points nodes are filled (m): at least the radius of queries and a voxel's diagonal.
+        reach: how far from a part's points nodes are filled (m). Where it is less than the radius of a query and half a
+            voxel's diagonal together, some points near that radius are not found.
+
+    Raises UserError for more body points than fit 16 bits.
     """
 
     def __init__(
         self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], voxel: float = 0.025, reach: float = 0.08
     ) -> None:
         if vertices.shape[1] > torch.iinfo(torch.int16).max:
-            raise ValueError(
-                f"{vertices.shape[1]} body points do not fit the grid's 16-bit indices; thin the body first"
+            raise UserError(
+                f"neighbors=grid takes at most {torch.iinfo(torch.int16).max} body points, not {vertices.shape[1]}: "
+                "lower neighbors.max_points."
             )
         self.vertices, self.voxel, self.reach = vertices, voxel, reach
         corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=vertices.device)
@@ -47,8 +55,9 @@ class GridNeighbors:
         for index, part in enumerate(parts):
             for frame in range(frames):
                 self._scatter(keys[frame], frame, index, part)
-        self.nearest = (keys & 0xFFFF).to(torch.int16)
-        self.distance = torch.where(keys == EMPTY, torch.inf, (keys >> 16) * (reach / SCALE)).to(torch.float16)
+        empty = keys == EMPTY
+        self.nearest = (keys & 0xFFFF).masked_fill(empty, 0).to(torch.int16)
+        self.distance = ((keys >> 16) * (reach / SCALE)).masked_fill(empty, torch.inf).to(torch.float16)
 
     def _scatter(self, keys: Int[Tensor, "_"], frame: int, index: int, part: Int[Tensor, "_"]) -> None:
         """Offers each body point of a part to the nodes within reach of it."""
@@ -73,7 +82,7 @@ class GridNeighbors:
         return frames * self.nearest.shape[1] + self.start[part] + inside
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
-        """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point."""
+        """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf)."""
         count, parts = len(points), self.shape.shape[0]
         cell = (points - self.origin[frames].transpose(0, 1)) / self.voxel  # P N 3
         near = cell.round().long()

@@ -33,6 +33,9 @@ class Samples:
     delta: Float[Tensor, "N S"]  # length that each sample stands for (m)
     valid: Bool[Tensor, "N S"]
 
+    def __getitem__(self, rows: slice | Tensor) -> "Samples":
+        return Samples(self.t[rows], self.delta[rows], self.valid[rows])
+
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:

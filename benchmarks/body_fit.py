@@ -1,0 +1,103 @@
+"""How well bodies are fitted, against ground truth: scenes with `videos/<name>.mp4`, `truth.npz` and `annots.npy`.
+
+    python benchmarks/body_fit.py SCENE [SCENE ...] [--subjects FOLDER] [hydra overrides ...]
+
+Each video goes through the stages frames, keypoints and body_fit, whose only input is the pixels; stages that are
+finished are skipped. Then, over 22 joints (all but the two hands), matched by name:
+
+- MPJPE: mean distance after subtracting the pelvis (mm), in the camera's axes
+- PA: the same after the best similarity transform of each frame (mm)
+- scale: what the fit should be multiplied by to fit best, over the whole sequence: stature that one camera cannot see
+- jitter: mean error of the joints' acceleration about the pelvis (mm a frame^2)
+- IoU: mean overlap of the body (without clothes) and the network's mask; pixels: median distance of points
+
+Results are kept in benchmarks/results/.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from hashhuman.data.files import load_npy, load_npz
+from preprocess.stage import run_stages
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("frames", "keypoints", "body_fit")
+
+
+def joint_key(name: str) -> str:
+    """One name for both spellings: 'L_hip' and 'left_hip'."""
+    return name.replace("L_", "left_").replace("R_", "right_")
+
+
+def true_joints(scene: Path) -> tuple[list[str], np.ndarray]:
+    """Names and positions (F, J, 3) of the filmed frames' joints in the axes of camera 0 (m)."""
+    truth, cams = load_npz(scene / "truth.npz"), load_npy(scene / "annots.npy")["cams"]
+    frames = json.loads((scene / "scene.json").read_text())["frames"]
+    rotation, translation = np.asarray(cams["R"][0]), np.ravel(cams["T"][0]) / 1000
+    return [joint_key(str(n)) for n in truth["names"]], truth["joints"][:frames] @ rotation.T + translation
+
+
+def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Each frame's points (F, J, 3) under the similarity transform that brings them nearest to the target."""
+    a, b = points - points.mean(1, keepdims=True), target - target.mean(1, keepdims=True)
+    u, s, vt = np.linalg.svd(np.einsum("fni,fnj->fij", b, a))
+    sign = np.ones_like(s)
+    sign[:, 2] = np.linalg.det(u @ vt)
+    rotation = (u * sign[:, None]) @ vt
+    scale = (s * sign).sum(1) / (a**2).sum((1, 2))
+    return scale[:, None, None] * np.einsum("fij,fnj->fni", rotation, a) + target.mean(1, keepdims=True)
+
+
+def score(fit: dict[str, np.ndarray], names: list[str], truth: np.ndarray) -> dict[str, float]:
+    """The figures of one scene."""
+    fitted = [joint_key(str(n)) for n in fit["joint_names"]]
+    kept = [n for n in names if "hand" not in n]
+    joints = fit["joints"].astype(float)[:, [fitted.index(n) for n in kept]]
+    joints, true = joints - joints[:, :1], truth[:, [names.index(n) for n in kept]]
+    true = true - true[:, :1]
+
+    def millimetres(x: np.ndarray) -> float:
+        return float(np.linalg.norm(x, axis=-1).mean() * 1000)
+
+    return {
+        "MPJPE": millimetres(joints - true),
+        "PA": millimetres(procrustes(joints, true) - true),
+        "scale": float((joints * true).sum() / (joints**2).sum()),
+        "jitter": millimetres(np.diff(joints - true, n=2, axis=0)),
+        "IoU": float(np.nanmean(fit["silhouette_iou"])),
+        "pixels": float(np.nanmedian(fit["reprojection_error"])),
+    }
+
+
+def preprocess_scene(scene: Path, subject: Path, overrides: list[str]) -> None:
+    """Runs the three stages on the scene's video."""
+    video = next((scene / "videos").glob("*.mp4"))
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("preprocess", overrides=[f'video="{video}"', *overrides]).preprocess
+        run_stages([instantiate(config[name]) for name in STAGES], subject, force=config.force)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", nargs="+", help="scene folders, and overrides of the configuration (with an =)")
+    parser.add_argument("--subjects", type=Path, default=Path("data/subjects"), help="where subjects are made")
+    arguments = parser.parse_args()
+    overrides = [x for x in arguments.scenes if "=" in x]
+    rows = {}
+    for scene in (Path(x).resolve() for x in arguments.scenes if "=" not in x):
+        subject = arguments.subjects / scene.name
+        preprocess_scene(scene, subject, overrides)
+        rows[scene.name] = score(load_npz(subject / "body_fit.npz"), *true_joints(scene))
+    rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in next(iter(rows.values()))}
+    print(f"\n{'scene':<12}" + "".join(f"{key:>8}" for key in rows["mean"]))
+    for name, row in rows.items():
+        print(f"{name:<12}" + "".join(f"{v:8.3f}" if k in ("scale", "IoU") else f"{v:8.1f}" for k, v in row.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Preprocesses videos of ground-truth scenes and prints how masks and part labels compare.
+
+    python benchmarks/masks.py SCENE [SCENE ...] [--root FOLDER] [--out FILE.json] [-- overrides of preprocess]
+
+A scene is a folder in the ZJU-MoCap layout with exact masks and bodies and, in videos/, what camera 0 saw. Subjects are
+kept in FOLDER/subjects, so that a second run only compares. Masks are compared at half coverage; part labels with those
+of the exact body spread over the exact mask, where both masks are. Edges: error of the coverage, per pixel of the mask.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from hashhuman.data import lip
+from hashhuman.data.files import read_image
+from hashhuman.data.subject import Subject
+from preprocess.keypoints.points import segmentation_folder
+from preprocess.masks.parts import PartRenderer, spread
+from preprocess.video import subject_name
+
+COLUMNS = ("iou", "worst", "network_iou", "edges", "parts", *lip.PART_CLASSES)
+
+
+def preprocess(video: Path, root: Path, overrides: list[str]) -> Path:
+    """Runs the stages up to the masks; the subject's folder."""
+    command = [sys.executable, "-m", "preprocess", f"video='{video}'", f"workspace='{root}'", *overrides]
+    subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)
+    return root / "subjects" / subject_name(str(video))
+
+
+def compare(folder: Path, scene_folder: Path) -> dict:
+    """A scene's figures."""
+    subject, scene = Subject(folder), Subject(scene_folder)
+    truth = {picture.frame: picture for picture in scene.pictures if picture.camera == 0}
+    numbers = subject.meta["video"]["pictures"]
+    render, camera = PartRenderer(scene.template()), scene.camera(0)
+    rows = []
+    for picture in subject.pictures:
+        real = truth[numbers[picture.frame]]
+        mask, exact = subject.mask(picture), scene.mask(real)
+        network = read_image(segmentation_folder(folder) / f"{picture.frame:06d}.png")
+        solid, wanted = mask > 0.5, exact > 0.5
+        labels = spread(render(camera, scene.vertices(real.frame)), wanted)
+        found, both = subject.parts(picture), solid & wanted
+        row = {"iou": iou(solid, wanted), "network_iou": iou(network > 127, wanted)}
+        row |= {"edges": np.abs(mask - exact).sum() / wanted.sum(), "parts": (found == labels)[both].mean()}
+        for part, classes in lip.PART_CLASSES.items():
+            row[part] = iou(np.isin(found, classes) & both, np.isin(labels, classes) & both)
+        rows.append(row)
+    means = {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+    return {"scene": scene_folder.name, "worst": min(float(row["iou"]) for row in rows), **means}
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two masks; NaN if both are empty."""
+    union = (a | b).sum()
+    return float((a & b).sum() / union) if union else float("nan")
+
+
+def table(rows: list[dict]) -> str:
+    """A markdown table, a line a scene."""
+    lines = ["| scene | " + " | ".join(COLUMNS) + " |", "|" + "---|" * (len(COLUMNS) + 1)]
+    lines += [f"| {row['scene']} | " + " | ".join(f"{row[c]:.4f}" for c in COLUMNS) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", nargs="+", type=Path)
+    parser.add_argument("--root", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, help="write the rows here as JSON")
+    known, overrides = sys.argv[1:], []
+    if "--" in known:
+        cut = known.index("--")
+        known, overrides = known[:cut], known[cut + 1 :]
+    arguments = parser.parse_args(known)
+    rows = []
+    for scene in arguments.scenes:
+        video = next(scene.resolve().glob("videos/*.mp4"))
+        rows.append(compare(preprocess(video, arguments.root.resolve(), overrides), scene))
+    print(f"\n{table(rows)}")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

