@@ -11,6 +11,14 @@ from hashhuman.data.subject import Subject
 from tests import toy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` need one."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """The machines that run these tests have two cores, and the tensors here are tiny."""

@@ -37,8 +37,7 @@ def observe(keypoints: Keypoints, K: Float[np.ndarray, "3 3"]) -> Observations:
     has_world = detected & np.isfinite(keypoints.world_points).all((1, 2))
     image = keypoints.image_points.astype(np.float64)
     world = np.where(has_world[:, None, None], keypoints.world_points, flat_world(image))
-    flipped = np.zeros(len(image), bool)
-    flipped[detected] = find_flips(image[detected], world[detected])
+    flipped = find_flips(fill(image, detected), fill(world, detected)) & detected
     image[flipped], world[flipped] = mirror(image[flipped], world[flipped])
     visibility = keypoints.visibility * detected[:, None]
     visibility[flipped] = visibility[flipped][:, MIRRORED]

@@ -12,7 +12,7 @@ from hashhuman.data.camera import Camera
 from hashhuman.data.files import save_npz
 from hashhuman.data.subject import SubjectWriter
 from preprocess.body_fit.initialise import axis_angle_from_matrix
-from preprocess.body_fit.sequence import BodySequence, matrix_from_6d
+from preprocess.body_fit.sequence import BodySequence, Posed, matrix_from_6d
 from preprocess.raster import rasterise
 
 IOU_SIZE = 384  # pixels: pictures are shrunk to this before overlaps are counted

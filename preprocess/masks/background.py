@@ -23,7 +23,7 @@ class Background:
 
 
 def is_static(
-    greys: Sequence[UInt8[np.ndarray, "H W"]], people: Sequence[Bool[np.ndarray, "H W"]], tolerance: float = 0.5
+    greys: Sequence[UInt8[np.ndarray, "H W"]], people: Sequence[Bool[np.ndarray, "H W"]], tolerance: float = 0.2
 ) -> bool:
     """Whether the camera stands still: features outside `people` stay within `tolerance` pixels of the first picture.
 

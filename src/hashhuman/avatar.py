@@ -25,6 +25,7 @@ class Stage:
     bodies: PosedBodies
     neighbors: NeighborIndex
     shell: Shell
+    uv: Float[Tensor, "V 2"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Avatar(nn.Module):
         bodies = PosedBodies.from_poses(template, [pose.to(self.device) for pose in poses], times)
         parts = [points.to(self.device) for points in self.part_points]
         neighbors = self.neighbors(bodies.vertices, parts)
-        return Stage(bodies, neighbors, Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel))
+        shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel)
+        return Stage(bodies, neighbors, shell, template.uv)
 
     def query(
         self,
@@ -91,18 +93,19 @@ class Avatar(nn.Module):
         frames: Int[Tensor, "N"],
         stage: Stage,
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Residual | None]:
-        """Colour, density (1/m) and the residual displacements at world points seen along world directions."""
-        pairs = self.skinning(points, directions, frames, stage.bodies, stage.neighbors, self.uv)
+        """Colour, density (1/m) and the residual displacements at world points seen along world directions.
+
+        A dummy point is added to the end, for pairs that only fill up a fixed size (`GridNeighbors.capacity`).
+        """
+        count = len(points)
+        points, directions = (torch.cat([x, x.new_zeros(1, 3)]) for x in (points, directions))
+        frames = torch.cat([frames, frames.new_zeros(1)])
+        pairs = self.skinning(points, directions, frames, stage.bodies, stage.neighbors, stage.uv)
         residual = self.residual(pairs)
         if residual is not None:
             pairs = dataclasses.replace(pairs, x=pairs.x + residual.value)
-        color, density = self.field(pairs, len(points))
-        return color, density, residual
-
-    @property
-    def uv(self) -> Float[Tensor, "V 2"] | None:
-        """The template's texture coordinates, on the avatar's device."""
-        return None if self.template.uv is None else self.template.uv.to(self.device)
+        color, density = self.field(pairs, count + 1)
+        return color[:count], density[:count], residual
 
     def forward(self, rays: Rays, stage: Stage, jitter: bool = False) -> tuple[Rendering, Residual | None]:
         """Renders rays; also returns the residual displacements, for their losses."""

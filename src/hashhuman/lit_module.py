@@ -1,6 +1,7 @@
-"""Training as Lightning sees it: thin, since the avatar and the losses do the work."""
+"""Training as Lightning sees it: thin, since the avatar, the losses and the step do the work."""
 
 from collections.abc import Callable
+from functools import partial
 
 import lightning as L
 import torch
@@ -12,6 +13,8 @@ from hashhuman.avatar import Avatar, RenderedImage, Stage
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.losses import Loss, Prediction, weighted_sum
+from hashhuman.step.eager import EagerStep
+from hashhuman.step.graph import GraphStep
 
 
 class HumanModule(L.LightningModule):
@@ -22,6 +25,7 @@ class HumanModule(L.LightningModule):
         losses: name -> term of the objective.
         optimizer: makes the optimizer from the parameters.
         schedule: the learning rate's factor at each step.
+        step: makes what executes a step (`hashhuman.step`).
         log_every: steps between two logged values of the losses; reading them stalls the GPU.
     """
 
@@ -31,12 +35,15 @@ class HumanModule(L.LightningModule):
         losses: dict[str, Loss],
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[int], float],
+        step: Callable[..., EagerStep | GraphStep],
         log_every: int,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # the step, which may be one recorded launch, contains the update
         self.avatar, self.losses = avatar, nn.ModuleDict(losses)
-        self.make_optimizer, self.schedule, self.log_every = optimizer, schedule, log_every
-        self.stage: Stage | None = None
+        self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
+        self.log_every = log_every
+        self.step: EagerStep | GraphStep | None = None
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
     @property
@@ -47,17 +54,27 @@ class HumanModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Poses every training body once."""
         poses = self.datamodule.train_poses
-        self.stage = self.avatar.stage(poses, list(range(len(poses))))
+        self.stage: Stage = self.avatar.stage(poses, list(range(len(poses))))
 
-    def training_step(self, batch: RayBatch, batch_idx: int) -> Tensor:
-        """One batch of rays."""
-        assert self.stage is not None
+    def objective(self, draw: Callable[[], RayBatch]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the losses on newly drawn rays, and each loss by name."""
+        batch = draw()
         rendering, residual = self.avatar(batch.rays, self.stage, jitter=True)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
-        total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
-        if self.global_step % self.log_every == 0:
-            self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": total})
-        return total
+        return weighted_sum(losses, Prediction(rendering, residual), batch)
+
+    def training_step(self, batch: Callable[[], RayBatch], batch_idx: int) -> None:
+        """One step. What the data module yields draws rays on the device, so that drawing can be recorded too."""
+        if self.step is None:
+            self.step = self.make_step(partial(self.objective, batch), self.optimizer, self.stage)
+        total, terms = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
+        self.scheduler.step()
+        if self.global_step % self.log_every == 1:
+            self.log_dict({"train/loss": total} | {f"train/{name}": value for name, value in terms.items()})
+
+    def on_fit_end(self) -> None:
+        """Frees what training alone needs."""
+        self.step = None
 
     def validation_step(self, batch: View, batch_idx: int) -> None:
         """One whole picture."""
@@ -66,8 +83,20 @@ class HumanModule(L.LightningModule):
         self.log("val/psnr", -10 * torch.log10(error.clamp_min(1e-10)), prog_bar=True, batch_size=1)
         self.last_view = batch, rendered
 
-    def configure_optimizers(self):
-        """The optimizer with a per-step schedule."""
-        optimizer = self.make_optimizer(self.parameters())
-        scheduler = LambdaLR(optimizer, self.schedule)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; its schedule is advanced in `training_step`."""
+        self.optimizer = self.make_optimizer(self.parameters())
+        self.scheduler = LambdaLR(self.optimizer, self.schedule)
+        return StepCounter(self.optimizer)
+
+
+class StepCounter(Optimizer):
+    """What Lightning counts steps with: calling it runs the closure, which contains the update by `optimizer`."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer.param_groups, {})
+
+    def step(self, closure: Callable | None = None):  # type: ignore[override]
+        """Runs the closure."""
+        assert closure is not None
+        return closure()

@@ -48,6 +48,7 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
         dict(instantiate(config.loss)),
         instantiate(config.optimizer.optimizer),
         instantiate(config.optimizer.schedule),
+        instantiate(config.step),
         config.log_every,
     )
     return module, datamodule

@@ -1,6 +1,6 @@
 """Stand-ins for the two networks: people who are known to be at certain places in certain pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from preprocess.keypoints.pose_network import Crop, Pose
 HEIGHT, WIDTH = 240, 320
 TALL = 100.0  # of everybody, pixels
 
-Script = list[Mapping[str, tuple[float, float]]]  # of each picture: who is where (the hips' middle)
+Script = Sequence[Mapping[str, tuple[float, float]]]  # of each picture: who is where (the hips' middle)
 
 
 def picture(index: int) -> np.ndarray:

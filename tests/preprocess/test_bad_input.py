@@ -84,12 +84,13 @@ def test_sound_only(preprocess: Preprocess) -> None:
     assert "song.wav holds no video" in preprocess("video=song.wav")
 
 
-def test_zero_frames(preprocess: Preprocess) -> None:
-    with av.open("empty.mp4", "w") as container:
+@pytest.mark.parametrize(("name", "sentence"), [("empty.avi", "has no pictures"), ("empty.mp4", "holds no video")])
+def test_zero_frames(preprocess: Preprocess, name: str, sentence: str) -> None:
+    with av.open(name, "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
-    assert "empty.mp4 has no pictures" in preprocess("video=empty.mp4")
+    assert f"{name} {sentence}" in preprocess(f"video={name}")
 
 
 def test_range_beyond_the_end(preprocess: Preprocess) -> None:
@@ -185,16 +186,14 @@ def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_person_in_a_few_pictures_only(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
-    script: actors.Script = [{} for _ in range(40)]
-    script[10:14] = [{"person": (150, 120)}] * 4
+    script = [{"person": (150, 120)} if 10 <= i < 14 else {} for i in range(40)]
     use_actors(script, monkeypatch)
     assert "found in 4 of 40 pictures only" in preprocess("video=clip")
     assert finished() == ["frames"]
 
 
 def test_person_missing_now_and_then_is_no_error(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
-    script: actors.Script = [{"person": (150, 120)} for _ in range(20)]
-    script[4:9] = [{} for _ in range(5)]
+    script = [{} if 4 <= i < 9 else {"person": (150, 120)} for i in range(20)]
     use_actors(script, monkeypatch)
     preprocess("video=clip", code=0)
     keypoints = blazepose.Keypoints.load(Path("data/subjects/clip/keypoints/00.npz"))

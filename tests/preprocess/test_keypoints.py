@@ -87,7 +87,7 @@ def test_following_does_not_jump_to_a_bystander() -> None:
 
 
 def test_lost_person_is_found_again_and_not_replaced() -> None:
-    script: Script = [{"person": (140, 120), "bystander": (205, 100)} for _ in range(30)]
+    script = [{"person": (140, 120), "bystander": (205, 100)} for _ in range(30)]
     script[7:12] = [{"bystander": (205, 100)}] * 5
     found, _ = follow(script)
     assert [t for t, p in enumerate(found) if p is None] == [7, 8, 9, 10, 11]
@@ -101,6 +101,7 @@ def test_detector_is_asked_only_when_needed() -> None:
 
 def test_smoothing_keeps_the_path_and_drops_jitter() -> None:
     rng = np.random.default_rng(0)
+    crops: list[Crop | None]
     crops = [Crop(np.array([100 + 2 * t, 50]) + rng.normal(0, 3, 2), 200 + rng.normal(0, 5), 0.0) for t in range(60)]
     crops[20] = None
     smoothed = smooth_crops(crops, 2.0)

@@ -1,7 +1,9 @@
 """A subject as Lightning sees it: everything resident on the training device, rays drawn there."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -20,6 +22,9 @@ from hashhuman.data.pixels import PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
+
+
+Draw = Callable[[], RayBatch]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,10 +162,11 @@ class SubjectDataModule(L.LightningDataModule):
         return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of rays, already on the device."""
+        """Functions that draw batches of rays on the device, so that a step may contain the drawing."""
         if self.store is None:
             raise RuntimeError("setup('fit') must come before train_dataloader()")
-        return DataLoader(_Draws(self.store, self.ray_sampler, self.batches_per_epoch), batch_size=None)
+        draw = functools.partial(self.ray_sampler.draw, self.store)
+        return DataLoader(_Draws(draw, self.batches_per_epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         """A few views that training does not see."""
@@ -169,18 +175,17 @@ class SubjectDataModule(L.LightningDataModule):
         chosen = [unseen[int((i + 0.5) * len(unseen) / count)] for i in range(count)]
         return DataLoader([self.view(picture) for picture in chosen], batch_size=None)  # type: ignore[arg-type]
 
-    def transfer_batch_to_device(self, batch: RayBatch | View, device: torch.device, dataloader_idx: int):
-        """Ray batches are there already; views move when they are rendered."""
+    def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
+        """Rays are drawn on the device; views move when they are rendered."""
         return batch
 
 
 class _Draws(IterableDataset):
-    def __init__(self, store: PixelStore, sampler: RaySampler, length: int) -> None:
-        self.store, self.sampler, self.length = store, sampler, length
+    def __init__(self, draw: Draw, length: int) -> None:
+        self.draw, self.length = draw, length
 
-    def __iter__(self) -> Iterator[RayBatch]:
-        for _ in range(self.length):
-            yield self.sampler.draw(self.store)
+    def __iter__(self) -> Iterator[Draw]:
+        return itertools.repeat(self.draw, self.length)
 
     def __len__(self) -> int:
         return self.length

@@ -36,8 +36,8 @@ class PixelStore:
 
     color: UInt8[Tensor, "P 3"]
     mask: UInt8[Tensor, "P"]
-    start: Int[Tensor, "K+1"]  # first pixel of each crop, then P
     corner: Int[Tensor, "K 2"]  # x, y of the crop's first pixel
+    start: Int[Tensor, "K+1"]  # first pixel of each crop, then P
     width: Int[Tensor, "K"]  # of the crop
     world_from_pixel: Float[Tensor, "K 3 3"]  # R^T K^-1: pixel (x, y, 1) to a direction
     center: Float[Tensor, "K 3"]  # camera positions (m)

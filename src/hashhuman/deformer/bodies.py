@@ -45,7 +45,8 @@ class PosedBodies:
 class Shell:
     """The voxels of posed space within reach of each posed body: the only places where samples are put."""
 
-    origin: Float[Tensor, "F 3"]  # corner of the first voxel, posed space (m)
+    origin: Float[Tensor, "F 3"]  # lowest corner of the first voxel, posed space (m)
+    end: Float[Tensor, "F 3"]  # highest corner of the last one
     voxel: float
     occupied: Bool[Tensor, "F X Y Z"]
 
@@ -64,17 +65,17 @@ class Shell:
             near = cell.round().long()[:, None] + around
             x, y, z = near[((near - cell[:, None]) * voxel).norm(dim=-1) < radius].unbind(1)
             occupied[frame, x, y, z] = True
-        return cls(origin, voxel, occupied)
+        return cls(origin, origin + torch.tensor(shape, device=origin.device) * voxel, voxel, occupied)
 
     def bounds(self) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
         """Corners of each frame's grid in posed space (m)."""
-        shape = torch.tensor(self.occupied.shape[1:], device=self.origin.device)
-        return self.origin, self.origin + shape * self.voxel
+        return self.origin, self.end
 
     def contains(self, points: Float[Tensor, "N S 3"], frames: Int[Tensor, "N"]) -> Bool[Tensor, "N S"]:
         """Whether posed-space points lie in marked voxels of their frames."""
         cells = ((points - self.origin[frames, None]) / self.voxel).floor().long()
-        shape = torch.tensor(self.occupied.shape[1:], device=cells.device)
-        inside = ((cells >= 0) & (cells < shape)).all(-1)
+        inside = (cells >= 0).all(-1)
+        for axis, size in enumerate(self.occupied.shape[1:]):
+            inside = inside & (cells[..., axis] < size)
         x, y, z = torch.where(inside[..., None], cells, 0).unbind(-1)
         return inside & self.occupied[frames[:, None], x, y, z]

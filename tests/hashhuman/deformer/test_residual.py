@@ -1,0 +1,83 @@
+"""The learned displacement over the surface and time."""
+
+import pytest
+import torch
+
+from hashhuman.deformer.residual import NoResidual, UVTimeResidual
+from hashhuman.encoder import HashGridSpec
+from hashhuman.encoder.torch_grid import TorchHashGrid
+from hashhuman.errors import UserError
+from tests.hashhuman import small
+
+SPEC = HashGridSpec(2, 2, 8, 4, 1.5)
+
+
+@pytest.fixture
+def residual() -> UVTimeResidual:
+    torch.manual_seed(0)
+    return UVTimeResidual(4, TorchHashGrid, SPEC, hidden=8, limit=0.05, neighborhood=0.02)
+
+
+def some_pairs(time: list[int]):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(len(time), 3, generator=generator)
+    return small.pairs(x, [len(time)], time=torch.tensor(time), uv=torch.rand(len(time), 2, generator=generator))
+
+
+def train(residual: UVTimeResidual, pairs, target: torch.Tensor, steps: int = 80) -> torch.Tensor:
+    optimizer = torch.optim.Adam(residual.parameters(), 0.02)
+    for _ in range(steps):
+        loss = (residual(pairs).value - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.detach()
+
+
+def test_training_starts_from_skinning_alone(residual):
+    value = residual(some_pairs([0, 1, 2, 3])).value
+    assert torch.equal(value, torch.zeros(4, 3))
+
+
+def test_it_learns_displacements_that_change_in_time(residual):
+    pairs = some_pairs([0, 0, 3, 3])
+    pairs.uv[2:] = pairs.uv[:2]
+    target = torch.tensor([[0.02, 0.0, -0.01], [0.0, 0.01, 0.0], [-0.02, 0.0, 0.0], [0.0, -0.03, 0.01]])
+    assert train(residual, pairs, target) < 0.05 * target.square().mean()
+
+
+def test_bounded_and_zero_in_unseen_poses(residual):
+    train(residual, some_pairs([0, 1, 2, 3]), torch.full((4, 3), 9.0))  # wants far more than the limit
+    value = residual(some_pairs([0, -1, 2, -1])).value
+    assert torch.equal(value[1::2], torch.zeros(2, 3))
+    assert (value[::2].abs() <= 0.05).all() and (value[::2].abs() > 0.03).all()
+
+
+def test_nearby_is_nearby_in_training_and_the_same_in_evaluation(residual):
+    pairs = some_pairs([0] * 50)
+    train(residual, pairs, 0.05 * torch.rand(50, 3), steps=30)
+    found = residual(pairs)
+    difference = (found.value - found.nearby).norm(dim=1)
+    assert (difference > 0).any() and difference.max() < 0.5 * found.value.norm(dim=1).max()
+    still = residual.eval()(pairs)
+    assert still.nearby is still.value
+
+
+def test_time_of_frames(residual):
+    seen = []
+    residual.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    residual.eval()(some_pairs([0, 3, -1]))
+    torch.testing.assert_close(seen[0][:2, 2], torch.tensor([0.125, 0.875]))  # the middles of four intervals
+    assert ((seen[0] >= 0) & (seen[0] <= 1)).all()
+
+
+def test_bodies_without_texture_coordinates(residual):
+    with pytest.raises(UserError, match="uv_time needs texture coordinates"):
+        residual(small.pairs(torch.zeros(2, 3), [2]))
+    with pytest.raises(UserError, match="use inverse_skinning"):
+        residual.eval()(small.pairs(torch.zeros(2, 3), [2]))
+
+
+def test_nothing_learned():
+    none = NoResidual(4, TorchHashGrid)
+    assert none(some_pairs([0, 1])) is None and not list(none.parameters())
