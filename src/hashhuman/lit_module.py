@@ -69,7 +69,7 @@ class HumanModule(L.LightningModule):
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, self.stage)
         total, terms = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
-        if self.global_step % self.log_every == 1:
+        if self.global_step % self.log_every == 0:  # the steps at which loggers write
             self.log_dict({"train/loss": total} | {f"train/{name}": value for name, value in terms.items()})
 
     def on_fit_end(self) -> None:

@@ -111,7 +111,7 @@ class GridNeighbors:
         pairs = self._refine(*compact.padded(possible, self.capacity), cell, points, frames)
         within = pairs.distances.amin(1) < radius
         point = torch.where(within, pairs.point, count - 1)
-        distances = pairs.distances.clamp_max(self.reach)  # surplus pairs must not make weights of inf - inf
+        distances = torch.where(within[:, None], pairs.distances, radius)  # no weights of inf - inf in surplus pairs
         return Pairs(point, pairs.part, pairs.vertices, distances, list(self.capacity))
 
     def _refine(self, part: Tensor, point: Tensor, cell: Tensor, points: Tensor, frames: Tensor) -> Pairs:

@@ -151,3 +151,31 @@ def test_the_gpu_finds_the_same():
     gpu = index.query(points.cuda(), frames.cuda(), RADIUS)
     gpu = Pairs(gpu.point.cpu(), gpu.part.cpu(), gpu.vertices.cpu(), gpu.distances.cpu(), gpu.counts)
     torch.testing.assert_close(table(gpu, len(points)), table(cpu, len(points)), atol=1e-4, rtol=0)
+
+
+def test_queries_of_a_fixed_size_find_the_same():
+    vertices, parts = dense_body()
+    points, frames = queries(vertices, 500)
+    points, frames = torch.cat([points, torch.zeros(1, 3)]), torch.cat([frames, frames[:1]])
+    index = GridNeighbors(vertices, parts, VOXEL, REACH)
+    exact = index.query(points, frames, RADIUS)
+    index.capacity = [count + 7 for count in index.last_counts]
+    fixed = index.query(points, frames, RADIUS)
+    assert fixed.counts == index.capacity and len(fixed.point) == sum(index.capacity)
+    assert fixed.part.bincount().tolist() == index.capacity and fixed.distances.isfinite().any(1).all()
+    real = fixed.point < 500
+    mine = exact.point < 500
+    assert real.sum() == mine.sum() < len(real)
+    for name in ("point", "part", "vertices", "distances"):
+        torch.testing.assert_close(getattr(fixed, name)[real], getattr(exact, name)[mine])
+
+
+def test_queries_that_outgrow_their_room_lose_pairs_and_nothing_else():
+    vertices, parts = dense_body()
+    points, frames = queries(vertices, 500)
+    index = GridNeighbors(vertices, parts, VOXEL, REACH)
+    everything = {(int(p), int(n)) for p, n in zip(*(lambda q: (q.part, q.point))(index.query(points, frames, RADIUS)))}
+    index.capacity = [100, 300]
+    few = index.query(points, frames, RADIUS)
+    found = {(int(p), int(n)) for p, n in zip(few.part, few.point) if n < 499}
+    assert few.counts == [100, 300] and 50 < len(found) and found < everything
