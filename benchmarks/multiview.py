@@ -1,9 +1,12 @@
-"""Points seen by several cameras: triangulation, and the similarity transform that brings one set upon another."""
+"""Points seen by several cameras: triangulation, cameras that were turned after their calibration, and the similarity
+transform that brings one set of points upon another."""
 
 import dataclasses
 import itertools
 
 import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
 
 def project(P: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -52,6 +55,31 @@ def intersect(P: np.ndarray, pixels: np.ndarray, weights: np.ndarray) -> np.ndar
     rows = rows * weights[..., None, None]
     normal = np.einsum("cnri,cnrj->nij", rows, rows)
     return -np.linalg.solve(normal[:, :3, :3] + 1e-12 * np.eye(3), normal[:, :3, 3:])[..., 0]
+
+
+def turned(P: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Cameras K [R | T] (C, 3, 4) turned about their centres, by axis-angles (C, 3) in the world (radians)."""
+    centers = -np.linalg.solve(P[..., :3], P[..., 3:])
+    M = P[..., :3] @ Rotation.from_rotvec(turns).as_matrix()
+    return np.concatenate([M, -M @ centers], -1)
+
+
+def refine_turns(P: np.ndarray, pixels: np.ndarray, weights: np.ndarray, inside: float) -> np.ndarray:
+    """How cameras (C, 3, 4) have to be turned about their centres for the pixels (C, N, 2) of points to agree best.
+
+    The centres stay, so that nothing is left undetermined. Errors above `inside` (pixels) count by their size, not its
+    square. Points that not all cameras have seen (weight 0) are left out. Returns axis-angles as `turned` takes them.
+    """
+    everywhere = (weights > 0).all(0)
+    pixels, weights = pixels[:, everywhere], weights[:, everywhere]
+
+    def residuals(turns: np.ndarray) -> np.ndarray:
+        moved = turned(P, turns.reshape(-1, 3))
+        error = project(moved, intersect(moved, pixels, weights)) - pixels
+        return (error * weights[..., None]).ravel()
+
+    found = least_squares(residuals, np.zeros(3 * len(P)), loss="soft_l1", f_scale=inside, x_scale=0.01)
+    return found.x.reshape(-1, 3)
 
 
 @dataclasses.dataclass(frozen=True)

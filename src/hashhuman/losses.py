@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -97,7 +97,7 @@ class PatchLoss(Loss):
     Raises UserError (when called) if the batch has no patches.
     """
 
-    def __init__(self, weight: float, distance: nn.Module, data_range: tuple[float, float]) -> None:
+    def __init__(self, weight: float, distance: nn.Module, data_range: Sequence[float]) -> None:
         super().__init__(weight)
         self.distance = distance
         self.low, self.high = data_range

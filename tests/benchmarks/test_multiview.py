@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from benchmarks.multiview import intersect, project, robust_similarity, similarity, triangulate
+from benchmarks.multiview import (
+    intersect,
+    project,
+    refine_turns,
+    robust_similarity,
+    similarity,
+    triangulate,
+    turned,
+)
 
 K = np.array([[1000.0, 0, 320], [0, 1000, 240], [0, 0, 1]])
 
@@ -101,3 +109,31 @@ def test_a_robust_similarity_resists_outliers(rng):
     found = robust_similarity(x, y, inside=0.01)
     np.testing.assert_allclose(found(x[20:]), y[20:], atol=0.02)
     assert np.abs(similarity(x, y)(x[20:]) - y[20:]).max() > 0.4
+
+
+def test_turning_a_camera_keeps_its_centre(cameras):
+    found = turned(cameras, np.tile([0.1, -0.2, 0.3], (4, 1)))
+    for before, after in zip(cameras, found):
+        center = np.append(-np.linalg.solve(before[:, :3], before[:, 3]), 1)
+        np.testing.assert_allclose(after @ center, 0, atol=1e-9)
+        R = np.linalg.solve(K, before[:, :3]).T @ np.linalg.solve(K, after[:, :3])
+        np.testing.assert_allclose(Rotation.from_matrix(R).as_rotvec(), [0.1, -0.2, 0.3], atol=1e-9)
+
+
+def test_finds_how_cameras_were_turned(cameras, rng):
+    """One camera by 1.1 and one by 0.6 degrees, a pixel of noise, and one point in ten grossly wrong."""
+    turns = np.zeros((4, 3))
+    turns[0], turns[2] = [0.01, -0.01, 0.015], [0, 0.01, 0]
+    points = rng.normal(size=(300, 3)) * 0.4
+    pixels = project(turned(cameras, turns), points) + rng.normal(size=(4, 300, 2))
+    pixels[1, ::10] += rng.choice([-50, 50], (30, 2))
+    weights = np.ones((4, 300))
+    weights[3, :50] = 0
+    found = refine_turns(cameras, pixels, weights, inside=3)
+    np.testing.assert_allclose(found, turns, atol=0.002)
+    refined = turned(cameras, found)
+    good = np.arange(300) % 10 != 0
+    errors = [
+        np.linalg.norm(intersect(P, pixels, weights)[good] - points[good], axis=-1).mean() for P in (cameras, refined)
+    ]
+    assert errors[1] < 0.006 < 0.01 < errors[0]

@@ -1,3 +1,4 @@
+import dataclasses
 import types
 
 import numpy as np
@@ -6,9 +7,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from benchmarks.multiview import Similarity
-from benchmarks.pose2sim import JOINTS, place, save_joints, seen_from
+from benchmarks.pose2sim import JOINTS, as_json, from_json, place, save_truth, seen_from, shrunk
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import load_json, load_npz, save_npz
+from hashhuman.data.files import load_json, load_npz, read_image, save_npz, write_image
+from hashhuman.data.subject import SubjectWriter
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 
 SIMILARITY = Similarity(1.25, Rotation.from_rotvec([0.4, 2.0, -0.7]).as_matrix(), np.array([0.5, -1.0, 3.0]))
@@ -58,29 +60,71 @@ def test_places_a_subject_by_joint_names(tmp_path, rng):
     save_npz(tmp_path / "joints.npz", {"pictures": np.arange(40), "names": np.array(JOINTS), "joints": y})
     subject = types.SimpleNamespace(root=tmp_path, meta={"video": {"pictures": pictures}})
 
-    found, report = place(subject, tmp_path)
+    found, report = place(subject, tmp_path / "joints.npz")
     assert found.scale == pytest.approx(1.25, rel=0.01)
     np.testing.assert_allclose(found.R, SIMILARITY.R, atol=0.01)
     assert report["median_mm"] < 10 < report["mean_mm"] < 25
     assert report["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)  # a shifted frame is no wrong pose
 
 
-def test_triangulates_the_cameras_points(tmp_path, cameras, rng, capsys):
+def test_shrinking_rounds_each_side(cameras):
+    """725 x 1280 becomes 362 x 640: a point in the middle of the picture stays there."""
+    camera = dataclasses.replace(cameras["cam01"], width=725)
+    small = shrunk(camera, 640)
+    assert (small.height, small.width) == (640, 362)
+    middle = torch.linalg.inv(camera.K) @ torch.tensor([362.0, 639.5, 1])
+    torch.testing.assert_close((small.K @ middle)[:2], torch.tensor([180.5, 319.5]))
+    back = from_json(as_json(small))
+    torch.testing.assert_close(back.K, small.K)
+    assert (back.height, back.width) == (640, 362)
+
+
+@pytest.fixture
+def subjects(tmp_path, cameras, rng):
+    """Subjects of three frames, and where their points are. What cam02 is said to be is 0.6 degrees off."""
     points = rng.normal(size=(3, len(NAMES), 3)) * 0.3
     for name, camera in cameras.items():
         keypoints = Keypoints.empty([0, 1, 2])
         keypoints.detected[:] = True
         keypoints.visibility[:] = 0.9
-        keypoints.image_points[:] = camera.project(torch.from_numpy(points).float())[..., :2].numpy()
+        true = camera
+        if name == "cam02":
+            turn = torch.from_numpy(Rotation.from_rotvec([0.01, 0, 0]).as_matrix()).float()
+            true = dataclasses.replace(camera, R=turn @ camera.R, T=turn @ camera.T)
+        keypoints.image_points[:] = true.project(torch.from_numpy(points).float())[..., :2].numpy()
         if name == "cam03":
             keypoints.image_points[1, NAMES.index("left_knee")] += 300  # wrong, but said to be seen
         if name == "cam04":
             keypoints.detected[2] = False
         keypoints.save(points_path(tmp_path / name))
-    save_joints(tmp_path / "joints.npz", tmp_path, cameras)
-    found = load_npz(tmp_path / "joints.npz")
-    np.testing.assert_allclose(found["joints"], points[:, [NAMES.index(name) for name in JOINTS]], atol=1e-4)
-    report = load_json(tmp_path / "reprojection.json")
-    assert report["points"]["p99"] < 0.05 and report["joints_found"] == 1
-    assert report["points"]["rejected"] == pytest.approx(1 / (11 * 33))
-    assert '"cam03"' in capsys.readouterr().out
+        writer = SubjectWriter(tmp_path / name)
+        image = np.full((1280, 720, 3), 200, np.uint8)
+        paths = [[writer.write_image(0, frame, image, ".jpg")] for frame in range(3)]
+        for frame in range(3):
+            mask = np.zeros((1280, 720), np.uint8)
+            mask[:, :360] = 255
+            write_image(writer.mask_path(0, frame), mask)
+        writer.write_annots([camera], [np.zeros(5)], paths)
+    return tmp_path, points
+
+
+def test_keeps_what_scoring_compares_with(subjects, cameras, capsys):
+    folder, points = subjects
+    save_truth(folder / "truth", folder, cameras, every=2, long_side=320)
+    report = load_json(folder / "truth/reprojection.json")
+    assert report["refined"]["p90_px"] < 0.3 < 3 < report["calibrated"]["p90_px"]
+    assert report["turned_degrees"]["cam02"] == pytest.approx(np.degrees(0.01), rel=0.1)
+    assert report["refined"]["rejected"] == pytest.approx(1 / (11 * 33))
+    joints = load_npz(folder / "truth/joints_refined.npz")["joints"]
+    np.testing.assert_allclose(joints, points[:, [NAMES.index(name) for name in JOINTS]], atol=3e-3)
+    assert '"turned_degrees"' in capsys.readouterr().out
+
+    written = load_json(folder / "truth/cameras.json")
+    camera = from_json(written["calibrated"]["cam03"])
+    expected = cameras["cam03"].scaled(0.25)
+    for name in ("K", "R", "T"):
+        torch.testing.assert_close(getattr(camera, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
+    assert sorted(p.name for p in (folder / "truth/images/cam03").iterdir()) == ["000000.png", "000002.png"]
+    image = read_image(folder / "truth/images/cam03/000002.png")
+    assert image.shape == (320, 180, 3)
+    assert abs(image[:, :89].astype(int) - 200).max() <= 2 and not image[:, 91:].any()

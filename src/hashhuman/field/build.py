@@ -17,7 +17,7 @@ def parts_field(
     encoder: Callable[..., nn.Module],
     reach: float,
     parts: Mapping[str, Mapping],
-    conditions: Mapping[str, Callable[..., nn.Module]],
+    conditions: Mapping[str, Callable[..., nn.Module] | None],
     width: int,
     density_scale: float,
 ) -> tuple[PartsField, list[torch.Tensor]]:

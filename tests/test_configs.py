@@ -1,0 +1,213 @@
+"""Every option of every group under conf/ is composed with the root configs that use it, and what it names is made."""
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from hashhuman import run
+from hashhuman.errors import UserError
+from hashhuman.evaluation import Evaluator
+from hashhuman.metrics import lpips
+from preprocess.stage import Stage
+
+CONF = Path(__file__).parents[1] / "conf"
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
+NEEDS = {"tinycudann": "tinycudann", "wandb": "wandb"}  # options that a package may be missing for
+
+
+@functools.cache
+def choices(root: str) -> dict[str, list[str]]:
+    """Groups that a root config chooses among, as overrides name them, with the overrides that bring each one in."""
+    found: dict[str, list[str]] = {}
+    waiting: list[list[str]] = [[]]
+    while waiting:
+        overrides = waiting.pop()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            known = loader.compute_defaults_list(root, overrides, RunMode.RUN).overrides.known_choices
+        for key in known.keys() - found.keys():
+            found[key] = overrides
+            brothers = [option for option in OPTIONS if group_of(option) == key.partition("@")[0]]
+            waiting += [[*overrides, f"{key}={Path(option).name}"] for option in brothers if branches(option)]
+    return found
+
+
+def group_of(option: str) -> str:
+    return Path(option).parent.as_posix()
+
+
+def branches(option: str) -> bool:
+    """Whether an option has a defaults list, through which it may bring in further groups."""
+    return "defaults:" in (CONF / f"{option}.yaml").read_text()
+
+
+def uses(option: str) -> list[tuple[str, list[str]]]:
+    """Root configs that can choose an option, and the overrides that do."""
+    return [
+        (root, [*overrides, f"{key}={Path(option).name}"])
+        for root in ROOTS
+        for key, overrides in choices(root).items()
+        if key.partition("@")[0] == group_of(option)
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _resolvers():
+    train.register_resolvers()
+
+
+@pytest.fixture
+def composed(tmp_path: Path, toy_folder: Path):
+    """Composes a config, with the toy wherever a folder is missing, and tables small enough for it."""
+    video = tmp_path / "clip.mp4"
+    video.touch()
+
+    def make(root: str, *overrides: str) -> DictConfig:
+        given = {
+            "train": [f"run_dir={tmp_path}", f"data.root={toy_folder}", "trainer.accelerator=cpu"],
+            "eval": [],
+            "preprocess": [],
+        }[root]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose(root, [*overrides, *given])
+        for key in missing(OmegaConf.to_container(config)):
+            OmegaConf.update(config, key, str(video if key == "video" else toy_folder))
+        return OmegaConf.create(shrunk(OmegaConf.to_container(config, resolve=True)))
+
+    return make
+
+
+def missing(node: Any, key: str = "") -> list[str]:
+    """The keys that the command line must give."""
+    if isinstance(node, dict):
+        return [found for name, value in node.items() for found in missing(value, f"{key}.{name}".strip("."))]
+    return [key] if node == "???" else []
+
+
+def shrunk(node: Any) -> Any:
+    """The same settings with hash tables of at most 2^8 entries."""
+    if isinstance(node, dict):
+        small = {key: shrunk(value) for key, value in node.items()}
+        return small | ({"log2_hashmap_size": min(8, node["log2_hashmap_size"])} if "log2_hashmap_size" in node else {})
+    return [shrunk(value) for value in node] if isinstance(node, list) else node
+
+
+@pytest.fixture(autouse=True)
+def _no_weights(monkeypatch: pytest.MonkeyPatch):
+    """LPIPS without its weights, which tests/hashhuman/metrics checks."""
+
+    def init(self, net: str, taps: int = 5, weights: Path | None = None) -> None:
+        assert net in ("alex", "vgg")
+        torch.nn.Module.__init__(self)
+
+    monkeypatch.setattr(lpips.Trunk, "__init__", init)
+
+
+def make_everything(root: str, config: DictConfig) -> None:
+    """Makes the objects that an entry point makes of its config; stages of preprocessing are made and not run."""
+    if root == "train":
+        module, datamodule = run.build(config)
+        assert len(datamodule.splits["train"]) > 0 and module.avatar.field.parts
+        stage = module.avatar.stage(datamodule.train_poses)
+        assert stage.neighbors.query(stage.bodies.vertices[0], torch.zeros(40, dtype=torch.long), 0.01).counts
+        module.configure_optimizers()
+        assert module.schedule(0) > 0
+        loggers, callbacks = list(instantiate(config.logger).values()), list(instantiate(config.callbacks).values())
+        trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
+        assert trainer.max_steps == config.trainer.max_steps
+        assert all(callback in trainer.callbacks for callback in callbacks) and trainer.loggers == loggers
+        if config.source is not None:
+            assert callable(instantiate(config.source).prepare)
+    if "eval" in config:
+        assert isinstance(instantiate(config.eval), Evaluator)
+    for name, stage in config.get("preprocess", {}).items():
+        if name != "force" and stage is not None:
+            made = instantiate(stage)
+            assert isinstance(made, Stage) and made.name == name and isinstance(made.settings(), dict)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_defaults(root: str, composed):
+    make_everything(root, composed(root))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options(option: str, composed):
+    used = uses(option)
+    assert used, f"no root config can choose {option}"
+    for root, overrides in used:
+        config = composed(root, *overrides)
+        package = NEEDS.get(Path(option).name)
+        if package and importlib.util.find_spec(package) is None:
+            with pytest.raises(UserError, match=f"needs the package {package}"):
+                make_everything(root, config)
+        else:
+            make_everything(root, config)
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if group_of(option) == "body"])
+def test_bodies(option: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        body = instantiate(compose(option).body)
+    assert len(body.joint_names) == len(body.parents) == body.lbs_weights.shape[1]
+
+
+def test_a_video_names_its_subject(tmp_path: Path):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", ["video=clips/foo.mp4", f"workspace={tmp_path}"])
+        named = compose("train", ["video=clips/foo.mp4", f"workspace={tmp_path}", "subject=bar"])
+    assert config.data.root == str(tmp_path / "subjects/foo")
+    assert named.data.root == str(tmp_path / "subjects/bar")
+    assert config.preprocess.frames.video == "clips/foo.mp4"
+
+
+@pytest.mark.parametrize("data", [Path(option).name for option in OPTIONS if group_of(option) == "data"])
+@pytest.mark.parametrize("experiment", [Path(option).name for option in OPTIONS if group_of(option) == "experiment"])
+def test_presets_go_with_all_data(experiment: str, data: str, composed):
+    config = composed("train", f"experiment={experiment}", f"data={data}")
+    assert config.data._target_ == "hashhuman.data.datamodule.SubjectDataModule"
+
+
+def test_a_value_for_all_parts_and_one_of_a_parts_own():
+    def sizes(*overrides: str) -> dict[str, int]:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("train", ["data=zju_mocap", "experiment=cpu", *overrides])
+        return {name: part.grid.log2_hashmap_size for name, part in config.field.parts.items()}
+
+    assert set(sizes().values()) == {15}
+    assert set(sizes("encoder.log2_hashmap_size=11").values()) == {11}
+    own = sizes("encoder.log2_hashmap_size=11", "field.parts.head.grid.log2_hashmap_size=7")
+    assert own == {"body": 11, "leg": 11, "head": 7, "larm": 11, "rarm": 11}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("typo", ["no_such_key=1", "hydra.no_such_key=1"])
+def test_unknown_keys(root: str, typo: str, composed):
+    with pytest.raises(ConfigCompositionException, match="no_such_key"):
+        composed(root, typo)
+
+
+@pytest.mark.parametrize("key", ["encoder", "field", "data.ray_sampler", "deformer.residual", "neighbors.index"])
+def test_unknown_keys_that_are_forced(key: str, composed):
+    config = composed("train", f"+{key}.no_such_key=1")
+    with pytest.raises((InstantiationException, TypeError), match="no_such_key"):
+        make_everything("train", config)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_unknown_options(root: str, composed):
+    group = next(key for key in choices(root) if not key.startswith("hydra/") and "@" not in key)
+    with pytest.raises(ConfigCompositionException, match="no_such_option"):
+        composed(root, f"{group}=no_such_option")
