@@ -117,7 +117,9 @@ def fit(
         world_weight=visibility * has_world[:, None],
         silhouettes=silhouettes,
     )
-    initialise(sequence, evidence.world, evidence.image, evidence.image_weight, camera.K)
+    # also where nothing was seen, so that a lost frame starts between its neighbours
+    trust = evidence.image_weight.clamp_min(0.05)
+    initialise(sequence, evidence.world, evidence.image, trust, camera.K)
     return sequence, minimise(Terms(sequence, evidence), stages, tick)
 
 

@@ -69,6 +69,11 @@ def robust(squared: Tensor, scale: float) -> Tensor:
     return squared / (1 + squared / scale**2)
 
 
+def heavy_tailed(residual: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch"]:
+    """Charbonnier: half the squared norm near zero, the norm far from it. Jitter is quelled and a leap is let pass."""
+    return (1 + residual.square().sum(-1)).sqrt() - 1
+
+
 class Terms:
     """The terms of one sequence, by name. Each takes the posed body and returns a scalar."""
 
@@ -149,11 +154,11 @@ class Terms:
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""
         joints = torch.cat([posed.joints[:, :1], posed.joints[:, 1:] - posed.joints[:, :1]], 1) / posed.size
-        return (acceleration(joints) / 0.01).square().sum(-1).mean()
+        return heavy_tailed(acceleration(joints) / 0.01).mean()
 
     def smooth_pose(self, posed: Posed) -> Tensor:
         """Small accelerations of joint rotations (0.05 rad a frame^2)."""
-        return (acceleration(self.sequence.pose) / 0.05).square().sum(-1).mean()
+        return heavy_tailed(acceleration(self.sequence.pose) / 0.05).mean()
 
     def limits(self, posed: Posed) -> Tensor:
         """Joints within their ranges (0.1 rad)."""

@@ -104,6 +104,7 @@ class Avatar(nn.Module):
         residual = self.residual(pairs)
         if residual is not None:
             pairs = dataclasses.replace(pairs, x=pairs.x + residual.value)
+            residual = dataclasses.replace(residual, real=pairs.point < count)
         color, density = self.field(pairs, count + 1)
         return color[:count], density[:count], residual
 

@@ -40,6 +40,6 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         return torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.") from None
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a readable checkpoint ({reason}): train the run again.") from error

@@ -72,9 +72,7 @@ class ResidualSizeLoss(Loss):
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         residual = prediction.residual
-        if residual is None or not len(residual.value):
-            return batch.color.new_zeros(())
-        return residual.value.norm(dim=1).mean()
+        return batch.color.new_zeros(()) if residual is None else mean_length(residual.value, residual)
 
 
 class ResidualSmoothnessLoss(Loss):
@@ -82,9 +80,9 @@ class ResidualSmoothnessLoss(Loss):
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         residual = prediction.residual
-        if residual is None or not len(residual.value):
+        if residual is None:
             return batch.color.new_zeros(())
-        return (residual.value - residual.nearby).norm(dim=1).mean()
+        return mean_length(residual.value - residual.nearby, residual)
 
 
 class PatchLoss(Loss):
@@ -110,6 +108,11 @@ class PatchLoss(Loss):
         x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) for colors in seen)
         scale = self.high - self.low
         return self.distance(x * scale + self.low, y * scale + self.low).mean()
+
+
+def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tensor, ""]:
+    """Mean length over the real pairs; 0 if there are none."""
+    return (vectors.norm(dim=1) * residual.real).sum() / residual.real.sum().clamp_min(1)
 
 
 def over_background(rendering: Rendering, batch: RayBatch) -> Float[Tensor, "N 3"]:

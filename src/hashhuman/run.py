@@ -1,6 +1,7 @@
 """Builds everything from a config, trains it, and loads what was trained."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import lightning as L
@@ -22,6 +23,7 @@ CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evalua
 def train(config: DictConfig) -> None:
     """Prepares the subject, trains its avatar, evaluates it; all figures and pictures go below `config.run_dir`."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")  # about workers, which data on the device does not need
     L.seed_everything(config.seed, verbose=False)
     if config.source is not None:
         instantiate(config.source).prepare(Path(config.data.root))

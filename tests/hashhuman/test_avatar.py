@@ -1,5 +1,6 @@
 """The avatar: rendering of posed bodies, whatever finds their neighbours."""
 
+import copy
 import dataclasses
 import functools
 
@@ -11,6 +12,7 @@ from hashhuman.body.template import BodyPose
 from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrid
+from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.renderer.volume import Rays
 from tests import toy
@@ -70,7 +72,7 @@ def test_pictures_are_made_of_rays():
 
 
 def test_chunks_change_nothing():
-    whole, pieces = made(chunk=10**9), made(chunk=100)
+    whole, pieces = made(chunk=10**9), made(chunk=3000)
     pictures = [avatar.render_image(toy.camera(0), toy.pose(1), 1) for avatar in (whole, pieces)]
     torch.testing.assert_close(pictures[0].rgb, pictures[1].rgb)
     torch.testing.assert_close(pictures[0].depth, pictures[1].depth)
@@ -99,16 +101,15 @@ def test_searches_agree_in_values_and_gradients(residual: bool):
     origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
     rays = Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
     results = []
-    exact = functools.partial(BruteNeighbors, k=8)
-    for index in (None, exact):
-        avatar = made(residual=uv_residual() if residual else None, **({} if index is None else {"neighbors": index}))
-        avatar.residual.load_state_dict(results[0][2].residual.state_dict() if results else avatar.residual.state_dict())
+    displacement = uv_residual() if residual else None
+    for options in ({}, {"neighbors": functools.partial(BruteNeighbors, k=8)}):
+        avatar = made(residual=copy.deepcopy(displacement), **options)
         avatar.eval()
         rendering, displaced = avatar(rays, avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2]))
         assert (displaced is None) == (not residual)
         (rendering.color.square().sum() + rendering.alpha.square().sum()).backward()
-        results.append((rendering, dict(avatar.named_parameters()), avatar))
-    (fast, mine, _), (slow, theirs, _) = results
+        results.append((rendering, dict(avatar.named_parameters())))
+    (fast, mine), (slow, theirs) = results
     assert (slow.alpha > 0.5).sum() > 20
     torch.testing.assert_close(fast.color, slow.color, atol=2e-3, rtol=0)
     torch.testing.assert_close(fast.alpha, slow.alpha, atol=2e-3, rtol=0)
@@ -182,3 +183,29 @@ def test_the_gpu_renders_the_same():
     assert there.rgb.is_cuda
     torch.testing.assert_close(there.rgb.cpu(), here.rgb, atol=5e-3, rtol=0)
     torch.testing.assert_close(there.alpha.cpu(), here.alpha, atol=5e-3, rtol=0)
+
+
+def test_rendering_with_queries_of_a_fixed_size():
+    """What a recorded step does: surplus pairs, on a dummy point, change neither pictures nor residuals' losses."""
+    avatar = made(residual=uv_residual())
+    avatar.residual.neighborhood = 0.0
+    stage = avatar.stage([toy.pose(1)], [1])
+    origins, directions = toy.camera(0).rays(torch.cartesian_prod(torch.arange(10.0, 40), torch.arange(10.0, 40)))
+    rays = Rays(origins.clone(), directions, torch.zeros(len(origins), dtype=torch.long))
+    results = []
+    for room in (None, 300):
+        if room:
+            stage.neighbors.capacity = [count + room for count in stage.neighbors.last_counts]
+        rendering, residual = avatar(rays, stage)
+        length = mean_length(residual.value, residual)
+        avatar.zero_grad()
+        (rendering.color.sum() + length).backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in avatar.named_parameters()}
+        results.append((rendering, length, gradients, residual))
+    exact, fixed = results
+    assert len(fixed[3].value) >= len(exact[3].value) + 5 * 300
+    torch.testing.assert_close(fixed[0].color, exact[0].color, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(fixed[1], exact[1])
+    for name, gradient in exact[2].items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(fixed[2][name], gradient, atol=1e-4 * scale, rtol=1e-3)

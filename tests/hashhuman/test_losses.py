@@ -62,14 +62,15 @@ def test_gradient_of_the_distortion():
 
 
 def test_residual_terms():
-    value = torch.tensor([[0.3, 0.4, 0.0], [0.0, 0.0, 0.1]])
-    prediction, batch = make(residual=Residual(value, value + torch.tensor([[0.0, 0.0, 0.2], [0.0, 0.0, 0.0]])))
+    value = torch.tensor([[0.3, 0.4, 0.0], [0.0, 0.0, 0.1], [9.0, 9.0, 9.0]])
+    nearby = torch.tensor([[0.3, 0.4, 0.2], [0.0, 0.0, 0.1], [0.0, 0.0, 0.0]])
+    prediction, batch = make(residual=Residual(value, nearby, torch.tensor([True, True, False])))
     assert losses.ResidualSizeLoss(1.0)(prediction, batch).item() == pytest.approx(0.3)
     assert losses.ResidualSmoothnessLoss(1.0)(prediction, batch).item() == pytest.approx(0.1)
 
 
 def test_no_residual_costs_nothing():
-    nothing = Residual(torch.zeros(0, 3), torch.zeros(0, 3))
+    nothing = Residual(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.bool))
     for prediction, batch in (make(), make(residual=nothing)):
         for loss in (losses.ResidualSizeLoss(1.0), losses.ResidualSmoothnessLoss(1.0)):
             assert loss(prediction, batch).item() == 0
@@ -78,7 +79,7 @@ def test_no_residual_costs_nothing():
 def test_a_resting_residual_has_a_finite_gradient():
     """Training starts from displacements that are exactly zero."""
     value = torch.zeros(5, 3, requires_grad=True)
-    prediction, batch = make(residual=Residual(value, value * 2))
+    prediction, batch = make(residual=Residual(value, value * 2, torch.ones(5, dtype=torch.bool)))
     total = losses.ResidualSizeLoss(1.0)(prediction, batch) + losses.ResidualSmoothnessLoss(1.0)(prediction, batch)
     total.backward()
     assert value.grad.isfinite().all()

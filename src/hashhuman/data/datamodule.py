@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from hashhuman.body.template import BodyPose
 from hashhuman.data import lip
@@ -22,7 +21,6 @@ from hashhuman.data.pixels import PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
-
 
 Draw = Callable[[], RayBatch]
 
@@ -166,7 +164,7 @@ class SubjectDataModule(L.LightningDataModule):
         if self.store is None:
             raise RuntimeError("setup('fit') must come before train_dataloader()")
         draw = functools.partial(self.ray_sampler.draw, self.store)
-        return DataLoader(_Draws(draw, self.batches_per_epoch), batch_size=None)
+        return DataLoader([draw] * self.batches_per_epoch, batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """A few views that training does not see."""
@@ -178,14 +176,3 @@ class SubjectDataModule(L.LightningDataModule):
     def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
         """Rays are drawn on the device; views move when they are rendered."""
         return batch
-
-
-class _Draws(IterableDataset):
-    def __init__(self, draw: Draw, length: int) -> None:
-        self.draw, self.length = draw, length
-
-    def __iter__(self) -> Iterator[Draw]:
-        return itertools.repeat(self.draw, self.length)
-
-    def __len__(self) -> int:
-        return self.length

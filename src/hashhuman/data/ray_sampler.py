@@ -16,7 +16,7 @@ class RaySampler:
     """Random pixels of the store's pools, and square patches around random pixels of the body.
 
     Args:
-        n_rays: single rays a step.
+        n_rays: single rays a step, give or take what rounding the shares makes of it.
         shares: pool -> share of the rays. `parts` stands for all part pools in equal shares, so that small parts
             (hands, head) get as many rays as large ones.
         n_patches: patches a step, for losses that look at neighbourhoods.

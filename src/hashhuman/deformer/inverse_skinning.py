@@ -18,7 +18,7 @@ class CanonicalPairs:
     counts: list[int]  # pairs of each part
     time: Int[Tensor, "M"]  # training frame, or -1
     x: Float[Tensor, "M 3"]  # canonical position (m)
-    rotation: Float[Tensor, "M 3 3"]  # canonical directions from world directions
+    rotation: Float[Tensor, "M 3 3"]  # canonical directions from world directions: a blend of rotations
     viewdirs: Float[Tensor, "M 3"]  # the ray's direction, in canonical space
     uv: Float[Tensor, "M 2"] | None
     distance: Float[Tensor, "M"]  # to the nearest body point (m)

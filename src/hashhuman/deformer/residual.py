@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hashhuman.deformer.inverse_skinning import CanonicalPairs
@@ -19,6 +19,7 @@ class Residual:
 
     value: Float[Tensor, "M 3"]
     nearby: Float[Tensor, "M 3"]  # at random places nearby on the surface, for smoothness; `value` itself in evaluation
+    real: Bool[Tensor, "M"]  # False for pairs that only fill up a fixed size
 
 
 class NoResidual(nn.Module):
@@ -71,10 +72,11 @@ class UVTimeResidual(nn.Module):
         if pairs.uv is None:
             raise UserError("deformer=uv_time needs texture coordinates, and this body has none: use inverse_skinning")
         value = self.displacement(pairs.uv, pairs)
+        real = torch.ones_like(pairs.time, dtype=torch.bool)
         if not self.training:
-            return Residual(value, value)
+            return Residual(value, value, real)
         jitter = self.neighborhood * (torch.rand_like(pairs.uv) - 0.5)
-        return Residual(value, self.displacement(pairs.uv + jitter, pairs))
+        return Residual(value, self.displacement(pairs.uv + jitter, pairs), real)
 
     def displacement(self, uv: Float[Tensor, "M 2"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
         """The field at (u, v) and the pairs' times (m)."""

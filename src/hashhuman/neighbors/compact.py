@@ -1,7 +1,7 @@
 """Lists of what a mask selects, of exact or of fixed length.
 
-An exact list's length is known only once the GPU has counted, so the host must wait for it. A list of fixed length, with
-room to spare, lets a whole training step be recorded as a CUDA graph.
+An exact list's length is known only once the GPU has counted, so the host must wait for it. A list of fixed length,
+with room to spare, lets a whole training step be recorded as a CUDA graph.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,9 @@ class Rendering:
 def composite(color: Float[Tensor, "N S 3"], density: Float[Tensor, "N S"], samples: Samples) -> Rendering:
     """Alpha compositing, front to back; density in 1/m."""
     optical = torch.where(samples.valid, density * samples.delta, 0)
-    before = torch.nn.functional.pad(optical.cumsum(1)[:, :-1], (1, 0))  # subtracting `optical` again would cancel digits
+    before = torch.nn.functional.pad(
+        optical.cumsum(1)[:, :-1], (1, 0)
+    )  # subtracting `optical` again would cancel digits
     weights = torch.exp(-before) * -torch.expm1(-optical)
     return Rendering(
         color=(weights[..., None] * color).sum(1),

@@ -24,7 +24,8 @@ class GraphStep:
     """`EagerStep`'s work in one launch. The first calls are eager: they measure, then warm up, then record.
 
     Args:
-        objective, optimizer, stage: as for `EagerStep`; the optimizer must be `capturable`.
+        objective, optimizer, stage: as for `EagerStep`; the optimizer must be one of torch's that can be recorded
+            (Adam, AdamW), and is told to be.
         measured_steps: eager steps that measure how many pairs there are.
 
     Raises UserError without a GPU, and for neighbours other than `grid`.
@@ -37,6 +38,7 @@ class GraphStep:
             raise UserError("step=graph needs neighbors=grid: others have no fixed size")
         for group in optimizer.param_groups:  # a number would be recorded once and for all
             group["lr"] = torch.tensor(float(group["lr"]), device=stage.bodies.vertices.device)
+            group |= {"capturable": True, "fused": True, "foreach": False}
         self.eager = EagerStep(objective, optimizer, stage)
         self.neighbors, self.measured_steps = stage.neighbors, measured_steps
         self.most: list[int] = []

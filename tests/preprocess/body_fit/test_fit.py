@@ -68,9 +68,8 @@ def test_fit_recovers_a_known_motion(body, moving, shown):
     camera, keypoints, masks = shown
     truth = moving[1]
     ticks = []
-    _, posed = fit(
-        body, observe(keypoints, camera.K.numpy()), observe_silhouettes(masks), camera, STAGES, 200, lambda: ticks.append(1)
-    )  # fmt: skip
+    seen = observe(keypoints, camera.K.numpy())
+    _, posed = fit(body, seen, observe_silhouettes(masks), camera, STAGES, 200, lambda: ticks.append(1))
     assert len(ticks) == 85
     error = (posed.joints - posed.joints[:, :1]) - (truth.joints - truth.joints[:, :1])
     error = error.norm(dim=-1).mean(1)
@@ -179,7 +178,7 @@ def test_folder_fit_takes_what_native_wrote(subject, tmp_path):
 
 
 def test_folder_fit_refuses_what_does_not_fit(subject, tmp_path):
-    source, camera = subject
+    source, _ = subject
     with pytest.raises(UserError, match="smpl_params"):
         FolderFit(str(tmp_path))
     wrong = tmp_path / "wrong"

@@ -1,0 +1,103 @@
+"""Building what a config describes, and loading what was trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from hashhuman import run
+from hashhuman.checkpoint import AtomicCheckpointIO
+from hashhuman.cli import explain
+from hashhuman.data import files
+from hashhuman.errors import UserError
+from tests.tiny import SMALL, TOY
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(root: Path, *overrides: str) -> DictConfig:
+    """A tiny run on the subject in `root`, except for `overrides`."""
+    train.register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", ["data=zju_mocap", f"data.root={root}", *SMALL, *TOY, *overrides])
+
+
+@pytest.fixture
+def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.Module]:
+    """A run folder as training leaves it, of an avatar that was never trained."""
+    torch.manual_seed(0)
+    config = composed(toy_folder, f"run_dir={tmp_path / 'run'}")
+    module, _ = run.build(config)
+    files.save_json(tmp_path / "run" / run.CONFIG, OmegaConf.to_container(config, resolve=True))
+    AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run.CHECKPOINT)
+    return tmp_path / "run", config, module
+
+
+def test_a_run_loads_as_it_was_saved(saved):
+    folder, config, module = saved
+    torch.manual_seed(1)
+    loaded, data, its_config = run.load(folder)
+    assert not loaded.training and its_config.data.root == config.data.root
+    view = data.view(data.splits["novel_view"][0])
+    here, there = (m.eval().avatar.render_image(view.camera, view.pose, view.frame) for m in (module, loaded))
+    assert here.alpha.max() > 0.1
+    torch.testing.assert_close(there.rgb, here.rgb)
+
+
+def test_a_subject_that_has_moved(saved, toy_copy):
+    folder, _, _ = saved
+    _, data, config = run.load(folder, OmegaConf.create({"data": {"root": str(toy_copy), "val_views": 1}}))
+    assert data.subject.root == toy_copy and data.val_views == 1 and config.data.batches_per_epoch == 500
+
+
+def test_folders_that_are_no_finished_run(saved, tmp_path):
+    folder, _, _ = saved
+    with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config.json is missing"):
+        run.load(tmp_path / "nothing")
+    checkpoint = folder / run.CHECKPOINT
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"last.ckpt is not a readable checkpoint"):
+        run.load(folder)
+    checkpoint.unlink()
+    with pytest.raises(UserError, match=r"is not a finished run, since .*last.ckpt is missing"):
+        run.load(folder)
+
+
+def test_tables_of_the_size_that_was_asked_for(toy_folder):
+    overrides = ("encoder.log2_hashmap_size=6", "field.parts.head.grid.log2_hashmap_size=4")
+    avatar = run.build(composed(toy_folder, *overrides))[0].avatar
+    sizes = {name: part.encoder.spec.log2_hashmap_size for name, part in avatar.field.parts.items()}
+    assert sizes == {"body": 6, "leg": 6, "head": 4, "larm": 6, "rarm": 6}
+    for name, part in avatar.field.parts.items():
+        assert part.encoder.table.shape == (part.encoder.spec.n_entries, 4)
+        assert max(level.size for level in part.encoder.spec.levels()) == 2 ** sizes[name]
+
+
+def test_options_reach_what_they_configure(toy_folder):
+    config = composed(toy_folder, "deformer=uv_time", "field=single", "data.train_frames=4")
+    module, data = run.build(config)
+    avatar = module.avatar
+    assert list(avatar.field.parts) == ["whole"] and len(avatar.part_points[0]) == 40
+    assert avatar.residual.n_frames == 4 == len(data.train_frames)
+    assert avatar.skinning.reach == data.reach == 0.3
+    stage = avatar.stage(data.train_poses, [0, 1, 2, 3])
+    assert stage.neighbors.reach == 0.4 and stage.shell.voxel == 0.1 and avatar.sampler.n_samples == 12
+    assert set(module.losses) == {"color", "mask", "distortion", "residual_size", "residual_smoothness"}
+
+
+def test_bodies_are_thinned(toy_folder):
+    config = composed(toy_folder, "neighbors.max_points=20", "field=single")
+    avatar = run.build(config)[0].avatar
+    assert len(avatar.template.vertices) <= 20 and len(avatar.part_points[0]) == len(avatar.template.vertices)
+
+
+def test_no_such_subject(tmp_path):
+    with pytest.raises(InstantiationException) as raised:
+        run.build(composed(tmp_path / "nowhere"))
+    sentence = explain(raised.value)
+    assert sentence and sentence.startswith(f"There is no subject folder {tmp_path / 'nowhere'}")

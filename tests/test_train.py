@@ -1,0 +1,123 @@
+"""train.py and eval.py from end to end, on the toy and on a scene of the project's own."""
+
+import csv
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+import train
+from hashhuman import checkpoint, run
+from hashhuman.data import files
+from tests.tiny import SMALL, TOY
+
+ROOT = Path(__file__).parents[1]
+STEPS = 100
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    """A config as the command line would make it."""
+    train.register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+@pytest.fixture(scope="module")
+def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a training on four of the toy's frames, one of them held out."""
+    folder = tmp_path_factory.mktemp("run with spaces, [brackets] and =")
+    options = (
+        f"data.root={toy_folder}", f"run_dir='{folder}'", f"trainer.max_steps={STEPS}", "data.train_frames=4",
+        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "eval.save_images=true",
+    )  # fmt: skip
+    train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
+    return folder
+
+
+def logged(folder: Path, column: str) -> list[float]:
+    with (folder / "logs/metrics.csv").open() as file:
+        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+
+
+def test_training_learns(trained):
+    losses = logged(trained, "train/loss")
+    assert len(losses) == STEPS // 10 and losses[-1] < 0.4 * losses[0]
+    psnr = logged(trained, "val/psnr")
+    assert len(psnr) == 2 and psnr[1] > psnr[0]
+
+
+def test_what_a_run_leaves(trained):
+    for name in (run.CONFIG, run.CHECKPOINT, "timing.json", "evaluation/metrics.json", "evaluation/table.md"):
+        assert (trained / name).is_file()
+    config = files.load_json(trained / run.CONFIG)
+    assert config["trainer"]["max_steps"] == STEPS and config["encoder"]["log2_hashmap_size"] == 9
+    assert config["run_dir"] == str(trained) and "${" not in (trained / run.CONFIG).read_text()
+    assert files.load_json(trained / "timing.json")["steps"] == STEPS
+    assert list((trained / "logs/val/pictures").glob("*.png"))
+    assert len(list((trained / "evaluation/comparisons").rglob("*.png"))) == 3
+
+
+def test_the_metrics_are_better_than_nothing(trained, toy_folder):
+    report = files.load_json(trained / "evaluation/metrics.json")
+    assert {name: split["pictures"] for name, split in report["splits"].items()} == {
+        "heldout": 1, "novel_view": 4, "novel_pose": 2,
+    }  # fmt: skip
+    for split in report["splits"].values():
+        truths = [files.read_image(toy_folder / "images" / f"{row['picture']}.png") / 255 for row in split["each"]]
+        black = np.mean([-10 * np.log10((truth**2).mean()) for truth in truths])
+        assert split["mean"]["psnr_full"] > black + 1.5 and split["mean"]["mask_iou"] > 0.4
+        assert "lpips" not in split["mean"]
+
+
+def test_a_loaded_run_renders_what_training_rendered(trained):
+    module, data, _ = run.load(trained)
+    for picture in (data.splits["heldout"][0], data.splits["novel_pose"][1]):
+        view = data.view(picture)
+        rendered = module.avatar.render_image(view.camera, view.pose, view.frame)
+        before = files.read_image(trained / "evaluation/images" / f"{view.name}.png") / 255
+        np.testing.assert_allclose(rendered.rgb.numpy(), before, atol=0.51 / 255)
+        assert before.max() > 0.1
+
+
+def test_eval_agrees_with_training(trained, tmp_path):
+    again = Path(shutil.copytree(trained, tmp_path / "moved"))
+    shutil.rmtree(again / "evaluation")
+    options = ("metrics.lpips=null", "eval.turntable=false", "eval.canonical=false", "eval.comparisons=0")
+    importlib.import_module("eval").main(composed("eval", f"run={again}", "device=cpu", *options))
+    mine, theirs = (files.load_json(f / "evaluation/metrics.json")["splits"] for f in (again, trained))
+    assert mine.keys() == theirs.keys()
+    for name, split in theirs.items():
+        for column in split["mean"].keys() - {"render_ms"}:
+            assert mine[name]["mean"][column] == pytest.approx(split["mean"][column], rel=1e-4)
+
+
+def test_multirun_of_a_scene_of_ones_own(tmp_path):
+    """The command of the README, smaller: each value makes a run of its own, tables of its size included."""
+    command = [
+        "-m", "data=synthetic", "source.n_frames=2", "source.n_novel=1", "source.n_cameras=2", "source.size=32",
+        *SMALL, "encoder.log2_hashmap_size=5,7", "trainer.max_steps=2", "data.batches_per_epoch=2",
+        "neighbors.max_points=300", "neighbors.voxel=0.06", "hydra.sweep.dir=sweep", "eval.most=1",
+    ]  # fmt: skip
+    command.remove("encoder.log2_hashmap_size=9")
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
+    entries = []
+    for folder, size in ((tmp_path / "sweep/0", 5), (tmp_path / "sweep/1", 7)):
+        assert files.load_json(folder / run.CONFIG)["encoder"]["log2_hashmap_size"] == size
+        assert (folder / "evaluation/metrics.json").is_file()
+        state = checkpoint.load(folder / run.CHECKPOINT)["state_dict"]
+        tables = {name: tensor for name, tensor in state.items() if name.endswith("encoder.table")}
+        assert len(tables) == 5 and all(torch.isfinite(tensor).all() for tensor in tables.values())
+        entries.append(sum(len(tensor) for tensor in tables.values()))
+    assert entries[0] < entries[1]
+    assert (tmp_path / "data/subjects/synthetic/annots.npy").is_file()  # made once, below the workspace
