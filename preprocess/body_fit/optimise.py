@@ -37,7 +37,8 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
             if step % REMATCH == 0:
                 sequence.refresh_normals()
                 terms.match(posed, stage["weights"])
-            loss = sum(weight * getattr(terms, name)(posed) for name, weight in stage["weights"].items())
+            values = [weight * getattr(terms, name)(posed) for name, weight in stage["weights"].items()]
+            loss = torch.stack(values).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

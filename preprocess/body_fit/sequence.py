@@ -33,8 +33,8 @@ class BodySequence(nn.Module):
     """Free parameters of F frames and the points that a fit looks at.
 
     `surface` are the vertices that stand for the skin; `offset` moves them along their normals (m), because what a
-    camera sees are clothes. Shape is in prior deviations from the prior mean. The pelvis is in body sizes from the camera,
-    so that a body that grows goes back as far as keeps its picture, and its shape changes without a detour.
+    camera sees are clothes. Shape is in prior deviations from the prior mean. The pelvis is in body sizes from
+    the camera, so that a body that grows goes back as far as keeps its picture, and its shape changes without a detour.
     """
 
     def __init__(

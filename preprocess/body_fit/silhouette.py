@@ -47,7 +47,7 @@ def observe_silhouettes(masks: list[np.ndarray | None]) -> Silhouettes:
     return Silhouettes(*stacked)
 
 
-def _observe(mask: np.ndarray | None) -> tuple[np.ndarray, ...]:
+def _observe(mask: np.ndarray | None) -> tuple[np.ndarray | np.generic, ...]:
     person = None if mask is None else _main_blobs(mask >= 128)
     if person is None or not person.any():
         flat = np.zeros((1, WINDOW, WINDOW), np.float32)
@@ -63,7 +63,8 @@ def _observe(mask: np.ndarray | None) -> tuple[np.ndarray, ...]:
     flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_AREA if step > 1 else cv2.INTER_LINEAR)
     soft = cv2.GaussianBlur(person.astype(np.float32), (0, 0), max(0.3, 0.4 * float(step)))
     window = cv2.warpAffine(soft, affine, (WINDOW, WINDOW), flags=flags) >= 0.5
-    outside, inside = ndimage.distance_transform_edt(~window), ndimage.distance_transform_edt(window)
+    outside = np.asarray(ndimage.distance_transform_edt(~window))
+    inside = np.asarray(ndimage.distance_transform_edt(window))
     distance = (np.where(window, 0.5 - inside, outside - 0.5) * step).astype(np.float32)
     points, normals, good = _contour(soft, person.shape)
     return distance[None], origin.astype(np.float32), step, points, normals, good, np.bool_(True)

@@ -40,6 +40,8 @@ def run(job: Callable[[DictConfig], None], config_path: str, config_name: str) -
             _tell(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises what is wrong with the command line
+    # Read when torch is imported. Threads that spin while they wait make a busy CPU many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.argv[1:] = quote_paths(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(guarded)()

@@ -34,8 +34,9 @@ def made(**changes):
 
 def uv_residual() -> UVTimeResidual:
     residual = UVTimeResidual(3, TorchHashGrid, HashGridSpec(2, 2, 8, 4, 1.5), 8, 0.05, 0.02)
-    with torch.no_grad():
-        residual.network[-1].bias.copy_(torch.tensor([0.5, -0.5, 0.2]))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in residual.parameters():  # untrained, it displaces nothing
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
     return residual
 
 
