@@ -16,16 +16,19 @@ Results are kept in benchmarks/results/.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from hashhuman.data.files import load_npy, load_npz
-from preprocess.stage import run_stages
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from hashhuman.data.files import load_npy, load_npz  # noqa: E402
+from preprocess.stage import run_stages  # noqa: E402
+
 STAGES = ("frames", "keypoints", "body_fit")
 
 

@@ -73,7 +73,3 @@ class GraphStep:
             result = self.eager()
         torch.cuda.current_stream().wait_stream(stream)
         return result
-
-    def close(self) -> None:
-        """Frees the recording and lets queries have any size again."""
-        self.graph, self.neighbors.capacity = None, None
