@@ -58,10 +58,7 @@ class GraphStep:
             self.neighbors.capacity = [GRANULE * math.ceil(ROOM * most / GRANULE + 1) for most in self.most]
             return self._aside()
         if self.graph is None:
-            self.graph = torch.cuda.CUDAGraph()
-            self.eager.optimizer.zero_grad(set_to_none=True)
-            with torch.cuda.graph(self.graph):
-                self.result = self.eager()
+            self.graph = self._record()
         self.graph.replay()
         return self.result
 
@@ -73,3 +70,11 @@ class GraphStep:
             result = self.eager()
         torch.cuda.current_stream().wait_stream(stream)
         return result
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        """Records a step without taking it."""
+        graph = torch.cuda.CUDAGraph()
+        self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory
+        with torch.cuda.graph(graph):
+            self.result = self.eager()
+        return graph
