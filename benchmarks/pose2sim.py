@@ -1,6 +1,6 @@
 """Novel views of a real person: trained on one camera of the Pose2Sim recording, scored on all four.
 
-    python benchmarks/pose2sim.py prepare FOLDER [--every 5] [-- overrides of preprocess]
+    python benchmarks/pose2sim.py prepare FOLDER [--every 10] [-- overrides of preprocess]
     python train.py data=zju_mocap data.root=FOLDER/subjects/cam01 run_dir=RUN ...     (or cam01_assumed)
     python benchmarks/pose2sim.py score RUN [RUN ...] --prepared FOLDER --out FOLDER [-- overrides of the run]
 
@@ -20,6 +20,7 @@ about its centre until BlazePose's points agree best (6 and 6 pixels).
 import argparse
 import dataclasses
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -105,6 +106,7 @@ def save_truth(truth: Path, subjects: Path, cameras: dict[str, Camera], every: i
 
     Also writes every n-th picture, and prints how well the cameras agree on BlazePose's points.
     """
+    shutil.rmtree(truth, ignore_errors=True)  # pictures of an earlier run may be of other frames
     frames, pixels, weights = read_points(subjects, list(cameras))
     tall = float(np.median(np.ptp(pixels[..., 1], axis=-1)))
     flat, seen = pixels.reshape(len(cameras), -1, 2), weights.reshape(len(cameras), -1)
@@ -293,7 +295,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, dest="command")
     making = commands.add_parser("prepare")
     making.add_argument("folder", type=Path)
-    making.add_argument("--every", type=int, default=5, help="keep every n-th picture to compare with")
+    making.add_argument("--every", type=int, default=10, help="keep every n-th picture to compare with")
     making.add_argument("--long-side", type=int, default=640, help="of these pictures (pixels)")
     scoring = commands.add_parser("score")
     scoring.add_argument("runs", nargs="+", type=Path)

@@ -23,7 +23,9 @@ BORDER = 3  # pixels: an outline nearer than this to the picture's edge is the p
 class Silhouettes:
     """F frames; pixels of the picture unless said otherwise."""
 
-    distance: Float[Tensor, "F 1 S S"]  # signed distance to the mask in its window, positive outside
+    distance: Float[
+        Tensor, "F 1 S S"
+    ]  # to the mask, in its window: positive outside, zero beyond the picture
     origin: Float[Tensor, "F 2"]  # the window's first cell
     step: Float[Tensor, "F"]  # pixels a cell
     points: Float[Tensor, "F C 2"]  # on the contour
@@ -66,6 +68,9 @@ def _observe(mask: np.ndarray | None) -> tuple[np.ndarray | np.generic, ...]:
     outside = np.asarray(ndimage.distance_transform_edt(~window))
     inside = np.asarray(ndimage.distance_transform_edt(window))
     distance = (np.where(window, 0.5 - inside, outside - 0.5) * step).astype(np.float32)
+    at = origin[:, None] + step * np.arange(WINDOW)  # pixel x and y of the window's columns and rows
+    beyond = (at < -0.5) | (at > np.array(person.shape)[::-1, None] - 0.5)
+    distance[beyond[1][:, None] | beyond[0]] = 0  # what lies beyond the picture may well be the person
     points, normals, good = _contour(soft, person.shape)
     return distance[None], origin.astype(np.float32), step, points, normals, good, np.bool_(True)
 

@@ -16,8 +16,8 @@ from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_BIAS, WORLD_DEV
 from preprocess.body_fit.sequence import BodySequence, Posed
 from preprocess.body_fit.silhouette import Silhouettes
 
-# degrees, about x (towards the back where positive, for legs and trunk: forward), y and z of the rest frame; left side,
-# the right one mirrors y and z
+# degrees about x (positive: legs swing back, the trunk bows), y and z of the rest frame; for the person's left side, of
+# which the right one is the mirror image
 LIMITS = {
     "spine1": ((-25, 45), (-30, 30), (-25, 25)),
     "spine2": ((-20, 40), (-30, 30), (-20, 20)),
@@ -37,8 +37,6 @@ SPREAD = {
     "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8, "knee": 1.0,
     "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4, "hand": 0.05,
 }  # fmt: skip
-
-
 RIM = 0.35  # a vertex is on the rim if its normal is that near to square with the view: a cosine
 
 
@@ -96,7 +94,7 @@ class Terms:
         return (self.sequence.pelvis[:, 2] / self.evidence.K[0, 0]).detach()
 
     def points(self, posed: Posed) -> Tensor:
-        """Landmarks project onto the detected points (standard deviation of each landmark: sigma)."""
+        """Landmarks project onto the detected points (each landmark's own deviation)."""
         e = self.evidence
         pixels = project(posed.landmarks, e.K)
         residual = (pixels - e.image) * self.metres_per_pixel()[:, None, None] / IMAGE_DEVIATION[:, None]
@@ -107,7 +105,8 @@ class Terms:
         e = self.evidence
         weight = (e.world_weight / e.world_weight.sum(-1, keepdim=True).clamp_min(1e-6))[..., None]
         ahead = posed.bone_transforms[:, 0, None, :3, 2]
-        model = posed.landmarks - ahead * WORLD_BIAS[:, 1:] - WORLD_BIAS[:, :1] * torch.tensor([0.0, 0, 1])
+        bias = ahead * WORLD_BIAS[:, 1:] + WORLD_BIAS[:, :1] * torch.tensor([0.0, 0, 1])
+        model = posed.landmarks - posed.size * bias
         model = model - (weight * model).sum(1, keepdim=True)
         seen = e.world - (weight * e.world).sum(1, keepdim=True)
         scale = (weight * model * seen).sum() / (weight * model * model).sum()

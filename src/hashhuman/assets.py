@@ -72,7 +72,7 @@ LPIPS_VGG16 = Asset(
 
 def cache_root() -> Path:
     """The folder where fetched files are kept."""
-    return Path(os.environ.get("HASHHUMAN_MODELS", "models"))
+    return Path(os.environ.get("HASHHUMAN_MODELS") or "models")
 
 
 def fetch(asset: Asset, root: Path | None = None) -> Path:

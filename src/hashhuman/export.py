@@ -106,10 +106,11 @@ class CanonicalSheet:
     def __call__(self, avatar: Any, datamodule: Any, seen: Bool[Tensor, "V"], path: Path) -> list[float]:
         """Writes the sheet; returns each view's unseen share."""
         template = datamodule.subject.template().to(avatar.device)
-        zero = torch.zeros(3, device=avatar.device)
-        pose = BodyPose(template.big_pose(), zero, zero)
+        # It stands as in the first training picture, not along the world's axes: the learned light knows no other place.
+        filmed = datamodule.subject.pose(datamodule.splits["train"][0].frame).to(avatar.device)
+        pose = BodyPose(template.big_pose(), filmed.Rh, filmed.Th)
         vertices = visibility.world_vertices(template, pose)
-        _, up, front = torch.eye(3, device=avatar.device)
+        _, up, front = pose.world_from_posed()[:3, :3].T
         cameras = orbit(vertices, up, front, self.views, self.height)
         stage = avatar.stage([pose], [-1])
         unseen, cells = [], []

@@ -99,7 +99,7 @@ def test_terms_do_not_see_how_large_the_body_is(moving, shown):
         vertices=2 * truth.vertices, size=2 * truth.size,
     )  # fmt: skip
     terms.match(truth, {"contour": 1.0})
-    for name in ("points", "inside", "contour", "smooth"):
+    for name in ("points", "world", "inside", "contour", "smooth"):
         value = getattr(terms, name)(truth)
         assert value > 0 and torch.allclose(getattr(terms, name)(larger), value, rtol=1e-4), name
 

