@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -106,7 +105,7 @@ class CanonicalSheet:
     def __call__(self, avatar: Any, datamodule: Any, seen: Bool[Tensor, "V"], path: Path) -> list[float]:
         """Writes the sheet; returns each view's unseen share."""
         template = datamodule.subject.template().to(avatar.device)
-        # It stands as in the first training picture, not along the world's axes: the learned light knows no other place.
+        # It stands as in the first training picture, not along the world's axes: the learned light knows no other.
         filmed = datamodule.subject.pose(datamodule.splits["train"][0].frame).to(avatar.device)
         pose = BodyPose(template.big_pose(), filmed.Rh, filmed.Th)
         vertices = visibility.world_vertices(template, pose)
