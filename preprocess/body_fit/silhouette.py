@@ -23,9 +23,7 @@ BORDER = 3  # pixels: an outline nearer than this to the picture's edge is the p
 class Silhouettes:
     """F frames; pixels of the picture unless said otherwise."""
 
-    distance: Float[
-        Tensor, "F 1 S S"
-    ]  # to the mask, in its window: positive outside, zero beyond the picture
+    distance: Float[Tensor, "F 1 S S"]  # to the mask, in its window: positive outside, zero beyond the picture
     origin: Float[Tensor, "F 2"]  # the window's first cell
     step: Float[Tensor, "F"]  # pixels a cell
     points: Float[Tensor, "F C 2"]  # on the contour
