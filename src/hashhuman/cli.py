@@ -11,7 +11,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from hashhuman.errors import UserError
 
@@ -95,6 +95,9 @@ def explain(error: BaseException) -> str | None:
                 return str(cause)
             case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] not in OURS:
                 return f"the Python package {name} is missing: `pip install 'hashhuman[preprocess]'`."
+            case InterpolationToMissingValueError():
+                missing = str(cause).partition("Missing mandatory value: ")[2].split()[0]
+                return f"{missing} is missing: add {missing}=... to the command line."
             case MissingMandatoryValue():
                 return f"{_flat(str(cause))}: add {cause.full_key}=... to the command line."
             case OSError(errno=errno.ENOSPC):

@@ -135,3 +135,11 @@ def test_multirun_goes_on_after_a_failure(config_folder: Path, monkeypatch: pyte
     with pytest.raises(SystemExit):
         run(job, config_folder, monkeypatch, "-m", "a=1,2,3")
     assert seen == [1, 2, 3]
+
+
+def test_a_missing_value_behind_an_interpolation_is_named(
+    config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(lambda config: print(config.b), config_folder, monkeypatch, "+b=${needed}")
+    assert "needed is missing: add needed=... to the command line" in capfd.readouterr().err
