@@ -11,21 +11,30 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import cli
+from hashhuman import cli, lean_imports
 
 
 def main(config: DictConfig) -> None:
     """Prepares the subject, trains, evaluates."""
-    from hashhuman import run  # after Hydra has checked the command line: importing torch takes seconds
+    with lean_imports.uncollected():
+        from hashhuman import run  # after Hydra has checked the command line: importing torch takes seconds
 
     run.train(config)
 
 
 def default_experiment() -> str:
     """The preset that suits this machine."""
-    import torch
+    with lean_imports.uncollected():
+        import torch
 
     return "fast" if torch.cuda.is_available() else "cpu"
+
+
+def default_launcher() -> str:
+    """How the runs of a sweep are started: at once on a host with several GPUs, else one after the other."""
+    import torch
+
+    return "gpus" if torch.cuda.device_count() > 1 else "basic"
 
 
 def subject_folder(video: str, workspace: str, subject: str | None) -> str:
@@ -38,6 +47,7 @@ def subject_folder(video: str, workspace: str, subject: str | None) -> str:
 def register_resolvers() -> None:
     """The functions that conf/train.yaml calls."""
     OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
+    OmegaConf.register_new_resolver("default_launcher", default_launcher, replace=True)
     OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)
     OmegaConf.register_new_resolver("name_of", lambda folder: Path(folder).name, replace=True)
 

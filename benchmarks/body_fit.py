@@ -17,6 +17,7 @@ Results are kept in benchmarks/results/.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,12 @@ def score(fit: dict[str, np.ndarray], names: list[str], truth: np.ndarray) -> di
     }
 
 
-def preprocess_scene(scene: Path, subject: Path, overrides: list[str]) -> None:
-    """Runs the three stages on the scene's video."""
+def preprocess_scene(scene: Path, subject: Path, overrides: list[str], stages: Sequence[str] = STAGES) -> None:
+    """Runs the stages on the scene's video."""
     video = next((scene / "videos").glob("*.mp4"))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("preprocess", overrides=[f'video="{video}"', *overrides]).preprocess
-        run_stages([instantiate(config[name]) for name in STAGES], subject, force=config.force)
+        run_stages([instantiate(config[name]) for name in stages], subject, force=config.force)
 
 
 def main() -> None:

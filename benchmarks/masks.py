@@ -85,6 +85,7 @@ def main() -> None:
     for scene in arguments.scenes:
         video = next(scene.resolve().glob("videos/*.mp4"))
         rows.append(compare(preprocess(video, arguments.root.resolve(), overrides), scene))
+    rows.append({"scene": "mean"} | {column: float(np.mean([row[column] for row in rows])) for column in COLUMNS})
     print(f"\n{table(rows)}")
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=1))

@@ -34,16 +34,6 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.multiview import (
-    Similarity,
-    project,
-    refine_turns,
-    robust_similarity,
-    similarity,
-    triangulate,
-    turned,
-)
-from benchmarks.qualisys import read_calibration
 from hashhuman import pictures, run
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_json, load_npz, read_image, save_json, save_npz, write_image
@@ -52,7 +42,18 @@ from hashhuman.errors import UserError
 from hashhuman.metrics.image import mask_iou
 from hashhuman.metrics.lpips import LPIPS, Net
 from hashhuman.metrics.protocols import Comparison, Strict
+from preprocess.calibration.cameras import Calibration
+from preprocess.calibration.qualisys import read_qualisys
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.multiview import (
+    Similarity,
+    project,
+    refine_turns,
+    robust_similarity,
+    similarity,
+    triangulate,
+    turned,
+)
 from preprocess.raster import rasterise
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,12 +80,12 @@ def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> N
     from preprocess.video import decode  # here, since the machine that scores need not be able to decode videos
 
     *videos, file = fetch_all([*POSE2SIM_VIDEOS, POSE2SIM_CALIBRATION])
-    calibration = {camera.name: camera for camera in read_calibration(file)}
+    calibration = read_qualisys(file)
     cameras = {}
     for video in videos:
         name = video.stem
         size = next(decode(video)).image.shape[:2]
-        lens = calibration[name].letterboxed(*size)
+        lens = letterboxed(calibration[name], *size)
         save_json(folder / f"lenses/{name}.json", {"K": lens.K.tolist(), "D": lens.D.tolist()})
         preprocess(video, folder, name, [f"preprocess.frames.camera='{folder / 'lenses' / name}.json'", *overrides])
         R, T = torch.from_numpy(lens.R).float(), torch.from_numpy(lens.T).float()
@@ -92,6 +93,23 @@ def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> N
         cameras[name] = Camera(camera.K, R, T, camera.height, camera.width)
     preprocess(next(v for v in videos if v.stem == TRAINED), folder, ASSUMED, overrides)
     save_truth(folder / "truth", folder / "subjects", cameras, every, long_side)
+
+
+def letterboxed(camera: Calibration, height: int, width: int) -> Calibration:
+    """The camera of pictures that were shrunk to a width and got black rows above and below to fill a height.
+
+    Raises UserError if the shrunk picture is higher than that.
+    """
+    assert camera.size is not None  # Qualisys tells it
+    rows, columns = camera.size
+    above = round((height - rows * width / columns) / 2)
+    if above < 0:
+        raise UserError(f"{camera.name} was calibrated at {columns} x {rows}, not {width} x {height}.")
+    K = camera.K.copy()
+    K[:2] *= width / columns
+    K[:2, 2] += 0.5 * width / columns - 0.5
+    K[1, 2] += above
+    return dataclasses.replace(camera, K=K, size=(height, width))
 
 
 def preprocess(video: Path, workspace: Path, subject: str, overrides: list[str]) -> None:

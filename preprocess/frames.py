@@ -15,7 +15,7 @@ from hashhuman.data.files import load_json
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.stage import FileStamp, Stage
-from preprocess.video import VideoPicture, count_pictures, decode, find_video
+from preprocess.video import VideoPicture, count_pictures, decode, find_video, sample
 
 CAMERA = 0  # a monocular subject has one camera, in images/00
 
@@ -139,7 +139,7 @@ class VideoFrames(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
-        _refuse_other_video(subject, source)
+        refuse_other_video(subject, source)
         writer = SubjectWriter(subject)
         writer.update_meta(video=source)
         rectify, written, sources = None, [], []
@@ -158,8 +158,24 @@ class VideoFrames(Stage):
             raise UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
         camera = rectify.camera()
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
-        writer.update_meta(video={**source, **_timing(sources), "focal_assumed": self.lens is None and not self.focal})
+        about = {"size": [*size[::-1]], "focal_assumed": self.lens is None and not self.focal}
+        writer.update_meta(video={**source, **timing(sources), **about})
         return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+
+    def sample(self, count: int) -> tuple[list[np.ndarray], int]:
+        """About `count` pictures spread over those that the stage writes, as it writes them, and how many it writes.
+
+        Raises UserError if there are none.
+        """
+        total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop))
+        chosen = range(self.start, min(total, self.stop or total), self.step)
+        places = np.unique(np.linspace(0, len(chosen) - 1, count).round().astype(int)) if len(chosen) else []
+        pictures = sample(self.path, [chosen[place] for place in places])
+        if not pictures:
+            raise UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
+        height, width = pictures[0].image.shape[:2]
+        rectify = Rectifier(self.lens or Lens.assumed(height, width, self.focal), height, width, self.max_size)
+        return [rectify(picture.image) for picture in pictures], len(chosen)
 
     def _chosen(self, progress: Progress) -> Iterator[VideoPicture]:
         """The pictures that start, stop and step name."""
@@ -171,12 +187,12 @@ class VideoFrames(Stage):
                 yield picture
 
 
-def _timing(sources: Sequence[tuple[int, float]]) -> dict[str, Any]:
+def timing(sources: Sequence[tuple[int, float]]) -> dict[str, Any]:
     """Which picture of the file each frame is, and when it is shown."""
     return {"pictures": [index for index, _ in sources], "seconds": [round(seconds, 6) for _, seconds in sources]}
 
 
-def _refuse_other_video(subject: Path, source: Mapping[str, str]) -> None:
+def refuse_other_video(subject: Path, source: Mapping[str, str]) -> None:
     """Two videos of one name must not overwrite each other's subject; a video may be moved, or edited in place."""
     path = subject / "subject.json"
     known = load_json(path).get("video") if path.exists() else None

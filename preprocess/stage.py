@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hashhuman.assets import Asset
 from hashhuman.data.files import load_json, save_json
 from hashhuman.errors import UserError
 
@@ -47,6 +48,14 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def settings(self) -> dict[str, Any]:
         """Everything else that decides the outputs, as JSON."""
+
+    def missing(self) -> str | None:
+        """What only the user can supply and is not there, as a sentence; asked of every stage before any runs."""
+        return None
+
+    def assets(self) -> list[Asset]:
+        """Weights that it fetches, if they are not there, when it runs."""
+        return []
 
     @abc.abstractmethod
     def run(self, subject: Path, progress: Progress) -> str:
@@ -155,11 +164,21 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
 
     Args:
         force: run every stage, finished or not; a stage's own `force` does so for it alone.
+
+    Raises UserError before anything runs if an unfinished stage lacks what only the user can supply.
     """
+
+    def due(stage: Stage) -> bool:
+        return force or stage.force or not is_finished(stage, subject)
+
+    for stage in stages:
+        sentence = stage.missing()
+        if sentence is not None and due(stage):
+            raise UserError(sentence)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     for stage in stages:
         start = time.monotonic()
-        if not (force or stage.force) and is_finished(stage, subject):
+        if not due(stage):
             summary = "unchanged, skipped"
         else:
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

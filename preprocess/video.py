@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
+import itertools
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from preprocess.assets import POSE2SIM_VIDEOS
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
+_SHORT = 300  # pictures: a video that is no longer is decoded as a whole
 DEMO = "demo"
 DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # sees the man from the front, and the bystander well apart from him
 
@@ -71,6 +73,13 @@ def count_pictures(path: Path) -> int | None:
         return container.streams.video[0].frames or None
 
 
+def pictures_a_second(path: Path) -> float | None:
+    """The video's mean rate, if it says so."""
+    with _opened(path) as container:
+        rate = container.streams.video[0].average_rate
+        return float(rate) if rate else None
+
+
 def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
     """The pictures of a video in order of display.
 
@@ -79,23 +88,63 @@ def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
     with _opened(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        aspect = float(stream.sample_aspect_ratio or 1)
-        pictures = container.decode(stream)
         index = 0
-        while stop is None or index < stop:
-            try:
-                frame = next(pictures)
-            except (StopIteration, av.error.EOFError):
-                if index < stream.frames:
-                    log.warning("%s ends after %d of the %d pictures that it promises", path, index, stream.frames)
-                return
-            except av.error.FFmpegError as error:
-                raise _broken(path, index, error.strerror or str(error)) from None
-            if frame.is_corrupt:
-                raise _broken(path, index, "its data are damaged")
-            image = frame.to_ndarray(format="rgb24")
-            yield VideoPicture(index, float(frame.time or 0), _upright(image, frame.rotation, aspect))
-            index += 1
+        for index, frame in enumerate(itertools.islice(_frames(path, container), stop), 1):
+            yield _picture(stream, index - 1, frame)
+        if index < min(stream.frames, stop or stream.frames):
+            log.warning("%s ends after %d of the %d pictures that it promises", path, index, stream.frames)
+
+
+def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
+    """The pictures at these places (ascending).
+
+    In a long video they are found by their times, at its mean rate, and from one key picture to the next: in seconds,
+    but in recordings of no constant rate, or without times, they are only near those places.
+    Raises UserError if the file is no video, or if a picture on the way does not decode.
+    """
+    if not indices:
+        return []
+    if indices[-1] < _SHORT:
+        wanted = set(indices)
+        return [picture for picture in decode(path, indices[-1] + 1) if picture.index in wanted]
+    with _opened(path) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        found = [_jump(path, container, index) for index in indices]
+    return [picture for picture in found if picture is not None]
+
+
+def _jump(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
+    """The picture at the time of that place, or the last one before the end."""
+    stream = container.streams.video[0]
+    rate, unit = float(stream.average_rate or 25), float(stream.time_base or 1)
+    wanted = (stream.start_time or 0) + round(index / rate / unit)
+    container.seek(wanted, stream=stream)
+    frame = None
+    for frame in _frames(path, container, index):
+        if frame.pts is None or (frame.pts - wanted) * unit > -0.5 / rate:
+            break
+    return None if frame is None else _picture(stream, index, frame)
+
+
+def _frames(path: Path, container: av.container.InputContainer, first: int = 0) -> Iterator[av.VideoFrame]:
+    """The coming pictures, the first of which has the number `first`. Raises UserError if one does not decode."""
+    frames = container.decode(container.streams.video[0])
+    for index in itertools.count(first):
+        try:
+            frame = next(frames)
+        except (StopIteration, av.error.EOFError):
+            return
+        except av.error.FFmpegError as error:
+            raise _broken(path, index, error.strerror or str(error)) from None
+        if frame.is_corrupt:
+            raise _broken(path, index, "its data are damaged")
+        yield frame
+
+
+def _picture(stream: av.VideoStream, index: int, frame: av.VideoFrame) -> VideoPicture:
+    aspect = float(stream.sample_aspect_ratio or 1)
+    image = _upright(frame.to_ndarray(format="rgb24"), frame.rotation, aspect)
+    return VideoPicture(index, float(frame.time or 0), image)
 
 
 def _opened(path: Path) -> av.container.InputContainer:

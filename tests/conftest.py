@@ -9,6 +9,10 @@ import torch
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data.subject import Subject
 from tests import toy
+from tests.interpreter import interpret_kernels
+
+if not torch.cuda.is_available():
+    interpret_kernels()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _one_thread():
     """The machines that run these tests have two cores, and the tensors here are tiny."""
     torch.set_num_threads(1)
+
+
+INTERPRETED = pytest.param(
+    "cpu", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
+)
+
+
+@pytest.fixture(params=[INTERPRETED, pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where Triton's kernels run: in its interpreter, and on a GPU where there is one."""
+    return torch.device(request.param)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -19,13 +20,19 @@ from hashhuman import run
 from hashhuman.errors import UserError
 from hashhuman.evaluation import Evaluator
 from hashhuman.metrics import lpips
+from preprocess.pipeline import STAGES
 from preprocess.stage import Stage
+from tests import smpl_files, toy
 
 CONF = Path(__file__).parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 SIMPLEST = {"train": {"data": "zju_mocap"}, "eval": {}, "preprocess": {}}  # what brings in the fewest groups
-NEEDS = {"tinycudann": "tinycudann", "wandb": "wandb"}  # options that a package may be missing for
+NEEDS = {
+    "tinycudann": "tinycudann",
+    "pytorch3d": "pytorch3d",
+    "wandb": "wandb",
+}  # options that a package may be missing for
 
 
 @functools.cache
@@ -124,9 +131,9 @@ def make_everything(root: str, config: DictConfig) -> None:
     """Makes the objects that an entry point makes of its config; stages of preprocessing are made and not run."""
     if root == "train":
         module, datamodule = run.build(config)
-        assert len(datamodule.splits["train"]) > 0 and module.avatar.field.parts
+        assert len(datamodule.splits["train"]) > 0 and module.avatar.field.names
         stage = module.avatar.stage(datamodule.train_poses)
-        assert stage.neighbors.query(stage.bodies.vertices[0], torch.zeros(40, dtype=torch.long), 0.01).counts
+        assert len(stage.neighbors.query(stage.bodies.vertices[0], torch.zeros(40, dtype=torch.long), 0.01).point) >= 40
         module.configure_optimizers()
         assert module.schedule(0) > 0
         loggers, callbacks = list(instantiate(config.logger).values()), list(instantiate(config.callbacks).values())
@@ -137,8 +144,10 @@ def make_everything(root: str, config: DictConfig) -> None:
             assert callable(instantiate(config.source).prepare)
     if "eval" in config:
         assert isinstance(instantiate(config.eval), Evaluator)
-    for name, stage in config.get("preprocess", {}).items():
-        if name != "force" and stage is not None:
+    preprocess = config.get("preprocess", {})
+    assert all(callable(instantiate(node)) for node in preprocess.get("doctor", {}).values())
+    for name, stage in preprocess.items():
+        if name in STAGES and stage is not None:
             made = instantiate(stage)
             assert isinstance(made, Stage) and made.name == name and isinstance(made.settings(), dict)
 
@@ -163,9 +172,14 @@ def test_options(option: str, composed):
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if group_of(option) == "body"])
-def test_bodies(option: str):
+def test_bodies(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HASHHUMAN_MODELS", str(tmp_path))
+    arrays = smpl_files.model(toy.template())
+    smpl_files.write_tree(tmp_path / "smpl", toy.template(), arrays)
+    (tmp_path / "smplx").mkdir()
+    np.savez(tmp_path / "smplx/SMPLX_NEUTRAL.npz", **arrays)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        body = instantiate(compose(option).body)
+        body = instantiate(compose(option).body)()
     assert len(body.joint_names) == len(body.parents) == body.lbs_weights.shape[1]
 
 
@@ -178,6 +192,13 @@ def test_a_video_names_its_subject(tmp_path: Path):
     assert config.preprocess.frames.video == "clips/foo.mp4"
 
 
+def test_one_choice_of_body_for_every_stage():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("preprocess", ["video=x", "body=smpl", "body.root=/my smpl"])
+        body = instantiate(config.preprocess.body_fit).body
+    assert body.func.name == "smpl" and body.keywords == {"root": "/my smpl", "model": "SMPL_NEUTRAL.pkl"}
+
+
 def test_a_value_for_all_parts_and_one_of_a_parts_own():
     def sizes(*overrides: str) -> dict[str, int]:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -188,6 +209,35 @@ def test_a_value_for_all_parts_and_one_of_a_parts_own():
     assert set(sizes("encoder.log2_hashmap_size=11").values()) == {11}
     own = sizes("encoder.log2_hashmap_size=11", "field.parts.head.grid.log2_hashmap_size=7")
     assert own == {"body": 11, "leg": 11, "head": 7, "larm": 11, "rarm": 11}
+
+
+def test_presets():
+    """What sets them apart, at the scale of a whole run."""
+
+    def preset(name: str) -> DictConfig:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", ["data=zju_mocap", f"experiment={name}"])
+
+    fast, cpu, best, paper = map(preset, ("fast", "cpu", "best", "instant_nvr"))
+    for name, value in {"trainer.max_steps": 2, "data.ray_sampler.n_rays": 2}.items():
+        assert OmegaConf.select(cpu, name) * value <= OmegaConf.select(fast, name), name
+    assert cpu.renderer.sampler.step > fast.renderer.sampler.step > best.renderer.sampler.step
+    assert best.trainer.max_steps > fast.trainer.max_steps and best.encoder.finest_voxel < fast.encoder.finest_voxel
+    for config in (fast, cpu, best, paper):  # nodes are filled as far as a query looks
+        skinning, neighbors = config.deformer.skinning, config.neighbors
+        assert neighbors.reach >= max(skinning.reach, skinning.depth) + 0.87 * neighbors.voxel
+    for config in (fast, cpu, best):
+        assert config.pruning.after < config.trainer.max_steps / 2 and config.field.conditions == {}
+        assert config.field.shading._target_.endswith("HarmonicLight") and "spec" not in config.deformer.residual
+    # Geng et al. 2023: colours depend on the view and nothing is lit, learned displacements, 5 cm around the body,
+    # black backgrounds, and no memory of what is empty.
+    assert set(paper.field.conditions) == {"view_direction"} and set(paper.field.parts) == set(fast.field.parts)
+    assert paper.field.shading == {"_target_": "hashhuman.field.shading.Unshaded"}
+    assert paper.deformer.residual._target_.endswith("UVTimeResidual")
+    assert paper.deformer.skinning.reach == paper.deformer.skinning.depth == 0.05
+    assert paper.pruning.after is None and paper.data.ray_sampler.background == "black"
+    assert set(paper.loss) == {"color", "patches", "distortion", "residual_size", "residual_smoothness"}
+    assert paper.optimizer.optimizer.lr == 5e-4 and paper.loss.distortion.weight > 0
 
 
 @pytest.mark.parametrize("root", ROOTS)

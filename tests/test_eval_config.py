@@ -57,7 +57,8 @@ def test_every_logger_is_made(tmp_path, logger, kind):
 
 
 def test_callbacks_are_made(tmp_path):
-    config = OmegaConf.merge({"run_dir": str(tmp_path)}, composed("callbacks/default"))
+    around = {"run_dir": str(tmp_path), "budget_s": None, "trainer": {"max_steps": 10}}
+    config = OmegaConf.merge(around, composed("callbacks/default"))
     made = instantiate(config.callbacks)
     assert set(made) == {"checkpoint", "pictures", "progress", "clock"}
     assert isinstance(made.clock, TrainingClock) and made.clock.path == tmp_path / "timing.json"

@@ -34,12 +34,13 @@ def imported(paths: Iterable[Path]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 modules.add(node.module.partition(".")[0])
     owners = importlib.metadata.packages_distributions()
-    foreign = modules - OWN - sys.stdlib_module_names - {"tinycudann"}  # in no registry
+    foreign = modules - OWN - sys.stdlib_module_names - {"tinycudann", "pytorch3d"}  # users build them
     return {sorted(owners[module], key=len)[0].lower().replace("_", "-") for module in foreign}
 
 
 def test_training_needs_the_core_alone():
     used = imported([*(ROOT / "src").rglob("*.py"), ROOT / "train.py", ROOT / "eval.py"])
+    used -= {"triton"}  # comes with torch where it can run
     assert used <= declared()
     assert declared() - used == {"tensorboard"}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import train
 from hashhuman import checkpoint, run
@@ -36,6 +36,7 @@ def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = (
         f"data.root={toy_folder}", f"run_dir='{folder}'", f"trainer.max_steps={STEPS}", "data.train_frames=4",
         "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "eval.save_images=true",
+        "pruning.after=40", "pruning.every=20",
     )  # fmt: skip
     train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
     return folder
@@ -98,6 +99,66 @@ def test_eval_agrees_with_training(trained, tmp_path):
             assert mine[name]["mean"][column] == pytest.approx(split["mean"][column], rel=1e-4)
 
 
+def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
+    """And the first alone writes and evaluates."""
+    command = [
+        "data=zju_mocap", "trainer=ddp", "trainer.devices=2", *SMALL, *TOY, f"data.root={toy_folder}",
+        f"run_dir={tmp_path / 'run'}", f"trainer.max_steps={STEPS}", "data.train_frames=4",
+        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "data.cache_mb=0", "eval.save_images=true",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(f"trained {STEPS} steps") == 1 and done.stdout.count("metrics:") == 1
+    timing = files.load_json(tmp_path / "run/timing.json")
+    assert (timing["processes"], timing["steps"]) == (2, STEPS)
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["last.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in trained.iterdir())
+    assert len(logged(tmp_path / "run", "train/loss")) == STEPS // 10
+    mine, theirs = (files.load_json(f / "evaluation/metrics.json")["splits"] for f in (tmp_path / "run", trained))
+    assert mine.keys() == theirs.keys()
+    psnr, alone = (splits["novel_view"]["mean"]["psnr_full"] for splits in (mine, theirs))
+    assert psnr == pytest.approx(alone, abs=1.5)  # seeds of this small run differ by 0.6
+
+
+def test_a_budget_of_seconds(toy_folder, tmp_path):
+    options = (
+        f"data.root={toy_folder}", f"run_dir='{tmp_path}'", "budget_s=0.5", "data.val_views=0", "data.cache_mb=0",
+        "data.train_frames=4", "eval.most=1", "eval.splits=[novel_view]",
+    )  # fmt: skip
+    train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
+    timing = files.load_json(tmp_path / "timing.json")
+    assert timing["steps"] > 2 and timing["train_s"] < 5  # the machine may be busy
+    (report,) = files.load_json(tmp_path / "evaluation/metrics.json")["splits"].values()
+    assert report["pictures"] == 1
+
+
+@pytest.mark.parametrize("experiment", ["fast", "cpu", "best", "instant_nvr"])
+def test_presets_train(experiment, toy_folder, tmp_path):
+    """With small tables and few rays, and without networks that need weights."""
+    options = [
+        f"data.root={toy_folder}", f"run_dir='{tmp_path}'", f"experiment={experiment}", "trainer.accelerator=cpu",
+        "trainer.max_steps=2", "encoder.log2_hashmap_size=8", "data.ray_sampler.n_rays=64",
+        "data.ray_sampler.patch_size=8", "data.val_views=0", "data.cache_mb=0", "metrics.lpips=null",
+        "eval.splits=[]", "eval.turntable=false", "eval.canonical=false", "pruning.every=1",
+    ]  # fmt: skip
+    config = composed("train", "data=zju_mocap", *options)
+    OmegaConf.set_struct(config, False)
+    config.loss.pop("patches", None)
+    for part in config.field.parts.values():
+        part.grid.log2_hashmap_size = 8
+    if config.pruning.after is not None:
+        config.pruning.after = 1
+    before = run.build(config)[0].state_dict()
+    train.main(config)
+    state = checkpoint.load(tmp_path / run.CHECKPOINT)["state_dict"]
+    assert all(tensor.isfinite().all() for name, tensor in state.items() if name != "avatar.occupancy.density")
+    assert not torch.equal(state["avatar.field.encoder.table"], before["avatar.field.encoder.table"])
+    learned_what_is_empty = state["avatar.occupancy.density"].isfinite().any()
+    assert learned_what_is_empty == (experiment != "instant_nvr")  # which has no such memory
+
+
 def test_multirun_of_a_scene_of_ones_own(tmp_path):
     """The command of the README, smaller: each value makes a run of its own, tables of its size included."""
     command = [
@@ -116,8 +177,8 @@ def test_multirun_of_a_scene_of_ones_own(tmp_path):
         assert files.load_json(folder / run.CONFIG)["encoder"]["log2_hashmap_size"] == size
         assert (folder / "evaluation/metrics.json").is_file()
         state = checkpoint.load(folder / run.CHECKPOINT)["state_dict"]
-        tables = {name: tensor for name, tensor in state.items() if name.endswith("encoder.table")}
-        assert len(tables) == 5 and all(torch.isfinite(tensor).all() for tensor in tables.values())
-        entries.append(sum(len(tensor) for tensor in tables.values()))
+        table = state["avatar.field.encoder.table"]
+        assert table.isfinite().all()
+        entries.append(len(table))
     assert entries[0] < entries[1]
     assert (tmp_path / "data/subjects/synthetic/annots.npy").is_file()  # made once, below the workspace

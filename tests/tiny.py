@@ -3,8 +3,9 @@
 # The toy has points at its corners only, so that its faces lie far from them.
 TOY = (
     "deformer.skinning.reach=0.3",
+    "deformer.skinning.depth=0.3",
     "neighbors.voxel=0.05",
-    "++neighbors.index.reach=0.4",
+    "neighbors.reach=0.4",
     "renderer.shell_voxel=0.1",
     "encoder.coarsest_voxel=0.3",
 )
@@ -14,8 +15,9 @@ SMALL = (
     "encoder.log2_hashmap_size=9",
     "encoder.finest_voxel=0.02",
     "field.width=16",
-    "renderer.sampler.n_samples=12",
-    "renderer.sampler.n_bins=32",
+    "renderer.sampler.step=0.06",
+    "renderer.sampler.per_bin=2",
+    "renderer.occupancy.resolution=16",
     "data.ray_sampler.n_rays=256",
     "optimizer.optimizer.lr=0.03",
     "optimizer.schedule.warmup_steps=5",

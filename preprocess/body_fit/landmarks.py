@@ -1,8 +1,8 @@
 """Where BlazePose's 33 points lie on a body, and how far to trust them.
 
-Offsets and deviations were measured on rendered people of known pose (other seeds, clothes and motions than those that
-any figure is reported on): what the network calls a heel, say, lies 5 cm below the heel bone's landmark, and its 3D
-points hold the head 10 cm too near to the camera, whichever way the person faces.
+Offsets and deviations were measured by `benchmarks/landmarks.py` on rendered people of known pose, none of whom any
+figure is reported on. The network's 3D points hold the head 9 cm too near to the camera, say, whichever way the person
+faces.
 """
 
 import torch
@@ -15,23 +15,23 @@ from preprocess.keypoints.points import NAMES
 # deviation in the picture (cm at the person's depth), deviation of the 3D point across and along the view (cm), and how
 # far the 3D point should be moved along the view, and ahead of the person (cm)
 POINTS = {
-    "nose": ("nose", (0.0, 0.8, -0.1), 2.5, (3, 4), (10, -5)),
-    "eye_inner": ("left_eye", (-1.5, 0.7, -1.1), 2.5, (3, 4), (12, -5.5)),
-    "eye": ("left_eye", (-0.3, 0.7, -1.6), 2.5, (3, 4), (12, -5.5)),
-    "eye_outer": ("left_eye", (0.9, 0.6, -2.0), 2.5, (3, 4), (11.5, -6)),
-    "ear": ("left_ear", (-1.9, 0.7, 2.5), 2.5, (2.5, 3.5), (10.5, 1)),
-    "mouth": ("nose", (1.9, -2.7, -1.6), 2.5, (3, 4), (9.5, -3)),
-    "shoulder": ("left_shoulder", (0.6, 1.3, -0.5), 3.0, (3, 4), (0, 0)),
-    "elbow": ("left_elbow", (-0.6, -0.1, 1.4), 3.3, (3.5, 7), (3, 0)),
-    "wrist": ("left_wrist", (-0.4, -1.7, 0.9), 2.7, (4, 11), (1, 0)),
-    "pinky": ("left_pinky_knuckle", (-3.1, 1.2, 0.2), 2.8, (4, 13), (1.5, 0)),
-    "index": ("left_index_knuckle", (-1.1, -1.3, -2.7), 2.2, (4, 13), (2, 0)),
-    "thumb": ("left_thumb_knuckle", (2.1, -2.4, -0.9), 2.4, (4, 12), (1, 0)),
-    "hip": ("left_hip", (0.4, -1.3, -0.2), 2.7, (2, 3.5), (0, 0)),
-    "knee": ("left_knee", (-1.4, -1.9, -0.9), 3.6, (4, 5.5), (3, 1)),
-    "ankle": ("left_ankle", (-0.8, -3.4, 1.4), 2.3, (4, 7), (-4, 0)),
-    "heel": ("left_heel", (-1.0, -5.2, 0.7), 3.1, (4, 8), (-3, -5)),
-    "foot_index": ("left_big_toe", (0.9, -1.7, -1.7), 4.3, (4, 8), (-1, 6)),
+    "nose": ("nose", (0.0, 0.7, -1.0), 1.9, (3.0, 4.6), (7.4, -5.1)),
+    "eye_inner": ("left_eye", (-1.7, 0.6, -0.9), 1.7, (3.3, 4.5), (9.7, -4.3)),
+    "eye": ("left_eye", (-0.6, 0.6, -1.5), 1.7, (3.5, 4.5), (9.9, -4.8)),
+    "eye_outer": ("left_eye", (0.5, 0.6, -2.0), 1.8, (4.0, 4.7), (8.9, -5.3)),
+    "ear": ("left_ear", (-2.5, 0.9, 2.9), 1.6, (5.7, 3.8), (8.8, 1.9)),
+    "mouth": ("nose", (1.7, -2.8, -2.4), 1.8, (3.1, 4.2), (7.2, -3.2)),
+    "shoulder": ("left_shoulder", (0.1, 1.0, -1.0), 2.1, (1.3, 2.5), (-0.4, -0.5)),
+    "elbow": ("left_elbow", (0.3, 0.4, 0.1), 1.7, (2.3, 6.2), (3.6, -0.4)),
+    "wrist": ("left_wrist", (0.9, -0.3, 1.0), 1.1, (2.4, 9.2), (1.1, 1.4)),
+    "pinky": ("left_pinky_knuckle", (-2.4, 1.5, 1.1), 1.5, (2.7, 10.4), (2.5, 1.6)),
+    "index": ("left_index_knuckle", (-0.8, -0.8, -2.5), 1.2, (3.7, 10.6), (3.3, 1.0)),
+    "thumb": ("left_thumb_knuckle", (2.6, -1.7, -0.5), 1.4, (3.0, 10.2), (1.8, 3.5)),
+    "hip": ("left_hip", (0.4, -1.0, 0.3), 2.0, (1.1, 2.0), (0.8, 0.6)),
+    "knee": ("left_knee", (-0.5, -0.2, 0.3), 1.5, (1.7, 4.8), (3.3, 2.7)),
+    "ankle": ("left_ankle", (-0.1, -0.8, 0.6), 1.3, (2.4, 6.0), (-4.6, -0.1)),
+    "heel": ("left_heel", (0.6, -1.2, 0.0), 2.0, (2.4, 6.5), (-3.7, -5.0)),
+    "foot_index": ("left_big_toe", (1.2, 0.1, -2.3), 1.8, (3.5, 7.1), (-1.6, 5.4)),
 }
 
 

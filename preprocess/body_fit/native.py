@@ -8,15 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 from rich.progress import Progress
 
-from hashhuman.body.model import BodyModel
+from hashhuman.body.model import BodyModel, files_of, settings_of
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from preprocess.body_fit import pictures, result
+from preprocess.body_fit.flow import Flow, observe_flow
 from preprocess.body_fit.initialise import initialise
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.observe import Observations, observe
@@ -27,6 +29,8 @@ from preprocess.body_fit.terms import Evidence, Terms, project
 from preprocess.frames import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
+
+Start = Callable[[BodySequence, Evidence], None]
 
 
 class NativeFit(Stage):
@@ -53,15 +57,15 @@ class NativeFit(Stage):
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
-        return [points_path(subject), segmentation_folder(subject), subject / "annots.npy"]
+        keypoints = [points_path(subject), segmentation_folder(subject)]
+        return [subject / "images" / "00", *keypoints, subject / "annots.npy", *files_of(self.body)]
 
     def outputs(self, subject: Path) -> list[Path]:
         folders = [subject / "smpl_params", subject / "smpl_vertices", subject / "pictures" / self.name]
         return [result.report_path(subject), *folders, *result.template_paths(subject)]
 
     def settings(self) -> dict[str, Any]:
-        maker = getattr(self.body, "func", self.body)
-        body = {"class": getattr(maker, "__qualname__", repr(maker)), **getattr(self.body, "keywords", {})}
+        body = settings_of(self.body)
         return {"body": body, "stages": self.stages, "surface": self.surface, "pictures": self.pictures}
 
     def run(self, subject: Path, progress: Progress) -> str:
@@ -71,16 +75,19 @@ class NativeFit(Stage):
         observations = observe(keypoints, camera.K.numpy())
         masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
+        start, interpolated = self.start(subject, observations, camera)
+        images = image_paths(subject)
+        greys = (cv2.cvtColor(read_image(images[frame]), cv2.COLOR_RGB2GRAY) for frame in keypoints.frames)
         sequence, posed = fit(
-            body, observations, observe_silhouettes(masks), camera, self.stages, self.surface,
-            lambda: progress.advance(steps),
+            body, observations, observe_silhouettes(masks), observe_flow(greys, masks), camera, self.stages,
+            self.surface, lambda: progress.advance(steps), start,
         )  # fmt: skip
 
         shape = sequence.shape_vector().detach()
         template = body.template(shape)
         poses = result.world_poses(sequence, posed, template, camera)
         writer, frames = SubjectWriter(subject), keypoints.frames.tolist()
-        vertices = result.write_body(writer, template, poses, frames, shape.numpy())
+        vertices = result.write_body(writer, template, poses, frames, shape.numpy(), body.pose_vertices)
         writer.update_meta(body=body.name, shape={n: round(float(x), 4) for n, x in zip(body.shape_names, shape)})
         faces = template.faces.numpy()
         overlaps = [result.silhouette_iou(v, faces, camera, m) for v, m in zip(vertices, masks)]
@@ -89,20 +96,31 @@ class NativeFit(Stage):
             frames=keypoints.frames,
             reprojection_error=_reprojection_error(posed, observations, camera),
             silhouette_iou=np.array(overlaps, np.float32),
-            interpolated=observations.interpolated,
+            interpolated=interpolated,
             flipped=observations.flipped,
             joints=joints.numpy().astype(np.float32),
             joint_names=tuple(body.joint_names),
         )
         report.save(result.report_path(subject))
         folder = subject / "pictures" / self.name
-        pictures.draw_sequence(image_paths(subject), vertices, template, camera, folder, self.pictures)
+        pictures.draw_sequence(images, vertices, template, camera, folder, self.pictures)
         return report.summary()
+
+    def start(self, subject: Path, observations: Observations, camera: Camera) -> tuple[Start, np.ndarray]:
+        """What gives the sequence its first pose, and which pictures (F,) that has to fill in."""
+        return start_from_points, observations.interpolated
+
+
+def start_from_points(sequence: BodySequence, evidence: Evidence) -> None:
+    """The first pose that the points suggest."""
+    # also where nothing was seen, so that a lost frame starts between its neighbours
+    trust = evidence.image_weight.clamp_min(0.05)
+    initialise(sequence, evidence.world, evidence.image, trust, evidence.K)
 
 
 def fit(
-    body: BodyModel, observations: Observations, silhouettes: Silhouettes, camera: Camera,
-    stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
+    body: BodyModel, observations: Observations, silhouettes: Silhouettes, flow: Flow, camera: Camera,
+    stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None], start: Start = start_from_points,
 ) -> tuple[BodySequence, Posed]:  # fmt: skip
     """The body of a whole sequence in the camera's space, from what was seen of it."""
     rest = body.template(body.shape_mean).vertices
@@ -116,10 +134,9 @@ def fit(
         world=tensors["world"].float(),
         world_weight=visibility * has_world[:, None],
         silhouettes=silhouettes,
+        flow=flow,
     )
-    # also where nothing was seen, so that a lost frame starts between its neighbours
-    trust = evidence.image_weight.clamp_min(0.05)
-    initialise(sequence, evidence.world, evidence.image, trust, camera.K)
+    start(sequence, evidence)
     return sequence, minimise(Terms(sequence, evidence), stages, tick)
 
 

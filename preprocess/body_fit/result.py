@@ -1,11 +1,13 @@
 """What a fit leaves behind: the body in the subject folder, and how good it is."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
@@ -69,13 +71,17 @@ def world_poses(sequence: BodySequence, posed: Posed, template: BodyTemplate, ca
 
 
 def write_body(
-    writer: SubjectWriter, template: BodyTemplate, poses: list[BodyPose], frames: list[int], shape: np.ndarray
-) -> list[Float[np.ndarray, "V 3"]]:
-    """Writes the rest body, every frame's parameters and vertices; returns the vertices (world, m)."""
+    writer: SubjectWriter, template: BodyTemplate, poses: list[BodyPose], frames: list[int], shape: np.ndarray,
+    pose_vertices: Callable[[BodyTemplate, Tensor], Tensor] = BodyTemplate.pose_vertices,
+) -> list[Float[np.ndarray, "V 3"]]:  # fmt: skip
+    """Writes the rest body, every frame's parameters and vertices; returns the vertices (world, m).
+
+    `pose_vertices` poses the template: plain skinning, or a body model's own (`BodyModel.pose_vertices`).
+    """
     writer.write_template(template)
     vertices = []
     for frame, pose in zip(frames, poses):
-        posed = template.pose_vertices(pose.poses)
+        posed = pose_vertices(template, pose.poses)
         world = pose.world_from_posed()
         vertices.append((posed @ world[:3, :3].T + world[:3, 3]).numpy())
         writer.write_pose(frame, pose, shape)

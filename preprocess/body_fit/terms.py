@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from preprocess.body_fit.flow import AHEAD, Flow
 from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_BIAS, WORLD_DEVIATION
 from preprocess.body_fit.sequence import BodySequence, Posed
 from preprocess.body_fit.silhouette import Silhouettes
+from preprocess.body_fit.visible import visible
 
 # degrees about x (positive: legs swing back, the trunk bows), y and z of the rest frame; for the person's left side, of
 # which the right one is the mirror image
@@ -50,6 +52,7 @@ class Evidence:
     world: Float[Tensor, "F L 3"]  # metres, camera orientation
     world_weight: Float[Tensor, "F L"]
     silhouettes: Silhouettes
+    flow: Flow
 
 
 def base_name(joint: str) -> str:
@@ -76,7 +79,7 @@ class Terms:
     """The terms of one sequence, by name. Each takes the posed body and returns a scalar."""
 
     NAMES = (
-        "points", "world", "inside", "contour", "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
+        "points", "world", "inside", "contour", "flow", "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
     )  # fmt: skip
 
     def __init__(self, sequence: BodySequence, evidence: Evidence) -> None:
@@ -125,6 +128,8 @@ class Terms:
         """Renews the correspondences that the weighted terms need; they hold until the next call."""
         if "contour" in weights:
             self._match_contour(posed)
+        if "flow" in weights:
+            self._seen = visible(posed)
 
     def _match_contour(self, posed: Posed) -> None:
         """Pairs each contour point with the nearest rim vertex whose normal agrees."""
@@ -149,6 +154,15 @@ class Terms:
         away = ((pixels - e.silhouettes.points) * e.silhouettes.normals).sum(-1)
         residual = away * self.metres_per_pixel()[:, None] / 0.02
         return (robust(residual.square(), 6.0) * e.silhouettes.point_valid).mean()
+
+    def flow(self, posed: Posed) -> Tensor:
+        """Skin that the camera sees moves as the picture does (6 mm from one frame to that `AHEAD` of it)."""
+        e = self.evidence
+        pixels = project(posed.vertices, e.K)
+        moved, trust = e.flow.at(pixels.detach())
+        later = torch.arange(AHEAD, len(pixels) + AHEAD).clamp_max(len(pixels) - 1)
+        residual = (pixels[later] - pixels - moved) * self.metres_per_pixel()[:, None, None] / 0.006
+        return (trust * self._seen * robust(residual.square().sum(-1), 4.0)).mean()
 
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.progress import Progress
 
+from hashhuman.assets import Asset
 from hashhuman.data.files import read_image, write_image
 from hashhuman.errors import UserError
+from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.frames import image_paths
 from preprocess.keypoints import draw
 from preprocess.keypoints.follow import Follower, smooth_crops
@@ -66,6 +68,9 @@ class BlazePoseKeypoints(Stage):
     def settings(self) -> dict[str, Any]:
         names = ("person", "score", "every", "smoothing", "mirror", "least_frames", "least_fraction", "pictures")
         return {name: getattr(self, name) for name in names}
+
+    def assets(self) -> list[Asset]:
+        return [BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE]
 
     def run(self, subject: Path, progress: Progress) -> str:
         detector, network = MoveNet(), PoseNetwork()

@@ -34,6 +34,8 @@ def draw_points(image: np.ndarray, points: np.ndarray, visibility: np.ndarray) -
     scaled = np.round(points * 16).astype(int)  # cv2 draws at 1/16 pixel
     for a, b, colour in BONES:
         i, j = NAMES.index(a), NAMES.index(b)
+        if min(visibility[i], visibility[j]) == 0:
+            continue  # not known at all
         for layer in (faint, strong) if min(visibility[i], visibility[j]) > 0.5 else (faint,):
             cv2.line(layer, tuple(scaled[i]), tuple(scaled[j]), colour, thickness, cv2.LINE_AA, 4)
     for i in np.flatnonzero(visibility > 0.5):

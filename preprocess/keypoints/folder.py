@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.progress import Progress
 
+from hashhuman.assets import Asset
 from hashhuman.data.files import load_json, read_image, write_image
 from hashhuman.errors import UserError
+from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames import image_paths
 from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.points import NAMES, Keypoints, body25_folder, points_path, segmentation_folder
@@ -43,9 +45,12 @@ class FolderKeypoints(Stage):
     def settings(self) -> dict[str, Any]:
         return {"lift": self.lift, "pictures": self.pictures}
 
+    def assets(self) -> list[Asset]:
+        return [BLAZEPOSE_HEAVY] if self.lift else []
+
     def run(self, subject: Path, progress: Progress) -> str:
         paths = image_paths(subject)
-        keypoints = self._read(list(paths))
+        keypoints = self._read(subject, list(paths))
         height, width = read_image(next(iter(paths.values()))).shape[:2]
         seen = keypoints.image_points[keypoints.visibility > 0.5]
         if not ((seen >= 0) & (seen < (width, height))).all(1).mean() > 0.5:
@@ -57,7 +62,7 @@ class FolderKeypoints(Stage):
         draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
         return f"points of {keypoints.detected.sum()} of {len(paths)} pictures"
 
-    def _read(self, frames: list[int]) -> Keypoints:
+    def _read(self, subject: Path, frames: list[int]) -> Keypoints:
         if self.path.is_file():
             keypoints = Keypoints.load(self.path)
             if keypoints.frames.tolist() != frames:

@@ -1,6 +1,10 @@
 """TFLite networks on the CPU."""
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +34,28 @@ class Network:
         given = self._interpreter.get_input_details()[0]["index"]
         if array.shape != self._shape:
             self._interpreter.resize_tensor_input(given, array.shape)
-            self._interpreter.allocate_tensors()
+            with _without_remarks():
+                self._interpreter.allocate_tensors()
             self._shape = array.shape
         self._interpreter.set_tensor(given, array)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(out["index"]) for out in self._interpreter.get_output_details()]
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keeps back the lines that the runtime writes to stderr as INFO; its own level of logging cannot be set.
+
+    All other lines, warnings, errors and those of other threads included, are passed on at the end.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not line.startswith(b"INFO: ")))

@@ -107,9 +107,9 @@ class Keypoints:
         self.world_points[row] = np.nan
 
 
-def points_path(subject: Path) -> Path:
-    """The points of a monocular subject."""
-    return subject / "keypoints" / "00.npz"
+def points_path(subject: Path, camera: int = 0) -> Path:
+    """The points of a camera's pictures."""
+    return subject / "keypoints" / f"{camera:02d}.npz"
 
 
 def body25_folder(subject: Path) -> Path:

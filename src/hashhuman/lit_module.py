@@ -5,15 +5,16 @@ from functools import partial
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hashhuman.avatar import Avatar, RenderedImage, Stage
+from hashhuman.avatar import Avatar, RenderedImage, Room
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.losses import Loss, Prediction, weighted_sum
-from hashhuman.step.eager import EagerStep
+from hashhuman.stage import Stage
+from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import GraphStep
 
 
@@ -26,6 +27,8 @@ class HumanModule(L.LightningModule):
         optimizer: makes the optimizer from the parameters.
         schedule: the learning rate's factor at each step.
         step: makes what executes a step (`hashhuman.step`).
+        prune_after: steps before the field is trusted about what is empty; None: it never is.
+        prune_every: steps between two looks at what has become empty (`Avatar.prune`).
         log_every: steps between two logged values of the losses; reading them stalls the GPU.
     """
 
@@ -36,13 +39,15 @@ class HumanModule(L.LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[int], float],
         step: Callable[..., EagerStep | GraphStep],
+        prune_after: int | None,
+        prune_every: int,
         log_every: int,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step, which may be one recorded launch, contains the update
         self.avatar, self.losses = avatar, nn.ModuleDict(losses)
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
-        self.log_every = log_every
+        self.prune_after, self.prune_every, self.log_every = prune_after, prune_every, log_every
         self.step: EagerStep | GraphStep | None = None
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
@@ -56,21 +61,26 @@ class HumanModule(L.LightningModule):
         poses = self.datamodule.train_poses
         self.stage: Stage = self.avatar.stage(poses, list(range(len(poses))))
 
-    def objective(self, draw: Callable[[], RayBatch]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the losses on newly drawn rays, and each loss by name."""
-        batch = draw()
-        rendering, residual = self.avatar(batch.rays, self.stage, jitter=True)
+    def objective(self, draw: Callable[[float], RayBatch], share: float = 1.0, room: Room | None = None) -> Outcome:
+        """Renders newly drawn rays, `share` times as many as the data module says, and weighs the losses."""
+        batch = draw(share)
+        rendering, residual, demand = self.avatar(batch.rays, self.stage, jitter=True, room=room)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
-        return weighted_sum(losses, Prediction(rendering, residual), batch)
+        total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
+        return Outcome(total, terms, demand)
 
-    def training_step(self, batch: Callable[[], RayBatch], batch_idx: int) -> None:
+    def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
         """One step. What the data module yields draws rays on the device, so that drawing can be recorded too."""
         if self.step is None:
-            self.step = self.make_step(partial(self.objective, batch), self.optimizer, self.stage)
-        total, terms = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
+            self.step = self.make_step(partial(self.objective, batch), self.optimizer)
+        outcome: Outcome = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
+        trusted = self.prune_after is not None and self.global_step >= self.prune_after
+        if trusted and self.global_step % self.prune_every == 0:
+            self.avatar.prune(self.stage)
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
-            self.log_dict({"train/loss": total} | {f"train/{name}": value for name, value in terms.items()})
+            terms = {f"train/{name}": value for name, value in outcome.terms.items()}
+            self.log_dict({"train/loss": outcome.total} | terms)
 
     def on_fit_end(self) -> None:
         """Frees what training alone needs."""

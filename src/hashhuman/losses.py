@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
-from hashhuman.renderer.volume import Rendering
+from hashhuman.renderer.volume import Rendering, before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,29 +42,34 @@ class ColorLoss(Loss):
     """Mean squared colour error over the batch's random backgrounds, which carve free space as well."""
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        return (over_background(prediction.rendering, batch) - batch.color).square().mean()
+        return per_ray((over_background(prediction.rendering, batch) - batch.color).square().mean(1), prediction)
 
 
 class MaskLoss(Loss):
     """Mean squared error of the opacity against the mask's coverage."""
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        return (prediction.rendering.alpha - batch.mask).square().mean()
+        return per_ray((prediction.rendering.alpha - batch.mask).square(), prediction)
+
+
+class SparsityLoss(Loss):
+    """Mean opacity of the rays that miss the person: unlike its square, it does not let go of a faint haze."""
+
+    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+        return per_ray(prediction.rendering.alpha * (batch.mask == 0), prediction)
 
 
 class DistortionLoss(Loss):
     """Pulls a ray's weights together: Barron et al., "Mip-NeRF 360" (2022), Eq. 15, with distances in metres.
 
-    The double sum over samples is computed in linear time from prefix sums, since t ascends along each ray.
+    The double sum over a ray's samples is computed in linear time from prefix sums, since t ascends along each ray.
     """
 
     def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
         weights, samples = prediction.rendering.weights, prediction.rendering.samples
-        weight_before = weights.cumsum(1) - weights
-        moment_before = (weights * samples.t).cumsum(1) - weights * samples.t
-        between = 2 * (weights * (samples.t * weight_before - moment_before)).sum(1)
-        within = (weights.square() * samples.delta).sum(1) / 3
-        return (between + within).mean()
+        between = 2 * weights * (samples.t * before(weights, samples) - before(weights * samples.t, samples))
+        within = weights.square() * samples.delta / 3
+        return (between + within).sum() / len(samples.complete)
 
 
 class ResidualSizeLoss(Loss):
@@ -108,6 +113,12 @@ class PatchLoss(Loss):
         x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) for colors in seen)
         scale = self.high - self.low
         return self.distance(x * scale + self.low, y * scale + self.low).mean()
+
+
+def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
+    """The mean over the rays all of whose samples found room."""
+    complete = prediction.rendering.samples.complete
+    return (errors * complete).sum() / complete.sum().clamp_min(1)
 
 
 def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tensor, ""]:

@@ -8,10 +8,10 @@ import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import checkpoint
+from hashhuman import checkpoint, replicas
 from hashhuman.avatar import Avatar
 from hashhuman.body.template import thinned
-from hashhuman.data import files
+from hashhuman.data import files, lock
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.lit_module import HumanModule
@@ -21,25 +21,36 @@ CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evalua
 
 
 def train(config: DictConfig) -> None:
-    """Prepares the subject, trains its avatar, evaluates it; all figures and pictures go below `config.run_dir`."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    """Prepares the subject, trains its avatar, evaluates it; all figures and pictures go below `config.run_dir`.
+
+    With `trainer=ddp` several processes are here at once: all train, and the first alone does the rest.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # about workers, which data on the device does not need
-    L.seed_everything(config.seed, verbose=False)
-    if config.source is not None:
-        instantiate(config.source).prepare(Path(config.data.root))
+    L.seed_everything(config.seed + replicas.rank(), verbose=False)  # each process draws rays of its own
+    first = replicas.rank() == 0
+    if first and config.source is not None:
+        root = Path(config.data.root)
+        with lock.alone(root):  # other runs of a sweep may want the same subject
+            instantiate(config.source).prepare(root)
     folder = Path(config.run_dir)
-    evaluator = instantiate(config.eval)  # before training: what it lacks should not show after it
-    module, datamodule = build(config)
-    files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
+    evaluator = instantiate(config.eval) if first else None  # before training: what it lacks should not show after it
     trainer: L.Trainer = instantiate(
         config.trainer,
+        max_steps=config.trainer.max_steps if config.budget_s is None else -1,
         logger=list(instantiate(config.logger).values()),
         callbacks=list(instantiate(config.callbacks).values()),
     )
-    trainer.fit(module, datamodule=datamodule)
-    module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
-    report = evaluator(module.avatar, datamodule, folder / EVALUATION)
-    log_evaluation(trainer.loggers, report, folder / EVALUATION, trainer.global_step)
+    with replicas.replicas(config, trainer.num_devices):
+        module, datamodule = build(config)
+        if first:
+            files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
+        trainer.fit(module, datamodule=datamodule)
+    if evaluator is not None:
+        module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
+        report = evaluator(module.avatar, datamodule, folder / EVALUATION)
+        log_evaluation(trainer.loggers, report, folder / EVALUATION, trainer.global_step)
 
 
 def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
@@ -51,6 +62,8 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
         instantiate(config.optimizer.optimizer),
         instantiate(config.optimizer.schedule),
         instantiate(config.step),
+        config.pruning.after,
+        config.pruning.every,
         config.log_every,
     )
     return module, datamodule
@@ -60,15 +73,22 @@ def build_avatar(config: DictConfig, datamodule: SubjectDataModule) -> Avatar:
     """An untrained avatar of the subject."""
     template = thinned(datamodule.subject.template(), config.neighbors.max_points)
     n_frames = len(datamodule.train_frames)
-    skinning = instantiate(config.deformer.skinning)
+    skinning, networks = instantiate(config.deformer.skinning), instantiate(config.network)
     field, part_points = instantiate(config.field)(
-        template=template, n_frames=n_frames, encoder=instantiate(config.encoder), reach=skinning.reach
+        template=template,
+        n_frames=n_frames,
+        encoder=instantiate(config.encoder),
+        networks=networks,
+        reach=skinning.reach,
     )
-    residual = instantiate(config.deformer.residual)(n_frames=n_frames, backend=instantiate(config.encoder.backend))
+    residual = instantiate(config.deformer.residual)(
+        n_frames=n_frames, grids=instantiate(config.encoder.backend), networks=networks
+    )
+    renderer = dict(instantiate(config.renderer))
+    occupancy = renderer.pop("occupancy")(field)
     return Avatar(
-        template, part_points, field, skinning, residual, instantiate(config.neighbors.index),
-        **instantiate(config.renderer),
-    )  # fmt: skip
+        template, part_points, field, occupancy, skinning, residual, instantiate(config.neighbors.index), **renderer
+    )
 
 
 def load(folder: str | Path, overrides: DictConfig | None = None) -> tuple[HumanModule, SubjectDataModule, DictConfig]:

@@ -1,17 +1,20 @@
 import dataclasses
 import types
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from benchmarks.multiview import Similarity
-from benchmarks.pose2sim import JOINTS, as_json, from_json, place, save_truth, seen_from, shrunk
+from benchmarks.pose2sim import JOINTS, as_json, from_json, letterboxed, place, save_truth, seen_from, shrunk
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_json, load_npz, read_image, save_npz, write_image
 from hashhuman.data.subject import SubjectWriter
+from hashhuman.errors import UserError
+from preprocess.calibration.cameras import Calibration
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.multiview import Similarity
 
 SIMILARITY = Similarity(1.25, Rotation.from_rotvec([0.4, 2.0, -0.7]).as_matrix(), np.array([0.5, -1.0, 3.0]))
 
@@ -128,3 +131,29 @@ def test_keeps_what_scoring_compares_with(subjects, cameras, capsys):
     image = read_image(folder / "truth/images/cam03/000002.png")
     assert image.shape == (320, 180, 3)
     assert abs(image[:, :89].astype(int) - 200).max() <= 2 and not image[:, 91:].any()
+
+
+@pytest.fixture
+def tall():
+    K = np.array([[1000.0, 0, 500], [0, 1020, 1000], [0, 0, 1]])
+    return Calibration("left", K, np.zeros(5), np.eye(3), np.zeros(3), (1920, 1088))
+
+
+def test_letterboxing_moves_pictures_as_resizing_and_padding_does(tall):
+    image = np.zeros((1920, 1088), np.float32)
+    image[300:304, 700:704] = 1  # centred on (701.5, 301.5)
+    boxed = np.pad(cv2.resize(image, (544, 960), interpolation=cv2.INTER_AREA), ((20, 20), (0, 0)))
+    found = [np.average(grid, weights=boxed) for grid in np.indices(boxed.shape)][::-1]
+    new = letterboxed(tall, 1000, 544)
+    ray = np.linalg.solve(tall.K, [701.5, 301.5, 1])
+    np.testing.assert_allclose((new.K @ ray)[:2], found, atol=1e-6)
+    assert new.size == (1000, 544)
+
+
+def test_letterboxing_to_an_equal_size_changes_nothing(tall):
+    np.testing.assert_array_equal(letterboxed(tall, 1920, 1088).K, tall.K)
+
+
+def test_refuses_what_is_higher_than_the_box(tall):
+    with pytest.raises(UserError, match="calibrated at 1088 x 1920"):
+        letterboxed(tall, 1000, 1088)

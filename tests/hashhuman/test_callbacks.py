@@ -50,7 +50,7 @@ class Toy(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def fit(tmp_path, logger, *extra, steps: int = 4, **options) -> L.Trainer:
+def fit(tmp_path, logger, *extra, steps: int = 4, module=None, **options) -> L.Trainer:
     """Four steps, validated after every second."""
     trainer = L.Trainer(
         accelerator="cpu",
@@ -65,7 +65,8 @@ def fit(tmp_path, logger, *extra, steps: int = 4, **options) -> L.Trainer:
         enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in extra),
         **options,
     )
-    trainer.fit(Toy(), DataLoader(TensorDataset(torch.zeros(2, 1))), DataLoader(TensorDataset(torch.zeros(2, 1))))
+    loaders = [DataLoader(TensorDataset(torch.zeros(2, 1))) for _ in range(2)]
+    trainer.fit(module or Toy(), *loaders)
     return trainer
 
 
@@ -127,8 +128,8 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path, monkeypatch):
     """A clock that advances a second at every reading, so that the arithmetic shows."""
     now = iter(range(1000))
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: float(next(now)))
-    clock = TrainingClock(tmp_path / "timing.json", max_seconds=None)  # reads 0
-    trainer, module = create_autospec(L.Trainer, instance=True, global_step=3), Toy()
+    clock = TrainingClock(tmp_path / "timing.json", max_seconds=None, nominal_steps=13)  # reads 0
+    trainer, module = create_autospec(L.Trainer, instance=True, global_step=3, world_size=1), Toy()
     clock.on_validation_start(trainer, module)  # the sanity check, 1
     clock.on_validation_end(trainer, module)
     clock.on_before_optimizer_step(trainer, module, None)  # 2
@@ -137,16 +138,58 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path, monkeypatch):
     clock.on_validation_start(trainer, module)  # 3
     clock.on_validation_end(trainer, module)  # 4
     trainer.global_step = 13
-    clock.on_train_end(trainer, module)  # 5
+    clock.on_train_epoch_end(trainer, module)  # 5
+    clock.on_train_epoch_start(trainer, module)  # 6
+    clock.on_train_epoch_end(trainer, module)  # 7
+    clock.on_train_end(trainer, module)  # 8, 9
     figures = json.loads((tmp_path / "timing.json").read_text())
-    assert (figures["setup_s"], figures["train_s"], figures["validation_s"]) == (2, 2, 1)
+    assert (figures["setup_s"], figures["train_s"]) == (2, 9 - 2 - 1 - 2)
+    assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
     assert figures["steps"] == 10 and figures["device"] == "cpu" and figures["peak_gpu_bytes"] is None
 
 
-def test_clock_stops_training_in_time(tmp_path):
-    trainer = fit(tmp_path, False, TrainingClock(tmp_path / "timing.json", max_seconds=0.0), steps=1000)
-    assert trainer.global_step < 5
-    assert json.loads((tmp_path / "timing.json").read_text())["steps"] == trainer.global_step
+class Slow(Toy):
+    """Whose steps take a twentieth of a second of a clock that nothing else moves."""
+
+    now = 0.0
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Takes its time."""
+        self.now += 0.05
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_budget_ends_training_and_its_schedule(tmp_path, monkeypatch):
+    module = Slow()
+    module.schedule = lambda step: step
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: module.now)
+    clock = TrainingClock(tmp_path / "timing.json", max_seconds=1.0, nominal_steps=40)
+    trainer = fit(tmp_path, False, clock, steps=-1, module=module)
+    assert trainer.global_step == 21  # the first is not counted
+    figures = json.loads((tmp_path / "timing.json").read_text())
+    assert figures["steps"] == 21 and figures["train_s"] == pytest.approx(1.0)
+    assert module.schedule(21) == pytest.approx(40) and module.schedule(0) == 0
+    assert module.schedule(10) == pytest.approx(40 * 10 / 21, abs=0.1)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, 10), (5.0, -1)])
+def test_budgets_that_make_no_sense(tmp_path, seconds: float, steps: int):
+    with pytest.raises(UserError, match="must be positive"):
+        TrainingClock(tmp_path / "timing.json", seconds, steps)
+
+
+def test_one_of_several_processes_writes(tmp_path):
+    trainer = create_autospec(L.Trainer, instance=True, global_step=3, world_size=2, is_global_zero=False)
+    trainer.estimated_stepping_batches, trainer.sanity_checking = 5, False
+    clock, line, sheet = TrainingClock(tmp_path / "timing.json", None, 5), ProgressLine(1), ValidationPictures()
+    module = Toy()
+    module.validation_step([], 0)
+    line.on_train_start(trainer, module)
+    assert line.progress.disable
+    sheet.on_validation_batch_end(trainer, module, None, None, 0)
+    sheet.on_validation_epoch_end(trainer, module)
+    clock.on_train_end(trainer, module)
+    assert not list(tmp_path.iterdir())
 
 
 def test_last_checkpoint_resumes_and_a_damaged_one_is_named(tmp_path):

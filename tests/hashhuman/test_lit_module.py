@@ -29,11 +29,11 @@ class Recorder(L.Callback):
         self.steps.append(trainer.global_step)
 
 
-def made(log_every: int = 2) -> HumanModule:
+def made(log_every: int = 2, prune_after: int | None = 3) -> HumanModule:
     avatar = small.avatar(n_frames=4, reach=0.2)
     terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.5), "off": losses.DistortionLoss(0.0)}
     optimizer = functools.partial(torch.optim.Adam, lr=0.02)
-    return HumanModule(avatar, terms, optimizer, warmup_then_decay(2, 8, 0.1), EagerStep, log_every)
+    return HumanModule(avatar, terms, optimizer, warmup_then_decay(2, 8, 0.1), EagerStep, prune_after, 2, log_every)
 
 
 def fit(module: HumanModule, toy_folder: Path, folder: Path, log_every: int = 2, max_steps: int = 6):
@@ -88,11 +88,22 @@ def test_losses_are_logged_when_they_are_read(fitted, toy_folder, tmp_path):
 
 
 def test_training_changes_every_part(fitted):
-    before, after = dict(made().named_parameters()), dict(fitted[0].named_parameters())
-    assert before.keys() == after.keys()
-    for part in fitted[0].avatar.field.parts:
-        table = f"avatar.field.parts.{part}.encoder.table"
-        assert not torch.equal(before[table], after[table])
+    before, after = made().avatar.field.color_network, fitted[0].avatar.field.color_network
+    for part, name in enumerate(fitted[0].avatar.field.names):
+        assert not torch.equal(before.weights[0][part], after.weights[0][part]), name
+
+
+def test_the_field_is_trusted_from_a_step_on(fitted, toy_folder, tmp_path, monkeypatch):
+    """Before, and where that is never, every cell counts."""
+    assert fitted[0].avatar.occupancy.density.isfinite().any()
+    looks = []
+    for after in (4, None):
+        module, seen = made(prune_after=after), []
+        monkeypatch.setattr(module.avatar, "prune", seen.append)
+        fit(module, toy_folder, tmp_path / str(after))
+        assert all(stage is module.stage for stage in seen)
+        looks.append(len(seen))
+    assert looks == [2, 0]  # at steps 4 and 6
 
 
 def test_validation_measures_whole_pictures(fitted):

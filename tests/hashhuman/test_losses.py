@@ -1,5 +1,8 @@
 """The terms of the objective, each against its definition."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,16 +15,29 @@ from hashhuman.errors import UserError
 from hashhuman.losses import Prediction
 from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
 
+GENERATOR = torch.Generator()
 
-def make(n: int = 18, s: int = 7, patch=None, residual=None) -> tuple[Prediction, RayBatch]:
-    """A rendering of random samples, and a batch that it misses."""
-    generator = torch.Generator().manual_seed(0)
 
-    def rand(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator)
+def rand(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=GENERATOR)
 
-    samples = Samples((rand(n, s) + 0.1).cumsum(1), rand(n, s), torch.ones(n, s, dtype=torch.bool))
-    rendering = composite(rand(n, s, 3), 2 * rand(n, s), samples)
+
+def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = ()) -> tuple[Prediction, RayBatch]:
+    """A rendering of random samples, from none to seven of each ray, and a batch that it misses."""
+    GENERATOR.manual_seed(0)
+    counts = [5 * i % 8 for i in range(n)]
+    complete = torch.ones(n, dtype=torch.bool)
+    complete[list(incomplete)] = False
+    m = sum(counts)
+    samples = Samples(
+        ray=torch.arange(n).repeat_interleave(torch.tensor(counts)),
+        t=torch.cat([(rand(count) + 0.1).cumsum(0) for count in counts]),
+        delta=rand(m),
+        start=torch.tensor([0, *np.cumsum(counts)]),
+        complete=complete,
+        wanted=torch.tensor([m]),
+    )
+    rendering = composite(rand(m, 3), 2 * rand(m), samples, "torch")
     rays = Rays(rand(n, 3), rand(n, 3), torch.zeros(n, dtype=torch.long))
     return Prediction(rendering, residual), RayBatch(rays, rand(n, 3), rand(n), rand(n, 3), patch)
 
@@ -34,31 +50,69 @@ def test_colour_and_mask():
     assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean((alpha - batch.mask.numpy()) ** 2))
 
 
+def test_haze_counts_where_nobody_is():
+    prediction, batch = make()
+    batch.mask[::3] = 0
+    alpha = prediction.rendering.alpha.numpy()
+    assert losses.SparsityLoss(1.0)(prediction, batch).item() == pytest.approx(alpha[::3].sum() / 18)
+    assert alpha[::3].sum() > 1
+
+
+def test_rays_that_found_no_room_say_nothing():
+    """What they see is unfinished: the mean is that of the others."""
+    whole, batch = make()
+    prediction, _ = make(incomplete=(2, 11))
+    kept = np.delete(np.arange(18), (2, 11))
+    error = (whole.rendering.alpha - batch.mask).square().numpy()
+    assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
+    error = (losses.over_background(whole.rendering, batch) - batch.color).square().numpy()
+    assert losses.ColorLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
+    nobody, _ = make(incomplete=tuple(range(18)))
+    assert losses.ColorLoss(1.0)(nobody, batch).item() == 0
+
+
+def each_ray(prediction: Prediction) -> list[slice]:
+    """Each ray's samples."""
+    start = prediction.rendering.samples.start.tolist()
+    return [slice(a, b) for a, b in itertools.pairwise(start)]
+
+
 def test_distortion_is_the_papers_double_sum():
     prediction, batch = make()
-    w, t = prediction.rendering.weights.double().numpy(), prediction.rendering.samples.t.double().numpy()
-    delta = prediction.rendering.samples.delta.double().numpy()
-    rays = []
-    for i in range(len(w)):
-        total = sum(w[i, a] * w[i, b] * abs(t[i, a] - t[i, b]) for a in range(7) for b in range(7))
-        rays.append(total + sum(w[i, a] ** 2 * delta[i, a] for a in range(7)) / 3)
-    assert losses.DistortionLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean(rays), rel=1e-5)
+    samples, weights = prediction.rendering.samples, prediction.rendering.weights.double().numpy()
+    total = 0.0
+    for mine in each_ray(prediction):
+        w, t, delta = weights[mine], samples.t.double().numpy()[mine], samples.delta.double().numpy()[mine]
+        total += sum(w[a] * w[b] * abs(t[a] - t[b]) for a in range(len(w)) for b in range(len(w)))
+        total += sum(w**2 * delta) / 3
+    assert losses.DistortionLoss(1.0)(prediction, batch).item() == pytest.approx(total / 18, rel=1e-5)
 
 
 def test_gradient_of_the_distortion():
-    prediction, batch = make(4)
+    prediction, batch = make()
     samples = prediction.rendering.samples
-    gradients = []
-    for _ in range(2):
-        w = prediction.rendering.weights.clone().requires_grad_()
-        if not gradients:
-            rendering = Rendering(torch.zeros(4, 3), torch.zeros(4), torch.zeros(4), w, samples)
-            loss = losses.DistortionLoss(1.0)(Prediction(rendering, None), batch)
-        else:
-            apart = (samples.t[:, :, None] - samples.t[:, None]).abs()
-            loss = ((w[:, :, None] * w[:, None] * apart).sum((1, 2)) + (w**2 * samples.delta).sum(1) / 3).mean()
-        gradients.append(torch.autograd.grad(loss, w)[0])
-    torch.testing.assert_close(*gradients)
+    w = prediction.rendering.weights.clone().requires_grad_()
+    rendering = Rendering(torch.zeros(18, 3), torch.zeros(18), torch.zeros(18), w, samples)
+    loss = losses.DistortionLoss(1.0)(Prediction(rendering, None), batch)
+    apart = torch.block_diag(*[(samples.t[mine, None] - samples.t[mine]).abs() for mine in each_ray(prediction)])
+    expected = (w @ apart @ w + (w**2 * samples.delta).sum() / 3) / 18
+    torch.testing.assert_close(*(torch.autograd.grad(value, w)[0] for value in (loss, expected)))
+
+
+def test_unused_samples_do_not_distort():
+    """Where room was set aside, samples that no ray has follow the last one: they weigh nothing."""
+    prediction, batch = make()
+    samples, weights = prediction.rendering.samples, prediction.rendering.weights
+    spare = torch.zeros(5)
+    longer = dataclasses.replace(
+        samples,
+        ray=torch.cat([samples.ray, spare.long()]),
+        t=torch.cat([samples.t, spare]),
+        delta=torch.cat([samples.delta, spare + 0.1]),
+    )
+    rendering = dataclasses.replace(prediction.rendering, weights=torch.cat([weights, spare]), samples=longer)
+    loss = losses.DistortionLoss(1.0)
+    torch.testing.assert_close(loss(Prediction(rendering, None), batch), loss(prediction, batch))
 
 
 def test_residual_terms():

@@ -14,6 +14,7 @@ from hashhuman.checkpoint import AtomicCheckpointIO
 from hashhuman.cli import explain
 from hashhuman.data import files
 from hashhuman.errors import UserError
+from hashhuman.network.torch_mlp import TorchMLPs
 from tests.tiny import SMALL, TOY
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -28,10 +29,12 @@ def composed(root: Path, *overrides: str) -> DictConfig:
 
 @pytest.fixture
 def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.Module]:
-    """A run folder as training leaves it, of an avatar that was never trained."""
+    """A run folder as training leaves it, of an avatar that learned nothing but that some of space is empty."""
     torch.manual_seed(0)
     config = composed(toy_folder, f"run_dir={tmp_path / 'run'}")
     module, _ = run.build(config)
+    cells = module.avatar.occupancy.marked.view(5, 16, 16, 16)
+    cells[:, :, 8:] = 0
     files.save_json(tmp_path / "run" / run.CONFIG, OmegaConf.to_container(config, resolve=True))
     AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run.CHECKPOINT)
     return tmp_path / "run", config, module
@@ -44,8 +47,11 @@ def test_a_run_loads_as_it_was_saved(saved):
     assert not loaded.training and its_config.data.root == config.data.root
     view = data.view(data.splits["novel_view"][0])
     here, there = (m.eval().avatar.render_image(view.camera, view.pose, view.frame) for m in (module, loaded))
-    assert here.alpha.max() > 0.1
     torch.testing.assert_close(there.rgb, here.rgb)
+    torch.testing.assert_close(there.alpha, here.alpha)
+    loaded.avatar.occupancy.marked.fill_(1)
+    whole = loaded.avatar.render_image(view.camera, view.pose, view.frame)
+    assert 0 < here.alpha.sum() < 0.9 * whole.alpha.sum()  # what was found empty stays so
 
 
 def test_a_subject_that_has_moved(saved, toy_copy):
@@ -71,23 +77,29 @@ def test_folders_that_are_no_finished_run(saved, tmp_path):
 def test_tables_of_the_size_that_was_asked_for(toy_folder):
     overrides = ("encoder.log2_hashmap_size=6", "field.parts.head.grid.log2_hashmap_size=4")
     avatar = run.build(composed(toy_folder, *overrides))[0].avatar
-    sizes = {name: part.encoder.spec.log2_hashmap_size for name, part in avatar.field.parts.items()}
+    specs = dict(zip(avatar.field.names, avatar.field.encoder.specs, strict=True))
+    sizes = {name: spec.log2_hashmap_size for name, spec in specs.items()}
     assert sizes == {"body": 6, "leg": 6, "head": 4, "larm": 6, "rarm": 6}
-    for name, part in avatar.field.parts.items():
-        assert part.encoder.table.shape == (part.encoder.spec.n_entries, 4)
-        assert max(level.size for level in part.encoder.spec.levels()) == 2 ** sizes[name]
+    for name, spec in specs.items():
+        assert max(level.size for level in spec.levels()) == 2 ** sizes[name]
+    assert avatar.field.encoder.table.shape == (sum(spec.n_entries for spec in specs.values()), 4)
 
 
 def test_options_reach_what_they_configure(toy_folder):
-    config = composed(toy_folder, "deformer=uv_time", "field=single", "data.train_frames=4")
-    module, data = run.build(config)
+    overrides = ("deformer=uv_time", "field=single", "network=torch", "data.train_frames=4", "pruning.after=null")
+    module, data = run.build(composed(toy_folder, *overrides))
     avatar = module.avatar
-    assert list(avatar.field.parts) == ["whole"] and len(avatar.part_points[0]) == 40
+    assert avatar.field.names == ["whole"] and len(avatar.part_points[0]) == 40
+    assert type(avatar.field.color_network) is type(avatar.residual.network) is TorchMLPs
+    assert avatar.field.density_network.width == 16 and avatar.field.shading.kernels == avatar.kernels == "auto"
+    assert avatar.occupancy.resolution == 16 and len(avatar.occupancy.marked) == 16**3
+    assert (module.prune_after, module.prune_every) == (None, 50)
     assert avatar.residual.n_frames == 4 == len(data.train_frames)
     assert avatar.skinning.reach == data.reach == 0.3
     stage = avatar.stage(data.train_poses, [0, 1, 2, 3])
-    assert stage.neighbors.reach == 0.4 and stage.shell.voxel == 0.1 and avatar.sampler.n_samples == 12
-    assert set(module.losses) == {"color", "mask", "distortion", "residual_size", "residual_smoothness"}
+    assert stage.neighbors.reach == 0.4 and stage.shell.voxel == 0.1
+    assert (avatar.sampler.step, avatar.sampler.per_bin) == (0.06, 2)
+    assert set(module.losses) == {"color", "mask", "sparsity", "distortion", "residual_size", "residual_smoothness"}
 
 
 def test_bodies_are_thinned(toy_folder):

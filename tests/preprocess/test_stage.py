@@ -190,3 +190,22 @@ def test_half_written_files_are_no_content(subject: Path) -> None:
     (subject / ".half.txt").write_text("")
     (subject / "whole.txt").write_text("")
     assert list(files_under([subject, subject / "absent"], subject)) == ["whole.txt"]
+
+
+class Lacking(Copy):
+    """A stage that asks for something."""
+
+    def missing(self) -> str | None:
+        return "There are no weights; download them."
+
+
+def test_what_only_the_user_can_supply_is_asked_for_before_anything_runs(source: Path, subject: Path):
+    first, last = Copy(source), Lacking(source)
+    with pytest.raises(UserError, match="There are no weights"):
+        run_stages([first, last], subject)
+    assert first.runs == last.runs == 0
+    run(Copy(source), subject)
+    run_stages([last], subject)  # finished: nothing is needed
+    assert last.runs == 0
+    with pytest.raises(UserError, match="There are no weights"):
+        run_stages([last], subject, force=True)

@@ -7,6 +7,7 @@ Each bone belongs to one of our joints, so blend weights add up by joint; each j
 
 import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -124,6 +125,11 @@ class AnnyBody:
         self._regressors = torch.load(paths.get_anny_root_dir() / "data" / "keypoints" / "coco.pth", weights_only=True)
         self._base_vertices = model.base_mesh_vertex_indices
 
+    @staticmethod
+    def files(**_: object) -> list[Path]:
+        """None: the model is a package."""
+        return []
+
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
         """One, then Anny's blend-shape coefficients of a phenotype vector (values are clamped to its anchors)."""
         weights = self._blend_weights(shape[None], list(self.shape_names), self._anchors, self._mask, extrapolate=False)
@@ -170,3 +176,7 @@ class AnnyBody:
             joint_names=self.joint_names,
             uv=self.uv,
         )
+
+    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+        """Vertices in posed space (m; no global motion): plain skinning."""
+        return template.pose_vertices(poses)

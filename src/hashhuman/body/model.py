@@ -1,6 +1,8 @@
 """What a body model offers to whoever fits or exports a body."""
 
-from typing import Protocol
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -25,6 +27,11 @@ class BodyModel(Protocol):
     faces: Int[Tensor, "F 3"]
     lbs_weights: Float[Tensor, "V J"]
 
+    @staticmethod
+    def files(**arguments: Any) -> list[Path]:
+        """The user's files that decide what the body is that these arguments make."""
+        ...
+
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
         """Coefficients of the linear basis; the first is the constant one."""
         ...
@@ -44,3 +51,23 @@ class BodyModel(Protocol):
     def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
         """The whole rest body of one shape."""
         ...
+
+    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+        """Vertices in posed space (no global motion), with what of the surface depends on the pose."""
+        ...
+
+
+def settings_of(maker: Callable[[], BodyModel]) -> dict[str, Any]:
+    """What names a body in a stage's stamp: its class and arguments; a folder counts by its content (`files_of`)."""
+    arguments = {name: value for name, value in getattr(maker, "keywords", {}).items() if name != "root"}
+    return {"class": getattr(_class_of(maker), "__qualname__", repr(maker)), **arguments}
+
+
+def files_of(maker: Callable[[], BodyModel]) -> list[Path]:
+    """The user's files that a maker, such as a partial of a body's class, will read."""
+    files = getattr(_class_of(maker), "files", None)
+    return [] if files is None else files(**getattr(maker, "keywords", {}))
+
+
+def _class_of(maker: Callable[[], BodyModel]) -> Any:
+    return getattr(maker, "func", maker)

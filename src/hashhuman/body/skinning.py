@@ -62,9 +62,10 @@ def transform(matrices: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#b
 
 
 def skin(
-    points: Float[Tensor, "V 3"], lbs_weights: Float[Tensor, "V J"], bone_transforms: Float[Tensor, "*batch J 4 4"]
-) -> Float[Tensor, "*batch V 3"]:
-    """Linear blend skinning of one template under any number of poses."""
+    points: Float[Tensor, "*#batch V 3"], lbs_weights: Float[Tensor, "V J"],
+    bone_transforms: Float[Tensor, "*batch J 4 4"],
+) -> Float[Tensor, "*batch V 3"]:  # fmt: skip
+    """Linear blend skinning of one template, or one for each pose, under any number of poses."""
     matrices = torch.einsum("vj,...jab->...vab", lbs_weights, bone_transforms)
     return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
 

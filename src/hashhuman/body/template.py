@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.body import skinning
+from hashhuman.body.surface import vertex_normals
 
 SMPL_JOINTS = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
@@ -27,12 +28,20 @@ class BodyTemplate:
     parents: tuple[int, ...]  # parents[0] == -1; a parent precedes its children
     joint_names: tuple[str, ...]
     uv: Float[Tensor, "V 2"] | None = None  # in [0, 1]; seams are not split
+    normals: Float[Tensor, "V 3"] | None = None  # unit; None: those of the faces
 
     def to(self, device: torch.device | str) -> "BodyTemplate":
         """The same template with its tensors on `device`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
         return dataclasses.replace(self, **moved)
+
+    def surface_normals(self) -> Float[Tensor, "V 3"]:
+        """Outward unit normals of the rest surface."""
+        if self.normals is not None:
+            return self.normals
+        normals = vertex_normals(self.vertices, self.faces)
+        return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:
         """Axis-angle of the canonical pose: legs spread by 30 degrees each about z, so that they do not touch."""
@@ -92,5 +101,6 @@ def thinned(template: BodyTemplate, max_points: int | None) -> BodyTemplate:
         vertices=template.vertices[kept],
         lbs_weights=template.lbs_weights[kept],
         uv=None if template.uv is None else template.uv[kept],
+        normals=template.surface_normals()[kept],
         faces=template.faces[:0],
     )

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hashhuman.body import skinning
+from hashhuman.body.surface import vertex_areas, vertex_normals
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
 
@@ -66,23 +67,6 @@ def unseen_fraction(
     area = vertex_areas(vertices, faces) * visible_vertices(vertices, faces, camera)
     total = area.sum()
     return float((area * ~seen).sum() / total) if total > 0 else 0.0
-
-
-def vertex_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V 3"]:
-    """Area-weighted normals, not of unit length."""
-    normals = torch.zeros_like(vertices)
-    return normals.index_add(0, faces.flatten(), _face_normals(vertices, faces).repeat_interleave(3, 0))
-
-
-def vertex_areas(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V"]:
-    """A third of the area of the faces around each vertex (square metres)."""
-    third = _face_normals(vertices, faces).norm(dim=-1) / 6
-    return torch.zeros_like(vertices[:, 0]).index_add(0, faces.flatten(), third.repeat_interleave(3))
-
-
-def _face_normals(vertices: Tensor, faces: Tensor) -> Float[Tensor, "F 3"]:
-    a, b, c = vertices[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a)
 
 
 def _strewn(corners: Float[Tensor, "F 3 3"], splits: int) -> Float[Tensor, "N 3"]:

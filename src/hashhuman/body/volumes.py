@@ -10,7 +10,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,6 +26,8 @@ def nearest_vertices(
     points: Float[np.ndarray, "N 3"], vertices: Vertices, faces: Faces
 ) -> tuple[Int[np.ndarray, "N 1"], Float[np.ndarray, "N 1"], Float[np.ndarray, "N"]]:
     """The vertex nearest to each point, in the form of a closest point on the surface."""
+    from scipy.spatial import KDTree  # a third of a second that reading a subject seldom needs
+
     distance, index = KDTree(vertices).query(points)
     return np.asarray(index)[:, None], np.ones((len(points), 1)), distance
 

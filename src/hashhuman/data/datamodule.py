@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from hashhuman import threads
 from hashhuman.body.template import BodyPose
-from hashhuman.data import lip
+from hashhuman.data import lip, pixel_cache
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.camera import Camera
-from hashhuman.data.pixels import PixelStore, TrainingPicture
+from hashhuman.data.pixel_cache import PixelCache
+from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
@@ -50,6 +52,7 @@ class SubjectDataModule(L.LightningDataModule):
         val_views: how many pictures validation renders, evenly spread over the novel poses, or else the novel views,
             the held-out frames or the training pictures.
         reach: how far (m) from the body rays are of interest.
+        cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 for none.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class SubjectDataModule(L.LightningDataModule):
         batches_per_epoch: int,
         val_views: int,
         reach: float,
+        cache_mb: int,
     ) -> None:
         super().__init__()
         self.subject = Subject(root, smpl_meta)
@@ -76,6 +80,7 @@ class SubjectDataModule(L.LightningDataModule):
         self.max_size, self.reach = max_size, reach
         self.ray_sampler, self.batches_per_epoch, self.val_views = ray_sampler, batches_per_epoch, val_views
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
+        self.cache = PixelCache(self.subject.root / "cache", cache_mb)
         self.store: PixelStore | None = None
 
     @property
@@ -91,8 +96,22 @@ class SubjectDataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Moves the training pictures to the training device."""
         if stage == "fit" and self.store is None:
-            pictures = [self.training_picture(picture) for picture in self.splits["train"]]
-            self.store = PixelStore.build(pictures, self.reach, self.device)
+            pictures = self.splits["train"]
+            cameras = [self.camera(picture) for picture in pictures]
+            frames = [self.train_frames.index(picture.frame) for picture in pictures]
+            self.store = PixelStore.of(self.crops(), cameras, frames, self.device)
+
+    def crops(self) -> Crops:
+        """The training pictures, from the cache or decoded by all cores."""
+        pictures = self.splits["train"]
+        settings = {"format": 1, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
+        key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
+        if (crops := self.cache.get(key)) is None:
+            self.subject.template()  # read once, not by every thread
+            cut = threads.ordered(lambda picture: Crops.cut(self.training_picture(picture), self.reach), pictures)
+            crops = Crops.join(list(cut))
+            self.cache.put(key, crops)
+        return crops
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture with its mask, part labels and body, at training size."""
@@ -163,7 +182,8 @@ class SubjectDataModule(L.LightningDataModule):
         """Functions that draw batches of rays on the device, so that a step may contain the drawing."""
         if self.store is None:
             raise RuntimeError("setup('fit') must come before train_dataloader()")
-        draw = functools.partial(self.ray_sampler.draw, self.store)
+        sampler = self.ray_sampler.share(self.trainer.world_size if self.trainer else 1)
+        draw = functools.partial(sampler.draw, self.store)
         return DataLoader([draw] * self.batches_per_epoch, batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:

@@ -8,16 +8,21 @@ code. Every write goes to a sibling that is renamed into place, so that a file i
 import contextlib
 import errno
 import json
+import math
 import os
 import pickle
+import re
 import shutil
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from io import BufferedIOBase, BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,9 +37,48 @@ def _latin1_encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _frombuffer(buffer: Any, dtype: np.dtype, shape: Any, order: str, axis_order: Any = None) -> np.ndarray:
+def _no_bytes() -> bytes:
+    """`bytes` as protocols up to 2 call it: only where there are none, as in an empty array."""
+    return b""
+
+
+class _Dtype:
+    """`numpy.dtype` in a pickle: a code, and a byte order in its state.
+
+    numpy's own takes any state, also one that passes raw bytes off as Python objects.
+    """
+
+    def __init__(self, code: str, *align_and_copy: Any) -> None:
+        if not re.fullmatch(r"[|<>=]?([biufcSU]\d+|O8?)", code):
+            raise pickle.UnpicklingError(f"arrays of {code!r} are not admitted")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, order, *structure = state
+        if any(part is not None for part in structure[:3]):
+            raise pickle.UnpicklingError("arrays of records are not admitted")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """`numpy.ndarray` in a pickle: made empty, filled by its state; never a view of foreign memory."""
+
+    def __new__(cls) -> "_Array":
+        return super().__new__(cls, (0,), "b")
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, kind, fortran, data = state
+        if kind.dtype.hasobject and len(data) != math.prod(shape):  # numpy would first make room for all of them
+            raise pickle.UnpicklingError("an array of objects is not as long as it says")
+        super().__setstate__((version, shape, kind.dtype, fortran, data))
+
+    def __reduce__(self) -> Any:
+        return self.view(np.ndarray).__reduce__()
+
+
+def _frombuffer(buffer: Any, kind: _Dtype, shape: Any, order: str, axis_order: Any = None) -> np.ndarray:
     """`numpy._core.numeric._frombuffer`: an array out of a protocol 5 pickle."""
-    flat = np.frombuffer(buffer, dtype=dtype)
+    flat = np.frombuffer(buffer, dtype=kind.dtype)
     if order == "K" and axis_order is not None:
         return flat.reshape(shape).transpose(axis_order)
     return flat.reshape(shape, order="F" if order == "F" else "C")
@@ -42,21 +86,27 @@ def _frombuffer(buffer: Any, dtype: np.dtype, shape: Any, order: str, axis_order
 
 def _reconstruct(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """`numpy._core.multiarray._reconstruct`: the empty array that pickled state is then set on."""
-    if kind is not np.ndarray or shape != (0,):
+    if kind is not _Array or shape != (0,):
         raise pickle.UnpicklingError("only plain arrays are admitted")
-    return np.ndarray(shape, dtype)
+    return _Array()
 
 
-def _scalar(dtype: np.dtype, buffer: bytes) -> Any:
+def _scalar(kind: _Dtype, buffer: bytes | str) -> Any:
     """`numpy._core.multiarray.scalar`."""
-    return np.frombuffer(buffer, dtype=dtype, count=1)[0]
+    data = buffer.encode("latin1") if isinstance(buffer, str) else buffer  # Python 2 wrote bytes as str
+    return np.frombuffer(data, dtype=kind.dtype, count=1)[0]
 
 
 _ADMITTED: dict[tuple[str, str], Callable] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1_encode,
+    **{
+        (module, name): made  # as protocols up to 3 spell them, by the name of their Python
+        for module in ("__builtin__", "builtins")
+        for name, made in (("bytes", _no_bytes), ("set", set), ("frozenset", frozenset))
+    },
     **{
         (f"numpy.{core}.{module}", name): function  # `core` until numpy 1.26, `_core` since
         for core in ("core", "_core")
@@ -69,12 +119,15 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Admits arrays, containers, strings and numbers, and the stand-ins that the caller names."""
+class _Unpickler(pickle._Unpickler):
+    """Admits arrays, containers, strings and numbers, and the stand-ins that the caller names.
 
-    def __init__(self, file: BinaryIO, stand_ins: Mapping[tuple[str, str], Callable]):
+    It is Python's own reader in Python: that in C makes room for as many objects as the stream says to have numbered.
+    """
+
+    def __init__(self, file: BufferedIOBase, stand_ins: Mapping[tuple[str, str], Callable] | None):
         super().__init__(file, encoding="latin1")  # latin1: Python 2 wrote arrays as str
-        self.admitted = _ADMITTED | dict(stand_ins)
+        self.admitted = _ADMITTED | dict(stand_ins or {})
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.admitted:
@@ -87,7 +140,8 @@ class _Unpickler(pickle.Unpickler):
 # What a damaged or hostile stream can raise while it is read, short of running anything.
 _DAMAGE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
-    MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+    MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
+    tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -96,8 +150,8 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _reading(path: Path, kind: str) -> Iterator[BinaryIO]:
-    """Opens `path` and turns whatever goes wrong into one sentence."""
+def reading(path: Path, kind: str) -> Iterator[BufferedReader]:
+    """Opens `path` and turns whatever goes wrong in reading it into a UserError of one sentence."""
     try:
         with open(path, "rb") as file:
             yield file
@@ -108,6 +162,12 @@ def _reading(path: Path, kind: str) -> Iterator[BinaryIO]:
     except _DAMAGE as error:
         message = f"{path} is not a readable {kind} file (truncated, damaged or not allowed): {_first_line(error)}."
         raise UserError(message) from None
+
+
+# What the user can mend: no space, no permission, a file where a folder should be or the other way round.
+_UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -130,7 +190,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(sibling, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
+        if error.errno not in _UNWRITABLE:
             raise
         folder = next(p for p in path.absolute().parents if p.exists())
         free = shutil.disk_usage(folder).free / 2**20
@@ -146,28 +206,41 @@ def save_npy(path: Path, value: Any) -> None:
         np.save(file, value)
 
 
-def load_npy(path: Path) -> Any:
-    """An array, or what a 0-d object array holds (a dictionary, by tradition).
+def load_npy(path: Path, stand_ins: Mapping[tuple[str, str], Callable] | None = None) -> Any:
+    """An array, or what a 0-d object array holds (a dictionary, by tradition); `stand_ins` as for `load_pickle`.
 
     Raises UserError if the file is absent, truncated, or holds anything but arrays, containers, strings and numbers.
     """
-    with _reading(path, "npy") as file:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if not dtype.hasobject:
-            file.seek(0)
-            return np.lib.format.read_array(file, allow_pickle=False)
-        array = _Unpickler(file, {}).load()
-        if not isinstance(array, np.ndarray) or array.shape != shape:
-            raise ValueError("its content is not of the shape that its header states")
-        return array.item() if shape == () else array
+    with reading(path, "npy") as file:
+        return _read_npy(file, stand_ins)
 
 
-def load_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive. Raises UserError if it is absent, damaged, or holds pickles."""
-    with _reading(path, "npz") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def _read_npy(file: BufferedIOBase, stand_ins: Mapping[tuple[str, str], Callable] | None = None) -> Any:
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if not dtype.hasobject:
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    array = unpickle(file, stand_ins)
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        raise ValueError("its content is not of the shape that its header states")
+    return array.item() if shape == () else array
+
+
+def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """All arrays of an archive, or those of the named ones that it has: others may then be pickles.
+
+    Raises UserError if it is absent, damaged, or holds pickles in their place.
+    """
+    with reading(path, "npz") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if names is None or name in names}
+
+
+def load_object_npz(path: Path) -> dict[str, Any]:
+    """The same of an archive that may hold dictionaries, each read as `load_npy` does. Raises UserError likewise."""
+    with reading(path, "npz") as file, zipfile.ZipFile(file) as archive:
+        return {name.removesuffix(".npy"): _read_npy(BytesIO(archive.read(name))) for name in archive.namelist()}
 
 
 def load_pickle(path: Path, stand_ins: Mapping[tuple[str, str], Callable] | None = None) -> Any:
@@ -176,8 +249,13 @@ def load_pickle(path: Path, stand_ins: Mapping[tuple[str, str], Callable] | None
     `stand_ins` maps (module, name) to what shall be built where the pickle names that class, e.g. a plain class for the
     sparse matrices of SMPL's own file. Raises UserError if the file is absent, truncated or names anything else.
     """
-    with _reading(path, "pickle") as file:
-        return _Unpickler(file, stand_ins or {}).load()
+    with reading(path, "pickle") as file:
+        return unpickle(file, stand_ins)
+
+
+def unpickle(file: BufferedIOBase, stand_ins: Mapping[tuple[str, str], Callable] | None = None) -> Any:
+    """The same of an open file, whose damage raises what `reading` turns into a sentence."""
+    return _Unpickler(file, stand_ins).load()
 
 
 def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -194,7 +272,7 @@ def save_json(path: Path, value: Any) -> None:
 
 def load_json(path: Path) -> Any:
     """Reads JSON. Raises UserError if the file is absent or not JSON."""
-    with _reading(path, "JSON") as file:
+    with reading(path, "JSON") as file:
         return json.loads(file.read().decode("utf-8"))
 
 
@@ -215,7 +293,7 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises UserError if the file is absent or does not decode.
     """
-    with _reading(path, "image") as file:
+    with reading(path, "image") as file:
         data = np.frombuffer(file.read(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
         if image is None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
@@ -24,6 +25,40 @@ class TrainingPicture:
     frame: int  # index of the posed body
     vertices: Float[Tensor, "V 3"]  # of that body, world (m)
     parts: UInt8[np.ndarray, "H W"] | None = None  # part of each pixel, 255 where none
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """P pixels of K pictures, cut down to the body's surroundings: a `PixelStore` on the host, without its cameras."""
+
+    color: UInt8[np.ndarray, "P 3"]
+    mask: UInt8[np.ndarray, "P"]
+    around: Bool[np.ndarray, "P"]  # whether the mask covers it, or the body's shell may project there
+    part: UInt8[np.ndarray, "P"]  # 255 where none
+    corner: Int[np.ndarray, "K 2"]  # x, y of each crop's first pixel
+    size: Int[np.ndarray, "K 2"]  # width and height of each crop
+
+    @classmethod
+    def cut(cls, picture: TrainingPicture, reach: float) -> "Crops":
+        """One picture's; `reach` (m) is how far from the body the shell extends."""
+        around = shell_footprint(picture, reach)
+        x, y, width, height = cv2.boundingRect(around.astype(np.uint8))
+        crop = np.s_[y : y + height, x : x + width]
+        part = np.full_like(picture.mask, 255) if picture.parts is None else picture.parts
+        return cls(
+            color=picture.color[crop].reshape(-1, 3),
+            mask=picture.mask[crop].reshape(-1),
+            around=around[crop].reshape(-1),
+            part=part[crop].reshape(-1),
+            corner=np.array([[x, y]]),
+            size=np.array([[width, height]]),
+        )
+
+    @classmethod
+    def join(cls, crops: Sequence["Crops"]) -> "Crops":
+        """All in one, in their order."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(crop, name) for crop in crops]) for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,40 +85,33 @@ class PixelStore:
 
         Raises UserError if no picture shows the person.
         """
-        color, mask, start, corner, width = [], [], [0], [], []
-        pools: dict[str, list[np.ndarray]] = {"body": [], "surround": [], "box": []}
-        for picture in pictures:
-            around = shell_footprint(picture, reach)
-            x, y, w, h = cv2.boundingRect(around.astype(np.uint8))
-            crop = np.s_[y : y + h, x : x + w]
-            color.append(picture.color[crop].reshape(-1, 3))
-            mask.append(picture.mask[crop].reshape(-1))
-            covered = mask[-1] > 0
-            selections = {"body": covered, "surround": around[crop].reshape(-1) & ~covered, "box": covered | True}
-            if picture.parts is not None:
-                labels = picture.parts[crop].reshape(-1)
-                selections |= {f"part {label}": labels == label for label in np.unique(labels[labels < 255])}
-            for name, selected in selections.items():
-                pools.setdefault(name, []).append(start[-1] + np.flatnonzero(selected))
-            start.append(start[-1] + w * h)
-            corner.append((x, y))
-            width.append(w)
-        if not any(map(len, pools["body"])):
-            raise UserError(f"None of the {len(pictures)} training pictures shows the person: their masks are empty.")
-        cameras = [picture.camera for picture in pictures]
+        crops = Crops.join([Crops.cut(picture, reach) for picture in pictures])
+        cameras, frames = [picture.camera for picture in pictures], [picture.frame for picture in pictures]
+        return cls.of(crops, cameras, frames, device)
+
+    @classmethod
+    def of(
+        cls, crops: Crops, cameras: Sequence[Camera], frames: Sequence[int], device: torch.device | str
+    ) -> "PixelStore":
+        """Moves crops to the device. Raises UserError if no picture shows the person."""
+        if not crops.mask.any():
+            raise UserError(f"None of the {len(frames)} training pictures shows the person: their masks are empty.")
+        color, mask, around, part, corner, size = (
+            torch.from_numpy(array).to(device)
+            for array in (crops.color, crops.mask, crops.around, crops.part, crops.corner, crops.size)
+        )
+        selections = {"body": mask > 0, "surround": around & (mask == 0), "box": torch.ones_like(around)}
+        selections |= {f"part {label}": part == label for label in np.unique(crops.part[crops.part < 255])}
         return cls(
-            color=torch.from_numpy(np.concatenate(color)).to(device),
-            mask=torch.from_numpy(np.concatenate(mask)).to(device),
-            start=torch.tensor(start, device=device),
-            corner=torch.tensor(corner, device=device),
-            width=torch.tensor(width, device=device),
+            color=color,
+            mask=mask,
+            start=functional.pad(size.prod(1).cumsum(0), (1, 0)),
+            corner=corner,
+            width=size[:, 0],
             world_from_pixel=torch.stack([c.R.T @ torch.linalg.inv(c.K) for c in cameras]).to(device),
             center=torch.stack([c.center for c in cameras]).to(device),
-            frame=torch.tensor([picture.frame for picture in pictures], device=device),
-            pools={
-                name: torch.from_numpy(np.concatenate(lists).astype(np.int32)).to(device)
-                for name, lists in pools.items()
-            },
+            frame=torch.tensor(frames, device=device),
+            pools={name: selected.nonzero()[:, 0].int() for name, selected in selections.items()},
         )
 
     def rays(self, pixels: Int[Tensor, "N"]) -> Rays:

@@ -1,5 +1,6 @@
 """Draws a training step's rays on the training device."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,7 +17,7 @@ class RaySampler:
     """Random pixels of the store's pools, and square patches around random pixels of the body.
 
     Args:
-        n_rays: single rays a step, give or take what rounding the shares makes of it.
+        n_rays: single rays a step (of all processes together), give or take what rounding the shares makes of it.
         shares: pool -> share of the rays. `parts` stands for all part pools in equal shares, so that small parts
             (hands, head) get as many rays as large ones.
         n_patches: patches a step, for losses that look at neighbourhoods.
@@ -33,13 +34,18 @@ class RaySampler:
         patch_size: int,
         background: Literal["random", "black"],
     ) -> None:
-        self.background = background
+        self.background: Literal["random", "black"] = background
         self.n_rays, self.shares = n_rays, {name: share for name, share in shares.items() if share > 0}
         self.n_patches, self.patch_size = n_patches, patch_size
 
-    def draw(self, store: PixelStore) -> RayBatch:
-        """A batch of patches first, then single rays."""
-        pixels = self.single_pixels(store)
+    def share(self, processes: int) -> "RaySampler":
+        """What one of several processes draws, so that together they draw as much; patches are rounded up."""
+        n_rays, n_patches = math.ceil(self.n_rays / processes), math.ceil(self.n_patches / processes)
+        return RaySampler(n_rays, self.shares, n_patches, self.patch_size, self.background)
+
+    def draw(self, store: PixelStore, scale: float = 1.0) -> RayBatch:
+        """A batch of patches first, then single rays, `scale` times as many as usual."""
+        pixels = self.single_pixels(store, scale)
         patch = None
         if self.n_patches:
             pixels = torch.cat([self.patch_pixels(store).flatten(), pixels])
@@ -57,7 +63,7 @@ class RaySampler:
         per_patch = torch.rand(self.n_patches, 1, 3, device=color.device).expand(-1, self.patch_size**2, -1)
         return torch.cat([per_patch.flatten(0, 1), torch.rand_like(color[in_patches:])])
 
-    def single_pixels(self, store: PixelStore) -> Int[Tensor, "N"]:
+    def single_pixels(self, store: PixelStore, scale: float = 1.0) -> Int[Tensor, "N"]:
         """Pixels by the shares of their pools."""
         pools: dict[str, float] = {}
         for name, share in self.shares.items():
@@ -73,7 +79,7 @@ class RaySampler:
         drawn = []
         for name, share in pools.items():
             pool = store.pools[name]
-            count = round(self.n_rays * share / total)
+            count = round(self.n_rays * scale * share / total)
             if len(pool):
                 drawn.append(pool[torch.randint(len(pool), (count,), device=pool.device)])
         return torch.cat(drawn).long()

@@ -203,6 +203,17 @@ class Subject:
         x, y = cv2.initUndistortRectifyMap(K, self._D[camera], np.eye(3), K, size, cv2.CV_32FC1)
         return cv2.remap(image, x, y, interpolation)
 
+    def sources(self, pictures: Sequence[Picture]) -> list[Path]:
+        """All files that may decide how pictures, their masks, part labels and bodies are read."""
+        bodies = (
+            self.root / folder / f"{p.frame}.npy" for folder in ("smpl_params", "smpl_vertices") for p in pictures
+        )
+        named = (path for p in pictures for path in (p.image, p.mask, p.parts) if path is not None)
+        folders = (self.root / "smpl_lbs", *([self.smpl_meta] if self.smpl_meta is not None else []))
+        shared = (path for folder in folders for path in folder.glob("*.npy"))
+        once = {*bodies, *named, *shared, self.root / "annots.npy", self.root / "subject.json"}
+        return sorted(path for path in once if path.exists())
+
     # ------------------------------------------------------------------ body
 
     @functools.cached_property

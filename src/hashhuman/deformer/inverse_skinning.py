@@ -1,64 +1,100 @@
 """Inverse linear blend skinning by the nearest body points of each part."""
 
-import dataclasses
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.deformer.cells import Cells
+from hashhuman.deformer.pairs import CanonicalPairs, Points
+from hashhuman.errors import UserError
 from hashhuman.neighbors.base import NeighborIndex, Pairs
-
-
-@dataclasses.dataclass(frozen=True)
-class CanonicalPairs:
-    """Query points carried to canonical space, one row for each (point, part) pair, sorted by part."""
-
-    point: Int[Tensor, "M"]  # index of the query point
-    counts: list[int]  # pairs of each part
-    time: Int[Tensor, "M"]  # training frame, or -1
-    x: Float[Tensor, "M 3"]  # canonical position (m)
-    rotation: Float[Tensor, "M 3 3"]  # canonical directions from world directions: a blend of rotations
-    viewdirs: Float[Tensor, "M 3"]  # the ray's direction, in canonical space
-    uv: Float[Tensor, "M 2"] | None
-    distance: Float[Tensor, "M"]  # to the nearest body point (m)
-    residual: Float[Tensor, "M 3"] | None = None  # what the learned deformation added to x (m)
+from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.part_rows import PartRows, padded
+from hashhuman.triton_device import chosen
 
 
 class InverseSkinning:
     """Blends the affine maps of the nearest body points.
 
     A single nearest point would make the map jump between neighbouring points; candidates are weighted by
-    exp(-(d^2 - d_min^2) / 2 s^2) instead, which tends to the nearest as `smoothness` s (m) tends to zero.
+    exp(-(d^2 - d_min^2) / 2 s^2) instead, which tends to the nearest as `smoothness` s tends to zero.
+
+    Args:
+        reach: how far outside the body (m) points are of interest: clothes and hair.
+        depth: how far inside (m): what lies deeper is never seen.
+        smoothness: s (m).
+        kernels: auto, triton or torch; Triton's need `neighbors=grid`.
     """
 
-    def __init__(self, reach: float = 0.06, smoothness: float = 0.01) -> None:
-        self.reach, self.smoothness = reach, smoothness
+    def __init__(self, reach: float, depth: float, smoothness: float, kernels: str = "auto") -> None:
+        self.reach, self.depth, self.smoothness, self.kernels = reach, depth, smoothness, kernels
 
     def __call__(
         self,
-        points: Float[Tensor, "N 3"],
-        directions: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
+        points: Points,
         bodies: PosedBodies,
         neighbors: NeighborIndex,
-        uv: Float[Tensor, "V 2"] | None,
+        uv: Float[Tensor, "V 2"] | None = None,
+        cells: Cells | None = None,
+        room: tuple[int, ...] | None = None,
     ) -> CanonicalPairs:
-        """Canonical positions of world points within `reach` (m) of the body, and of the rays' world directions."""
-        points = bodies.to_posed(points, frames)
-        pairs = neighbors.query(points, frames, self.reach)
-        frame = frames[pairs.point]
+        """Carries the points near the body to canonical space.
+
+        Args:
+            uv: None where texture coordinates are not asked for.
+            cells: only pairs in marked cells are kept; None: all.
+            room: how many rows to set aside for each part (Triton only); None for as many as there are.
+
+        Raises:
+            UserError: for room, if plain PyTorch is to be used.
+        """
+        if isinstance(neighbors, GridNeighbors) and chosen(self.kernels, points.position.device):
+            from hashhuman.deformer import skinning_kernels
+
+            return skinning_kernels.carry(
+                points, bodies, neighbors, uv, cells, self.reach, self.depth, self.smoothness, room
+            )
+        if room is not None:
+            raise UserError("step=graph needs Triton's kernels and neighbors=grid: use step=eager")
+        posed = bodies.to_posed(points.position, points.frame)
+        pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))
+        frame = points.frame[pairs.point]
         weights = self.weights(pairs)
         maps = bodies.canonical_from_posed[frame[:, None], pairs.vertices]  # M K 3 4
         blended = (weights[..., None, None] * maps).sum(1)
         linear = blended[..., :3]
-        x = (linear @ points[pairs.point, :, None])[..., 0] + blended[..., 3]
+        x = (linear @ posed[pairs.point, :, None])[..., 0] + blended[..., 3]
+        normal = (weights[..., None] * bodies.canonical_normals[pairs.vertices]).sum(1)
+        normal = normal / normal.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        foot = (weights[..., None] * bodies.canonical_vertices[pairs.vertices]).sum(1)
+        height = ((x - foot) * normal).sum(1)  # above the body's surface; below it where negative
+        near = (height > -self.depth) & (height < self.reach)
+        if cells is not None:
+            near &= cells.contain(x, pairs.part)
+        keep = near.nonzero()[:, 0]
         rotation = linear @ bodies.world_from_posed[frame, :3, :3].transpose(1, 2)
-        viewdirs = (rotation @ directions[pairs.point, :, None])[..., 0]
-        nearest, position = pairs.distances.min(1)
-        uv_of_pairs = self.blend_uv(uv, pairs, weights, position)
+        texture = None if uv is None else self.blend_uv(uv, pairs, weights)[keep]
+
+        sizes, used, row = arrange(pairs.part[keep], neighbors.n_parts)
+        point = pairs.point[keep]
+        slots = torch.full((neighbors.n_parts, len(posed)), -1, device=posed.device)
+        slots[pairs.part[keep], point] = row
+
+        def placed(values: Tensor) -> Tensor:
+            return values.new_zeros(sum(sizes), *values.shape[1:]).index_copy(0, row, values)
+
         return CanonicalPairs(
-            pairs.point, pairs.counts, bodies.time[frame], x, rotation, viewdirs, uv_of_pairs, nearest
+            rows=PartRows(sizes, used),
+            point=placed(point),
+            slots=slots,
+            x=placed(x[keep]),
+            rotation=placed(rotation[keep]),
+            normal=placed(normal[keep]),
+            uv=None if texture is None else placed(texture),
+            points=points,
+            frame_time=bodies.time,
+            wanted=used,
         )
 
     def weights(self, pairs: Pairs) -> Float[Tensor, "M K"]:
@@ -68,14 +104,21 @@ class InverseSkinning:
         return torch.softmax(-excess / (2 * self.smoothness**2), 1)
 
     @staticmethod
-    def blend_uv(
-        uv: Float[Tensor, "V 2"] | None, pairs: Pairs, weights: Float[Tensor, "M K"], nearest: Int[Tensor, "M"]
-    ) -> Float[Tensor, "M 2"] | None:
+    def blend_uv(uv: Float[Tensor, "V 2"], pairs: Pairs, weights: Float[Tensor, "M K"]) -> Float[Tensor, "M 2"]:
         """Texture coordinates, blended over the candidates on the nearest one's side of any seam."""
-        if uv is None:
-            return None
         candidates = uv[pairs.vertices]
+        nearest = pairs.distances.argmin(1)
         chosen = candidates.gather(1, nearest[:, None, None].expand(-1, 1, 2))
         same_chart = (candidates - chosen).abs().amax(-1) < 0.05
         weights = weights * same_chart
         return (weights[..., None] * candidates).sum(1) / weights.sum(1, keepdim=True)
+
+
+def arrange(part: Int[Tensor, "M"], n_parts: int) -> tuple[tuple[int, ...], Int[Tensor, "P"], Int[Tensor, "M"]]:
+    """Places pairs that are sorted by part as `PartRows` wants them: sizes, used rows, and the row of each pair."""
+    counts = torch.bincount(part, minlength=n_parts)
+    sizes = [padded(count) for count in counts.tolist()]
+    first = torch.tensor([sum(sizes[:p]) for p in range(n_parts)], device=part.device)
+    before = counts.cumsum(0) - counts
+    row = torch.arange(len(part), device=part.device) + (first - before)[part]
+    return tuple(sizes), counts.int(), row

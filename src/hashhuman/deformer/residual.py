@@ -1,16 +1,16 @@
 """Learned deformation on top of inverse skinning: a displacement field over the body's surface and time."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hashhuman.deformer.inverse_skinning import CanonicalPairs
+from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.errors import UserError
-from hashhuman.field.mlp import mlp
+from hashhuman.part_rows import PartRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Residual:
 class NoResidual(nn.Module):
     """Skinning alone."""
 
-    def __init__(self, n_frames: int, backend: Callable[[HashGridSpec], nn.Module]) -> None:
+    displaces = False
+
+    def __init__(self, n_frames: int, **backends: Callable[..., nn.Module]) -> None:
         super().__init__()
 
     def forward(self, pairs: CanonicalPairs) -> Residual | None:
@@ -40,17 +42,21 @@ class UVTimeResidual(nn.Module):
 
     Args:
         n_frames: training frames; t = (frame + 0.5) / n_frames.
-        backend: makes a hash grid from its specification.
+        grids: makes a hash grid from its specification, `grids([spec])`.
+        networks: makes a network, `networks(n_parts, n_in, width, n_hidden, n_out)`.
         spec: the grid over (u, v, t).
         hidden: width of the network's one hidden layer.
         limit: largest displacement along an axis (m).
         neighborhood: width, in u and v, of the square in which displacements should be alike.
     """
 
+    displaces = True
+
     def __init__(
         self,
         n_frames: int,
-        backend: Callable[[HashGridSpec], nn.Module],
+        grids: Callable[[Sequence[HashGridSpec]], nn.Module],
+        networks: Callable[..., nn.Module],
         spec: HashGridSpec,
         hidden: int,
         limit: float,
@@ -58,9 +64,9 @@ class UVTimeResidual(nn.Module):
     ) -> None:
         super().__init__()
         self.n_frames, self.limit, self.neighborhood = n_frames, limit, neighborhood
-        self.encoder = backend(spec)
-        self.network = mlp(spec.n_features, hidden, 1, 3)
-        for parameter in self.network[-1].parameters():
+        self.encoder = grids([spec])
+        self.network = networks(1, spec.n_features, hidden, 1, 3)
+        for parameter in self.network.last:  # type: ignore[union-attr]
             nn.init.zeros_(parameter)  # training starts from skinning alone
 
     def forward(self, pairs: CanonicalPairs) -> Residual | None:
@@ -72,7 +78,7 @@ class UVTimeResidual(nn.Module):
         if pairs.uv is None:
             raise UserError("deformer=uv_time needs texture coordinates, and this body has none: use inverse_skinning")
         value = self.displacement(pairs.uv, pairs)
-        real = torch.ones_like(pairs.time, dtype=torch.bool)
+        real = pairs.rows.mask()
         if not self.training:
             return Residual(value, value, real)
         jitter = self.neighborhood * (torch.rand_like(pairs.uv) - 0.5)
@@ -81,5 +87,6 @@ class UVTimeResidual(nn.Module):
     def displacement(self, uv: Float[Tensor, "M 2"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
         """The field at (u, v) and the pairs' times (m)."""
         time = ((pairs.time + 0.5) / self.n_frames).clamp(0, 1)
-        features = self.encoder(torch.cat([uv.clamp(0, 1), time[:, None]], -1))
-        return torch.tanh(self.network(features)) * self.limit * (pairs.time >= 0)[:, None]
+        rows = PartRows.all_used([len(uv)], uv.device)
+        features = self.encoder(torch.cat([uv.clamp(0, 1), time[:, None]], -1), rows)
+        return torch.tanh(self.network(features, rows)) * self.limit * (pairs.time >= 0)[:, None]

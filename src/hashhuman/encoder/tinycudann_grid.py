@@ -1,42 +1,60 @@
 """tiny-cuda-nn's hash grid, for those who have built it; it is in no package registry."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hashhuman.encoder.spec import HashGridSpec
+from hashhuman.encoder.torch_grid import common_shape
 from hashhuman.errors import UserError
+from hashhuman.part_rows import PartRows
 
 
-class TinyCudaHashGrid(nn.Module):
-    """The same features as `TorchHashGrid` from the same `table`, computed in half precision on the GPU."""
+class TinyCudaHashGrids(nn.Module):
+    """The same features as `TorchHashGrids` from the same `table`, computed in half precision on the GPU."""
 
-    def __init__(self, spec: HashGridSpec) -> None:
+    def __init__(self, specs: Sequence[HashGridSpec]) -> None:
         super().__init__()
         try:
             import tinycudann  # type: ignore[import-not-found]
         except ImportError as error:
             raise UserError(
                 "encoder=tinycudann needs the package tinycudann, which is not installed: build it from its repository "
-                "(see environment.yml), or choose encoder=torch"
+                "(see environment.yml), or choose encoder=auto"
             ) from error
-        self.spec = spec
-        config = {
-            "otype": "HashGrid",
-            "n_levels": spec.n_levels,
-            "n_features_per_level": spec.features_per_level,
-            "log2_hashmap_size": spec.log2_hashmap_size,
-            "base_resolution": spec.base_resolution,
-            "per_level_scale": spec.per_level_scale,
-        }
-        self.encoding = tinycudann.Encoding(3, config)
-        if self.encoding.params.numel() != spec.n_entries * spec.features_per_level:
-            raise RuntimeError("this version of tiny-cuda-nn lays out its parameters differently from HashGridSpec")
-        self.table = nn.Parameter(self.encoding.params.detach().float().view(-1, spec.features_per_level))
-        del self.encoding.params  # its forward reads the attribute: below it is a view of our table
-        self.encoding.params = self.table.view(-1)
+        n_levels, features_per_level = common_shape(specs)
+        self.n_features = n_levels * features_per_level
+        self.n_entries = [spec.n_entries for spec in specs]
+        encodings = [tinycudann.Encoding(3, configuration(spec)) for spec in specs]
+        initial = []
+        for encoding, n_entries in zip(encodings, self.n_entries):
+            if encoding.params.numel() != n_entries * features_per_level:
+                raise RuntimeError("this version of tiny-cuda-nn lays out its parameters differently from HashGridSpec")
+            initial.append(encoding.params.detach().float().view(-1, features_per_level))
+            del encoding.params  # its forward reads the attribute: below it is a view of our table
+        self.encodings = nn.ModuleList(encodings)
+        self.table = nn.Parameter(torch.cat(initial))
 
-    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        """Features at positions in [0, 1]^3, level by level."""
-        self.encoding.params = self.table.view(-1)
-        return self.encoding(x.contiguous()).to(torch.float32)
+    def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
+        """Features, level by level, at positions in [0, 1]^3 of each row's own part."""
+        real = rows.mask()[:, None]
+        x = torch.where(real, x, 0)
+        features = []
+        for encoding, table, mine in zip(self.encodings, self.table.split(self.n_entries), rows.slices()):
+            encoding.params = table.flatten()
+            features.append(encoding(x[mine]).to(torch.float32))
+        return torch.where(real, torch.cat(features), 0)
+
+
+def configuration(spec: HashGridSpec) -> dict[str, str | int | float]:
+    """A grid in tiny-cuda-nn's words."""
+    return {
+        "otype": "HashGrid",
+        "n_levels": spec.n_levels,
+        "n_features_per_level": spec.features_per_level,
+        "log2_hashmap_size": spec.log2_hashmap_size,
+        "base_resolution": spec.base_resolution,
+        "per_level_scale": spec.per_level_scale,
+    }

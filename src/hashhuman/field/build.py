@@ -1,4 +1,4 @@
-"""Builds the parts' fields over a body's canonical space."""
+"""Builds the parts' field over a body's canonical space."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +7,6 @@ from torch import nn
 
 from hashhuman.body.parts import part_of_vertices
 from hashhuman.body.template import BodyTemplate
-from hashhuman.field.hash_field import HashField
 from hashhuman.field.parts import PartsField
 
 
@@ -15,35 +14,42 @@ def parts_field(
     template: BodyTemplate,
     n_frames: int,
     encoder: Callable[..., nn.Module],
+    networks: Callable[..., nn.Module],
     reach: float,
     parts: Mapping[str, Mapping],
     conditions: Mapping[str, Callable[..., nn.Module] | None],
+    shading: nn.Module,
     width: int,
     density_scale: float,
+    kernels: str = "auto",
 ) -> tuple[PartsField, list[torch.Tensor]]:
-    """A field for each part, and the body points (indices into V) of each.
+    """The field, and the body points (indices into V) of each part.
 
     Args:
         template: the body; its big pose spans canonical space.
         n_frames: training frames, for conditions that learn a code each.
-        encoder: `encoder(extent=..., **grid)` makes the grid over a cube of that side (m).
+        encoder: `encoder(extents=..., grids=...)` makes the grids over cubes of these sides (m).
+        networks: makes the parts' networks.
         reach: how far from the body (m) the field extends.
         parts: name -> `joints` (null: every joint that no other part names) and `grid`, options for `encoder`.
-        conditions: name -> a condition's factory, called with `n_frames` (null: none); each part has its own.
+        conditions: name -> a condition's factory, called with `n_frames` (null: none).
+        shading: how light changes the colours.
         width: of the networks' hidden layers.
         density_scale: density (1/m) of the untrained field.
+        kernels: auto, triton or torch.
     """
     part = part_of_vertices(template, joints_of_parts(template.joint_names, parts))
     points = [(part == index).nonzero()[:, 0] for index in range(len(parts))]
     canonical = template.pose_vertices(template.big_pose())
-    fields = {}
-    for (name, options), mine in zip(parts.items(), points):
-        low = canonical[mine].amin(0) - reach
-        extent = float((canonical[mine].amax(0) + reach - low).max())
-        grid = encoder(extent=extent, **options["grid"])
-        own_conditions = [make(n_frames=n_frames) for make in conditions.values() if make is not None]
-        fields[name] = HashField(low, extent, grid, own_conditions, width, density_scale)
-    return PartsField(fields), points
+    low = torch.stack([canonical[mine].amin(0) - reach for mine in points])
+    high = torch.stack([canonical[mine].amax(0) + reach for mine in points])
+    extent = (high - low).amax(1)
+    grids = encoder(extents=extent.tolist(), grids=[options["grid"] for options in parts.values()])
+    own_conditions = [make(n_frames=n_frames) for make in conditions.values() if make is not None]
+    field = PartsField(
+        list(parts), low, extent, grids, networks, own_conditions, shading, width, density_scale, kernels
+    )
+    return field, points
 
 
 def joints_of_parts(joint_names: Sequence[str], parts: Mapping[str, Mapping]) -> dict[str, Sequence[str]]:

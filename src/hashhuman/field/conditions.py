@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hashhuman.deformer.inverse_skinning import CanonicalPairs
+from hashhuman.deformer.pairs import CanonicalPairs
 
 
 class Orientation(nn.Module):

@@ -1,44 +1,97 @@
-"""Parts of the body, each with a field of its own; where several claim a point, the densest wins."""
+"""The canonical field: a hash grid and small networks for each part; where several claim a point, the densest wins."""
 
-import dataclasses
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hashhuman.deformer.inverse_skinning import CanonicalPairs
-from hashhuman.field.hash_field import HashField
+from hashhuman.deformer.pairs import CanonicalPairs
+from hashhuman.field.merge import merge
+from hashhuman.part_rows import PartRows
+
+N_GEOMETRY = 15  # features that the density network hands to the colour network
+
+
+class _TruncatedExp(torch.autograd.Function):
+    """exp whose gradient stops growing at e^10, so that one opaque sample cannot blow up a step."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.exp(x.clamp(max=15))
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * torch.exp(x.clamp(-15, 10))
 
 
 class PartsField(nn.Module):
-    """Routes pairs to the parts' fields and keeps, at each point, the part with the highest density.
+    """Colour and density of canonical space, all parts at once (instant-nvr, Geng et al. 2023, Sec. 3.2).
 
-    instant-nvr (Geng et al. 2023), Sec. 3.2.
+    Args:
+        names: of the parts (P).
+        low: lowest corner of each part's cube (m).
+        extent: side of each part's cube (m).
+        encoder: the parts' hash grids; `encoder.n_features` features.
+        networks: makes the parts' networks: `networks(n_parts, n_in, width, n_hidden, n_out)`.
+        conditions: what colour depends on beside position.
+        shading: turns the colour network's output into what is seen.
+        width: of the hidden layers.
+        density_scale: density (1/m) of an untrained field.
+        kernels: auto, triton or torch, for what merges the parts.
     """
 
-    def __init__(self, parts: dict[str, HashField]) -> None:
+    low: Tensor
+    extent: Tensor
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        low: Float[Tensor, "P 3"],
+        extent: Float[Tensor, "P"],
+        encoder: nn.Module,
+        networks,
+        conditions: Sequence[nn.Module],
+        shading: nn.Module,
+        width: int,
+        density_scale: float,
+        kernels: str = "auto",
+    ) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict(parts)
+        self.kernels = kernels
+        self.names, self.n_parts, self.density_scale = list(names), len(names), density_scale
+        self.register_buffer("low", low)
+        self.register_buffer("extent", extent)
+        self.encoder, self.shading = encoder, shading
+        self.conditions = nn.ModuleList(conditions)
+        n_features: int = encoder.n_features  # type: ignore[assignment]
+        n_conditions = sum(int(c.n_features) for c in self.conditions)  # type: ignore[arg-type]
+        self.density_network = networks(self.n_parts, n_features, width, 1, 1 + N_GEOMETRY)
+        self.color_network = networks(self.n_parts, N_GEOMETRY + n_conditions, width, 2, shading.n_out)
 
-    def forward(self, pairs: CanonicalPairs, n_points: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Colour and density (1/m) of `n_points` query points; zero where no part reaches."""
-        densities = pairs.x.new_zeros(n_points, len(self.parts))
-        colors = pairs.x.new_zeros(n_points, len(self.parts), 3)
-        first = 0
-        for index, (part, count) in enumerate(zip(self.parts.values(), pairs.counts)):
-            if count:
-                mine = select(pairs, slice(first, first + count))
-                color, density = part(mine)
-                at = (mine.point, torch.full_like(mine.point, index))
-                densities = densities.index_put(at, density)
-                colors = colors.index_put(at, color)
-            first += count
-        density, winner = densities.max(1)
-        return colors.gather(1, winner[:, None, None].expand(-1, 1, 3))[:, 0], density
+    def per_row(self, values: Float[Tensor, "P *shape"], rows: PartRows) -> Tensor:
+        """Each row's own part's value."""
+        return torch.cat([value.expand(size, *value.shape) for value, size in zip(values, rows.sizes)])
 
+    def unit(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M 3"]:
+        """Canonical positions (m) within the parts' cubes, in [0, 1]."""
+        return ((x - self.per_row(self.low, rows)) / self.per_row(self.extent, rows)[:, None]).clamp(0, 1)
 
-def select(pairs: CanonicalPairs, rows: slice) -> CanonicalPairs:
-    """The pairs in `rows`; `counts` stay those of all parts."""
-    values = {field.name: getattr(pairs, field.name) for field in dataclasses.fields(pairs)}
-    cut = {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
-    return dataclasses.replace(pairs, **cut)
+    def geometry(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> tuple[Float[Tensor, "M"], Float[Tensor, "M 15"]]:
+        """Density (1/m), and features for the colour, at places in the parts' cubes."""
+        hidden = self.density_network(self.encoder(unit, rows), rows)
+        return self.density_scale * _TruncatedExp.apply(hidden[:, 0]), hidden[:, 1:]
+
+    def density(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M"]:
+        """Density (1/m) alone."""
+        return self.geometry(unit, rows)[0]
+
+    def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """Colour in [0, 1] and density (1/m) of the query points; density 0 where no part reaches."""
+        density, features = self.geometry(self.unit(pairs.x, pairs.rows), pairs.rows)
+        conditions = [condition(pairs) for condition in self.conditions]
+        inputs = torch.cat([features, *conditions], 1) if conditions else features
+        color = self.shading(self.color_network(inputs, pairs.rows), pairs)
+        return merge(color, density, pairs.slots, self.kernels)

@@ -12,22 +12,26 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """The (query point, part) pairs whose nearest body point lies within the radius, sorted by part.
-
-    A point near a boundary, say between torso and arm, belongs to several parts (instant-nvr, Sec. 3.2).
-    """
+    """The (query point, part) pairs whose nearest body point lies within the radius, sorted by part."""
 
     point: Int[Tensor, "M"]  # index of the query point
     part: Int[Tensor, "M"]
     vertices: Int[Tensor, "M K"]  # candidate body points, in [0, V)
-    distances: Float[Tensor, "M K"]  # metres
-    counts: list[int]  # pairs of each part, P
+    distances: Float[Tensor, "M K"]  # metres; inf where there is no candidate
 
 
 @runtime_checkable
 class NeighborIndex(Protocol):
     """Answers queries for a fixed set of posed bodies."""
 
+    n_parts: int
+
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """Pairs within `radius` (m) of the points, given in posed space of body `frames`."""
         ...
+
+
+def pairs_within(radius: float, vertices: Int[Tensor, "P N K"], distances: Float[Tensor, "P N K"]) -> Pairs:
+    """The pairs whose nearest candidate lies within `radius` (m), of every part's candidates, nearest first."""
+    part, point = (distances[..., 0] < radius).nonzero().unbind(1)
+    return Pairs(point, part, vertices[part, point], distances[part, point])

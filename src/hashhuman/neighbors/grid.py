@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.errors import UserError
-from hashhuman.neighbors import compact
 from hashhuman.neighbors.base import Pairs
 
 SCALE = 32766  # distances up to `reach` are stored in this many steps
@@ -42,8 +41,7 @@ class GridNeighbors:
                 "lower neighbors.max_points."
             )
         self.vertices, self.voxel, self.reach = vertices, voxel, reach
-        self.capacity: list[int] | None = None  # pairs of each part, when queries must have a fixed size
-        self.last_counts: list[int] = []  # pairs of each part that the last query looked at: what `capacity` must hold
+        self.n_parts = len(parts)
         corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=vertices.device)
         self.corners = corners
         low = torch.stack([vertices[:, part].amin(1) for part in parts], 1) - reach  # F P 3
@@ -85,40 +83,24 @@ class GridNeighbors:
         return frames * self.nearest.shape[1] + self.start[part] + inside
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
-        """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf).
-
-        With `capacity` set, the pairs have its counts; the last query point must then be a dummy, and surplus pairs
-        name it.
-        """
-        count, parts = len(points), self.shape.shape[0]
+        """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf)."""
         cell = (points - self.origin[frames].transpose(0, 1)) / self.voxel  # P N 3
         near = cell.round().long()
         inside = ((near >= 0) & (near < self.shape[:, None])).all(-1)
-        part = torch.arange(parts, device=points.device)[:, None].expand(-1, count)
+        part = torch.arange(self.n_parts, device=points.device)[:, None].expand(-1, len(points))
         node = torch.where(inside, self._flat(near, frames, part), 0)
         # The true distance differs from the node's by at most half a voxel's diagonal.
-        bound = min(radius + 0.87 * self.voxel, self.reach)
-        possible = inside & (self.distance.view(-1)[node] < bound)
-        if self.capacity is None:
-            pairs = self._refine(*compact.exact(possible), cell, points, frames)
-            keep = pairs.distances.amin(1) < radius
-            counts = torch.zeros(parts, dtype=torch.long, device=points.device).index_add_(0, pairs.part, keep.long())
-            self.last_counts = torch.bincount(pairs.part, minlength=parts).tolist()
-            return Pairs(
-                pairs.point[keep], pairs.part[keep], pairs.vertices[keep], pairs.distances[keep], counts.tolist()
-            )
-        possible[:, -1] = False
-        pairs = self._refine(*compact.padded(possible, self.capacity), cell, points, frames)
-        within = pairs.distances.amin(1) < radius
-        point = torch.where(within, pairs.point, count - 1)
-        distances = torch.where(within[:, None], pairs.distances, radius)  # no weights of inf - inf in surplus pairs
-        return Pairs(point, pairs.part, pairs.vertices, distances, list(self.capacity))
+        possible = inside & (self.distance.view(-1)[node] < min(radius + 0.87 * self.voxel, self.reach))
+        part, point = possible.nonzero().unbind(1)
+        pairs = self._refine(part, point, cell, points, frames)
+        keep = pairs.distances.amin(1) < radius
+        return Pairs(pairs.point[keep], pairs.part[keep], pairs.vertices[keep], pairs.distances[keep])
 
     def _refine(self, part: Tensor, point: Tensor, cell: Tensor, points: Tensor, frames: Tensor) -> Pairs:
-        """The candidates at the corners of each pair's cell; counts are left to the caller."""
+        """The candidates at the corners of each pair's cell."""
         low = torch.minimum(cell[part, point].floor().long().clamp_min(0), self.shape[part] - 2)
         flat = self._flat(low[:, None] + self.corners, frames[point, None], part[:, None])
         vertices = self.nearest.view(-1)[flat].long()
         offset = self.vertices[frames[point, None], vertices] - points[point, None]
         empty = self.distance.view(-1)[flat].isinf()
-        return Pairs(point, part, vertices, offset.norm(dim=-1).masked_fill(empty, torch.inf), [])
+        return Pairs(point, part, vertices, offset.norm(dim=-1).masked_fill(empty, torch.inf))

@@ -1,50 +1,97 @@
-"""Samples only inside the shell around the posed body."""
+"""Samples only where the posed body's surroundings may hold something."""
+
+import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies, Shell
+from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.errors import UserError
 from hashhuman.renderer import box
+from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Rays, Samples
+from hashhuman.triton_device import chosen
+
+EVERYTHING = 1 << 20  # bins: more than any ray has
 
 
 class ShellSampler:
-    """Cuts each ray's way through the body's box into bins, and spreads samples evenly over the bins in the shell.
+    """Walks each ray through the body's box in bins and samples evenly inside those that lie in the shell.
 
     Args:
-        n_samples: samples a ray (S).
-        n_bins: tests a ray.
+        step: distance between samples (m).
+        per_bin: samples of a bin; whether it lies in the shell is asked once, at its middle.
+        kernels: auto, triton or torch.
     """
 
-    def __init__(self, n_samples: int, n_bins: int) -> None:
-        self.n_samples, self.n_bins = n_samples, n_bins
+    def __init__(self, step: float, per_bin: int, kernels: str = "auto") -> None:
+        self.step, self.per_bin, self.kernels = step, per_bin, kernels
 
-    def __call__(self, rays: Rays, bodies: PosedBodies, shell: Shell, jitter: bool) -> Samples:
-        """Stratified samples with `jitter`, midpoints without. Rays that miss the shell get no valid sample."""
+    def __call__(
+        self,
+        rays: Rays,
+        bodies: PosedBodies,
+        shell: Shell,
+        jitter: bool,
+        room: int | None = None,
+        only: Bool[Tensor, "N"] | None = None,
+        stretch: tuple[int, int] = (0, EVERYTHING),
+    ) -> Samples:
+        """Stratified samples with `jitter`, midpoints without.
+
+        Args:
+            room: how many samples to set aside (Triton only); None for as many as there are.
+            only: rays to sample; None: all.
+            stretch: which of a ray's bins in the shell to sample: how many to pass over first, and how many then.
+
+        Raises:
+            UserError: for room, if plain PyTorch is to be used.
+        """
+        if chosen(self.kernels, rays.origins.device):
+            from hashhuman.renderer import sampler_kernels
+
+            return sampler_kernels.sample(
+                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, room, only, stretch
+            )
+        if room is not None:
+            raise UserError("step=graph needs Triton's kernels, kernels=auto or triton: use step=eager")
         near, far = self.span(rays, bodies, shell)
-        width = (far - near).clamp_min(0) / self.n_bins
-        centers = near[:, None] + width[:, None] * (torch.arange(self.n_bins, device=near.device) + 0.5)
+        meets = near < far if only is None else only & (near < far)
+        met = meets.nonzero()[:, 0]
+        inside = self.inside(rays[met], near[met], far[met], bodies, shell)
+        rank = inside.cumsum(1)  # 1 for a ray's first bin in the shell
+        inside &= (rank > stretch[0]) & (rank <= stretch[0] + stretch[1])
+        row, index = inside.nonzero().unbind(1)
+        ray = met[row]
+        offset = torch.arange(self.per_bin, device=near.device).expand(len(ray), -1)
+        offset = offset + (torch.rand(offset.shape, device=near.device) if jitter else 0.5)
+        t = near[ray, None] + (index[:, None] * self.per_bin + offset) * self.step
+        count = torch.zeros(len(rays), dtype=torch.long, device=near.device).index_copy(0, met, inside.sum(1))
+        start = torch.nn.functional.pad((count * self.per_bin).cumsum(0), (1, 0))
+        return Samples(
+            ray=ray.repeat_interleave(self.per_bin),
+            t=t.flatten(),
+            delta=torch.full_like(t, self.step).flatten(),
+            start=start,
+            complete=torch.ones_like(near, dtype=torch.bool),
+            wanted=start[-1:],
+        )
+
+    def n_bins(self, shell: Shell) -> int:
+        """Bins of the longest way through the shell's box (B)."""
+        return math.ceil(shell.diagonal / (self.step * self.per_bin))
+
+    def inside(
+        self, rays: Rays, near: Float[Tensor, "N"], far: Float[Tensor, "N"], bodies: PosedBodies, shell: Shell
+    ) -> Bool[Tensor, "N B"]:
+        """Which of the bins between `near` and `far` (m along the rays) lie in the shell."""
+        width = self.step * self.per_bin
+        centers = near[:, None] + width * (torch.arange(self.n_bins(shell), device=near.device) + 0.5)
         origins = bodies.to_posed(rays.origins, rays.frames)
         directions = bodies.directions_to_posed(rays.directions, rays.frames)
         points = origins[:, None] + directions[:, None] * centers[..., None]
-        inside = shell.contains(points, rays.frames) & (far > near)[:, None]
-        return self.spread(inside.float(), near, width, jitter)
-
-    def spread(
-        self, inside: Float[Tensor, "N B"], near: Float[Tensor, "N"], width: Float[Tensor, "N"], jitter: bool
-    ) -> Samples:
-        """Places the samples at even steps of the length inside the shell."""
-        through = inside.cumsum(1)  # bins inside, up to and with each one
-        total = through[:, -1:]
-        step = torch.arange(self.n_samples, device=near.device).expand(len(near), -1)
-        offset = torch.rand(step.shape, device=near.device) if jitter else 0.5
-        target = (step + offset) / self.n_samples * total
-        bin_index = torch.searchsorted(through, target, right=True).clamp_max(self.n_bins - 1)
-        within = target - (through.gather(1, bin_index) - inside.gather(1, bin_index))
-        t = near[:, None] + (bin_index + within.clamp(0, 1)) * width[:, None]
-        delta = (total * width[:, None] / self.n_samples).expand_as(t)
-        return Samples(t, delta, (total > 0).expand_as(t))
+        return shell.contains(points, rays.frames) & (centers - width < far[:, None])
 
     @staticmethod
     def span(rays: Rays, bodies: PosedBodies, shell: Shell) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:

@@ -1,6 +1,7 @@
-"""Emission-absorption volume rendering.
+"""Emission-absorption volume rendering of packed samples.
 
-Notation: N rays, S samples a ray. Max, "Optical Models for Direct Volume Rendering" (1995); NeRF (2020), Eq. 3.
+Notation: N rays, M samples of all rays together. Max, "Optical Models for Direct Volume Rendering" (1995); NeRF (2020),
+Eq. 3.
 """
 
 import dataclasses
@@ -8,6 +9,8 @@ import dataclasses
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from hashhuman.triton_device import chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +30,18 @@ class Rays:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Points along rays."""
+    """Points along rays, ray by ray and from near to far. Rays have as many as they need.
 
-    t: Float[Tensor, "N S"]  # distance from the origin (m), ascending
-    delta: Float[Tensor, "N S"]  # length that each sample stands for (m)
-    valid: Bool[Tensor, "N S"]
+    Where room was set aside for a fixed number, samples from start[N] on are unused, and rays whose samples found no
+    room are not complete.
+    """
 
-    def __getitem__(self, rows: slice | Tensor) -> "Samples":
-        return Samples(self.t[rows], self.delta[rows], self.valid[rows])
+    ray: Int[Tensor, "M"]  # 0 where unused
+    t: Float[Tensor, "M"]  # distance from the origin (m)
+    delta: Float[Tensor, "M"]  # length that each sample stands for (m)
+    start: Int[Tensor, "ends"]  # N + 1: samples of ray i are start[i] ... start[i + 1]
+    complete: Bool[Tensor, "N"]
+    wanted: Int[Tensor, "1"]  # samples that there would have been with room enough
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,21 +51,37 @@ class Rendering:
     color: Float[Tensor, "N 3"]
     alpha: Float[Tensor, "N"]
     depth: Float[Tensor, "N"]  # expected distance times alpha (m)
-    weights: Float[Tensor, "N S"]
+    weights: Float[Tensor, "M"]
     samples: Samples
 
 
-def composite(color: Float[Tensor, "N S 3"], density: Float[Tensor, "N S"], samples: Samples) -> Rendering:
-    """Alpha compositing, front to back; density in 1/m."""
-    optical = torch.where(samples.valid, density * samples.delta, 0)
-    before = torch.nn.functional.pad(
-        optical.cumsum(1)[:, :-1], (1, 0)
-    )  # subtracting `optical` again would cancel digits
-    weights = torch.exp(-before) * -torch.expm1(-optical)
+def composite(
+    color: Float[Tensor, "M 3"], density: Float[Tensor, "M"], samples: Samples, kernels: str = "auto"
+) -> Rendering:
+    """Alpha compositing, front to back; density in 1/m. `kernels`: auto, triton or torch."""
+    if chosen(kernels, color.device):
+        from hashhuman.renderer import volume_kernels
+
+        seen = volume_kernels.composite(color, density, samples.t, samples.delta, samples.start)
+        return Rendering(*seen, samples)
+    n_rays = len(samples.start) - 1
+    optical = density * samples.delta
+    weights = torch.exp(-before(optical, samples)) * -torch.expm1(-optical)
+
+    def per_ray(values: Tensor) -> Tensor:
+        return values.new_zeros(n_rays, *values.shape[1:]).index_add(0, samples.ray, values)
+
     return Rendering(
-        color=(weights[..., None] * color).sum(1),
-        alpha=weights.sum(1),
-        depth=(weights * samples.t).sum(1),
+        color=per_ray(weights[:, None] * color),
+        alpha=per_ray(weights),
+        depth=per_ray(weights * samples.t),
         weights=weights,
         samples=samples,
     )
+
+
+def before(values: Float[Tensor, "M"], samples: Samples) -> Float[Tensor, "M"]:
+    """The sum of the values of each sample's predecessors on its ray."""
+    total = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))  # double: differences of long sums are taken
+    at_start = total.index_select(0, samples.start).index_select(0, samples.ray)
+    return (total[:-1] - at_start).to(values.dtype)

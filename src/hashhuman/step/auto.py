@@ -1,14 +1,12 @@
-"""The fastest step that the device and the neighbour search allow."""
+"""The fastest step that the parameters' device allows."""
 
 from torch.optim import Optimizer
 
-from hashhuman.avatar import Stage
-from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.step.eager import EagerStep, Objective
-from hashhuman.step.graph import GraphStep
+from hashhuman.step.graph import GraphStep, device_of
 
 
-def automatic_step(objective: Objective, optimizer: Optimizer, stage: Stage) -> EagerStep | GraphStep:
-    """A `GraphStep` on a GPU with `neighbors=grid`, else an `EagerStep`."""
-    recordable = stage.bodies.vertices.device.type == "cuda" and isinstance(stage.neighbors, GridNeighbors)
-    return (GraphStep if recordable else EagerStep)(objective, optimizer, stage)
+def automatic_step(objective: Objective, optimizer: Optimizer) -> EagerStep | GraphStep:
+    """A `GraphStep` on a GPU, else an `EagerStep`."""
+    kind = GraphStep if device_of(optimizer).type == "cuda" else EagerStep
+    return kind(objective, optimizer)

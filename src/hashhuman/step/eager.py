@@ -1,13 +1,30 @@
 """A step whose kernels are launched one by one: runs anywhere."""
 
-from collections.abc import Callable
+import dataclasses
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hashhuman.avatar import Stage
+from hashhuman.avatar import Demand, Room
 
-Objective = Callable[[], tuple[Tensor, dict[str, Tensor]]]  # draws a batch; the total, and each term by name
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one batch of rays."""
+
+    total: Tensor  # what is minimised
+    terms: dict[str, Tensor]  # each loss by name, unweighted
+    demand: Demand
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Draws a batch and renders it."""
+
+    def __call__(self, share: float = 1.0, room: Room | None = None) -> Outcome:
+        """`share` scales the number of rays; `room` fixes the sizes of what they need (`Avatar.forward`)."""
+        ...
 
 
 class EagerStep:
@@ -16,16 +33,16 @@ class EagerStep:
     Args:
         objective: what is minimised.
         optimizer: of the parameters.
-        stage: the posed bodies that the objective renders.
     """
 
-    def __init__(self, objective: Objective, optimizer: Optimizer, stage: Stage) -> None:
+    def __init__(self, objective: Objective, optimizer: Optimizer) -> None:
         self.objective, self.optimizer = objective, optimizer
 
-    def __call__(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Takes one step; returns the objective before it, and its terms."""
-        total, terms = self.objective()
+    def __call__(self, share: float = 1.0, room: Room | None = None) -> Outcome:
+        """Takes one step; the figures are those before it."""
+        outcome = self.objective(share, room)
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        outcome.total.backward()
         self.optimizer.step()
-        return total.detach(), {name: term.detach() for name, term in terms.items()}
+        terms = {name: term.detach() for name, term in outcome.terms.items()}
+        return Outcome(outcome.total.detach(), terms, outcome.demand)

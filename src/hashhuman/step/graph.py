@@ -1,80 +1,126 @@
 """A step recorded once as a CUDA graph and replayed.
 
-The step launches about a thousand small kernels, which the GPU finishes several times faster than the host can launch
-them one by one. A graph needs fixed sizes, so the pairs of points and parts get room for as many as the first
-steps needed, and some more.
+The step launches hundreds of small kernels, which the GPU finishes several times faster than the host can launch them
+one by one. A graph needs fixed sizes, so samples and rows get room for what earlier steps needed, and some more.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hashhuman.avatar import Stage
+from hashhuman.avatar import Room
 from hashhuman.errors import UserError
-from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.step.eager import EagerStep, Objective
+from hashhuman.part_rows import padded
+from hashhuman.step.eager import EagerStep, Objective, Outcome
 
-ROOM = 1.25  # of the largest number of pairs seen
-GRANULE = 256  # pairs; room comes in multiples
+SLACK = 1.15  # room, over the most that was needed
+MOST_RAYS = 6.0  # times as many as at first
 
 
 class GraphStep:
-    """`EagerStep`'s work in one launch. The first calls are eager: they measure, then warm up, then record.
+    """`EagerStep`'s work in one launch. The first calls are eager and measure; then the step is recorded.
+
+    As training learns what is empty, rays need fewer samples. The step is recorded anew now and then, with as many more
+    rays as the room of the first recording holds.
 
     Args:
-        objective, optimizer, stage: as for `EagerStep`; the optimizer must be one of torch's that can be recorded
-            (Adam, AdamW), and is told to be.
-        measured_steps: eager steps that measure how many pairs there are.
+        objective, optimizer: as for `EagerStep`; the optimizer must be one of torch's that can be recorded (Adam,
+            AdamW), and is told to be.
+        measured_steps: eager steps that measure what the first recording needs.
+        first_revision: recorded steps after which the number of rays is adapted; then again after twice as many, and so
+            on.
 
-    Raises UserError without a GPU, and for neighbours other than `grid`.
+    Raises UserError without a GPU.
     """
 
-    def __init__(self, objective: Objective, optimizer: Optimizer, stage: Stage, measured_steps: int = 8) -> None:
-        if stage.bodies.vertices.device.type != "cuda":
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Optimizer,
+        measured_steps: int = 4,
+        first_revision: int = 300,
+    ) -> None:
+        device = device_of(optimizer)
+        if device.type != "cuda":
             raise UserError("step=graph records CUDA graphs and needs a GPU: use step=eager")
-        if not isinstance(stage.neighbors, GridNeighbors):
-            raise UserError("step=graph needs neighbors=grid: others have no fixed size")
         for group in optimizer.param_groups:  # a number would be recorded once and for all
-            group["lr"] = torch.tensor(float(group["lr"]), device=stage.bodies.vertices.device)
+            group["lr"] = torch.tensor(float(group["lr"]), device=device)
             group |= {"capturable": True, "fused": True, "foreach": False}
-        self.eager = EagerStep(objective, optimizer, stage)
-        self.neighbors, self.measured_steps = stage.neighbors, measured_steps
-        self.most: list[int] = []
-        self.calls = 0
+        self.eager = EagerStep(objective, optimizer)
+        self.measured_steps, self.revision = measured_steps, first_revision
+        self.calls, self.recorded_at = 0, 0
+        self.share, self.budget = 1.0, 0  # rays, as a factor of the first number; samples a step
+        self.most: Tensor | None = None  # samples, then rows of each part: the most needed since the last recording
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.result: tuple[Tensor, dict[str, Tensor]]
+        self.result: Outcome
 
-    def __call__(self) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self) -> Outcome:
         """Takes one step; the tensors it returns are overwritten by the next one."""
         self.calls += 1
         if self.calls <= self.measured_steps:
             result = self.eager()
-            counts = self.neighbors.last_counts
-            self.most = [max(pair) for pair in zip(counts, self.most or counts)]
+            self._note(result)
             return result
-        if self.calls == self.measured_steps + 1:
-            self.neighbors.capacity = [GRANULE * math.ceil(ROOM * most / GRANULE + 1) for most in self.most]
-            return self._aside()
-        if self.graph is None:
-            self.graph = self._record()
+        if self.graph is None or self.calls - self.recorded_at >= self.revision:
+            return self._revise()
         self.graph.replay()
         return self.result
 
-    def _aside(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """An eager step on a side stream, so that what recording must not see (lazy initialisation) has happened."""
-        stream = torch.cuda.Stream()
+    def _note(self, outcome: Outcome) -> None:
+        """Remembers the greatest demand, on the device."""
+        demand = torch.cat([outcome.demand.samples, outcome.demand.rows]).float()
+        if self.most is None:
+            self.most = demand.clone()
+        else:
+            torch.maximum(self.most, demand, out=self.most)
+
+    def _revise(self) -> Outcome:
+        """Reads what was needed, plans, takes one step eagerly with the new sizes, and records the next ones."""
+        assert self.most is not None
+        samples, *rows = map(int, self.most.tolist())
+        if self.graph is None:
+            self.budget = samples
+        else:
+            self.revision *= 2
+        self.share, room = plan(samples, rows, self.share, self.budget)
+        self.recorded_at = self.calls
+        self.graph = None  # frees its memory before the next one
+        stream = torch.cuda.Stream()  # what recording must not see (compilation, lazy initialisation) happens here
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            result = self.eager()
+            result = self.eager(self.share, room)
+            self.most.zero_()
+            self._note(result)
         torch.cuda.current_stream().wait_stream(stream)
-        return result
-
-    def _record(self) -> torch.cuda.CUDAGraph:
-        """Records a step without taking it."""
         graph = torch.cuda.CUDAGraph()
         self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory
         with torch.cuda.graph(graph):
-            self.result = self.eager()
-        return graph
+            self.result = self.eager(self.share, room)
+            self._note(self.result)
+        self.graph = graph
+        return result
+
+
+def plan(samples: int, rows: Sequence[int], share: float, budget: int) -> tuple[float, Room]:
+    """How many rays to draw from now on, and the room for what they need.
+
+    Args:
+        samples, rows: the most that a step needed: samples, and rows of each part.
+        share: the rays that it drew, as a factor of the first number.
+        budget: the samples that a step may need; 0 if the first steps needed none.
+
+    Returns:
+        The new share, and room with some slack.
+    """
+    wanted = min(share * max(budget, 1) / max(samples, 1), MOST_RAYS)
+    grown = SLACK * wanted / share
+    sizes = [padded(max(1, math.ceil(needed * grown))) for needed in (samples, *rows)]
+    return wanted, Room(sizes[0], tuple(sizes[1:]))
+
+
+def device_of(optimizer: Optimizer) -> torch.device:
+    """Where the parameters are."""
+    return optimizer.param_groups[0]["params"][0].device

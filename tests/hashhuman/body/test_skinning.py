@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import trimesh
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
@@ -74,3 +75,15 @@ def test_thinned_bodies_stay_spread(toy_template):
         torch.testing.assert_close(weights, toy_template.lbs_weights[index])
     away = torch.cdist(toy_template.vertices, few.vertices).amin(1)
     assert away.max() < 0.6 * float(toy_template.vertices.amax(0).sub(toy_template.vertices.amin(0)).max())
+
+
+def test_thinned_bodies_keep_their_normals(toy_template):
+    """Those of the faces that thinning takes away, against trimesh's."""
+    mesh = trimesh.Trimesh(toy_template.vertices.double().numpy(), toy_template.faces.numpy(), process=False)
+    areas = np.repeat(mesh.area_faces[:, None], 3, 1)
+    expected = trimesh.geometry.weighted_vertex_normals(40, mesh.faces, mesh.face_normals, areas)
+    np.testing.assert_allclose(toy_template.surface_normals(), expected, atol=1e-6)
+    few = thinned(toy_template, 12)
+    index = [int((toy_template.vertices == vertex).all(1).nonzero()[0]) for vertex in few.vertices]
+    np.testing.assert_allclose(few.surface_normals(), expected[index], atol=1e-6)
+    assert thinned(few, 4).surface_normals().shape == (len(thinned(few, 4).vertices), 3)

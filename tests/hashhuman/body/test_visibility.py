@@ -5,7 +5,8 @@ import pytest
 import torch
 import trimesh
 
-from hashhuman.body.visibility import seen_vertices, unseen_fraction, vertex_areas, vertex_normals, visible_vertices
+from hashhuman.body.surface import vertex_areas, vertex_normals
+from hashhuman.body.visibility import seen_vertices, unseen_fraction, visible_vertices
 from hashhuman.data.camera import Camera
 from tests import toy
 

@@ -32,6 +32,7 @@ def made(root: Path, **changes) -> SubjectDataModule:
         "batches_per_epoch": 3,
         "val_views": 2,
         "reach": 0.1,
+        "cache_mb": 0,
     }
     return SubjectDataModule(**(options | changes))
 

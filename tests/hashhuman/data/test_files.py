@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,20 @@ PLAIN = {
     "array": np.arange(6.0).reshape(2, 3),
     "fortran": np.asfortranarray(np.eye(3)[:, :2]),
     "strided": np.arange(10)[::2],
+    "empty": np.zeros((0, 3)),
+    "big-endian": np.arange(3, dtype=">i4"),
+    "objects": np.array([None, 1.5], object),
     "permuted": np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
     "scalar": np.float32(2.5),
     "text": np.array(["a", "bcd"]),
-    "nested": [(1, 2.5, True, None), b"bytes", collections.OrderedDict(x=np.int64(3))],
+    "nested": [(1, 2.5, True, None), b"bytes", collections.OrderedDict(x=np.int64(3)), {"set"}, frozenset()],
 }
 
 
 def assert_plain(value: dict) -> None:
-    for name in ("array", "fortran", "strided", "permuted", "scalar", "text"):
+    for name in PLAIN.keys() - {"nested"}:
         np.testing.assert_array_equal(value[name], PLAIN[name])
-        assert value[name].dtype == PLAIN[name].dtype
+        assert value[name].dtype.newbyteorder("=") == PLAIN[name].dtype.newbyteorder("=")
     assert value["nested"] == PLAIN["nested"]
 
 
@@ -69,6 +73,7 @@ def test_npy_files_are_those_of_numpy(tmp_path: Path):
 def test_npy_round_trip(tmp_path: Path):
     files.save_npy(tmp_path / "dict.npy", PLAIN)
     assert_plain(files.load_npy(tmp_path / "dict.npy"))
+    assert b"_Array" not in pickle.dumps(files.load_npy(tmp_path / "dict.npy"))  # a worker gets plain arrays
     files.save_npy(tmp_path / "fortran.npy", PLAIN["fortran"])
     np.testing.assert_array_equal(files.load_npy(tmp_path / "fortran.npy"), PLAIN["fortran"])
     objects = np.empty((2, 1), object)
@@ -115,12 +120,31 @@ def test_hostile_files_run_nothing(tmp_path: Path, kind: str):
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\n(I0\ntS'b'\ntR.",
         b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.",
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93.",
+        # bytes passed off as pointers to objects: in a view of a buffer, by a dtype's flags, by its fields, by its base
+        b"cnumpy\nndarray\n((I1\ntS'O'\nS'AAAAAAAA'\ntR.",
+        b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntbp0\n"
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\ntg0\nI00\nS'AAAAAAAA'\ntb.",
+        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nN(S'a'\nt(dS'a'\n(cnumpy\ndtype\n(S'O8'\ntRI0\ntsI8\nI1\nI0\ntb.",
+        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\n(cnumpy\ndtype\n(S'O8'\ntR(I1\nttNNI8\nI1\nI0\ntb.",
+        b"cnumpy\ndtype\n(S'V8'\nI0\nI1\ntR.",
+        # gigabytes from a few bytes
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(L9999999999L\ntcnumpy\ndtype\n"
+        b"(S'O8'\ntRI00\n(lp0\ntb.",
     ],
 )
 def test_other_ways_to_run_code_are_refused(tmp_path: Path, stream: bytes):
     (tmp_path / "x.pkl").write_bytes(stream)
     with pytest.raises(UserError, match=r"x\.pkl is not a readable pickle"):
         files.load_pickle(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("stream", [b"\x80\x02]r\x00\x00\x40\x00.", b"]p4194304\n."])
+def test_the_number_of_an_object_costs_no_memory(tmp_path: Path, stream: bytes):
+    (tmp_path / "x.pkl").write_bytes(stream)
+    tracemalloc.start()
+    assert files.load_pickle(tmp_path / "x.pkl") == []
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
 
 
 def test_stand_ins_take_the_place_of_named_classes(tmp_path: Path):

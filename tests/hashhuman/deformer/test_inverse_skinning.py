@@ -5,21 +5,38 @@ import pytest
 import torch
 
 from hashhuman.body import skinning
+from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
+from hashhuman.deformer.pairs import CanonicalPairs, Points
+from hashhuman.errors import UserError
 from hashhuman.neighbors.base import Pairs
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.part_rows import padded
 from tests import toy
 from tests.hashhuman import small
 
 CAP = torch.tensor([4, 5, 6, 7])  # of a limb along +x: the far corners, which its joint alone moves
 
 
-def carried(points, directions, frames, index=GridNeighbors, smoothness=0.01, uv=None):
+def carried(
+    points: torch.Tensor,
+    frames: torch.Tensor,
+    directions: torch.Tensor | None = None,
+    index=GridNeighbors,
+    skinning: InverseSkinning | None = None,
+    **options,
+) -> CanonicalPairs:
     """World points through a search and the inverse skinning."""
     bodies = small.bodies()
-    neighbors = index(bodies.vertices, small.part_points())
-    return InverseSkinning(small.REACH, smoothness)(points, directions, frames, bodies, neighbors, uv)
+    query = Points(points, torch.zeros_like(points) if directions is None else directions, frames)
+    skinning = skinning or InverseSkinning(small.REACH, small.REACH, 0.01, "torch")
+    return skinning(query, bodies, index(bodies.vertices, small.part_points()), **options)
+
+
+def rows_of(pairs: CanonicalPairs, part: str) -> torch.Tensor:
+    """The rows that hold the points of a part."""
+    return pairs.rows.mask().nonzero()[:, 0][pairs.part()[pairs.rows.mask()] == list(toy.PARTS).index(part)]
 
 
 def attached(rest: torch.Tensor, joint: str, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,11 +52,28 @@ def attached(rest: torch.Tensor, joint: str, frame: int) -> tuple[torch.Tensor, 
 def test_points_on_the_body_return_to_canonical_space(index, frame: int):
     template = toy.template()
     world = toy.world_vertices(template, frame)
-    pairs = carried(world, torch.zeros_like(world), torch.full((40,), frame), index)
-    own = torch.cat([(pairs.point == v) & (pairs.distance < 1e-5) for v in range(40)]).unflatten(0, (40, -1))
-    assert own.sum(1).eq(1).all()  # every vertex is found by its part
-    canonical = template.pose_vertices(template.big_pose())
-    torch.testing.assert_close(pairs.x[own.int().argmax(1)], canonical, atol=1e-5, rtol=0)
+    pairs = carried(world, torch.full((40,), frame), index=index)
+    canonical, normals = template.pose_vertices(template.big_pose()), small.bodies().canonical_normals
+    for part, mine in enumerate(small.part_points()):  # every vertex is found by its part
+        rows = pairs.slots[part, mine]
+        assert (rows >= 0).all() and torch.equal(pairs.point[rows], mine)
+        torch.testing.assert_close(pairs.x[rows], canonical[mine], atol=1e-5, rtol=0)
+        torch.testing.assert_close(pairs.normal[rows], normals[mine], atol=1e-5, rtol=0)
+
+
+def test_rows_and_slots_point_at_each_other():
+    world = toy.world_vertices(toy.template(), 1)
+    pairs = carried(world + 0.02, torch.ones(40, dtype=torch.long), uv=toy.template().uv)
+    mask, (part, point) = pairs.rows.mask(), (pairs.slots >= 0).nonzero().unbind(1)
+    rows = pairs.slots[part, point]
+    assert len(rows) == len(rows.unique()) == mask.sum() == pairs.wanted.sum() > 40  # some points have several parts
+    assert mask[rows].all()
+    torch.testing.assert_close(pairs.part()[rows], part)
+    torch.testing.assert_close(pairs.point[rows], point)
+    torch.testing.assert_close(pairs.rows.used, pairs.wanted)
+    assert pairs.rows.sizes == tuple(padded(int(count)) for count in pairs.wanted)
+    for values in (pairs.point, pairs.x, pairs.rotation, pairs.normal, pairs.uv):
+        assert (values[~mask] == 0).all()
 
 
 @pytest.mark.parametrize("frame", [0, 1, 2])
@@ -51,13 +85,11 @@ def test_points_attached_to_the_surface_return_too(frame: int):
     rest = corners[torch.randint(4, (200,), generator=generator)]
     rest = rest + 0.05 * torch.nn.functional.normalize(torch.randn(200, 3, generator=generator), dim=1)
     world, canonical = attached(rest, "left_shoulder", frame)
-    pairs = carried(world, torch.zeros_like(world), torch.full((200,), frame))
-    arm = list(toy.PARTS).index("larm")
-    first, count = sum(pairs.counts[:arm]), pairs.counts[arm]
-    assert count == 200
-    mine = slice(first, first + count)
+    pairs = carried(world, torch.full((200,), frame))
+    mine = rows_of(pairs, "larm")
+    assert len(mine) == 200
     torch.testing.assert_close(pairs.x[mine], canonical[pairs.point[mine]], atol=2e-5, rtol=0)
-    assert (pairs.distance[mine] <= 0.0501).all() and (pairs.time[mine] == frame).all()
+    assert (pairs.time[mine] == frame).all()
 
 
 def test_rotation_takes_world_directions_to_canonical_ones():
@@ -68,10 +100,9 @@ def test_rotation_takes_world_directions_to_canonical_ones():
     for frame in range(3):
         start, canonical = attached(rest, "right_shoulder", frame)
         end, canonical_end = attached(rest + ahead, "right_shoulder", frame)
-        pairs = carried(start, end - start, torch.full((4,), frame))
-        arm = list(toy.PARTS).index("rarm")
-        first = sum(pairs.counts[:arm])
-        mine = slice(first, first + pairs.counts[arm])
+        pairs = carried(start, torch.full((4,), frame), end - start)
+        mine = rows_of(pairs, "rarm")
+        assert len(mine) == 4
         torch.testing.assert_close(pairs.viewdirs[mine], (canonical_end - canonical)[pairs.point[mine]])
         rotation = pairs.rotation[mine]
         expected = (rotation @ (end - start)[pairs.point[mine], :, None])[..., 0]
@@ -80,14 +111,46 @@ def test_rotation_takes_world_directions_to_canonical_ones():
         torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(4))
 
 
+def test_reach_and_depth_are_heights_over_the_surface():
+    """Along the normal of a limb's corner, by hand: 5 cm outside and 2 cm inside count."""
+    vertex = 8 * toy.JOINT_NAMES.index("left_shoulder") + 7
+    normal = toy.template().surface_normals()[vertex]
+    height = torch.tensor([-0.04, -0.025, -0.015, 0.0, 0.03, 0.045, 0.055])
+    rest = toy.template().vertices[vertex] + height[:, None] * normal
+    skinning = InverseSkinning(0.05, 0.02, 1e-3, "torch")
+    for frame in range(3):
+        pairs = carried(attached(rest, "left_shoulder", frame)[0], torch.full((7,), frame), skinning=skinning)
+        found = pairs.slots[list(toy.PARTS).index("larm")] >= 0
+        assert found.tolist() == [False, False, True, True, True, True, False]
+
+
+def test_unmarked_cells_are_left_out():
+    """One mark for each part: all of it counts, or nothing."""
+    cells = Cells.all(5, torch.device("cpu"))
+    cells.marked[1:3] = 0
+    world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)
+    some, everything = carried(world, frames, cells=cells), carried(world, frames)
+    assert (everything.wanted > 0).all() and some.wanted[1:3].tolist() == [0, 0]
+    torch.testing.assert_close(some.slots[[0, 3, 4]] >= 0, everything.slots[[0, 3, 4]] >= 0)
+
+
+@pytest.mark.parametrize("index", [GridNeighbors, BruteNeighbors])
+def test_recorded_steps_need_the_kernels_and_the_grid(index):
+    kernels = "torch" if index is GridNeighbors else "triton"
+    skinning = InverseSkinning(small.REACH, small.REACH, 0.01, kernels)
+    world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)
+    with pytest.raises(UserError, match=r"step=graph needs Triton's kernels and neighbors=grid: use step=eager"):
+        carried(world, frames, index=index, skinning=skinning, room=(128,) * 5)
+
+
 def some_pairs(distances: torch.Tensor, vertices: torch.Tensor) -> Pairs:
     count = len(distances)
-    return Pairs(torch.arange(count), torch.zeros(count, dtype=torch.long), vertices, distances, [count])
+    return Pairs(torch.arange(count), torch.zeros(count, dtype=torch.long), vertices, distances)
 
 
 def test_weights_against_the_formula():
     distances = torch.tensor([[0.01, 0.02, 0.015], [0.0, 0.05, torch.inf]])
-    weights = InverseSkinning(0.06, 0.01).weights(some_pairs(distances, torch.zeros(2, 3, dtype=torch.long)))
+    weights = InverseSkinning(0.06, 0.06, 0.01).weights(some_pairs(distances, torch.zeros(2, 3, dtype=torch.long)))
     unnormalised = np.exp(-((distances.numpy() ** 2) - distances.numpy().min(1, keepdims=True) ** 2) / 0.0002)
     np.testing.assert_allclose(weights, unnormalised / unnormalised.sum(1, keepdims=True), rtol=1e-5)
     assert weights[1, 2] == 0
@@ -95,7 +158,7 @@ def test_weights_against_the_formula():
 
 def test_weights_tend_to_the_nearest():
     distances = torch.tensor([[0.02, 0.01, 0.015]])
-    weights = InverseSkinning(0.06, 1e-4).weights(some_pairs(distances, torch.zeros(1, 3, dtype=torch.long)))
+    weights = InverseSkinning(0.06, 0.06, 1e-4).weights(some_pairs(distances, torch.zeros(1, 3, dtype=torch.long)))
     torch.testing.assert_close(weights, torch.tensor([[0.0, 1.0, 0.0]]))
 
 
@@ -103,13 +166,14 @@ def test_texture_coordinates_do_not_mix_across_seams():
     uv = torch.tensor([[0.10, 0.20], [0.12, 0.22], [0.90, 0.20], [0.11, 0.80]])
     vertices = torch.tensor([[0, 1, 2, 3], [2, 0, 1, 3]])
     weights = torch.tensor([[0.4, 0.2, 0.3, 0.1], [0.4, 0.3, 0.2, 0.1]])
-    pairs = some_pairs(torch.rand(2, 4), vertices)
-    blended = InverseSkinning.blend_uv(uv, pairs, weights, torch.tensor([0, 0]))
+    distances = torch.tensor([[0.01, 0.02, 0.03, 0.04], [0.01, 0.02, 0.03, torch.inf]])
+    blended = InverseSkinning.blend_uv(uv, some_pairs(distances, vertices), weights)
     # The first is blended with its neighbour in the chart alone; the second has no candidate in its chart but itself.
     torch.testing.assert_close(blended, torch.tensor([[(0.10 * 2 + 0.12) / 3, (0.20 * 2 + 0.22) / 3], [0.90, 0.20]]))
-    assert InverseSkinning.blend_uv(None, pairs, weights, torch.tensor([0, 0])) is None
 
 
 def test_far_points_have_no_pair():
-    pairs = carried(torch.full((3, 3), 9.0), torch.ones(3, 3), torch.zeros(3, dtype=torch.long), uv=toy.template().uv)
-    assert pairs.counts == [0] * 5 and pairs.x.shape == (0, 3) and pairs.uv.shape == (0, 2)
+    pairs = carried(torch.full((3, 3), 9.0), torch.zeros(3, dtype=torch.long), uv=toy.template().uv)
+    assert pairs.wanted.tolist() == [0] * 5 and pairs.rows.total == 0
+    assert pairs.x.shape == (0, 3) and pairs.uv.shape == (0, 2) and (pairs.slots == -1).all()
+    assert carried(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).slots.shape == (5, 0)

@@ -1,5 +1,6 @@
-"""The torch grid against a slow loop over points, levels and corners, and its gradients."""
+"""The torch grids against a slow loop over points, levels and corners, and its gradients."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,17 +8,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from hashhuman.encoder.build import hash_grid
+from hashhuman.encoder.build import hash_grids
 from hashhuman.encoder.spec import HashGridSpec
-from hashhuman.encoder.torch_grid import TorchHashGrid
+from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.errors import UserError
+from hashhuman.part_rows import GRANULE
+from tests.hashhuman.encoder.grids import SPECS, randomised
+from tests.hashhuman.part_rows import evaluate, gather, rows_of, spread
 
-SPECS = {
-    "dense": HashGridSpec(2, 2, 12, 3, 1.7),
-    "hashed": HashGridSpec(2, 3, 5, 9, 2.0),
-    "both": HashGridSpec(5, 2, 8, 4, 1.5),
-    "tiny": HashGridSpec(2, 2, 5, 3, 1.5),  # one level of each kind
-    "wide": HashGridSpec(3, 1, 14, 700, 2.1),  # products with the primes exceed 32 bits thousands of times
-}
 HASHED = {
     "dense": [False, False],
     "hashed": [True, True],
@@ -59,18 +57,15 @@ def tiny_cuda_nn(spec: HashGridSpec, table: np.ndarray, x: np.ndarray) -> np.nda
     return np.concatenate(features)
 
 
-def made(spec: HashGridSpec) -> TorchHashGrid:
-    """A grid in float64 whose entries all differ."""
-    grid = TorchHashGrid(spec).double()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        grid.table.copy_(torch.randn(grid.table.shape, generator=generator, dtype=torch.double))
+def made(*specs: HashGridSpec) -> TorchHashGrids:
+    """Grids in float64 whose entries all differ."""
+    grids = randomised(TorchHashGrids(specs).double())
     # The buffers are stored as float32; computed in double they say what the loop says, to rounding.
-    grid.scale = torch.tensor([level.scale for level in spec.levels()], dtype=torch.double)
-    return grid
+    grids.scale = torch.tensor([[level.scale for level in spec.levels()] for spec in specs], dtype=torch.double)
+    return grids
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", HASHED)
 def test_values_against_the_loop(name: str):
     spec = SPECS[name]
     grid = made(spec)
@@ -78,19 +73,48 @@ def test_values_against_the_loop(name: str):
     x = torch.rand(40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     x[0], x[1], x[2] = 0, 1, torch.tensor([0.0, 1.0, 0.5])
     expected = np.stack([tiny_cuda_nn(spec, grid.table.detach().numpy(), point) for point in x.numpy()])
-    np.testing.assert_allclose(grid(x).detach(), expected, atol=1e-9)
+    np.testing.assert_allclose(evaluate(grid, x).detach(), expected, atol=1e-9)
+
+
+def test_parts_have_grids_of_their_own():
+    specs = [SPECS["both"], dataclasses.replace(SPECS["both"], log2_hashmap_size=9, base_resolution=6)]
+    grids = made(*specs)
+    xs = [torch.rand(n, 3, generator=torch.Generator().manual_seed(n), dtype=torch.double) for n in (20, 150)]
+    tables = grids.table.detach().split([spec.n_entries for spec in specs])
+    expected = [
+        tiny_cuda_nn(spec, table.numpy(), point) for spec, table, x in zip(specs, tables, xs) for point in x.numpy()
+    ]
+    np.testing.assert_allclose(evaluate(grids, *xs).detach(), np.stack(expected), atol=1e-9)
+
+
+def test_parts_may_be_empty():
+    grids = made(SPECS["tiny"], SPECS["tiny"])
+    assert evaluate(grids, torch.rand(0, 3).double(), torch.rand(5, 3).double()).shape == (5, 4)
+    assert evaluate(grids, torch.rand(0, 3).double(), torch.rand(0, 3).double()).shape == (0, 4)
 
 
 def test_gradients_by_finite_differences():
-    grid = made(SPECS["tiny"])
+    grids = made(SPECS["tiny"], SPECS["tiny"])
     x = torch.rand(6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.double)
     x[1] = x[0]  # two points that share all entries
-    table = grid.table.detach().requires_grad_()
+    table = grids.table.detach().requires_grad_()
+    rows = rows_of(4, 2)
 
     def features(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(grid, {"table": table}, (x,))
+        out = torch.func.functional_call(grids, {"table": table}, (spread(x.split([4, 2]), rows), rows))
+        return torch.cat(gather(out, rows))
 
     assert gradcheck(features, (x.requires_grad_(), table))
+
+
+def test_no_gradient_comes_from_unused_rows():
+    grid = made(SPECS["tiny"])
+    rows = rows_of(3, spare=GRANULE)
+    x = spread([torch.rand(3, 3, dtype=torch.double)], rows).requires_grad_()
+    upstream = spread([torch.ones(3, 4, dtype=torch.double)], rows)
+    grid(x, rows).backward(upstream)
+    assert x.grad.isfinite().all() and (x.grad[3:] == 0).all() and grid.table.grad.isfinite().all()
+    np.testing.assert_allclose(grid.table.grad.sum(), 3 * 4)  # the corners' weights add up to one
 
 
 @pytest.mark.parametrize("name", ["both", "wide"])
@@ -100,7 +124,7 @@ def test_gradient_of_the_table_against_the_loop(name: str):
     grid = made(spec)
     x = torch.rand(30, 3, generator=torch.Generator().manual_seed(3), dtype=torch.double)
     upstream = torch.randn(30, spec.n_features, generator=torch.Generator().manual_seed(4), dtype=torch.double)
-    grid(x).backward(upstream)
+    evaluate(grid, x).backward(upstream)
     gradient = grid.table.grad
     touched = gradient.abs().sum(1).nonzero()[:, 0]
     for entry in touched[torch.randperm(len(touched), generator=torch.Generator().manual_seed(5))[:4]]:
@@ -116,38 +140,26 @@ def test_gradient_of_the_table_against_the_loop(name: str):
 
 def test_single_precision_is_enough():
     spec = SPECS["both"]
-    double, single = made(spec), TorchHashGrid(spec)
-    with torch.no_grad():
-        single.table.copy_(double.table)
+    double, single = made(spec), randomised(TorchHashGrids([spec]))
     x = torch.rand(500, 3, generator=torch.Generator().manual_seed(6))
-    torch.testing.assert_close(single(x), double(x.double()).float(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(evaluate(single, x), evaluate(double, x.double()).float(), atol=1e-4, rtol=0)
 
 
 def test_untrained_tables_are_small():
-    table = TorchHashGrid(SPECS["both"]).table
+    table = TorchHashGrids([SPECS["both"]]).table
     assert 9e-5 < table.abs().max() <= 1e-4 and abs(table.mean()) < 1e-5
 
 
 def test_checkpoints_hold_the_table_and_nothing_else():
-    assert list(TorchHashGrid(SPECS["both"]).state_dict()) == ["table"]
+    assert list(TorchHashGrids([SPECS["both"]]).state_dict()) == ["table"]
 
 
-def test_grids_of_a_physical_size():
-    grid = hash_grid(TorchHashGrid, 1.0, 4, 2, 12, 0.25, 0.03125)
-    assert grid.spec == HashGridSpec.from_voxels(1.0, 0.25, 0.03125, 4, 2, 12)
-    assert grid(torch.rand(7, 3)).shape == (7, 8) and grid(torch.rand(0, 3)).shape == (0, 8)
-
-
-@pytest.mark.gpu
-def test_the_gpu_computes_the_same():
-    spec = SPECS["both"]
-    cpu = TorchHashGrid(spec)
-    gpu = TorchHashGrid(spec).cuda()
-    gpu.load_state_dict(cpu.state_dict())
-    x = torch.rand(5000, 3, generator=torch.Generator().manual_seed(7))
-    upstream = torch.randn(5000, spec.n_features, generator=torch.Generator().manual_seed(8))
-    here, there = cpu(x), gpu(x.cuda())
-    torch.testing.assert_close(there.cpu(), here, atol=1e-7, rtol=1e-4)
-    here.backward(upstream)
-    there.backward(upstream.cuda())
-    torch.testing.assert_close(gpu.table.grad.cpu(), cpu.table.grad, atol=1e-3, rtol=1e-3)
+def test_parts_differ_in_their_sizes_alone():
+    grids = hash_grids(TorchHashGrids, [1.0, 0.5], [{}, {"finest_voxel": 0.0625}], 4, 2, 12, 0.25, 0.03125)
+    assert grids.specs[0] == HashGridSpec.from_voxels(1.0, 0.25, 0.03125, 4, 2, 12)
+    assert grids.specs[1] == HashGridSpec.from_voxels(0.5, 0.25, 0.0625, 4, 2, 12)
+    assert grids.n_features == 8
+    with pytest.raises(UserError, match="differ in n_levels or features_per_level: set these for all parts alike"):
+        TorchHashGrids([HashGridSpec(3, 2), HashGridSpec(4, 2)])
+    with pytest.raises(TypeError, match="no_such_key"):
+        hash_grids(TorchHashGrids, [1.0], [{"no_such_key": 1}], 4, 2, 12, 0.25, 0.03125)

@@ -9,41 +9,17 @@ from hashhuman.errors import UserError
 from hashhuman.neighbors import NeighborIndex, Pairs
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.neighbors.grid import GridNeighbors
-from tests.hashhuman import small
+from tests.hashhuman.neighbors.queries import dense_body, queries, toy_body
 
 VOXEL, RADIUS = 0.025, 0.06
 REACH = RADIUS + 0.87 * VOXEL  # at which no node that a query needs is empty
 
 
-def dense_body(n_frames: int = 2) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Points strewn over two crossing cylinders, millimetres apart as those of a real body: many in one voxel."""
-    generator = torch.Generator().manual_seed(0)
-    angle, along = torch.rand(2, 6000, generator=generator)
-    circle = torch.stack([(angle * 2 * torch.pi).cos(), (angle * 2 * torch.pi).sin()], -1) * 0.1
-    points = torch.cat([circle, along[:, None] - 0.5], 1)
-    points[3000:] = points[3000:].roll(1, 1)
-    turned = [points @ torch.linalg.qr(torch.randn(3, 3, generator=generator))[0] for _ in range(n_frames)]
-    return torch.stack(turned), [torch.arange(3000), torch.arange(3000, 6000)]
-
-
-def queries(vertices: torch.Tensor, count: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points up to 9 cm from body points of random frames."""
-    generator = torch.Generator().manual_seed(1)
-    frames = torch.randint(len(vertices), (count,), generator=generator)
-    base = vertices[frames, torch.randint(vertices.shape[1], (count,), generator=generator)]
-    direction = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=1)
-    return base + direction * 0.09 * torch.rand(count, 1, generator=generator), frames
-
-
-def table(pairs: Pairs, n_points: int) -> torch.Tensor:
+def table(pairs: Pairs, n_points: int, n_parts: int = 2) -> torch.Tensor:
     """Distance found for each part and point, P x N; inf where there is no pair."""
-    distances = torch.full((len(pairs.counts), n_points), torch.inf)
+    distances = torch.full((n_parts, n_points), torch.inf)
     distances[pairs.part, pairs.point] = pairs.distances.amin(1)
     return distances
-
-
-def toy_body() -> tuple[torch.Tensor, list[torch.Tensor]]:
-    return small.bodies().vertices, small.part_points()
 
 
 @pytest.mark.parametrize("body", [toy_body, dense_body])
@@ -67,7 +43,6 @@ def test_brute_agrees_with_scipy(body):
                     assert query not in mine
     assert expected > 100 and abs(expected - len(pairs.point)) <= 1
     assert pairs.part.tolist() == sorted(pairs.part.tolist())
-    assert pairs.counts == pairs.part.bincount(minlength=len(parts)).tolist()
 
 
 def test_grid_equals_brute_where_points_are_sparser_than_voxels():
@@ -77,7 +52,6 @@ def test_grid_equals_brute_where_points_are_sparser_than_voxels():
     brute = BruteNeighbors(vertices, parts).query(points, frames, RADIUS)
     assert isinstance(GridNeighbors(vertices, parts), NeighborIndex)
     assert len(brute.point) > 1000
-    assert grid.counts == brute.counts
     torch.testing.assert_close(grid.point, brute.point)
     torch.testing.assert_close(grid.part, brute.part)
     torch.testing.assert_close(grid.distances.amin(1), brute.distances[:, 0])
@@ -133,8 +107,8 @@ def test_nothing_near():
     far = torch.full((7, 3), 50.0)
     for index in (GridNeighbors(vertices, parts), BruteNeighbors(vertices, parts)):
         pairs = index.query(far, torch.zeros(7, dtype=torch.long), RADIUS)
-        assert pairs.counts == [0] * 5 and len(pairs.point) == 0
-        assert index.query(far[:0], torch.zeros(0, dtype=torch.long), RADIUS).counts == [0] * 5
+        assert len(pairs.point) == len(pairs.part) == len(pairs.vertices) == len(pairs.distances) == 0
+        assert len(index.query(far[:0], torch.zeros(0, dtype=torch.long), RADIUS).point) == 0
 
 
 def test_more_points_than_sixteen_bits():
@@ -149,34 +123,5 @@ def test_the_gpu_finds_the_same():
     cpu = GridNeighbors(vertices, parts, VOXEL, REACH).query(points, frames, RADIUS)
     index = GridNeighbors(vertices.cuda(), [part.cuda() for part in parts], VOXEL, REACH)
     gpu = index.query(points.cuda(), frames.cuda(), RADIUS)
-    gpu = Pairs(gpu.point.cpu(), gpu.part.cpu(), gpu.vertices.cpu(), gpu.distances.cpu(), gpu.counts)
+    gpu = Pairs(gpu.point.cpu(), gpu.part.cpu(), gpu.vertices.cpu(), gpu.distances.cpu())
     torch.testing.assert_close(table(gpu, len(points)), table(cpu, len(points)), atol=1e-4, rtol=0)
-
-
-def test_queries_of_a_fixed_size_find_the_same():
-    vertices, parts = dense_body()
-    points, frames = queries(vertices, 500)
-    points, frames = torch.cat([points, torch.zeros(1, 3)]), torch.cat([frames, frames[:1]])
-    index = GridNeighbors(vertices, parts, VOXEL, REACH)
-    exact = index.query(points, frames, RADIUS)
-    index.capacity = [count + 7 for count in index.last_counts]
-    fixed = index.query(points, frames, RADIUS)
-    assert fixed.counts == index.capacity and len(fixed.point) == sum(index.capacity)
-    assert fixed.part.bincount().tolist() == index.capacity and fixed.distances.isfinite().any(1).all()
-    real = fixed.point < 500
-    mine = exact.point < 500
-    assert real.sum() == mine.sum() < len(real)
-    for name in ("point", "part", "vertices", "distances"):
-        torch.testing.assert_close(getattr(fixed, name)[real], getattr(exact, name)[mine])
-
-
-def test_queries_that_outgrow_their_room_lose_pairs_and_nothing_else():
-    vertices, parts = dense_body()
-    points, frames = queries(vertices, 500)
-    index = GridNeighbors(vertices, parts, VOXEL, REACH)
-    exact = index.query(points, frames, RADIUS)
-    everything = {(int(p), int(n)) for p, n in zip(exact.part, exact.point)}
-    index.capacity = [100, 300]
-    few = index.query(points, frames, RADIUS)
-    found = {(int(p), int(n)) for p, n in zip(few.part, few.point) if n < 499}
-    assert few.counts == [100, 300] and len(found) > 50 and found < everything

@@ -2,91 +2,126 @@
 
 import torch
 
-from hashhuman.deformer.bodies import Shell
+from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ShellSampler
 from hashhuman.renderer.volume import Rays
 from tests import toy
 from tests.hashhuman import small
 
-REACH, VOXEL = 0.25, 0.03  # the toy has points at its corners only
-INSIDE = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+REACH, VOXEL, STEP = 0.2, 0.03, 0.01  # the toy has points at its corners only
 
 
-def picture_rays(frame: int = 1) -> Rays:
-    """A camera's rays: some through the body, some past it, some past its box."""
-    x, y = torch.meshgrid(torch.arange(-24, 72, 2.0), torch.arange(-24, 72, 2.0), indexing="xy")
+def picture_rays() -> Rays:
+    """A camera's rays: some through the body, some past it, some past its box; of all three frames."""
+    x, y = torch.meshgrid(torch.arange(-24, 72, 3.0), torch.arange(-24, 72, 3.0), indexing="xy")
     origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1))
-    return Rays(origins.clone(), directions, torch.full((len(origins),), frame))
+    return Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
+
+
+def setting() -> tuple[PosedBodies, Shell]:
+    bodies = small.bodies()
+    return bodies, Shell.around(bodies.vertices, REACH, VOXEL)
+
+
+def one_body_at_rest() -> PosedBodies:
+    """For geometry by hand: posed space is the world."""
+    still = toy.pose(0)
+    zero = torch.zeros(3)
+    return PosedBodies.from_poses(toy.template(), [type(still)(0 * still.poses, zero, zero)], torch.tensor([0]))
 
 
 def test_by_hand():
-    # Bins of 0.5 m from 2 m on: the shell covers 2.5 to 3.5 and 4 to 4.5.
-    near, width = torch.tensor([2.0]), torch.tensor([0.5])
-    three = ShellSampler(3, 6).spread(INSIDE, near, width, jitter=False)
-    torch.testing.assert_close(three.t, torch.tensor([[2.75, 3.25, 4.25]]))
-    torch.testing.assert_close(three.delta, torch.full((1, 3), 0.5))
-    two = ShellSampler(2, 6).spread(INSIDE, near, width, jitter=False)
-    torch.testing.assert_close(two.t, torch.tensor([[2.875, 4.125]]))
-    torch.testing.assert_close(two.delta, torch.full((1, 2), 0.75))
-    assert two.valid.all()
+    """A ray along x enters a box of 1 m at 2 m; the second and fourth quarter of it are marked."""
+    occupied = torch.zeros(1, 4, 1, 1, dtype=torch.bool)
+    occupied[0, [1, 3]] = True
+    shell = Shell(torch.zeros(1, 3), torch.tensor([[1.0, 0.25, 0.25]]), 0.25, occupied)
+    origins = torch.tensor([[-2.0, 0.1, 0.1], [-2.0, 0.3, 0.1], [0.6, 0.1, 0.1]])
+    rays = Rays(origins, torch.eye(3)[:1].expand(3, 3), torch.zeros(3, dtype=torch.long))
+    samples = ShellSampler(0.05, 5, "torch")(rays, one_body_at_rest(), shell, jitter=False)
+    # The second ray misses; the third starts within the box: its bins are those from 0.6 to 0.85 and to 1.1 m, whose
+    # middles, 0.725 and 0.975, lie in the third and the fourth quarter.
+    quarter = torch.tensor([0.025, 0.075, 0.125, 0.175, 0.225])
+    torch.testing.assert_close(samples.t, torch.cat([2.25 + quarter, 2.75 + quarter, 0.25 + quarter]))
+    assert samples.ray.tolist() == [0] * 10 + [2] * 5 and samples.start.tolist() == [0, 10, 10, 15]
+    assert (samples.delta == 0.05).all() and samples.complete.all() and samples.wanted == 15
 
 
-def test_jitter_is_stratified_and_fills_the_shell():
+def test_samples_are_packed_ray_by_ray_from_near_to_far():
+    bodies, shell = setting()
+    rays = picture_rays()
+    samples = ShellSampler(STEP, 4, "torch")(rays, bodies, shell, jitter=True)
+    count = samples.start.diff()
+    torch.testing.assert_close(samples.ray, torch.arange(len(rays)).repeat_interleave(count))
+    assert samples.start[0] == 0 and samples.start[-1] == len(samples.t) == samples.wanted
+    same = samples.ray[1:] == samples.ray[:-1]
+    assert (samples.t.diff()[same] > 0).all()
+    assert (count % 4 == 0).all() and 0.1 < (count > 0).float().mean() < 0.9
+
+
+def test_jitter_is_stratified():
+    """Uniform within the step of each midpoint."""
+    bodies, shell = setting()
+    sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
+    middle = sampler(rays, bodies, shell, jitter=False)
     torch.manual_seed(0)
-    near, width = torch.full((4000,), 2.0), torch.full((4000,), 0.5)
-    samples = ShellSampler(2, 6).spread(INSIDE.expand(4000, 6), near, width, jitter=True)
-    first, second = samples.t.unbind(1)
-    # The length inside, 1.5 m, is cut in halves: 2.5 to 3.25, and 3.25 to 3.5 with 4 to 4.5.
-    assert (first >= 2.5).all() and (first <= 3.25).all()
-    assert (((second >= 3.25) & (second <= 3.5)) | ((second >= 4) & (second <= 4.5))).all()
-    edges = torch.linspace(2.5, 3.25, 7)
-    assert (torch.histogram(first, edges).hist - 4000 / 6).abs().max() < 120  # five deviations
-    assert abs((second < 3.6).float().mean() - 1 / 3) < 0.04
+    jittered = sampler(rays, bodies, shell, jitter=True)
+    assert torch.equal(jittered.ray, middle.ray)
+    off = (jittered.t - middle.t) / STEP
+    count = len(off)
+    assert count > 5000 and off.abs().max() <= 0.5 + 1e-4
+    histogram = torch.histogram(off, torch.linspace(-0.5, 0.5, 11)).hist
+    assert (histogram - count / 10).abs().max() < 5 * (0.09 * count) ** 0.5
 
 
 def test_samples_lie_in_the_shell_and_cover_it():
-    bodies, rays = small.bodies(), picture_rays()
-    shell = Shell.around(bodies.vertices, REACH, VOXEL)
-    sampler = ShellSampler(64, 256)
-    near, far = sampler.span(rays, bodies, shell)
-    samples = sampler(rays, bodies, shell, jitter=True)
-    hit = samples.valid[:, 0]
-    assert 0.1 < hit.float().mean() < 0.9 and (samples.valid == hit[:, None]).all()
-    assert (samples.t[hit].diff(dim=1) >= 0).all()
+    bodies, shell = setting()
+    rays, per_bin = picture_rays(), 2
+    samples = ShellSampler(STEP, per_bin, "torch")(rays, bodies, shell, jitter=True)
+    origins = bodies.to_posed(rays.origins, rays.frames)
+    directions = bodies.directions_to_posed(rays.directions, rays.frames)
     # Within half a bin of a place in the shell.
-    half_bin = ((far - near) / 256 / 2)[:, None, None]
-    tried = samples.t[..., None] + half_bin * torch.linspace(-1, 1, 9)
-    origins = bodies.to_posed(rays.origins, rays.frames)
-    directions = bodies.directions_to_posed(rays.directions, rays.frames)
-    points = origins[:, None] + directions[:, None] * tried.flatten(1)[..., None]
-    inside = shell.contains(points, rays.frames).unflatten(1, (64, 9))
-    assert inside[hit].any(-1).all()
-    # What the samples stand for adds up to the length inside, measured ten times as finely.
-    fine = torch.linspace(0, 1, 2561)[None] * (far - near).clamp_min(0)[:, None] + near[:, None]
-    points = origins[:, None] + directions[:, None] * fine[..., None]
-    length = shell.contains(points, rays.frames).float().mean(1) * (far - near)
-    torch.testing.assert_close(samples.delta.sum(1)[hit], length[hit], atol=0.05, rtol=0)
-    assert abs(samples.delta.sum(1)[hit].mean() - length[hit].mean()) < 1e-3
-
-
-def test_rays_that_pass_the_body_get_no_sample():
-    bodies, rays = small.bodies(), picture_rays()
-    shell = Shell.around(bodies.vertices, REACH, VOXEL)
-    samples = ShellSampler(8, 256)(rays, bodies, shell, jitter=False)
-    along = torch.linspace(1.5, 4.5, 1500)  # every 2 mm
-    origins = bodies.to_posed(rays.origins, rays.frames)
-    directions = bodies.directions_to_posed(rays.directions, rays.frames)
+    tried = samples.t[:, None] + per_bin * STEP / 2 * torch.linspace(-1, 1, 9)
+    points = origins[samples.ray, None] + directions[samples.ray, None] * tried[..., None]
+    assert shell.contains(points, rays.frames[samples.ray]).any(1).all()
+    # What the samples stand for adds up to the length inside, measured every millimetre.
+    along = torch.arange(1.5, 4.5, 0.001)
     points = origins[:, None] + directions[:, None] * along[:, None]
-    through = shell.contains(points, rays.frames).sum(1)
-    assert not samples.valid[through == 0].any() and (through == 0).any()
-    assert samples.valid[through > 20].all() and (through > 20).any()  # 4 cm: longer than a bin
+    length = torch.cat([shell.contains(p, f).sum(1) for p, f in zip(points.split(64), rays.frames.split(64))]) * 0.001
+    sampled = torch.zeros(len(rays)).index_add(0, samples.ray, samples.delta)
+    assert (length == 0).any() and length.max() > 0.5
+    # Bins, of 2 cm, err by less than their length at each of the shell's borders.
+    torch.testing.assert_close(sampled, length, atol=0.05, rtol=0)
+    assert abs(sampled.mean() - length.mean()) < 2e-3
+    assert (sampled[length > 0.02 + 0.002] > 0).all()
+
+
+def test_stretches_follow_one_another():
+    """The first three of a ray's bins in the shell, and the rest, of every other ray, make up what these rays have."""
+    bodies, shell = setting()
+    sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
+    everything = sampler(rays, bodies, shell, jitter=False)
+    only = torch.arange(len(rays)) % 2 == 0
+    front = sampler(rays, bodies, shell, False, only=only, stretch=(0, 3))
+    back = sampler(rays, bodies, shell, False, only=only, stretch=(3, 1000))
+    for ray in range(len(rays)):
+        mine, first, rest = (x.t[x.start[ray] : x.start[ray + 1]] for x in (everything, front, back))
+        assert torch.equal(first, mine[:12] if only[ray] else mine[:0])
+        assert torch.equal(rest, mine[12:] if only[ray] else mine[:0])
+    assert len(front.t) > 500 and len(back.t) > 500 and torch.equal(front.ray, front.ray.sort().values)
 
 
 def test_rays_that_start_inside_the_body_see_what_is_ahead():
-    bodies = small.bodies()
-    shell = Shell.around(bodies.vertices, REACH, VOXEL)
-    start = bodies.vertices[0, :1]
-    start = start @ bodies.world_from_posed[0, :3, :3].T + bodies.world_from_posed[0, :3, 3]
+    bodies, shell = setting()
+    start = bodies.to_world(bodies.vertices[0, :1], torch.zeros(1, dtype=torch.long))
     rays = Rays(start, torch.tensor([[0.0, 0.0, 1.0]]), torch.zeros(1, dtype=torch.long))
-    samples = ShellSampler(16, 64)(rays, bodies, shell, jitter=False)
-    assert samples.valid.all() and (samples.t > 0).all()
+    samples = ShellSampler(STEP, 4, "torch")(rays, bodies, shell, jitter=False)
+    assert len(samples.t) > 10 and (samples.t > 0).all() and samples.t[0] < 0.04
+
+
+def test_an_empty_shell():
+    bodies, shell = setting()
+    shell.occupied.zero_()
+    rays = picture_rays()
+    samples = ShellSampler(STEP, 4, "torch")(rays, bodies, shell, jitter=True)
+    assert len(samples.t) == 0 and (samples.start == 0).all() and samples.complete.all()

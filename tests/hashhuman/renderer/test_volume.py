@@ -1,54 +1,68 @@
 """Alpha compositing against a loop in float64, values and gradients."""
 
+import dataclasses
 import math
 
 import torch
 
-from hashhuman.renderer.volume import Rays, Samples, composite
+from hashhuman.renderer.volume import Rays, Samples, before, composite
+
+COUNT = torch.tensor([9, 4, 0, 9, 1, 0])
 
 
-def some_samples(n: int = 6, s: int = 9):
-    """Colours, densities and samples; the third ray misses, the fourth ends in something opaque."""
-    generator = torch.Generator().manual_seed(0)
-    t = (torch.rand(n, s, generator=generator) + 1).cumsum(1)
-    delta = torch.rand(n, s, generator=generator)
-    valid = torch.ones(n, s, dtype=torch.bool)
-    valid[2] = False
-    color, density = torch.rand(n, s, 3, generator=generator), 3 * torch.rand(n, s, generator=generator)
-    density[3, 4] = 1e7
-    return color, density, Samples(t, delta, valid)
+def packed(count: torch.Tensor, t: torch.Tensor, delta: torch.Tensor) -> Samples:
+    """Samples of rays that have so many each."""
+    start = torch.nn.functional.pad(count.cumsum(0), (1, 0))
+    ray = torch.arange(len(count)).repeat_interleave(count)
+    return Samples(ray, t, delta, start, torch.ones(len(count), dtype=torch.bool), start[-1:])
+
+
+def some_samples():
+    """Colours, densities and samples; two rays have none, the fourth ends in something opaque."""
+    generator, total = torch.Generator().manual_seed(0), int(COUNT.sum())
+    t = torch.cat([(torch.rand(int(n), generator=generator) + 1).cumsum(0) for n in COUNT])
+    delta = torch.rand(total, generator=generator)
+    color, density = torch.rand(total, 3, generator=generator), 3 * torch.rand(total, generator=generator)
+    density[int(COUNT[:3].sum()) + 4] = 1e7
+    return color, density, packed(COUNT, t, delta)
+
+
+def in_double(samples: Samples) -> Samples:
+    return dataclasses.replace(samples, t=samples.t.double(), delta=samples.delta.double())
 
 
 def loop(color, density, samples: Samples):
-    """Front to back, one sample at a time; colour, alpha, depth and weights of each ray."""
-    rays = []
-    for i in range(len(color)):
-        through, seen, alpha, depth, weights = 1.0, torch.zeros(3), 0.0, 0.0, []
-        for k in range(color.shape[1]):
-            opacity = 1 - torch.exp(-density[i, k] * samples.delta[i, k]) if samples.valid[i, k] else 0 * density[i, k]
+    """Front to back, one sample at a time; colour, alpha, depth of each ray, and the weights of all samples."""
+    rays, weights = [], []
+    for first, end in zip(samples.start[:-1], samples.start[1:]):
+        through, seen, alpha, depth = color.new_ones(()), color.new_zeros(3), color.new_zeros(()), color.new_zeros(())
+        for k in range(first, end):
+            opacity = 1 - torch.exp(-density[k] * samples.delta[k])
             weight = through * opacity
-            seen, alpha, depth = seen + weight * color[i, k], alpha + weight, depth + weight * samples.t[i, k]
+            seen, alpha, depth = seen + weight * color[k], alpha + weight, depth + weight * samples.t[k]
             weights.append(weight)
             through = through * (1 - opacity)
-        rays.append((seen, alpha, depth, torch.stack(weights)))
-    return [torch.stack(x) for x in zip(*rays)]
+        rays.append((seen, alpha, depth))
+    return [*(torch.stack(x) for x in zip(*rays)), torch.stack(weights)]
 
 
 def test_against_a_loop():
     color, density, samples = some_samples()
-    rendering = composite(color, density, samples)
-    double = Samples(samples.t.double(), samples.delta.double(), samples.valid)
-    expected = loop(color.double(), density.double(), double)
+    rendering = composite(color, density, samples, "torch")
+    expected = loop(color.double(), density.double(), in_double(samples))
     for mine, theirs in zip((rendering.color, rendering.alpha, rendering.depth, rendering.weights), expected):
         torch.testing.assert_close(mine.double(), theirs, atol=1e-5, rtol=1e-5)
-    assert rendering.alpha[2] == 0 and rendering.alpha[3] > 1 - 1e-6 and (rendering.weights[3, 5:] == 0).all()
+    opaque = samples.ray == 3
+    assert rendering.alpha[3] > 1 - 1e-6 and (rendering.weights[opaque][5:] == 0).all()
+    for empty in (2, 5):
+        assert rendering.alpha[empty] == rendering.depth[empty] == 0 and (rendering.color[empty] == 0).all()
 
 
 def test_gradients_against_the_loops():
     color, density, samples = some_samples()
-    samples = Samples(samples.t.double(), samples.delta.double(), samples.valid)
+    samples = in_double(samples)
     gradients = []
-    for render in (lambda c, d: composite(c, d, samples), lambda c, d: loop(c, d, samples)):
+    for render in (lambda c, d: composite(c, d, samples, "torch"), lambda c, d: loop(c, d, samples)):
         c, d = color.double().requires_grad_(), density.double().requires_grad_()
         out = render(c, d)
         out = out if isinstance(out, list) else [out.color, out.alpha, out.depth, out.weights]
@@ -60,23 +74,38 @@ def test_gradients_against_the_loops():
 
 def test_by_hand():
     # Two samples of half opacity (density ln 2 over 1 m), red before green, a metre apart.
-    samples = Samples(torch.tensor([[1.0, 2.0]]), torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool))
-    rendering = composite(torch.eye(3)[None, :2], torch.full((1, 2), math.log(2)), samples)
-    torch.testing.assert_close(rendering.weights, torch.tensor([[0.5, 0.25]]))
+    samples = packed(torch.tensor([2]), torch.tensor([1.0, 2.0]), torch.ones(2))
+    rendering = composite(torch.eye(3)[:2], torch.full((2,), math.log(2)), samples, "torch")
+    torch.testing.assert_close(rendering.weights, torch.tensor([0.5, 0.25]))
     torch.testing.assert_close(rendering.color, torch.tensor([[0.5, 0.25, 0.0]]))
     torch.testing.assert_close(rendering.alpha, torch.tensor([0.75]))
     torch.testing.assert_close(rendering.depth, torch.tensor([1.0]))
 
 
 def test_thin_fog_is_not_lost_to_rounding():
-    samples = Samples(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool))
-    rendering = composite(torch.ones(1, 1, 3), torch.full((1, 1), 1e-9), samples)
-    torch.testing.assert_close(rendering.alpha, torch.tensor([1e-9]), atol=0, rtol=1e-6)
+    """Not even behind many rays of thick fog: sums over all samples are never subtracted in single precision."""
+    count = torch.tensor([20000, 1])
+    samples = packed(count, torch.ones(20001), torch.ones(20001))
+    density = torch.full((20001,), 3.0)
+    density[-1] = 1e-9
+    rendering = composite(torch.ones(20001, 3), density, samples, "torch")
+    torch.testing.assert_close(rendering.alpha[1:], torch.tensor([1e-9]), atol=0, rtol=1e-6)
+    torch.testing.assert_close(rendering.alpha[:1], torch.ones(1))
 
 
-def test_rows_of_rays_and_samples():
+def test_sums_before_each_sample():
+    samples = packed(torch.tensor([3, 0, 2]), torch.zeros(5), torch.zeros(5))
+    found = before(torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]), samples)
+    assert found.tolist() == [0.0, 1.0, 3.0, 0.0, 8.0]
+
+
+def test_no_samples_at_all():
+    rendering = composite(torch.zeros(0, 3), torch.zeros(0), packed(torch.zeros(4).long(), *torch.zeros(2, 0)), "torch")
+    assert (rendering.alpha == 0).all() and rendering.color.shape == (4, 3)
+
+
+def test_rows_of_rays():
     rays = Rays(torch.randn(4, 3), torch.randn(4, 3), torch.arange(4))
-    assert len(rays) == 4 and len(rays[1:3]) == 2 and rays[torch.tensor([3, 0])].frames.tolist() == [3, 0]
-    _, _, samples = some_samples()
-    chosen = samples[torch.tensor([3, 0])]
-    assert torch.equal(chosen.t, samples.t[[3, 0]]) and torch.equal(chosen.valid, samples.valid[[3, 0]])
+    assert len(rays) == 4 and len(rays[1:3]) == 2
+    chosen = rays[torch.tensor([3, 0])]
+    assert chosen.frames.tolist() == [3, 0] and torch.equal(chosen.origins, rays.origins[[3, 0]])

@@ -14,6 +14,7 @@ from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_npz, save_npy, write_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from preprocess.body_fit.flow import observe_flow
 from preprocess.body_fit.folder import FolderFit
 from preprocess.body_fit.landmarks import WORLD_BIAS
 from preprocess.body_fit.native import NativeFit, fit
@@ -69,7 +70,10 @@ def test_fit_recovers_a_known_motion(body, moving, shown):
     truth = moving[1]
     ticks = []
     seen = observe(keypoints, camera.K.numpy())
-    _, posed = fit(body, seen, observe_silhouettes(masks), camera, STAGES, 200, lambda: ticks.append(1))
+    _, posed = fit(
+        body, seen, observe_silhouettes(masks), observe_flow(masks, masks), camera, STAGES, 200,
+        lambda: ticks.append(1),
+    )  # fmt: skip
     assert len(ticks) == 85
     error = (posed.joints - posed.joints[:, :1]) - (truth.joints - truth.joints[:, :1])
     error = error.norm(dim=-1).mean(1)
@@ -89,7 +93,7 @@ def test_terms_do_not_see_how_large_the_body_is(moving, shown):
     ones = torch.ones(seen.image.shape[:2])
     evidence = Evidence(
         camera.K, torch.tensor(seen.image).float() + 2, ones, torch.tensor(seen.world).float(), ones,
-        observe_silhouettes(masks),
+        observe_silhouettes(masks), observe_flow(masks, masks),
     )  # fmt: skip
     terms = Terms(sequence, evidence)
     transforms = truth.bone_transforms.clone()
@@ -98,15 +102,15 @@ def test_terms_do_not_see_how_large_the_body_is(moving, shown):
         truth, bone_transforms=transforms, joints=2 * truth.joints, landmarks=2 * truth.landmarks,
         vertices=2 * truth.vertices, size=2 * truth.size,
     )  # fmt: skip
-    terms.match(truth, {"contour": 1.0})
-    for name in ("points", "world", "inside", "contour", "smooth"):
+    terms.match(truth, {"contour": 1.0, "flow": 1.0})
+    for name in ("points", "world", "inside", "contour", "flow", "smooth"):
         value = getattr(terms, name)(truth)
         assert value > 0 and torch.allclose(getattr(terms, name)(larger), value, rtol=1e-4), name
 
 
 def test_unknown_terms_and_parameters_are_refused(body, shown):
     camera, keypoints, masks = shown
-    given = observe(keypoints, camera.K.numpy()), observe_silhouettes(masks), camera
+    given = observe(keypoints, camera.K.numpy()), observe_silhouettes(masks), observe_flow(masks, masks), camera
     for stage, word in (
         ({"steps": 1, "weights": {"pionts": 1}, "free": {}}, "pionts"),
         ({"steps": 1, "weights": {"points": 1}, "free": {"focus": 0.1}}, "focus"),

@@ -1,0 +1,94 @@
+"""Where the milliseconds of a training step, of a picture and of posing a body go, on a GPU.
+
+    python benchmarks/profile_step.py SCENE [--steps 700] [--out FILE.md] [-- overrides of train.py]
+
+A scene is a folder in the ZJU-MoCap layout. Kernels are those that PyTorch's profiler saw, the longest first; the rest
+is one line. Figures are microseconds of GPU time a step (or picture); the clock's time stands beside their sum.
+"""
+
+import argparse
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import torch
+from hydra import compose, initialize_config_dir
+from torch.profiler import ProfilerActivity, profile
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+import train as entry  # noqa: E402
+from hashhuman import run  # noqa: E402
+
+SHOWN, PICTURES = 14, 20
+
+
+def table(title: str, work: Callable[[], object], repeats: int) -> str:
+    """Profiles `repeats` calls; a markdown table of the kernels of one."""
+    work()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    torch.cuda.synchronize()
+    wall = (time.perf_counter() - start) / repeats * 1e6
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(repeats):
+            work()
+        torch.cuda.synchronize()
+    kernels = sorted(profiler.key_averages(), key=lambda event: -event.self_device_time_total)
+    rows = [(event.key, event.self_device_time_total / repeats, event.count / repeats) for event in kernels]
+    busy, rest = sum(row[1] for row in rows), rows[SHOWN:]
+    rows = [*rows[:SHOWN], (f"{len(rest)} others", sum(row[1] for row in rest), sum(row[2] for row in rest))]
+    lines = [f"### {title}", "", f"{wall:.0f} us by the clock, {busy:.0f} us of kernels.", ""]
+    lines += ["| kernel | us | launches |", "|---|---|---|"]
+    lines += [f"| `{name[:70]}` | {us:.0f} | {count:.0f} |" for name, us, count in rows if us >= 0.5]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parses the command line, trains, profiles."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--out", type=Path)
+    known, overrides = sys.argv[1:], []
+    if "--" in known:
+        known, overrides = known[: known.index("--")], known[known.index("--") + 1 :]
+    arguments = parser.parse_args(known)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    entry.register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        fixed = ["data=zju_mocap", f"data.root={arguments.scene.resolve()}", "run_dir=unused", "data.val_views=0"]
+        config = compose("train", overrides=[*fixed, *overrides])
+    L.seed_everything(0, verbose=False)
+    module, datamodule = run.build(config)
+    trainer = L.Trainer(
+        max_steps=arguments.steps, accelerator="gpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    pages: list[str] = []
+    module.on_train_end = lambda: pages.append(table("A training step", module.step, 20))  # type: ignore[method-assign]
+    trainer.fit(module, datamodule=datamodule)
+    avatar = module.to("cuda").avatar.eval()
+    view = datamodule.view((datamodule.splits["novel_view"] or datamodule.splits["train"])[0])
+    stage = avatar.stage([view.pose], [-1])
+    for scale in (1, 2):
+        camera = view.camera.scaled(scale)
+        title = f"A picture of {camera.width} x {camera.height}, the body posed before"
+        pages.append(table(title, lambda camera=camera: avatar.render_stage(camera, stage), PICTURES))
+    pages.append(table("Posing a body", lambda: avatar.stage([view.pose], [-1]), PICTURES))
+    page = f"{torch.cuda.get_device_name()}, {arguments.scene.name}, {arguments.steps} steps\n\n" + "\n".join(pages)
+    print(page)
+    if arguments.out:
+        arguments.out.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

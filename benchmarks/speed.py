@@ -1,0 +1,410 @@
+"""How fast it trains and renders, one table a device.
+
+    python benchmarks/speed.py curve SCENE ...     quality against seconds of training, each budget a run of its own
+    python benchmarks/speed.py total SCENE ...     from the command typed to the metrics printed
+    python benchmarks/speed.py render SCENE ...    pictures a second
+    python benchmarks/speed.py memory SCENE ...    peak memory against frames, resolution and rays
+    python benchmarks/speed.py costs SCENE ...     seconds a step, and to a PSNR, against the same
+    python benchmarks/speed.py cpu SCENE --before CHECKOUT    experiment=cpu against an earlier revision of the project
+    python benchmarks/speed.py ddp SCENE ...       one process against several with the same steps
+
+A scene is a folder in the ZJU-MoCap layout whose scene.json counts the training frames. What follows `--` goes to
+train.py. PSNR and SSIM are those of `metrics=strict`, means over pictures; time counts from the first optimizer step,
+and what comes before it (setup) stands beside it. Rows are kept in results/speed_DEVICE.json, from which
+results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+Row = dict[str, Any]
+QUICK = ("eval.turntable=false", "eval.canonical=false", "eval.comparisons=0", "metrics.lpips=null", "data.val_views=0")
+COLUMNS = ("psnr_full", "psnr_box", "ssim_box")
+TITLES = {
+    "curve": "Quality against seconds of training",
+    "total": "From the command typed to the metrics printed",
+    "render": "Pictures a second, each waited for",
+    "memory": "Peak memory",
+    "costs": "Cost of a step, and time to a PSNR of novel views",
+    "cpu": "On the CPU, against an earlier revision",
+    "ddp": "One process against several",
+}
+
+
+def command(scene: Path, folder: Path, overrides: Iterable[str]) -> list[str]:
+    """The command line of one run."""
+    return [sys.executable, "train.py", "data=zju_mocap", f"data.root={scene}", f"run_dir={folder}", *overrides]
+
+
+def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT, keep: Path | None = None) -> Row:
+    """Runs train.py on a scene and returns its timing and its means, `novel_view psnr_full` and so on."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = keep or Path(temporary) / "run"
+        environment = os.environ | {"PYTHONPATH": str(checkout / "src")}  # not the revision that is installed
+        line = command(scene, folder, overrides)
+        subprocess.run(line, check=True, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
+        return figures(scene, folder)
+
+
+def figures(scene: Path, folder: Path) -> Row:
+    """A finished run's timing and means."""
+    report = json.loads((folder / "evaluation/metrics.json").read_text())
+    timing = json.loads((folder / "timing.json").read_text())
+    peak = timing.pop("peak_gpu_bytes")
+    means = {
+        f"{split} {column}": result["mean"][column]
+        for split, result in report["splits"].items()
+        for column in COLUMNS
+        if result["pictures"]
+    }
+    return {"scene": scene.name, **timing, "peak_gib": peak and peak / 2**30, **means}
+
+
+def train_here(scene: Path, overrides: Iterable[str]) -> Row:
+    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before."""
+    import gc
+
+    import torch
+    from hydra import compose, initialize_config_dir
+
+    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    import train as entry
+    from hashhuman import run
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    entry.register_resolvers()
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            config = compose("train", overrides=command(scene, Path(folder), overrides)[2:])
+        with contextlib.redirect_stdout(nowhere):
+            run.train(config)
+        return figures(scene, Path(folder))
+
+
+def curve(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Each budget's own run, its schedule fitted to it."""
+    for scene in arguments.scenes:
+        for budget in arguments.budgets:
+            yield {"budget": budget} | train_here(scene, [f"budget_s={budget:g}", *QUICK, *arguments.overrides])
+
+
+def total(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Seconds until the metrics are printed, and until the command returns; first without decoded pictures kept."""
+    evaluations = {"metrics alone": QUICK[:3], "turntable and sheets too": ()}
+    for scene in arguments.scenes:
+        for what, overrides in evaluations.items() if arguments.pictures else [*evaluations.items()][:1]:
+            for cached in (False, True):
+                if not cached:
+                    for path in (scene / "cache").glob("pixels-*.npz"):
+                        path.unlink()
+                with tempfile.TemporaryDirectory() as temporary:
+                    folder = Path(temporary) / "run"
+                    options = [
+                        f"budget_s={arguments.budget:g}",
+                        f"eval.most={arguments.most}",
+                        "eval.splits=[novel_view]",
+                    ]
+                    started = time.perf_counter()
+                    printed = _until_metrics(command(scene, folder, [*options, *overrides, *arguments.overrides]))
+                    returned = time.perf_counter() - started
+                    timing = json.loads((folder / "timing.json").read_text())
+                yield {
+                    "scene": scene.name, "evaluated": what, "pictures decoded before": cached,
+                    "metrics_printed_s": printed - started, "returned_s": returned, "setup_s": timing["setup_s"],
+                    "train_s": timing["train_s"], "steps": timing["steps"], "device": timing["device"],
+                }  # fmt: skip
+
+
+def _until_metrics(line: list[str]) -> float:
+    """Runs a command to its end; when it printed the table of metrics."""
+    printed = None
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if "means, on" in said and printed is None:
+                printed = time.perf_counter()
+    if process.returncode or printed is None:
+        raise SystemExit(f"{' '.join(line)} ended with status {process.returncode}")
+    return printed
+
+
+def render(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Pictures of a trained avatar on an orbit, in one pose kept and in a new pose for every picture."""
+    for scene in arguments.scenes:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "run"
+            train(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *QUICK, *arguments.overrides], keep=folder)
+            yield from _rendered(scene, folder, arguments)
+
+
+def _rendered(scene: Path, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
+    import torch
+
+    from hashhuman import run
+    from hashhuman.body.visibility import world_vertices
+    from hashhuman.orbit import orbit, upright
+
+    cuda = torch.cuda.is_available()
+    module, data, _ = run.load(folder)
+    avatar = module.avatar.to("cuda" if cuda else "cpu")
+    train_pictures = data.splits["train"]
+    poses = [data.subject.pose(picture.frame).to(avatar.device) for picture in train_pictures[: arguments.views]]
+    vertices = world_vertices(data.subject.template().to(avatar.device), poses[0])
+    up = upright(data.subject.pose(picture.frame) for picture in train_pictures).to(avatar.device)
+    toward = data.subject.camera(train_pictures[0].camera).to(avatar.device).center - vertices.mean(0)
+
+    def wait() -> None:
+        if cuda:
+            torch.cuda.synchronize()
+
+    for size in arguments.sizes:
+        cameras = [square(camera, size) for camera in orbit(vertices, up, toward, arguments.views, size)]
+        stage = avatar.stage(poses[:1], [0])
+        ways: dict[str, Callable[[int], Any]] = {
+            "the same": lambda i, cameras=cameras, stage=stage: avatar.render_stage(cameras[i], stage),
+            "a new one": lambda i, cameras=cameras: avatar.render_image(cameras[i], poses[i % len(poses)]),
+        }
+        for pose, picture in ways.items():
+            for i in range(min(5, arguments.views)):
+                picture(i)
+            seconds = []
+            for i in range(arguments.views):
+                wait()
+                start = time.perf_counter()
+                picture(i)
+                wait()
+                seconds.append(time.perf_counter() - start)
+            yield {
+                "scene": scene.name, "size": size, "pose": pose, "pictures": len(seconds),
+                "per_second": len(seconds) / sum(seconds), "median_ms": 1000 * statistics.median(seconds),
+                "slowest_ms": 1000 * max(seconds), "device": torch.cuda.get_device_name() if cuda else "cpu",
+            }  # fmt: skip
+
+
+def square(camera: Any, size: int) -> Any:
+    """The camera with a picture of `size` x `size` pixels, its principal point in the middle."""
+    import dataclasses
+
+    K = camera.K.clone()
+    K[:2, 2] = (size - 1) / 2
+    return dataclasses.replace(camera, K=K, height=size, width=size)
+
+
+def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
+    """One setting varied at a time, as far as the scene goes, with the overrides that do it."""
+    from hashhuman.data.files import read_image
+
+    frames = json.loads((scene / "scene.json").read_text())["frames"]
+    size = max(read_image(next((scene / "images").glob("*/*"))).shape)
+    for option, values, most in (
+        ("data.train_frames", arguments.frames, frames),
+        ("data.max_size", arguments.sizes, size),
+        ("data.ray_sampler.n_rays", arguments.rays, math.inf),
+    ):
+        for value in values:
+            if value <= most:
+                yield {"varied": option, "value": value}, [f"{option}={value}", *QUICK, *arguments.overrides]
+
+
+def memory(arguments: argparse.Namespace) -> Iterator[Row]:
+    """The most that was allocated during a short training."""
+    for scene in arguments.scenes:
+        for row, overrides in variations(scene, arguments):
+            result = train_here(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *overrides])
+            kept = ("scene", "peak_gib", "setup_s", "train_s", "steps", "device")
+            yield row | {name: result[name] for name in kept}
+
+
+def costs(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Budgets are doubled until one reaches the PSNR; between the last two, time is interpolated on its logarithm."""
+    for scene in arguments.scenes:
+        for row, overrides in variations(scene, arguments):
+            tried = []
+            for budget in arguments.budgets:
+                result = train_here(scene, [f"budget_s={budget:g}", "eval.splits=[novel_view]", *overrides])
+                tried.append((result["train_s"], result["novel_view psnr_full"]))
+                if tried[-1][1] >= arguments.psnr:
+                    break
+            yield row | {
+                "scene": scene.name, "ms_a_step": 1000 * result["train_s"] / result["steps"],
+                f"s_to_{arguments.psnr:g}_db": reached(tried, arguments.psnr), "device": result["device"],
+            }  # fmt: skip
+
+
+def reached(tried: list[tuple[float, float]], psnr: float) -> float | None:
+    """The seconds at which a PSNR is reached, from (seconds, PSNR) of runs in their order; None if none reached it."""
+    for i, (seconds, value) in enumerate(tried):
+        if value >= psnr:
+            if i == 0:
+                return seconds
+            before, lower = tried[i - 1]
+            share = (psnr - lower) / (value - lower)
+            return math.exp(math.log(before) + share * (math.log(seconds) - math.log(before)))
+    return None
+
+
+def cpu(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Both revisions in turn, with twice the steps each time until both have reached the PSNR."""
+    checkouts = {"now": ROOT} | ({"before": arguments.before.resolve()} if arguments.before else {})
+    options = ["experiment=cpu", "data.max_size=256", "eval.splits=[novel_view]", *QUICK, *arguments.overrides]
+    for scene in arguments.scenes:
+        tried: dict[str, list[tuple[float, float]]] = {name: [] for name in checkouts}
+        steps_to: dict[str, int | None] = dict.fromkeys(checkouts)
+        steps = arguments.steps
+        while steps <= arguments.most_steps and None in steps_to.values():
+            for name, checkout in checkouts.items():
+                if steps_to[name] is None:
+                    result = train(scene, [f"trainer.max_steps={steps}", *options], checkout)
+                    tried[name].append((result["train_s"], result["novel_view psnr_full"]))
+                    if tried[name][-1][1] >= arguments.psnr:
+                        steps_to[name] = steps
+            steps *= 2
+        seconds = {name: reached(runs, arguments.psnr) for name, runs in tried.items()}
+        for name in checkouts:
+            mine, now = seconds[name], seconds["now"]
+            yield {
+                "scene": scene.name, "revision": name, f"s_to_{arguments.psnr:g}_db": mine,
+                "ratio": mine / now if mine and now else None, "steps": steps_to[name], "device": "cpu",
+            }  # fmt: skip
+
+
+def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
+    """The same number of steps, and of rays a step in all."""
+    for scene in arguments.scenes:
+        for processes in (1, arguments.processes):
+            several = ["trainer=ddp", f"trainer.devices={processes}"] if processes > 1 else []
+            row = train(scene, [*several, f"trainer.max_steps={arguments.steps}", *QUICK, *arguments.overrides])
+            yield row | {"steps_a_second": row["steps"] / row["train_s"]}
+
+
+def merged(old: list[Row], new: list[Row]) -> list[Row]:
+    """The new rows, after those of other scenes."""
+    return [row for row in old if row["scene"] not in {row["scene"] for row in new}] + new
+
+
+def markdown(device: str, parts: dict[str, dict[str, Any]]) -> str:
+    """All tables of a device."""
+    pages = [f"# Speed on {device}\n"]
+    for part in (part for part in TITLES if part in parts):
+        rows = [{name: value for name, value in row.items() if name != "device"} for row in parts[part]["rows"]]
+        heads = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [f"## {TITLES[part]}\n", f"`python benchmarks/speed.py {parts[part]['command']}`\n"]
+        lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+        lines += ["| " + " | ".join(cell(head, row.get(head)) for head in heads) + " |" for row in rows]
+        pages.append("\n".join(lines) + "\n")
+    return "\n".join(pages)
+
+
+def cell(head: str, value: Any) -> str:
+    """A value as the table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}" if "ssim" in head else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return str(value)
+
+
+def keep(part: str, line: str, rows: list[Row], results: Path) -> str:
+    """Writes the rows and the tables of their device; the tables."""
+    device = rows[0]["device"]
+    path = results / f"speed_{re.sub(r'[^a-z0-9]+', '_', device.lower()).strip('_')}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {"device": device, "parts": {}}
+    old = stored["parts"].get(part, {"rows": []})["rows"]
+    stored["parts"][part] = {"command": line, "rows": merged(old, rows)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(stored, indent=1) + "\n")
+    text = markdown(device, stored["parts"])
+    path.with_suffix(".md").write_text(text)
+    return text
+
+
+def reproducible(words: list[str]) -> str:
+    """The command line as another machine would have it: names instead of paths, and no folder of results."""
+    if "--results" in words:
+        cut = words.index("--results")
+        words = words[:cut] + words[cut + 2 :]
+    return " ".join(word if "=" in word else Path(word).name for word in words)
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The command line."""
+    overrides = []
+    if "--" in words:
+        cut = words.index("--")
+        words, overrides = words[:cut], words[cut + 1 :]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+
+    def part(name: str, **options: dict[str, Any]) -> None:
+        added = parts.add_parser(name, help=TITLES[name])
+        added.add_argument("scenes", nargs="+", type=lambda text: Path(text).resolve())
+        added.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
+        for option, settings in options.items():
+            added.add_argument(f"--{option.replace('_', '-')}", **settings)
+
+    numbers, seconds = {"type": int, "nargs": "*"}, {"type": float, "nargs": "+"}
+    varied = {
+        "frames": numbers | {"default": [50, 100, 500, 1000]},
+        "sizes": numbers | {"default": [256, 512, 1024]},
+        "rays": numbers | {"default": [1024, 2048, 4096, 8192, 16384]},
+    }
+    part("curve", budgets=seconds | {"default": [1, 2, 5, 10, 30, 60]})
+    part(
+        "total",
+        budget={"type": float, "default": 10},
+        most={"type": int, "default": 50},
+        pictures={"action": argparse.BooleanOptionalAction, "default": True, "help": "also with turntable and sheets"},
+    )
+    part(
+        "render",
+        budget={"type": float, "default": 10},
+        sizes=numbers | {"default": [512, 1024]},
+        views={"type": int, "default": 200},
+    )
+    part("memory", budget={"type": float, "default": 3}, **varied)
+    part(
+        "costs", budgets=seconds | {"default": [0.5, 1, 2, 4, 8, 16, 32]}, psnr={"type": float, "default": 30}, **varied
+    )
+    part(
+        "cpu",
+        before={"type": Path, "default": None},
+        psnr={"type": float, "default": 25},
+        steps={"type": int, "default": 25},
+        most_steps={"type": int, "default": 1600},
+    )
+    part("ddp", processes={"type": int, "default": 2}, steps={"type": int, "default": 2000})
+    arguments = parser.parse_args(words)
+    arguments.overrides = overrides
+    return arguments
+
+
+def main() -> None:
+    """Measures one part and prints the tables."""
+    arguments = parsed(sys.argv[1:])
+    rows = []
+    for row in globals()[arguments.part](arguments):
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        rows.append(row)
+    print(keep(arguments.part, reproducible(sys.argv[1:]), rows, arguments.results))
+
+
+if __name__ == "__main__":
+    main()

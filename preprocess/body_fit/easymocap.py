@@ -1,0 +1,209 @@
+"""Stage 3 by EasyMocap (PARE and its fit of SMPL), or from its folder: the recipe's conversion."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.progress import Progress
+from scipy.spatial.transform import Rotation
+
+from hashhuman.body import skinning
+from hashhuman.body.model import BodyModel, files_of, settings_of
+from hashhuman.body.smpl.body import SmplBody
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.camera import Camera
+from hashhuman.data.files import read_image
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.errors import UserError
+from preprocess.body_fit import pictures, result
+from preprocess.calibration.cameras import Calibration
+from preprocess.easymocap.output import Body, Output, assumed_intrinsics
+from preprocess.easymocap.source import Source
+from preprocess.frames import CAMERA, image_paths
+from preprocess.keypoints.points import segmentation_folder
+from preprocess.stage import Stage
+
+LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
+AGREE = 0.03  # metres: how far EasyMocap's vertices may lie from those of its parameters and our SMPL, in the median
+
+
+class EasyMocapFit(Stage):
+    """Brings EasyMocap's SMPL bodies into the subject's world.
+
+    Where EasyMocap wrote no vertices they are made of its parameters, pose blend shapes included.
+
+    Args:
+        easymocap: runs it, or names the folder that it wrote.
+        body: makes the SMPL that it fitted, without which nothing could be posed.
+        person: EasyMocap's id of the person; None: who is in most frames.
+        pictures: how many pictures to draw.
+    """
+
+    name: ClassVar[str] = "body_fit"
+
+    def __init__(
+        self,
+        easymocap: Source,
+        body: Callable[[], BodyModel],
+        person: int | None = None,
+        pictures: int = 12,
+        force: bool = False,
+    ):
+        self.easymocap, self.body, self.person = easymocap, body, person
+        self.pictures, self.force = pictures, force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [subject / "annots.npy", *self.easymocap.inputs(subject), *files_of(self.body)]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        folders = [subject / "smpl_params", subject / "smpl_vertices", subject / "pictures" / self.name]
+        return [result.report_path(subject), *folders, *result.template_paths(subject)]
+
+    def settings(self) -> dict[str, Any]:
+        easymocap = {"source": type(self.easymocap).__name__, **self.easymocap.settings()}
+        body = settings_of(self.body)
+        return {"easymocap": easymocap, "body": body, "person": self.person, "pictures": self.pictures}
+
+    def missing(self) -> str | None:
+        absent = [path for path in files_of(self.body) if not path.exists()]
+        if absent:
+            return f"{absent[0]} does not exist: EasyMocap's bodies need the SMPL that it fitted (body=smpl)."
+        return self.easymocap.missing()
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        model = self.body()  # before EasyMocap, which may take an hour, so that a missing file is found first
+        if not isinstance(model, SmplBody):
+            raise UserError("EasyMocap's poses are of SMPL, whose vertices alone cannot be posed: add body=smpl.")
+        output = self.easymocap.bodies(subject, progress)
+        paths, camera = image_paths(subject), Subject(subject).camera(CAMERA)
+        bodies = output.bodies(list(paths), len(model.parents), self.person)
+        shape = _shape(bodies, len(model.shape_mean))
+        converter = _Converter(model, model.template(torch.from_numpy(shape)), output, camera)
+        steps = progress.track(list(zip(paths, bodies)), description="converting bodies")
+        placed = [converter(frame, body) for frame, body in steps]
+
+        writer, template = SubjectWriter(subject), converter.template
+        writer.write_template(template)
+        overlaps = []
+        for frame, one in zip(paths, placed):
+            writer.write_pose(frame, one.pose, shape)
+            writer.write_vertices(frame, one.vertices)
+            mask = segmentation_folder(subject) / f"{frame:06d}.png"
+            seen = read_image(mask) if mask.exists() else None
+            overlaps.append(result.silhouette_iou(one.vertices, template.faces.numpy(), camera, seen))
+        writer.update_meta(body=model.name, shape={n: round(float(x), 4) for n, x in zip(model.shape_names, shape)})
+        nothing = np.zeros(len(paths), bool)
+        report = result.FitReport(
+            frames=np.array(list(paths)),
+            reprojection_error=np.full(len(paths), np.nan, np.float32),
+            silhouette_iou=np.array(overlaps, np.float32),
+            interpolated=nothing,
+            flipped=nothing,
+            joints=np.array([one.joints for one in placed], np.float32),
+            joint_names=template.joint_names,
+        )
+        report.save(result.report_path(subject))
+        folder = subject / "pictures" / self.name
+        pictures.draw_sequence(paths, [one.vertices for one in placed], template, camera, folder, self.pictures)
+        return ", ".join(filter(None, [f"{len(paths)} bodies of EasyMocap", report.summary()]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Placed:
+    """A body in the subject's world."""
+
+    pose: BodyPose
+    vertices: Float[np.ndarray, "V 3"]  # m, float32
+    joints: Float[np.ndarray, "J 3"]  # m
+
+
+@dataclasses.dataclass(frozen=True)
+class _Converter:
+    """Brings one body after another from EasyMocap's world into that of the subject's camera."""
+
+    model: SmplBody
+    template: BodyTemplate
+    output: Output
+    camera: Camera
+
+    def __call__(self, frame: int, body: Body) -> _Placed:
+        poses = torch.from_numpy(body.poses).float()
+        bones = skinning.transform(self.template.bone_transforms(poses), self.template.joints).double().numpy()
+        R, T = place(body, bones, self.output.calibration(), self.camera)
+        vertices = (self._posed(frame, body, poses) @ R.T + T).astype(np.float32)
+        self._refuse_unseen(frame, vertices)
+        Rh, Th = (torch.from_numpy(x).float() for x in (Rotation.from_matrix(R).as_rotvec(), T))
+        return _Placed(BodyPose(poses, Rh, Th), vertices, bones @ R.T + T)
+
+    def _posed(self, frame: int, body: Body, poses: torch.Tensor) -> Float[np.ndarray, "V 3"]:
+        """Vertices before Rh and Th (m): EasyMocap's own if it wrote them, else those that the parameters make.
+
+        Raises UserError if both exist and differ, so that this SMPL is not the one that EasyMocap fitted.
+        """
+        made = self.model.pose_vertices(self.template, poses).double().numpy()
+        given = self.output.vertices(frame, body.id)
+        if given is None:
+            return made
+        posed = (given - body.Th) @ Rotation.from_rotvec(body.Rh).as_matrix()
+        distance = np.median(np.linalg.norm(posed - made, axis=1)) if len(posed) == len(made) else np.inf
+        if distance > AGREE:
+            raise UserError(
+                f"EasyMocap's {len(posed)} vertices of frame {frame} are not the {len(made)} that its parameters make "
+                "with the model here: name the SMPL file that EasyMocap fitted with body.root= and body.model=."
+            )
+        return posed
+
+    def _refuse_unseen(self, frame: int, vertices: np.ndarray) -> None:
+        pixels, size = self.camera.project(torch.from_numpy(vertices)).numpy(), (self.camera.width, self.camera.height)
+        inside = (pixels[:, :2] > 0).all(1) & (pixels[:, :2] < size).all(1) & (pixels[:, 2] > 0)
+        if inside.mean() < LEAST_INSIDE:
+            raise UserError(
+                f"The body of frame {frame} in {self.output.root} lies outside the picture: is it of this video, of "
+                "this camera (preprocess.easymocap.camera=), of these frames (start, step)?"
+            )
+
+
+def place(
+    body: Body, bones: Float[np.ndarray, "J 3"], calibration: Calibration | None, camera: Camera
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Rotation and translation (m) from posed space, where `bones` are the body's joints (m), to the subject's world.
+
+    EasyMocap's calibrated camera and the subject's are one camera in two worlds. If EasyMocap had to assume a lens, and
+    the subject's is another, the body moves in the camera's axes to where its joints are seen at the same pixels.
+    """
+    R, T = (np.eye(3), np.zeros(3)) if calibration is None else (calibration.R, calibration.T)
+    turn = R @ Rotation.from_rotvec(body.Rh).as_matrix()
+    shift = R @ body.Th + T
+    if calibration is None:
+        assumed = assumed_intrinsics(camera.height, camera.width)
+        shift = shift + reseen(bones @ turn.T + shift, assumed, camera.K.double().numpy())
+    world_from_camera = camera.R.double().numpy().T
+    return world_from_camera @ turn, world_from_camera @ (shift - camera.T.double().numpy())
+
+
+def reseen(
+    points: Float[np.ndarray, "N 3"], K: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "3"]:
+    """How to move points in a camera's axes (m) for a lens `other` to see them where the lens K did, in least squares.
+
+    Pixel u of x is f (x + d)_x + (c - u) (x + d)_z = 0, linear in the move d; rows likewise.
+    """
+    pixels = points @ K.T
+    pixels = pixels[:, :2] / pixels[:, 2:]
+    lines = np.repeat(other[None, :2], len(points), 0)  # N, 2, 3
+    lines[..., 2] -= pixels
+    return np.linalg.lstsq(lines.reshape(-1, 3), -np.einsum("nri,ni->nr", lines, points).ravel(), rcond=None)[0]
+
+
+def _shape(bodies: list[Body], count: int) -> Float[np.ndarray, " S"]:
+    """One shape for the sequence, of as many parameters as the model has."""
+    sizes = {body.shapes.size for body in bodies}
+    if len(sizes) > 1 or max(sizes) > count:
+        raise UserError(f"EasyMocap's bodies have {max(sizes)} shape parameters, the model of body.model {count}.")
+    shape = np.zeros(count, np.float32)
+    shape[: max(sizes)] = np.mean([body.shapes for body in bodies], axis=0)
+    return shape

@@ -1,0 +1,119 @@
+"""Stage 3 with the poses that another tool found: brought to the body, the pictures and the camera of the subject."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from hashhuman.body.model import BodyModel
+from hashhuman.data.camera import Camera
+from hashhuman.errors import UserError
+from preprocess.body_fit.begin import begin
+from preprocess.body_fit.native import NativeFit, Start
+from preprocess.body_fit.observe import Observations
+from preprocess.body_fit.source.motion import Motion, Source, resample
+from preprocess.keypoints.movenet import Detection
+from preprocess.keypoints.tracks import Track, choose
+from preprocess.origin import origin
+
+SAME_PICTURE = 0.5  # pictures: a row of the file farther off is of another one
+
+
+class ImportedFit(NativeFit):
+    """Takes poses from files of WHAM, GVHMR, TRAM, 4D-Humans, ROMP, AMASS or a plain .npz; writes what a fit writes.
+
+    A body of SMPL's family takes the poses and the shape as they are; another one gets poses by bone directions, its
+    shape from the bones that the file gives (if it gives joints) and its place from the keypoints (if it does not).
+    Then `stages` may fit what they free, as they do in the native fit.
+
+    Args:
+        body, stages, surface, pictures: as for the native fit; no stages leave the tool's poses as they are.
+        source: reads the tool's files.
+        path: the file or folder.
+        person: whose track, if there are several: None the person of the keypoints, a number counts from the left, a
+            point [x, y] takes the nearest (pixels of images/00).
+        least_frames, least_fraction: a track of fewer pictures than both is refused; gaps are filled in.
+    """
+
+    def __init__(
+        self,
+        body: Callable[[], BodyModel],
+        source: Source,
+        path: str,
+        stages: Sequence[Mapping[str, Any]] = (),
+        person: int | Sequence[float] | None = None,
+        least_frames: int = 5,
+        least_fraction: float = 0.1,
+        surface: int = 700,
+        pictures: int = 12,
+        force: bool = False,
+    ):
+        super().__init__(body, stages, surface, pictures, force)
+        self.source, self.path = source, Path(path).expanduser()
+        self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
+        self.least_frames, self.least_fraction = least_frames, least_fraction
+        if not self.path.exists():
+            raise UserError(f"there is nothing at {self.path}: correct preprocess.body_fit.path.")
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [*super().inputs(subject), *self.source.files(self.path)]
+
+    def settings(self) -> dict[str, Any]:
+        source = {"class": type(self.source).__qualname__, **vars(self.source)}
+        own = {name: getattr(self, name) for name in ("person", "least_frames", "least_fraction")}
+        return {**super().settings(), "source": source, **own}
+
+    def start(self, subject: Path, observations: Observations, camera: Camera) -> tuple[Start, np.ndarray]:
+        people = self.source.read(self.path, camera.width, camera.height)
+        known = origin(subject)
+        found = []
+        for motion in people:
+            at = known.seconds if motion.seconds else known.pictures.astype(float)
+            if at is None:
+                raise UserError(f"{self.path} counts seconds, and {subject} was not made from a video: it has none.")
+            reach = 0.5 * float(np.median(np.diff(at))) if motion.seconds and len(at) > 1 else SAME_PICTURE
+            found.append(resample(motion, at, reach))
+        motion, filled = found[self._chosen([(m, ~f) for m, f in found], observations, camera)]
+        if (~filled).sum() < max(self.least_frames, self.least_fraction * len(filled)):
+            raise UserError(
+                f"{self.path} has the person in {(~filled).sum()} of {len(filled)} pictures only: choose another "
+                "(preprocess.body_fit.person), or the part of the video that it is of (preprocess.frames.start, stop)."
+            )
+        return functools.partial(begin, motion=motion, path=self.path), filled
+
+    def _chosen(
+        self, people: list[tuple[Motion, Bool[np.ndarray, "F"]]], observations: Observations, camera: Camera
+    ) -> int:
+        """Which of the people in the file is meant; each comes with the pictures that show it."""
+        if len(people) == 1 and self.person in (None, 0):
+            return 0
+        if self.person is not None and any(motion.seen is None for motion, _ in people):
+            raise UserError(f"{self.path} holds one person and not where: leave out preprocess.body_fit.person.")
+        if self.person is not None:
+            tracks = [_track(motion, known) for motion, known in people]
+            return tracks.index(choose(tracks, self.person, camera.width, camera.height))
+        weight = observations.visibility
+        middle = (weight[..., None] * observations.image).sum(1) / weight.sum(1).clip(1e-6)[:, None]
+        seen = weight.any(1)
+
+        def miss(motion: Motion, known: np.ndarray) -> float:
+            both = seen & known
+            assert motion.seen is not None  # sources of several people say where they are
+            off = np.linalg.norm(motion.seen[both] - middle[both], axis=1)
+            # each picture without the person counts as one in which it is a picture's width away
+            return float(np.minimum(off, camera.width).sum()) + camera.width * float((seen & ~known).sum())
+
+        return min(range(len(people)), key=lambda i: miss(*people[i]))
+
+
+def _track(motion: Motion, known: Bool[np.ndarray, "F"]) -> Track:
+    """Where the person is in the pictures that show it (in all, if none of the subject's does)."""
+    assert motion.seen is not None  # sources of several people say where they are
+    rows = np.flatnonzero(known) if known.any() else np.arange(len(known))
+    detections = {int(i): Detection(motion.seen[i, None], np.ones(1), np.tile(motion.seen[i], 2), 1.0) for i in rows}
+    track = Track(int(rows[0]), detections[int(rows[0])])
+    track.detections = detections
+    return track

@@ -1,0 +1,44 @@
+"""A motion in the way of AMASS (Mahmood et al., ICCV 2019): an .npz with poses, trans, betas and a frame rate.
+
+Facts from amass.is.tue.mpg.de and github.com/nghorbani/amass: `poses` F x 156 (SMPL+H; 72 for SMPL, 165 for SMPL-X),
+axis-angle, of which the first 22 joints are SMPL's; `trans` F x 3 m, SMPL's translation; `betas` 10 or 16;
+`mocap_framerate` (`mocap_frame_rate` in the files of SMPL-X); the world's z axis points up. There is no camera.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.data.files import load_object_npz
+from hashhuman.errors import UserError
+from preprocess.body_fit.source.checks import entry, smpl_pose
+from preprocess.body_fit.source.motion import Motion, Source
+from preprocess.numbers import numbers
+
+
+class Amass(Source):
+    """Reads an AMASS-style .npz; the camera is found from the keypoints.
+
+    Args:
+        offset: seconds of the motion before the video begins (negative: after).
+    """
+
+    def __init__(self, offset: float = 0.0):
+        self.offset = offset
+
+    def read(self, path: Path, width: int, height: int) -> list[Motion]:
+        content = load_object_npz(path)  # some have labels as objects
+        pose = smpl_pose(entry(content, "poses", path), path, "poses")
+        key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
+        rate = float(numbers(entry(content, key, path), path, key))
+        if rate <= 0:
+            raise UserError(f"{path}: {key} must be positive.")
+        motion = Motion(
+            at=np.arange(len(pose)) / rate - self.offset,
+            rotations=pose,
+            transl=numbers(entry(content, "trans", path), path, "trans", len(pose), 3),
+            betas=numbers(entry(content, "betas", path), path, "betas", None),
+            K=None,
+            seconds=True,
+        )
+        return [motion]

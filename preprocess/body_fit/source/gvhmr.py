@@ -1,0 +1,49 @@
+"""GVHMR (Shen et al., SIGGRAPH Asia 2024): `hmr4d_results.pt`, written by its demo.
+
+Facts from github.com/zju3dv/GVHMR (tools/demo/demo.py, hmr4d/model/gvhmr/gvhmr_pl_demo.py, hmr4d/utils/geo/hmr_cam.py):
+torch.save of {smpl_params_incam, smpl_params_global: {body_pose F x 63, betas F x 10, global_orient F x 3, transl
+F x 3, ...}, K_fullimg F x 3 x 3, net_outputs}; one row a picture of the video, one person. The body is SMPL-X, whose
+first 22 joints are SMPL's; `incam` is in the camera's axes, `global` in a world whose y axis points up. `K_fullimg` is
+in pixels of the video, with its centre at (width / 2, height / 2), from which follows how wide the video was.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.errors import UserError
+from preprocess.body_fit.source.camera import rescaled
+from preprocess.body_fit.source.checks import axis_angles, entry, smpl_joints
+from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world
+from preprocess.body_fit.source.tensors import load_torch
+from preprocess.numbers import numbers
+
+
+class Gvhmr(Source):
+    """Reads `hmr4d_results.pt`.
+
+    Args:
+        coordinates: `camera`, or `world`, the motion that GVHMR freed of the camera's (for a camera that stands still).
+    """
+
+    def __init__(self, coordinates: Coordinates = "camera"):
+        self.coordinates = camera_or_world(coordinates)
+
+    def read(self, path: Path, width: int, height: int) -> list[Motion]:
+        content = load_torch(path)
+        key = {"camera": "smpl_params_incam", "world": "smpl_params_global"}[self.coordinates]
+        params = entry(content, key, path)
+        root = axis_angles(entry(params, "global_orient", path), path, "global_orient", None)
+        count = len(root)
+        body = axis_angles(entry(params, "body_pose", path), path, "body_pose", count)
+        K = numbers(entry(content, "K_fullimg", path), path, "K_fullimg", count, 3, 3)[0]
+        if not (K[[0, 1, 0, 1], [0, 1, 2, 2]] > 0).all():
+            raise UserError(f"{path}: K_fullimg is no camera; make the file anew.")
+        motion = Motion(
+            at=np.arange(count, dtype=float),
+            rotations=smpl_joints(np.concatenate([root, body], 1), path, "body_pose"),
+            transl=numbers(entry(params, "transl", path), path, "transl", count, 3),
+            betas=numbers(entry(params, "betas", path), path, "betas", count, None).mean(0),
+            K=None if self.coordinates == "world" else rescaled(K, 2 * K[0, 2], width),
+        )
+        return [motion]

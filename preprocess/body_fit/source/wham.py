@@ -1,0 +1,53 @@
+"""WHAM (Shin et al., CVPR 2024): `wham_output.pkl`, written by its demo with --save_pkl.
+
+Facts from github.com/yohanshin/WHAM (demo.py, lib/models/smpl.py, lib/utils/imutils.py): a joblib pickle of
+{track: {pose F x 72, trans F x 3, pose_world, trans_world, betas F x 10, verts F x 6890 x 3, frame_ids F}}. `pose` and
+`trans` are SMPL's in the camera's axes, so that SMPL's vertices with them are `verts`; `pose_world`, `trans_world` are
+in a world whose y axis points up. Unless it is given a calibration, its camera looks through the picture's middle with
+a focal length of the diagonal, sqrt(width^2 + height^2).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.errors import UserError
+from preprocess.body_fit.source.camera import centred, image_points
+from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
+from preprocess.body_fit.source.joblib_file import load_joblib
+from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
+from preprocess.numbers import numbers
+
+
+class Wham(Source):
+    """Reads `wham_output.pkl`.
+
+    Args:
+        coordinates: `camera`, or `world`, the motion that WHAM freed of the camera's (for a camera that stands still).
+        focal: of the camera that WHAM was given, in pixels of images/00; None: the diagonal, which it assumes.
+    """
+
+    def __init__(self, coordinates: Coordinates = "camera", focal: float | None = None):
+        self.coordinates, self.focal = camera_or_world(coordinates), focal
+
+    def read(self, path: Path, width: int, height: int) -> list[Motion]:
+        tracks = load_joblib(path)
+        if not isinstance(tracks, dict) or not tracks:
+            raise UserError(f"{path} holds no tracks: it is not WHAM's wham_output.pkl.")
+        K = centred(self.focal or float(np.hypot(width, height)), width, height)
+        return [self._track(track, path, K) for track in tracks.values()]
+
+    def _track(self, track: dict, path: Path, K: np.ndarray) -> Motion:
+        suffix = "_world" if self.coordinates == "world" else ""
+        pose = smpl_pose(entry(track, "pose" + suffix, path), path, "pose" + suffix)
+        count = len(pose)
+        in_camera = numbers(entry(track, "trans", path), path, "trans", count, 3)
+        motion = Motion(
+            at=pictures(entry(track, "frame_ids", path), path, "frame_ids", count),
+            rotations=pose,
+            transl=numbers(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3),
+            betas=numbers(entry(track, "betas", path), path, "betas", count, None).mean(0),
+            K=None if suffix else K,
+            seen=image_points(K, in_camera),
+        )
+        return ordered(motion, path)

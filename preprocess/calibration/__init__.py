@@ -1,0 +1,1 @@
+"""Readers of camera calibrations as other tools write them."""

@@ -1,0 +1,44 @@
+"""Which reader a calibration needs."""
+
+from pathlib import Path
+
+from hashhuman.errors import UserError
+from preprocess.calibration.cameras import Calibration
+from preprocess.calibration.opencv import EXTRI, INTRI, read_easymocap, read_opencv
+from preprocess.calibration.qualisys import read_qualisys
+
+
+def calibration_files(path: Path) -> list[Path]:
+    """The files whose content makes up a calibration."""
+    folder = _easymocap_folder(path)
+    return [path] if folder is None else [folder / INTRI, folder / EXTRI]
+
+
+def read_calibration(path: Path) -> dict[str, Calibration]:
+    """The cameras of a calibration by name; metres if the file's unit is the metre (Qualisys: always).
+
+    Args:
+        path: a folder with EasyMocap's intri.yml and extri.yml, or one of these; a Qualisys `.qca.txt`; a file of
+            OpenCV's FileStorage (.yml, .xml, .json) with all cameras; or a folder with such a file for each.
+
+    Raises UserError if it is none of these, or holds no camera, or one that is damaged.
+    """
+    if not path.exists():
+        raise UserError(f"There is no calibration {path}; correct its path.")
+    if (folder := _easymocap_folder(path)) is not None:
+        cameras = read_easymocap(folder)
+    elif path.suffix.lower() in (".txt", ".qca"):
+        cameras = read_qualisys(path)
+    else:
+        cameras = read_opencv(path)
+    if not cameras:
+        raise UserError(
+            f"{path} holds no camera of EasyMocap, Qualisys or OpenCV: name preprocess.frames.calibration=."
+        )
+    return cameras
+
+
+def _easymocap_folder(path: Path) -> Path | None:
+    if path.is_dir():
+        return path if (path / INTRI).exists() else None
+    return path.parent if path.name in (INTRI, EXTRI) else None

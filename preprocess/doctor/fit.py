@@ -1,0 +1,114 @@
+"""Whether a finished fit is good enough to train on."""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from preprocess.doctor.findings import Finding, Limits, Verdict, at_least, at_most
+from preprocess.quality import Quality
+
+TOPIC = "fit"
+_REPORT = "look at report.html and pictures/body_fit/"
+
+
+@dataclasses.dataclass(frozen=True)
+class FitChecks:
+    """Judges the figures of `quality.npz`. Each argument but `tolerance` is a pair: fine, bad.
+
+    Args:
+        reprojection: % of the person's height that the skeleton lies off the points, in the median picture.
+        silhouette_iou: overlap of body and mask, in the median picture.
+        astray: share of the pictures in which either of the two is bad.
+        jitter: mm that joints tremble about their smooth course, in the median picture.
+        tolerance: degrees beyond a joint's range that do not count.
+        beyond_limits: share of the pictures in which some joint is turned further than that.
+        interpolated: share of the pictures whose pose is a guess between neighbours.
+        flipped: share of the pictures in which left and right had to be exchanged.
+    """
+
+    reprojection: Limits
+    silhouette_iou: Limits
+    astray: Limits
+    jitter: Limits
+    tolerance: float
+    beyond_limits: Limits
+    interpolated: Limits
+    flipped: Limits
+
+    def __call__(self, quality: Quality) -> list[Finding]:
+        """The findings; what could not be measured is left out, and said if nothing says where the body belongs."""
+        findings = [*self._reprojection(quality), *self._silhouette(quality)]
+        if not findings:
+            advice = "supply points or masks, which tell whether the body lies on the person"
+            return [Finding(TOPIC, "body on the person", "unknown", Verdict.WARN, advice)]
+        return [*findings, self._astray(quality), *self._jitter(quality), self._limits(quality), *self._flags(quality)]
+
+    def _reprojection(self, quality: Quality) -> list[Finding]:
+        off = 100 * quality.off
+        if not np.isfinite(off).any():
+            return []
+        middle = float(np.nanmedian(off))
+        value = f"{np.nanmedian(quality.reprojection):.1f} px, {middle:.1f} % of the height"
+        advice = f"{_REPORT}: wrong person, focal length, or left and right exchanged?"
+        return [Finding(TOPIC, "skeleton off the points", value, at_most(middle, self.reprojection), advice)]
+
+    def _silhouette(self, quality: Quality) -> list[Finding]:
+        iou = quality.silhouette_iou
+        if not np.isfinite(iou).any():
+            return []
+        middle = float(np.nanmedian(iou))
+        advice = f"{_REPORT}: wrong focal length, wide clothes, or a mask of something else?"
+        return [
+            Finding(TOPIC, "body over the mask", f"IoU {middle:.2f}", at_least(middle, self.silhouette_iou), advice)
+        ]
+
+    def _astray(self, quality: Quality) -> Finding:
+        beside = [at_most(off, self.reprojection) is Verdict.BAD for off in 100 * quality.off]
+        uncovered = [at_least(iou, self.silhouette_iou) is Verdict.BAD for iou in quality.silhouette_iou]
+        wrong = np.array(beside) | np.array(uncovered)
+        share = float(wrong.mean())
+        value = f"{wrong.sum()} of {len(wrong)}"
+        if wrong.any():
+            value += f": {ranges(quality.frames[wrong].tolist())}"
+        advice = "leave those pictures out: preprocess.frames.start, stop"
+        return Finding(TOPIC, "pictures with a bad fit", value, at_most(share, self.astray), advice)
+
+    def _jitter(self, quality: Quality) -> list[Finding]:
+        if not np.isfinite(quality.jitter).any():
+            return []
+        middle = float(np.nanmedian(quality.jitter))
+        advice = "raise smooth and smooth_pose in preprocess.body_fit.stages, or film at a higher rate"
+        return [Finding(TOPIC, "jitter", f"{middle:.1f} mm", at_most(middle, self.jitter), advice)]
+
+    def _limits(self, quality: Quality) -> Finding:
+        wrong = quality.beyond > self.tolerance
+        share = float(wrong.mean())
+        value = f"{100 * share:.0f} % of the pictures by more than {self.tolerance:g}°"
+        if wrong.any():
+            joint, _ = collections.Counter(quality.worst_joint[wrong].tolist()).most_common(1)[0]
+            value += f", mostly {quality.joint_names[joint].replace('_', ' ')}"
+        return Finding(TOPIC, "joints beyond their range", value, at_most(share, self.beyond_limits), _REPORT)
+
+    def _flags(self, quality: Quality) -> list[Finding]:
+        rows = (
+            ("poses filled in", quality.interpolated, self.interpolated, "leave out what does not show the person"),
+            ("left and right exchanged", quality.flipped, self.flipped, _REPORT),
+        )
+        count = len(quality.frames)
+        return [
+            Finding(TOPIC, name, f"{flags.sum()} of {count}", at_most(float(flags.mean()), limits), advice)
+            for name, flags, limits, advice in rows
+        ]
+
+
+def ranges(frames: list[int], most: int = 3) -> str:
+    """'3-5, 8, 11-20, ...': ascending frame numbers, the first `most` runs."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return ", ".join([*words[:most], *(["..."] if len(words) > most else [])])

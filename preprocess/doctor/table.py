@@ -1,0 +1,30 @@
+"""The findings as a table."""
+
+import itertools
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from preprocess.doctor.findings import Finding, Verdict
+
+STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.BAD: "bold red"}
+PAGE = 120  # columns, where there is no terminal that says how many there are
+
+
+def print_table(findings: Sequence[Finding], console: Console) -> None:
+    """Prints one section a topic, one row a finding; advice where something is not as it should be."""
+    table = Table(box=None, show_header=False)
+    table.add_column(width=4)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for topic, group in itertools.groupby(findings, key=lambda finding: finding.topic):
+        table.add_row("", Text(topic, "bold"), "", "")
+        for finding in group:
+            verdict = Text(finding.verdict.word, STYLES[finding.verdict])
+            advice = "" if finding.verdict is Verdict.OK else finding.advice
+            table.add_row(verdict, Text(finding.name), Text(finding.value), Text(advice))
+        table.add_row()
+    console.print(table)

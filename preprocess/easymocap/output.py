@@ -1,0 +1,199 @@
+"""What EasyMocap leaves in a folder: detections, bodies, vertices, cameras.
+
+    annots/CC/FFFFFF.json             {height, width, annots: [{personID, bbox, keypoints 25 x 3 (BODY_25), ...}]}
+    output*/smpl/FFFFFF.json          [{id, Rh 1 x 3, Th 1 x 3, poses 1 x 69 or 72, shapes 1 x 10}] (or {annots: [...]})
+    output*/vertices/FFFFFF.json      [{id, vertices V x 3}], on request
+    intri.yml, extri.yml              its cameras, if they were calibrated
+
+Its bodies are those of our subject folder: world = rotation(Rh) posed + Th, with poses[:3] zero; metres, radians.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hashhuman.data.files import load_json
+from hashhuman.errors import UserError
+from preprocess.calibration.cameras import Calibration
+from preprocess.calibration.opencv import EXTRI, INTRI, read_easymocap
+from preprocess.keypoints.points import BODY_25
+
+BODIES, VERTICES = ("smpl",), ("vertices", "smplmesh")
+FOCAL = 1.2  # of the shorter side: the lens that EasyMocap assumes where it knows none (its SVDataset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """One detection in one picture."""
+
+    id: int
+    keypoints: Float[np.ndarray, "25 3"]  # BODY_25: x, y in pixels, confidence
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """One fitted body in one frame, as EasyMocap writes it."""
+
+    id: int
+    poses: Float[np.ndarray, "J 3"]
+    Rh: Float[np.ndarray, "3"]
+    Th: Float[np.ndarray, "3"]
+    shapes: Float[np.ndarray, " S"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Reads a folder of EasyMocap's.
+
+    Frame F of the subject is number `start + step F` of the folder. Every method raises UserError for what is missing
+    or malformed.
+    """
+
+    root: Path
+    camera: str | None = None  # its folder in annots/ and name in intri.yml; None: the only one, or the first
+    results: Path | None = None  # the folder with smpl/; None: the only one in the root or its output*/
+    start: int = 0
+    step: int = 1
+
+    def number(self, frame: int) -> str:
+        """The name that files of a frame have."""
+        return f"{self.start + self.step * frame:06d}"
+
+    # ------------------------------------------------------------------ detections
+
+    @property
+    def annots(self) -> Path:
+        """The folder with the detections of the camera."""
+        return self._of_camera(self.root / "annots")
+
+    def people(self, frame: int) -> tuple[list[Person], tuple[int, int] | None]:
+        """Everybody detected in a frame, and height and width of the picture, if the file tells."""
+        path = self.annots / f"{self.number(frame)}.json"
+        people = [
+            Person(_id(path, entry, row), _array(path, entry, "keypoints", (len(BODY_25), 3)))
+            for row, entry in enumerate(_entries(path))
+            if "keypoints" in entry
+        ]
+        about = load_json(path)
+        size = (about.get("height"), about.get("width")) if isinstance(about, dict) else (None, None)
+        height, width = (length if isinstance(length, int) and length > 0 else None for length in size)
+        return people, None if height is None or width is None else (height, width)
+
+    # ------------------------------------------------------------------ bodies
+
+    def folder(self, names: Iterable[str]) -> Path | None:
+        """The folder of results of one kind, under one of its names."""
+        if self.results is not None:
+            places = [self.results]
+        else:
+            places = [self.root, *sorted(self.root.glob("output*")), *sorted(self.root.glob("output*/*"))]
+        found = [place / name for place in places for name in names if (place / name).is_dir()]
+        if len(found) > 1:
+            raise UserError(f"{found[0]} and {found[1]} both hold results: choose with preprocess.easymocap.results=.")
+        return self._of_camera(found[0]) if found else None
+
+    def bodies(self, frames: Sequence[int], joints: int, person: int | None) -> list[Body]:
+        """One person's body in every frame, of a model with so many joints.
+
+        Args:
+            person: EasyMocap's id; None: who is in most frames, of several the lowest.
+        """
+        folder = self.folder(BODIES)
+        if folder is None:
+            raise UserError(f"{self.results or self.root} holds no bodies: EasyMocap writes them into a folder smpl/.")
+        found = [self._bodies(folder / f"{self.number(frame)}.json", joints) for frame in frames]
+        counts = collections.Counter(id for each in found for id in each)
+        if not counts:
+            raise UserError(f"The files in {folder} hold no body.")
+        chosen = min(counts, key=lambda id: (-counts[id], id)) if person is None else person
+        absent = [self.number(frame) for frame, each in zip(frames, found) if chosen not in each]
+        if absent:
+            raise UserError(
+                f"{folder} has no body of person {chosen} in {len(absent)} of {len(frames)} frames, first {absent[0]}: "
+                f"leave them out with preprocess.frames.start and stop, or choose among {sorted(counts)}."
+            )
+        return [each[chosen] for each in found]
+
+    def _bodies(self, path: Path, joints: int) -> dict[int, Body]:
+        bodies = {}
+        for row, entry in enumerate(_entries(path)):
+            poses = _array(path, entry, "poses", None)
+            if poses.size not in (3 * joints, 3 * joints - 3):
+                raise UserError(f"{path}: poses has {poses.size} numbers, not the {3 * joints} of the body model.")
+            full = np.concatenate([np.zeros(3 * joints - poses.size), poses.ravel()]).reshape(joints, 3)
+            if abs(full[0]).max() > 1e-3:
+                raise UserError(f"{path}: the first three poses must be zero, Rh turns the body; is it EasyMocap's?")
+            Rh, Th = (_array(path, entry, name, (3,)) for name in ("Rh", "Th"))
+            body = Body(_id(path, entry, row), full, Rh, Th, _array(path, entry, "shapes", None).ravel())
+            bodies[body.id] = body
+        return bodies
+
+    def vertices(self, frame: int, person: int) -> Float[np.ndarray, "V 3"] | None:
+        """A body's vertices (world, m), if EasyMocap wrote them."""
+        folder = self.folder(VERTICES)
+        if folder is None:
+            return None
+        path = folder / f"{self.number(frame)}.json"
+        for row, entry in enumerate(_entries(path)):
+            if _id(path, entry, row) == person:
+                return _array(path, entry, "vertices", (-1, 3))
+        raise UserError(f"{path} has no vertices of person {person}.")
+
+    # ------------------------------------------------------------------ cameras
+
+    def calibration(self) -> Calibration | None:
+        """The camera, if there are intri.yml and extri.yml; EasyMocap assumed `assumed_intrinsics` otherwise."""
+        if not ((self.root / INTRI).exists() and (self.root / EXTRI).exists()):
+            return None
+        cameras = read_easymocap(self.root)
+        name = self.camera if self.camera is not None else min(cameras, default="")
+        if name not in cameras:
+            raise UserError(f"{self.root / INTRI} has no camera {name!r}, but {', '.join(cameras)}.")
+        return cameras[name]
+
+    def _of_camera(self, folder: Path) -> Path:
+        """A folder, or the camera's in it."""
+        if self.camera is not None and (folder / self.camera).is_dir():
+            return folder / self.camera
+        inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return inner[0] if inner and not any(folder.glob("*.json")) else folder
+
+
+def assumed_intrinsics(height: int, width: int) -> Float[np.ndarray, "3 3"]:
+    """K (pixels) of the lens that EasyMocap assumes; its camera stands in the origin and looks along z."""
+    focal = FOCAL * min(height, width)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The people of a file, which is a list of them or has one under `annots`."""
+    content = load_json(path)
+    entries = content.get("annots") if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{path} is not of EasyMocap's form: it must hold a list of people, or one under annots.")
+    return entries
+
+
+def _id(path: Path, entry: dict[str, Any], row: int) -> int:
+    value = entry.get("id", entry.get("personID", row))
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{path}: the id of a person must be a whole number, not {str(value)[:40]!r}.")
+    return value
+
+
+def _array(path: Path, entry: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Finite numbers of an entry, reshaped."""
+    try:
+        array = np.asarray(entry[name], np.float64)
+        array = array if shape is None else array.reshape(shape)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        wanted = "" if shape is None else f" ({' x '.join('any' if n < 0 else str(n) for n in shape)})"
+        raise UserError(f"{path}: a person lacks the numbers {name}{wanted}.") from None
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: {name} of a person holds numbers that are not finite.")
+    return array

@@ -1,0 +1,197 @@
+"""Runs the user's own EasyMocap on the subject's pictures.
+
+Each of its two steps gets a data folder of its own in the subject's `easymocap/`, in EasyMocap's layout, and a stamp
+like any stage, so that a step which finished is not run again if what comes after it fails. EasyMocap itself keeps what
+its networks found for each picture: a step that was interrupted goes on from there, unless pictures or command have
+changed.
+"""
+
+import abc
+import os
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.progress import Progress
+
+from hashhuman.data.files import atomic_path, load_json, read_image, save_json, write_image
+from hashhuman.errors import UserError
+from preprocess.easymocap.output import Output
+from preprocess.external import follow, run_tool
+from preprocess.frames import image_paths
+from preprocess.stage import FileStamp, Stage, is_finished, run_stage
+
+CAMERA = "00"
+EXTRACT = "apps/preprocess/extract_keypoints.py"
+
+
+class EasyMocap:
+    """The user's EasyMocap, as a source of keypoints and bodies.
+
+    Args:
+        root: its folder, with its weights and body models where it expects them.
+        python: the interpreter of its environment, a path or a name on the PATH.
+        emc: the command that it installs, a path or a name, looked for beside the interpreter first.
+        gpu: the only GPU that it may use; None: as the environment has it.
+        mode: how it finds keypoints.
+        data, exp: its configurations for `emc`, in its folder or anywhere.
+        options: further arguments of `emc`.
+        force: run it again even if it finished.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        python: str = "python",
+        emc: str = "emc",
+        gpu: int | None = 0,
+        mode: str = "yolo-hrnet",
+        data: str = "config/datasets/svimage.yml",
+        exp: str = "config/1v1p/hrnet_pare_finetune.yml",
+        options: tuple[str, ...] | list[str] = (),
+        force: bool = False,
+    ) -> None:
+        self.root = Path(root).expanduser().absolute() if root else None
+        self.python, self.emc = _program(python), _program(emc)
+        self.gpu, self.mode, self.data, self.exp = gpu, mode, data, exp
+        self.options, self.force = list(options), force
+
+    def missing(self) -> str | None:
+        if self.root is None:
+            return "EasyMocap is not part of this program: name the folder of yours with preprocess.easymocap.root=."
+        absent = [path for path in (EXTRACT, self.data, self.exp) if not (self.root / path).exists()]
+        if absent:
+            return f"{self.root} has no {absent[0]}: preprocess.easymocap.root= must name a clone of EasyMocap."
+        search = self.environment()["PATH"]
+        programs = (("python", self.python), ("emc", self.emc))
+        lacking = [(name, program) for name, program in programs if shutil.which(program, path=search) is None]
+        if lacking:
+            name, program = lacking[0]
+            return f"There is no program {program}: name EasyMocap's with preprocess.easymocap.{name}=."
+        return None
+
+    def environment(self) -> dict[str, str]:
+        """Variables that EasyMocap runs under."""
+        beside = [str(Path(self.python).parent)] if os.sep in self.python else []
+        paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables = {"PATH": os.pathsep.join([*beside, os.environ.get("PATH", os.defpath)])}
+        variables["PYTHONPATH"] = os.pathsep.join(paths)
+        # not its --gpu, which starts another Python through a shell, where spaces in paths and failures are lost
+        return variables | ({} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": str(self.gpu)})
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [subject / "images" / CAMERA]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("mode", "data", "exp", "options")}
+
+    def keypoints(self, subject: Path, progress: Progress) -> Output:
+        return self._finished(KeypointRun(self), subject, progress)
+
+    def bodies(self, subject: Path, progress: Progress) -> Output:
+        return self._finished(BodyRun(self), subject, progress)
+
+    def _finished(self, step: "Run", subject: Path, progress: Progress) -> Output:
+        if self.force or not is_finished(step, subject):
+            if (sentence := self.missing()) is not None:
+                raise UserError(sentence)
+            run_stage(step, subject, progress)
+        return Output(step.root(subject), camera=CAMERA)
+
+
+class Run(Stage):
+    """One step of EasyMocap, as a stage within ours."""
+
+    title: ClassVar[str]  # of its folder, log and progress
+
+    def __init__(self, tool: EasyMocap) -> None:
+        self.tool = tool
+
+    def root(self, subject: Path) -> Path:
+        """EasyMocap's data folder, an absolute path, since EasyMocap runs in its own folder."""
+        return (subject / "easymocap" / self.title).absolute()
+
+    @abc.abstractmethod
+    def command(self, root: Path, count: int) -> list[str | Path]:
+        """What to run for a data folder with so many pictures."""
+
+    @abc.abstractmethod
+    def results(self, root: Path) -> Path:
+        """The folder that gets a file a frame."""
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return self.tool.inputs(subject)
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [self.results(self.root(subject))]
+
+    def settings(self) -> dict[str, Any]:
+        return self.tool.settings()
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        pictures, root = image_paths(subject), self.root(subject)
+        command, results = self.command(root, len(pictures)), self.results(root)
+        lay_out(root, pictures, [str(part) for part in command])
+        shutil.rmtree(results, ignore_errors=True)  # EasyMocap takes as many files as pictures for a finished step
+        log = root.with_suffix(".log")
+        assert self.tool.root is not None
+        run_tool(command, self.tool.root, log, follow(progress, f"EasyMocap {self.title}"), self.tool.environment())
+        absent = [frame for frame in pictures if not (results / f"{frame:06d}.json").exists()]
+        if absent:
+            raise UserError(
+                f"EasyMocap ended without {results / f'{absent[0]:06d}.json'} and {len(absent) - 1} more: see {log}."
+            )
+        return f"{len(pictures)} files"
+
+
+class KeypointRun(Run):
+    """Detection of people and their points."""
+
+    name: ClassVar[str] = "easymocap_keypoints"
+    title: ClassVar[str] = "keypoints"
+
+    def command(self, root: Path, count: int) -> list[str | Path]:
+        return [self.tool.python, EXTRACT, root, "--mode", self.tool.mode, "--subs", CAMERA]
+
+    def results(self, root: Path) -> Path:
+        return root / "annots" / CAMERA
+
+
+class BodyRun(Run):
+    """Fit of SMPL."""
+
+    name: ClassVar[str] = "easymocap_body_fit"
+    title: ClassVar[str] = "body_fit"
+
+    def command(self, root: Path, count: int) -> list[str | Path]:
+        tool = self.tool
+        what = ["--data", tool.data, "--exp", tool.exp, "--root", root, "--ranges", "0", str(count), "1"]
+        return [tool.emc, *what, "--subs", CAMERA, "--out", root / "output", *tool.options]
+
+    def results(self, root: Path) -> Path:
+        return root / "output" / "smpl"
+
+
+def lay_out(root: Path, pictures: dict[int, Path], command: list[str]) -> None:
+    """Makes a data folder with the pictures, as .jpg, which is all that EasyMocap reads.
+
+    One that was laid out for the same pictures and command stays as it is, with what EasyMocap has found so far.
+    """
+    made_for = {"command": command, "pictures": {path.name: FileStamp.of(path).sha256 for path in pictures.values()}}
+    marker = root / "made_for.json"
+    if marker.exists() and load_json(marker) == made_for:
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    for frame, path in pictures.items():
+        target = root / "images" / CAMERA / f"{frame:06d}.jpg"
+        if path.suffix == target.suffix:
+            with atomic_path(target) as sibling:
+                shutil.copyfile(path, sibling)
+        else:
+            write_image(target, read_image(path))
+    save_json(marker, made_for)
+
+
+def _program(program: str) -> str:
+    """A path made absolute, since EasyMocap runs in its own folder; a name is left to be found on the PATH."""
+    return str(Path(program).expanduser().absolute()) if os.sep in program else program

@@ -1,0 +1,104 @@
+"""Stage 2 for several cameras: the same person's points in the pictures of each."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.progress import Progress
+
+from hashhuman.assets import Asset
+from hashhuman.data.files import atomic_path, read_image
+from hashhuman.data.subject import Subject
+from preprocess.frames import image_paths
+from preprocess.keypoints.movenet import MoveNet
+from preprocess.keypoints.points import Keypoints, points_path
+from preprocess.keypoints.same_person import same_person
+from preprocess.keypoints.tracks import Track, choose, link
+from preprocess.keypoints.triangulated import triangulated
+from preprocess.stage import Stage
+from preprocess.views import open_view
+
+Person = int | Sequence[float] | None
+
+
+class CameraKeypoints(Stage):
+    """Runs a stage of keypoints on every camera; the calibration says who of the people there is the first camera's.
+
+    Args:
+        detector: makes the stage, for the person whom it is to follow (`BlazePoseKeypoints`).
+        person: whom to follow in the first camera.
+        people: whom to follow in another camera, by its number, where the calibration is not to decide.
+        triangulate: take the first camera's metric points, which the body is fitted to, from all cameras; if not, they
+            stay what is guessed from that camera alone.
+        every: every n-th picture is searched for people.
+    """
+
+    name: ClassVar[str] = "keypoints"
+
+    def __init__(
+        self,
+        detector: Callable[..., Stage],
+        person: Person = None,
+        people: Mapping[int, Person] | None = None,
+        triangulate: bool = True,
+        every: int = 5,
+        force: bool = False,
+    ):
+        self.detector, self.person, self.people = detector, person, dict(people or {})
+        self.triangulate, self.every, self.force = triangulate, every, force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        return [subject / "images", subject / "annots.npy"]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [subject / "keypoints", subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        people = {str(camera): person for camera, person in self.people.items()}
+        return {
+            "person": self.person,
+            "people": people,
+            "triangulate": self.triangulate,
+            "every": self.every,
+            "detector": self.detector(person=self.person).settings(),
+        }
+
+    def missing(self) -> str | None:
+        return self.detector(person=self.person).missing()
+
+    def assets(self) -> list[Asset]:
+        return self.detector(person=self.person).assets()
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        reader = Subject(subject)
+        summaries = []
+        followed = None
+        for camera in range(len(reader.camera_names)):
+            view = open_view(subject, camera)
+            tracks = self._tracks(view, progress)
+            if followed is None:
+                followed = choose(tracks, self.person, reader.camera(camera).width, reader.camera(camera).height)
+                person: Person = self.person
+            elif camera in self.people:
+                person = self.people[camera]
+            else:
+                track = same_person(followed, reader.camera(0), tracks, reader.camera(camera))
+                person = track.detections[min(track.detections)].center.tolist()
+            summaries.append(self.detector(person=person).run(view, progress).partition(";")[0])
+            with atomic_path(points_path(subject, camera)) as path:
+                shutil.copyfile(points_path(view), path)
+        if self.triangulate:
+            seen = [Keypoints.load(points_path(subject, camera)) for camera in range(len(summaries))]
+            metric = triangulated(seen, [reader.camera(camera) for camera in range(len(summaries))])
+            dataclasses.replace(seen[0], world_points=metric).save(points_path(subject))
+        return "; ".join(dict.fromkeys(summaries)) + f" of {len(summaries)} cameras"
+
+    def _tracks(self, view: Path, progress: Progress) -> list[Track]:
+        """Everybody in every n-th picture of a camera."""
+        detector, tracks = MoveNet(), []
+        files = list(image_paths(view).values())
+        for index in progress.track(range(0, len(files), self.every), description="finding people"):
+            link(tracks, index, detector(read_image(files[index])))
+        return tracks

@@ -1,0 +1,153 @@
+"""Masks and part labels from the user's clone of Self-Correction Human Parsing, or from what it has written.
+
+Its `extract_multi.py` (https://chingswy.github.io/easymocap-public-doc/install/install_segment.html) finds people with
+detectron2, parses each of them and the whole picture, and fuses both. It takes a folder with images/CC, and writes
+pictures in LIP's palette into mask-schp-parsing/CC, with everybody in them.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.progress import Progress
+
+from hashhuman.assets import cache_root
+from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
+from preprocess.external import follow, run_tool
+from preprocess.masks.draw import draw_stage
+from preprocess.masks.folder import match, read_parts
+from preprocess.masks.schp.person import PersonWriter, describe
+from preprocess.stage import Stage
+
+_SCRIPT = "extract_multi.py"
+_RESULTS = "mask-schp-parsing"
+_CHECKPOINTS = (
+    "detectron2_maskrcnn_cihp_finetune.pth",
+    "exp_schp_multi_cihp_global.pth",
+    "exp_schp_multi_cihp_local.pth",
+)
+_SOURCE = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18jNo"
+
+
+class ExternalSchpMasks(Stage):
+    """Writes `mask/` (255 where a label is) and `schp/` (part labels in LIP's palette).
+
+    Args:
+        root: the clone, which holds extract_multi.py; needed unless `results` is given.
+        python: the program that runs it, of the environment in which it is installed.
+        models: the folder of its three checkpoints; None: schp/ in the folder of weights.
+        gpu: which one it uses.
+        results: a folder that extract_multi.py has written, mask-schp-parsing or the one that holds it; nothing is run.
+        pictures: how many pictures to draw.
+        force: run even if nothing has changed.
+    """
+
+    name: ClassVar[str] = "masks"
+
+    def __init__(
+        self,
+        root: str | None = None,
+        python: str = "python3",
+        models: str | None = None,
+        gpu: int = 0,
+        results: str | None = None,
+        pictures: int = 12,
+        force: bool = False,
+    ) -> None:
+        self.root = Path(root).expanduser().absolute() if root else None
+        self.python, self.gpu = str(Path(python).expanduser()), gpu
+        self.models = (Path(models).expanduser() if models else cache_root() / "schp").absolute()
+        self.results = Path(results).expanduser() if results else None
+        self.pictures = pictures
+        self.force = force
+
+    def missing(self) -> str | None:
+        if self.results is not None:
+            return None if self.results.is_dir() else f"There is no folder {self.results}; name SCHP's results."
+        if self.root is None:
+            return (
+                "masks=schp_external needs preprocess.masks.root=, your clone of Self-Correction-Human-Parsing, or "
+                "preprocess.masks.results=, what it has written."
+            )
+        if not (self.root / _SCRIPT).is_file():
+            return f"{self.root} holds no {_SCRIPT}; name your clone of Self-Correction-Human-Parsing."
+        if shutil.which(self.python) is None:
+            return f"There is no program {self.python}; preprocess.masks.python names the one that runs {_SCRIPT}."
+        absent = [name for name in _CHECKPOINTS if not (self.models / name).is_file()]
+        return f"{self.models} lacks {', '.join(absent)}: download from {_SOURCE} and put there." if absent else None
+
+    def inputs(self, subject: Path) -> list[Path]:
+        body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
+        found = [subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
+        return found if self.results is None else [self.results, *found]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: str(getattr(self, name)) for name in ("root", "models", "results")} | {"pictures": self.pictures}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        if (sentence := self.missing()) is not None:
+            raise UserError(sentence)
+        reader = Subject(subject)
+        if self.results is not None:
+            shares = _take(reader, self.results, progress)
+        else:
+            log = subject / "logs" / "schp.log"
+            with _workplace(subject) as work:
+                self._extract(work, reader.camera_names, log, progress)
+                if not (work / "subject" / _RESULTS).is_dir():
+                    raise UserError(f"{_SCRIPT} ended without an error and without results: see {log}.")
+                shares = _take(reader, work / "subject", progress)
+        draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
+        return describe(shares)
+
+    def _extract(self, work: Path, cameras: list[str], log: Path, progress: Progress) -> None:
+        """Runs the clone on work/subject, in which it writes its results too."""
+        assert self.root is not None
+        with tempfile.TemporaryDirectory(prefix="hashhuman-") as folder:
+            # The script puts paths into shell commands as they are: aliases keep spaces out of them.
+            alias = Path(folder)
+            (alias / "work").symlink_to(work, target_is_directory=True)
+            (alias / "models").symlink_to(self.models, target_is_directory=True)
+            # It starts `python3` and `python` by name: they have to be those of the same environment.
+            python = Path(shutil.which(self.python) or self.python).absolute()
+            path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+            environment = {"CUDA_VISIBLE_DEVICES": str(self.gpu), "PATH": path}
+            options = ["--ckpt_dir", alias / "models", "--tmp", alias / "work", "--gpus", str(self.gpu)]
+            command = [python, self.root / _SCRIPT, alias / "work" / "subject", *options, "--subs", *cameras]
+            run_tool(command, self.root, log, follow(progress, "schp"), environment)
+
+
+@contextlib.contextmanager
+def _workplace(subject: Path) -> Iterator[Path]:
+    """A folder for the clone's intermediate files, which are large, with the pictures in subject/images.
+
+    It starts empty, since the clone takes over what it finds whether it is whole or not, and is removed at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix=".schp-", dir=subject) as folder:
+        work = Path(folder).absolute()
+        (work / "subject").mkdir()
+        (work / "subject" / "images").symlink_to((subject / "images").absolute(), target_is_directory=True)
+        yield work
+
+
+def _take(reader: Subject, results: Path, progress: Progress) -> list[float]:
+    """Writes the person's part of the results; the fraction of each picture that it fills."""
+    root = results / _RESULTS if (results / _RESULTS).is_dir() else results
+    files = {}
+    for camera, name in enumerate(reader.camera_names):
+        frames = [picture.frame for picture in reader.pictures if picture.camera == camera]
+        files |= {(camera, frame): path for frame, path in match(root / name, frames).items()}
+    writer, shares = PersonWriter(reader), []
+    for picture in progress.track(reader.pictures, description="masks"):
+        camera = reader.camera(picture.camera)
+        labels = read_parts(files[picture.camera, picture.frame], camera.height, camera.width)
+        shares.append(writer.write(picture, labels, writer.body(picture)))
+    return shares

@@ -1,0 +1,88 @@
+"""Masks and part labels from our own network with a published checkpoint."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from rich.progress import Progress
+
+from hashhuman.assets import cache_root
+from hashhuman.data.subject import Picture, Subject
+from hashhuman.errors import UserError
+from preprocess.masks.draw import draw_stage
+from preprocess.masks.schp.checkpoint import absent, load_network
+from preprocess.masks.schp.labels import LABEL_SETS
+from preprocess.masks.schp.parser import Parser
+from preprocess.masks.schp.person import PersonBoxes, PersonWriter, describe, points_files
+from preprocess.stage import Stage
+
+
+class SchpMasks(Stage):
+    """Writes `mask/` (255 where a label is) and `schp/` (part labels in LIP's palette).
+
+    Args:
+        labels: the checkpoint's classes, a key of `LABEL_SETS`.
+        checkpoint: its file; None: the published one in schp/ of the folder of weights.
+        scales: sizes of the crop that the network sees, averaged; 1 is the one that it was trained on.
+        flip: average over each picture and its mirror image.
+        margin: around the person's box, of its side.
+        pictures: how many pictures to draw.
+        force: run even if nothing has changed.
+    """
+
+    name: ClassVar[str] = "masks"
+
+    def __init__(
+        self,
+        labels: str = "lip",
+        checkpoint: str | None = None,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = True,
+        margin: float = 0.05,
+        pictures: int = 12,
+        force: bool = False,
+    ) -> None:
+        if labels not in LABEL_SETS:
+            raise UserError(f"preprocess.masks.labels={labels} is none of {', '.join(LABEL_SETS)}.")
+        if not scales or min(scales) <= 0:
+            raise UserError(f"preprocess.masks.scales={list(scales)} must name at least one scale, all above 0.")
+        self.labels, self.scales, self.flip, self.margin = labels, [float(s) for s in scales], flip, margin
+        published = cache_root() / "schp" / LABEL_SETS[labels].checkpoint
+        self.checkpoint = Path(checkpoint).expanduser() if checkpoint else published
+        self.pictures = pictures
+        self.force = force
+
+    def missing(self) -> str | None:
+        return absent(self.checkpoint, LABEL_SETS[self.labels])
+
+    def inputs(self, subject: Path) -> list[Path]:
+        body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
+        found = [*points_files(subject), subject / "annots.npy", *body, subject / "smpl_vertices"]
+        return [self.checkpoint, subject / "images", *found]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("labels", "scales", "flip", "margin", "pictures")}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        labels = LABEL_SETS[self.labels]
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = load_network(self.checkpoint, labels).to(device)
+        reader = Subject(subject)
+        parser = Parser(network, labels, self.scales, self.flip, self.margin, device)
+        boxes, writer = PersonBoxes(reader), PersonWriter(reader)
+
+        def parse(picture: Picture) -> float:
+            body, box = writer.body(picture), boxes(picture)
+            classes = body * 0 if box is None else parser(reader.image(picture), box)
+            return writer.write(picture, labels.to_lip(classes, body), body)
+
+        with ThreadPoolExecutor() as pool:
+            steps = pool.map(parse, reader.pictures)
+            shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
+        draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
+        return describe(shares)

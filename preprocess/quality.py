@@ -1,0 +1,224 @@
+"""How well the body lies on the person, measured from what the other stages left, whoever made it.
+
+Nothing here trusts the fit's own figures: the skeleton is posed anew from `smpl_params/` and compared with the points,
+the surface of `smpl_vertices/` with the masks.
+"""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from rich.progress import Progress
+
+from hashhuman.body import skinning
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.camera import Camera
+from hashhuman.data.files import load_npz, save_npz
+from hashhuman.data.subject import Picture, Subject
+from hashhuman.errors import UserError
+from preprocess.body_fit.result import report_path, silhouette_iou
+from preprocess.body_fit.terms import LIMITS, base_name
+from preprocess.frames import CAMERA
+from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.stage import Stage
+
+_VISIBLE = 0.5  # least visibility of a point that the skeleton is compared with
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """Figures of F frames, as `quality.npz` holds them; NaN where there is nothing to compare with."""
+
+    frames: Int[np.ndarray, "F"]
+    height: Float[np.ndarray, "F"]
+    """Pixels: the longer side of the box about the person's mask."""
+    reprojection: Float[np.ndarray, "F"]
+    """Pixels: mean distance of the skeleton's joints from the visible points of the same name."""
+    silhouette_iou: Float[np.ndarray, "F"]
+    """Of the projected body and the person's mask."""
+    jitter: Float[np.ndarray, "F"]
+    """Millimetres: mean distance of the joints, seen from the first one, from their paths' smooth course."""
+    beyond: Float[np.ndarray, "F"]
+    """Degrees: how far the worst joint is turned beyond its range."""
+    worst_joint: Int[np.ndarray, "F"]
+    interpolated: Bool[np.ndarray, "F"]
+    """The person was not found there; the pose is a guess between its neighbours."""
+    flipped: Bool[np.ndarray, "F"]
+    """The detector had left for right there."""
+    joint_names: tuple[str, ...]
+
+    @property
+    def off(self) -> Float[np.ndarray, "F"]:
+        """The reprojection error as a share of the person's height."""
+        return self.reprojection / self.height
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz of the fields."""
+        save_npz(path, {name: np.asarray(value) for name, value in vars(self).items()})
+
+    @staticmethod
+    def load(path: Path) -> "Quality":
+        """Reads what `save` wrote. Raises UserError if fields are missing."""
+        arrays = load_npz(path)
+        fields = [field.name for field in dataclasses.fields(Quality)]
+        if arrays.keys() != set(fields):
+            raise UserError(f"{path} was not written by this version: run python -m preprocess again.")
+        names = tuple(str(name) for name in arrays["joint_names"])
+        return Quality(**{name: arrays[name] for name in fields if name != "joint_names"}, joint_names=names)
+
+
+def quality_path(subject: Path) -> Path:
+    """The figures of a subject."""
+    return subject / "quality.npz"
+
+
+class MeasuredQuality(Stage):
+    """Writes `quality.npz`.
+
+    Args:
+        force: run even if nothing has changed.
+    """
+
+    name: ClassVar[str] = "quality"
+
+    def __init__(self, force: bool = False) -> None:
+        self.force = force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        names = "annots.npy", "smpl_params", "smpl_vertices", "smpl_lbs", "mask"
+        return [points_path(subject), report_path(subject), *(subject / name for name in names)]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [quality_path(subject)]
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        quality = measure(subject, progress)
+        quality.save(quality_path(subject))
+        return summary(quality)
+
+
+def summary(quality: Quality) -> str:
+    """The figures in a few words; what is unknown is left out."""
+    words = []
+    if np.isfinite(quality.off).any():
+        words.append(f"points off by {100 * np.nanmedian(quality.off):.1f} % of the height")
+    if np.isfinite(quality.silhouette_iou).any():
+        words.append(f"IoU {np.nanmedian(quality.silhouette_iou):.2f}")
+    return ", ".join([*words, f"jitter {np.nanmedian(quality.jitter):.1f} mm"])
+
+
+def measure(subject: Path, progress: Progress) -> Quality:
+    """Measures every picture of the first camera."""
+    reader = Subject(subject)
+    template, camera = reader.template(), reader.camera(CAMERA)
+    pictures = [picture for picture in reader.pictures if picture.camera == CAMERA]
+    poses = [reader.pose(picture.frame) for picture in pictures]
+    joints = np.stack([world_joints(pose, template) for pose in poses])
+    faces = template.faces.numpy()
+
+    def compare(picture: Picture) -> tuple[float, float]:
+        if picture.mask is None and picture.parts is None:
+            return float("nan"), float("nan")
+        mask = (255 * reader.mask(picture)).astype(np.uint8)
+        return person_height(mask), silhouette_iou(reader.vertices(picture.frame), faces, camera, mask)
+
+    with ThreadPoolExecutor() as pool:
+        steps = pool.map(compare, pictures)
+        heights, overlaps = zip(*progress.track(steps, total=len(pictures), description="quality"))
+    frames = np.array([picture.frame for picture in pictures])
+    beyond, worst = beyond_limits(torch.stack([pose.poses for pose in poses]), template.joint_names)
+    return Quality(
+        frames=frames,
+        height=np.array(heights),
+        reprojection=_reprojection(subject, frames, joints, template.joint_names, camera),
+        silhouette_iou=np.array(overlaps),
+        jitter=jitter(joints),
+        beyond=beyond,
+        worst_joint=worst,
+        **_flags(subject, frames),
+        joint_names=template.joint_names,
+    )
+
+
+def world_joints(pose: BodyPose, template: BodyTemplate) -> Float[np.ndarray, "J 3"]:
+    """The posed skeleton (world, m)."""
+    bones = pose.world_from_posed() @ template.bone_transforms(pose.poses)
+    return skinning.transform(bones, template.joints).numpy()
+
+
+def person_height(mask: np.ndarray) -> float:
+    """The longer side of the box about an 8-bit mask (pixels); NaN for an empty one."""
+    person = mask >= 128
+    if not person.any():
+        return float("nan")
+    return float(max(np.ptp(np.flatnonzero(person.any(axis))) + 1 for axis in (0, 1)))
+
+
+def reprojection(
+    joints: Float[np.ndarray, "J 3"], names: tuple[str, ...], camera: Camera, points: Float[np.ndarray, "L 2"],
+    visibility: Float[np.ndarray, "L"],
+) -> float:  # fmt: skip
+    """Mean distance (pixels) of the joints from the visible points that have their names; NaN if there are none."""
+    pairs = [(names.index(n), NAMES.index(n)) for n in names if n in NAMES]
+    pairs = [(joint, point) for joint, point in pairs if visibility[point] > _VISIBLE]
+    if not pairs:
+        return float("nan")
+    which, seen = map(list, zip(*pairs))
+    pixels = camera.project(torch.as_tensor(joints[which], dtype=torch.float32)).numpy()
+    return float(np.linalg.norm(pixels[:, :2] - points[seen], axis=1).mean())
+
+
+def jitter(joints: Float[np.ndarray, "F J 3"]) -> Float[np.ndarray, "F"]:
+    """How far (mm) the joints lie, on average, from the cubic through their two neighbours on either side in time.
+
+    Motion that is smooth over five frames leaves nothing; noise of deviation s in each coordinate leaves about 3 s.
+    NaN for the two frames at either end. The first joint's own path counts too.
+    """
+    trembling = np.full(len(joints), np.nan)
+    relative = np.concatenate([joints[:, :1], joints[:, 1:] - joints[:, :1]], 1)
+    middle = (4 * (relative[1:-3] + relative[3:-1]) - relative[:-4] - relative[4:]) / 6
+    trembling[2:-2] = 1000 * np.linalg.norm(relative[2:-2] - middle, axis=-1).mean(1)
+    return trembling
+
+
+def beyond_limits(
+    poses: Float[torch.Tensor, "F J 3"], joint_names: tuple[str, ...]
+) -> tuple[Float[np.ndarray, "F"], Int[np.ndarray, "F"]]:
+    """How far (degrees) the worst joint is turned beyond its range in each frame, and which one that is."""
+    mirror = torch.tensor([[1.0, -1, -1] if name.startswith("right_") else [1.0, 1, 1] for name in joint_names])
+    ranges = torch.tensor([LIMITS.get(base_name(name), ((-180, 180),) * 3) for name in joint_names])
+    degrees = torch.rad2deg(poses) * mirror
+    excess = torch.maximum(degrees - ranges[..., 1], ranges[..., 0] - degrees).clamp_min(0).amax(-1)
+    most, worst = excess.max(1)
+    return most.numpy(), worst.numpy()
+
+
+def _reprojection(
+    subject: Path, frames: np.ndarray, joints: np.ndarray, names: tuple[str, ...], camera: Camera
+) -> Float[np.ndarray, "F"]:
+    error = np.full(len(frames), np.nan)
+    if points_path(subject).exists():
+        keypoints = Keypoints.load(points_path(subject))
+        rows = {int(frame): row for row, frame in enumerate(keypoints.frames) if keypoints.detected[row]}
+        for i, frame in enumerate(frames.tolist()):
+            if (row := rows.get(frame)) is not None:
+                points, visibility = keypoints.image_points[row], keypoints.visibility[row]
+                error[i] = reprojection(joints[i], names, camera, points, visibility)
+    return error
+
+
+def _flags(subject: Path, frames: np.ndarray) -> dict[str, Bool[np.ndarray, "F"]]:
+    """Which frames the fit filled in or turned about; none if it does not say."""
+    told = load_npz(report_path(subject)) if report_path(subject).exists() else {"frames": frames}
+    rows = {
+        name: dict(zip(told["frames"].tolist(), told.get(name, np.zeros(len(told["frames"]), bool))))
+        for name in ("interpolated", "flipped")
+    }
+    return {name: np.array([bool(row.get(frame)) for frame in frames.tolist()]) for name, row in rows.items()}

@@ -1,0 +1,80 @@
+"""The report stage: `contact_sheet.png`, the body over the video, and `report.html`, which shows them and more."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.progress import Progress
+
+from hashhuman.data.files import atomic_path
+from hashhuman.data.subject import Subject
+from preprocess.doctor.clip import ClipChecks, finished_looks
+from preprocess.doctor.findings import Finding, worst
+from preprocess.doctor.fit import FitChecks
+from preprocess.frames import CAMERA
+from preprocess.keypoints.points import points_path
+from preprocess.quality import Quality, quality_path
+from preprocess.report import page
+from preprocess.report.overlay import pictures_a_second, write_overlay
+from preprocess.report.sheet import ContactSheet
+from preprocess.stage import Stage
+
+
+class HtmlReport(Stage):
+    """Writes `report.html` and what it shows that no other stage has drawn.
+
+    Args:
+        clip, fit: judge the clip and the fit, as the doctor does.
+        columns, row_height: of the contact sheet.
+        video_height: of the video with the body over it, at most (pixels).
+        video_frames: how many pictures of the clip it has, at most.
+        force: run even if nothing has changed.
+    """
+
+    name: ClassVar[str] = "report"
+
+    def __init__(
+        self,
+        clip: ClipChecks,
+        fit: FitChecks,
+        columns: int = 6,
+        row_height: int = 320,
+        video_height: int = 540,
+        video_frames: int = 300,
+        force: bool = False,
+    ) -> None:
+        self.clip, self.fit = clip, fit
+        self.sheet = ContactSheet(columns, row_height)
+        self.video_height, self.video_frames = video_height, video_frames
+        self.force = force
+
+    def inputs(self, subject: Path) -> list[Path]:
+        stamps = [path for path in page.stamps(subject) if path.stem != self.name]
+        return [*self.sheet.inputs(subject), quality_path(subject), *stamps]
+
+    def outputs(self, subject: Path) -> list[Path]:
+        return [subject / "report.html", *self.sheet.outputs(subject), subject / "pictures" / self.name]
+
+    def settings(self) -> dict[str, Any]:
+        checks = {"clip": dataclasses.asdict(self.clip), "fit": dataclasses.asdict(self.fit)}
+        sizes = {"video_height": self.video_height, "video_frames": self.video_frames}
+        return {**checks, **self.sheet.settings(), **sizes}
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        self.sheet.run(subject, progress)
+        video = subject / "pictures" / self.name / "overlay.mp4"
+        write_overlay(Subject(subject), video, self.video_height, self.video_frames, progress)
+        quality = Quality.load(quality_path(subject)) if quality_path(subject).exists() else None
+        findings = [*self._clip(subject), *(self.fit(quality) if quality else [])]
+        sheet = self.sheet.outputs(subject)[0]
+        text = page.render(subject, findings, quality, self.fit, sheet, video)
+        with atomic_path(subject / "report.html") as path:
+            path.write_text(text, encoding="utf-8")
+        return f"{len(findings)} findings, the worst: {worst(findings).word}"
+
+    def _clip(self, subject: Path) -> list[Finding]:
+        if not points_path(subject).exists():
+            return []
+        reader = Subject(subject)
+        count = sum(picture.camera == CAMERA for picture in reader.pictures)
+        return self.clip(finished_looks(subject, self.clip.pictures), count, pictures_a_second(reader))

@@ -1,0 +1,167 @@
+"""`report.html`: one page without scripts that opens from the disk. Pictures and video are linked, relative to it."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.data.files import load_json
+from hashhuman.data.subject import Subject
+from preprocess.doctor.findings import Finding, Verdict, worst
+from preprocess.doctor.fit import FitChecks
+from preprocess.doctor.installed import version_of
+from preprocess.frames import CAMERA
+from preprocess.pipeline import STAGES
+from preprocess.quality import Quality
+from preprocess.report.charts import Chart
+
+CSS = Path(__file__).with_name("page.css")
+PACKAGES = "hashhuman", "torch", "numpy", "opencv-python-headless", "av", "anny", "ai-edge-litert"
+SAID = {
+    Verdict.OK: "Nothing speaks against training.",
+    Verdict.WARN: "It can be trained on; see what may be better.",
+    Verdict.BAD: "Something is bad: an avatar of this is going to disappoint.",
+}
+"""Of all findings on clip and fit."""
+
+
+def stamps(subject: Path) -> list[Path]:
+    """The stamps of the stages that have finished, in order."""
+    found = {path.stem: path for path in (subject / "stages").glob("*.json")}
+    return [found[name] for name in STAGES if name in found]
+
+
+def render(
+    subject: Path, findings: Sequence[Finding], quality: Quality | None, fit: FitChecks, sheet: Path, video: Path
+) -> str:
+    """The page as HTML5."""
+
+    def link(path: Path) -> str:
+        return escape(path.relative_to(subject).as_posix(), quote=True)
+
+    title = escape(subject.name)
+    verdict = worst(findings)
+    sections = [
+        section("Findings", findings_table(findings)),
+        section("Body over the video", player(link(video))),
+        section("Fit over the clip", curves(quality, fit)) if quality else "",
+        section("Contact sheet", wide_picture(link(sheet), "points, body, mask and parts in a few pictures")),
+        section("Pictures of the stages", galleries(subject, link)),
+        section("How it was made", about(subject) + settings(subject)),
+    ]
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}: preprocessing</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
+        f"<header><h1>{title}</h1><p>{badge(verdict)} {SAID[verdict]}</p></header>\n"
+        + "".join(sections)
+        + "</main>\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, body: str) -> str:
+    """A part of the page."""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
+
+
+def badge(verdict: Verdict) -> str:
+    """The verdict as a coloured word."""
+    return f'<span class="badge {verdict.word}">{verdict.word}</span>'
+
+
+def player(source: str) -> str:
+    """The video with the body over it."""
+    return (
+        f'<video controls loop muted playsinline preload="auto" src="{source}"></video>'
+        "<p>The person's left limbs are orange, the right ones blue.</p>"
+    )
+
+
+def wide_picture(source: str, words: str) -> str:
+    """A picture that is scrolled where the screen is narrower than it should be."""
+    return f'<a class="wide" href="{source}"><img src="{source}" alt="{words}"></a>'
+
+
+def findings_table(findings: Iterable[Finding]) -> str:
+    """One row a finding."""
+    rows = [
+        f'<tr><td>{badge(finding.verdict)}</td><th scope="row">{escape(f"{finding.topic}: {finding.name}")}</th>'
+        f"<td>{escape(finding.value)}</td>"
+        f'<td class="advice">{escape(finding.advice) if finding.verdict is not Verdict.OK else ""}</td></tr>'
+        for finding in findings
+    ]
+    return f'<table class="findings">\n{"".join(rows)}\n</table>'
+
+
+def curves(quality: Quality, fit: FitChecks) -> str:
+    """Reprojection, overlap and jitter over the pictures."""
+    marked = quality.interpolated | quality.flipped
+    charts = (
+        (Chart("Skeleton off the points", "% of the height", fit.reprojection), 100 * quality.off),
+        (Chart("Body over the mask", "IoU", fit.silhouette_iou, top=1.0), quality.silhouette_iou),
+        (Chart("Jitter", "mm", fit.jitter), quality.jitter),
+    )
+    drawn = [
+        f"<figure><figcaption>{escape(chart.title)} <small>{escape(chart.unit)}</small></figcaption>"
+        f"{chart.svg(quality.frames, np.asarray(values), marked)}</figure>"
+        for chart, values in charts
+        if np.isfinite(values).any()
+    ]
+    legend = "<p>Along the clip, by picture. Dashed: the limits of what is fine (yellow) and of what is bad (red)."
+    legend += " Grey ground: poses filled in, or left and right exchanged.</p>" if marked.any() else "</p>"
+    return f'<div class="charts">{"".join(drawn)}</div>{legend}'
+
+
+def galleries(subject: Path, link: Callable[[Path], str]) -> str:
+    """What the stages drew, folded up."""
+    shown = []
+    for name in STAGES:
+        pictures = sorted((subject / "pictures" / name).rglob("*.jpg"))
+        if pictures:
+            images = "".join(
+                f'<a href="{link(path)}"><img loading="lazy" src="{link(path)}" alt="{name}, {escape(path.stem)}"></a>'
+                for path in pictures
+            )
+            shown.append(
+                f'<details><summary>{name} <small>{len(pictures)} pictures</small></summary><div class="gallery">'
+                f"{images}</div></details>"
+            )
+    return "\n".join(shown)
+
+
+def about(subject: Path) -> str:
+    """Where the subject comes from, and with what it was made."""
+    reader = Subject(subject)
+    camera, video = reader.camera(CAMERA), reader.meta.get("video", {})
+    given = "assumed" if video.get("focal_assumed") else "given"
+    rows = {
+        "video": video.get("file"),
+        "pictures": f"{len(reader.pictures)}, {camera.width} x {camera.height}",
+        "camera": f"focal length {camera.K[0, 0]:.0f} px, {given}",
+        "body": reader.meta.get("body"),
+        "shape": ", ".join(f"{name} {value:g}" for name, value in reader.meta.get("shape", {}).items()),
+        "packages": ", ".join(f"{name} {version}" for name in PACKAGES if (version := version_of(name))),
+    }
+    return key_table({name: str(value) for name, value in rows.items() if value})
+
+
+def settings(subject: Path) -> str:
+    """The settings and the version of every finished stage, folded up."""
+    shown = []
+    for path in stamps(subject):
+        values = dict(load_json(path)["settings"])
+        version = values.pop("version")
+        rows = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+        shown.append(
+            f"<details><summary>{path.stem} <small>version {version}</small></summary>{key_table(rows)}</details>"
+        )
+    return "\n".join(shown)
+
+
+def key_table(rows: dict[str, str]) -> str:
+    """Names and values."""
+    cells = [f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()]
+    return f'<table class="keys">\n{"".join(cells)}\n</table>' if cells else "<p>No settings.</p>"

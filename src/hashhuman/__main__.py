@@ -1,0 +1,8 @@
+"""python -m hashhuman: the console command."""
+
+import sys
+
+from hashhuman.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main())

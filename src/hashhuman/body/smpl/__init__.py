@@ -1,0 +1,1 @@
+"""SMPL and its successors, from the user's own files."""

@@ -1,0 +1,104 @@
+"""`body=smpl` and `body=smplx`: the user's own model behind the BodyModel protocol.
+
+A rest vertex is linear in the shape parameters (betas, in standard deviations). A fit moves the body by plain skinning;
+its results have the pose blend shapes too (`pose_vertices`).
+"""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hashhuman.body import blend_shapes, skinning
+from hashhuman.body.smpl import source
+from hashhuman.body.smpl.landmarks import landmarks
+from hashhuman.body.template import BodyTemplate
+
+
+class SmplBody:
+    """A member of SMPL's family, of any number of joints and vertices; SMPL+H and SMPL-X with SMPL's joints.
+
+    Args:
+        root: the folder with the model and what belongs to it (`hashhuman.body.smpl.source`).
+        model: the model's file in it: the original .pkl or .npz, or what `hashhuman convert-smpl` wrote.
+
+    Raises what `source.load` raises.
+    """
+
+    name = "smpl"
+
+    def __init__(self, root: Path | str, model: str) -> None:
+        body = source.load(Path(root).expanduser() / model)
+        self.joint_names, self.parents = body.joint_names, body.parents
+        self.faces = torch.from_numpy(body.faces)
+        self.lbs_weights = torch.from_numpy(body.weights)
+        self.posedirs = torch.from_numpy(body.posedirs)
+        self.uv = None if body.uv is None else torch.from_numpy(body.uv)
+        count = body.shapedirs.shape[-1]
+        self.shape_names = tuple(f"beta_{i}" for i in range(count))
+        self.shape_mean, self.shape_deviation = torch.zeros(count), torch.ones(count)
+        shapes = torch.from_numpy(body.shapedirs).permute(2, 0, 1)
+        self._vertices = torch.cat([torch.from_numpy(body.v_template)[None], shapes])
+        self._joints = torch.from_numpy(body.J_regressor) @ self._vertices
+        self._landmarks = landmarks(body)
+
+    @staticmethod
+    def files(root: Path | str, model: str) -> list[Path]:
+        """The files that decide what the model is."""
+        return source.sources(Path(root).expanduser() / model)
+
+    def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
+        """One, then the shape parameters."""
+        return torch.cat([torch.ones_like(shape[:1]), shape])
+
+    def joint_basis(self) -> Float[Tensor, "K J 3"]:
+        """Rest joints are `basis @ joint_basis`."""
+        return self._joints
+
+    def vertex_basis(self, indices: Int[Tensor, "N"]) -> Float[Tensor, "K N 3"]:
+        """Rest positions of the chosen vertices are `basis @ vertex_basis`."""
+        return self._vertices[:, indices]
+
+    def landmark_basis(self, names: tuple[str, ...]) -> Float[Tensor, "K L J 4"]:
+        """Moments of landmarks (see BodyModel) that `hashhuman.body.smpl.landmarks` finds."""
+        return torch.stack([self._moments(name) for name in names], 1)
+
+    def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
+        landmark = self._landmarks[name]
+        shares = torch.zeros(len(landmark.vertices), len(self.joint_names))  # of each vertex, how it moves with a joint
+        used = list(landmark.vertices)
+        if used:
+            shares = self.lbs_weights[used] * torch.tensor([landmark.vertices[i] for i in used])[:, None]
+        moments = torch.zeros(len(self._vertices), len(self.joint_names), 4)
+        moments[..., :3] = torch.einsum("nj,knc->kjc", shares, self._vertices[:, used])
+        moments[0, :, 3] = shares.sum(0)
+        for joint, weight in landmark.joints.items():
+            index = self.joint_names.index(joint)
+            moments[:, index, :3] += weight * self._joints[:, index]
+            moments[0, index, 3] += weight
+        return moments
+
+    def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
+        """The whole rest body of one shape."""
+        basis = self.basis(shape)
+        return BodyTemplate(
+            vertices=torch.einsum("k,kvc->vc", basis, self._vertices),
+            faces=self.faces,
+            lbs_weights=self.lbs_weights,
+            joints=torch.einsum("k,kjc->jc", basis, self._joints),
+            parents=self.parents,
+            joint_names=self.joint_names,
+            uv=self.uv,
+        )
+
+    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+        """Vertices in posed space (m; no global motion), with the pose blend shapes."""
+        rest = template.vertices + blend_shapes.pose_offsets(self.posedirs, skinning.axis_angle_to_matrix(poses))
+        return skinning.skin(rest, template.lbs_weights, template.bone_transforms(poses))
+
+
+class SmplxBody(SmplBody):
+    """SMPL-X with SMPL's joints: fingers and face move with hands and head (`hashhuman.body.smpl.gather`)."""
+
+    name = "smplx"

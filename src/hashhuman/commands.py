@@ -1,0 +1,59 @@
+"""The console command `hashhuman`, for what is no run: python -m hashhuman does the same."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hashhuman.body.smpl import source
+from hashhuman.body.smpl.arrays import SmplArrays
+from hashhuman.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns the exit status: 2, after one sentence, for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="hashhuman", description="Tools beside train.py, eval.py and preprocess.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    smpl = commands.add_parser(
+        "convert-smpl",
+        help="your SMPL_*.pkl, SMPLH_*, SMPLX_*.npz as an .npz that is read without pickles",
+        description="Converts a model of SMPL's family, with smpl_uv.obj and J_regressor_body25.npy where they lie "
+        "beside it, and says what it found. body=smpl does this by itself.",
+    )
+    smpl.add_argument("path", type=Path, help="the model's file")
+    smpl.add_argument("--out", type=Path, help="the .npz to write; beside the model unless given")
+    given = parser.parse_args(arguments)
+    try:
+        print(convert_smpl(given.path, given.out))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def convert_smpl(path: Path, out: Path | None = None) -> str:
+    """Converts a model and returns what was found, in lines. Raises UserError as `source.convert` does."""
+    path = path.expanduser()
+    target = source.converted_path(path) if out is None else out.expanduser()
+    if target.suffix != ".npz":
+        raise UserError(f"{target} must be an .npz file: correct --out.")
+    body = source.convert(path, target)
+    return "\n".join([*described(body, path), f"written   {target}"])
+
+
+def described(body: SmplArrays, path: Path) -> list[str]:
+    """What a model is, in lines."""
+    size = np.ptp(body.v_template, axis=0)
+    beside = [source_file.name for source_file in source.sources(path)[1:]]
+    return [
+        f"model     {path}",
+        f"body      {len(body.v_template)} vertices, {len(body.faces)} faces, {len(body.joint_names)} joints",
+        f"joints    {', '.join(body.joint_names)}",
+        f"shape     {body.shapedirs.shape[-1]} parameters; mean body {size[1]:.2f} m tall, {size[0]:.2f} m wide",
+        f"posing    {body.posedirs.shape[-1]} pose blend shapes",
+        f"texture   {'none: seen from front and back' if body.uv is None else 'coordinates of every vertex'}",
+        f"points    {'found by geometry' if body.body25 is None else 'J_regressor_body25.npy'}",
+        f"beside    {', '.join(beside) or 'nothing'}",
+    ]

@@ -1,0 +1,56 @@
+"""Query points, and the same points carried to canonical space by each part that claims them.
+
+Notation: N query points, P parts, M rows of pairs.
+"""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hashhuman.part_rows import PartRows
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Places in the world, each in a frame of its own and seen from a direction."""
+
+    position: Float[Tensor, "N 3"]  # metres
+    direction: Float[Tensor, "N 3"]  # unit: of the ray that looks at it
+    frame: Int[Tensor, "N"]  # which posed body
+    used: Int[Tensor, "1"] | None = None  # the first so many mean something; None: all
+
+
+@dataclasses.dataclass(frozen=True)
+class CanonicalPairs:
+    """The (query point, part) pairs near the body, one row each, grouped by part.
+
+    A point near a boundary, say between torso and arm, belongs to several parts (instant-nvr, Sec. 3.2).
+    """
+
+    rows: PartRows
+    point: Int[Tensor, "M"]  # index of the query point; 0 in unused rows
+    slots: Int[Tensor, "P N"]  # row of each point in each part; -1 where the part does not reach
+    x: Float[Tensor, "M 3"]  # canonical position (m)
+    rotation: Float[Tensor, "M 3 3"]  # canonical directions from world directions: a blend of rotations
+    normal: Float[Tensor, "M 3"]  # the body's nearby, canonical, unit
+    uv: Float[Tensor, "M 2"] | None  # texture coordinates of the body nearby
+    points: Points
+    frame_time: Int[Tensor, "F"]  # training frame of each posed body, or -1
+    wanted: Int[Tensor, "P"]  # rows that each part would have liked; more than it has where room was short
+
+    def part(self) -> Int[Tensor, "M"]:
+        """Each row's part."""
+        sizes = self.rows.sizes
+        return torch.cat([torch.full((n,), p, device=self.x.device) for p, n in enumerate(sizes)])
+
+    @property
+    def time(self) -> Int[Tensor, "M"]:
+        """Training frame of each row, or -1."""
+        return self.frame_time[self.points.frame[self.point]]
+
+    @property
+    def viewdirs(self) -> Float[Tensor, "M 3"]:
+        """The ray's direction, in canonical space."""
+        return (self.rotation @ self.points.direction[self.point][..., None])[..., 0]

@@ -1,0 +1,212 @@
+"""`InverseSkinning` with `GridNeighbors` on a GPU, in one launch."""
+
+from collections.abc import Sequence
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.deformer.cells import Cells
+from hashhuman.deformer.pairs import CanonicalPairs, Points
+from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.part_rows import PartRows, padded
+
+BLOCK = 128  # query points of a program
+
+
+@triton.jit(do_not_specialize=["n_points", "n_vertices", "n_nodes", "n_rows", "resolution"])
+@no_type_check
+def _carry(
+    positions, frames, used, world, vertices, maps, canonical, normals, texture,
+    origin, shape, first_node, nearest, distance, cell_low, cell_extent, marked, wanted, first_row, size,
+    point_out, slot_out, x_out, rotation_out, normal_out, uv_out,
+    n_points, n_vertices, n_nodes, n_rows, voxel, bound, radius, reach, depth, falloff, resolution,
+    PARTS: tl.constexpr, UV: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    live = point < n_points
+    if USED:
+        live = live & (point < tl.load(used))
+    frame = tl.load(frames + point, mask=live, other=0)
+    pose = world + frame * 16
+    wx = tl.load(positions + point * 3, mask=live, other=0.0) - tl.load(pose + 3)
+    wy = tl.load(positions + point * 3 + 1, mask=live, other=0.0) - tl.load(pose + 7)
+    wz = tl.load(positions + point * 3 + 2, mask=live, other=0.0) - tl.load(pose + 11)
+    px = tl.load(pose) * wx + tl.load(pose + 4) * wy + tl.load(pose + 8) * wz
+    py = tl.load(pose + 1) * wx + tl.load(pose + 5) * wy + tl.load(pose + 9) * wz
+    pz = tl.load(pose + 2) * wx + tl.load(pose + 6) * wy + tl.load(pose + 10) * wz
+    corner = tl.arange(0, 8)[None, :]
+    ci, cj, ck = corner // 4, corner // 2 % 2, corner % 2
+    for part in range(PARTS):
+        sx, sy, sz = tl.load(shape + part * 3), tl.load(shape + part * 3 + 1), tl.load(shape + part * 3 + 2)
+        low = origin + (frame * PARTS + part) * 3
+        x = (px - tl.load(low, mask=live, other=0.0)) / voxel
+        y = (py - tl.load(low + 1, mask=live, other=0.0)) / voxel
+        z = (pz - tl.load(low + 2, mask=live, other=0.0)) / voxel
+        i, j, k = tl.floor(x + 0.5).to(tl.int32), tl.floor(y + 0.5).to(tl.int32), tl.floor(z + 0.5).to(tl.int32)
+        inside = live & (i >= 0) & (j >= 0) & (k >= 0) & (i < sx) & (j < sy) & (k < sz)
+        nodes = frame * n_nodes + tl.load(first_node + part)
+        coarse = tl.load(distance + nodes + (i * sy + j) * sz + k, mask=inside, other=float("inf")).to(tl.float32)
+        keep = inside & (coarse < bound)
+        found = tl.sum(keep.to(tl.int32), 0)
+        if found > 0:
+            i = tl.minimum(tl.maximum(tl.floor(x).to(tl.int32), 0), sx - 2)
+            j = tl.minimum(tl.maximum(tl.floor(y).to(tl.int32), 0), sy - 2)
+            k = tl.minimum(tl.maximum(tl.floor(z).to(tl.int32), 0), sz - 2)
+            node = nodes[:, None] + ((i[:, None] + ci) * sy + j[:, None] + cj) * sz + k[:, None] + ck
+            here = keep[:, None]
+            vertex = tl.load(nearest + node, mask=here, other=0).to(tl.int32)
+            empty = tl.load(distance + node, mask=here, other=0.0).to(tl.float32) == float("inf")
+            body = frame[:, None] * n_vertices + vertex
+            ex = tl.load(vertices + body * 3, mask=here, other=0.0) - px[:, None]
+            ey = tl.load(vertices + body * 3 + 1, mask=here, other=0.0) - py[:, None]
+            ez = tl.load(vertices + body * 3 + 2, mask=here, other=0.0) - pz[:, None]
+            squared = tl.where(empty, float("inf"), ex * ex + ey * ey + ez * ez)
+            least = tl.min(squared, 1)
+            keep = keep & (least < radius * radius)
+            weight = tl.where(empty | (keep == 0)[:, None], 0.0, tl.exp(-(squared - least[:, None]) * falloff))
+            weight = tl.where(keep[:, None], weight / tl.sum(weight, 1)[:, None], 0.0)
+            here = keep[:, None]
+            m = maps + body * 12
+            m00 = tl.sum(weight * tl.load(m, mask=here, other=0.0), 1)
+            m01 = tl.sum(weight * tl.load(m + 1, mask=here, other=0.0), 1)
+            m02 = tl.sum(weight * tl.load(m + 2, mask=here, other=0.0), 1)
+            m03 = tl.sum(weight * tl.load(m + 3, mask=here, other=0.0), 1)
+            m10 = tl.sum(weight * tl.load(m + 4, mask=here, other=0.0), 1)
+            m11 = tl.sum(weight * tl.load(m + 5, mask=here, other=0.0), 1)
+            m12 = tl.sum(weight * tl.load(m + 6, mask=here, other=0.0), 1)
+            m13 = tl.sum(weight * tl.load(m + 7, mask=here, other=0.0), 1)
+            m20 = tl.sum(weight * tl.load(m + 8, mask=here, other=0.0), 1)
+            m21 = tl.sum(weight * tl.load(m + 9, mask=here, other=0.0), 1)
+            m22 = tl.sum(weight * tl.load(m + 10, mask=here, other=0.0), 1)
+            m23 = tl.sum(weight * tl.load(m + 11, mask=here, other=0.0), 1)
+            cx = m00 * px + m01 * py + m02 * pz + m03
+            cy = m10 * px + m11 * py + m12 * pz + m13
+            cz = m20 * px + m21 * py + m22 * pz + m23
+            nx = tl.sum(weight * tl.load(normals + vertex * 3, mask=here, other=0.0), 1)
+            ny = tl.sum(weight * tl.load(normals + vertex * 3 + 1, mask=here, other=0.0), 1)
+            nz = tl.sum(weight * tl.load(normals + vertex * 3 + 2, mask=here, other=0.0), 1)
+            scale = 1.0 / tl.maximum(tl.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
+            nx, ny, nz = nx * scale, ny * scale, nz * scale
+            fx = tl.sum(weight * tl.load(canonical + vertex * 3, mask=here, other=0.0), 1)
+            fy = tl.sum(weight * tl.load(canonical + vertex * 3 + 1, mask=here, other=0.0), 1)
+            fz = tl.sum(weight * tl.load(canonical + vertex * 3 + 2, mask=here, other=0.0), 1)
+            height = (cx - fx) * nx + (cy - fy) * ny + (cz - fz) * nz
+            keep = keep & (height > -depth) & (height < reach)
+            side = resolution / tl.load(cell_extent + part)
+            i = ((cx - tl.load(cell_low + part * 3)) * side).to(tl.int32)
+            j = ((cy - tl.load(cell_low + part * 3 + 1)) * side).to(tl.int32)
+            k = ((cz - tl.load(cell_low + part * 3 + 2)) * side).to(tl.int32)
+            i = tl.minimum(tl.maximum(i, 0), resolution - 1)
+            j = tl.minimum(tl.maximum(j, 0), resolution - 1)
+            k = tl.minimum(tl.maximum(k, 0), resolution - 1)
+            cell = ((part * resolution + i) * resolution + j) * resolution + k
+            keep = keep & (tl.load(marked + cell, mask=keep, other=0) != 0)
+            kept = keep.to(tl.int32)
+            before = tl.atomic_add(wanted + part, tl.sum(kept, 0))
+            rank = tl.cumsum(kept, 0) - 1 + before
+            keep = keep & (rank < tl.load(size + part))
+            row = tl.load(first_row + part) + rank
+            tl.store(slot_out + part * n_points + point, row, mask=keep)
+            tl.store(point_out + row, point, mask=keep)
+            tl.store(x_out + row, cx, mask=keep)
+            tl.store(x_out + n_rows + row, cy, mask=keep)
+            tl.store(x_out + 2 * n_rows + row, cz, mask=keep)
+            tl.store(normal_out + row, nx, mask=keep)
+            tl.store(normal_out + n_rows + row, ny, mask=keep)
+            tl.store(normal_out + 2 * n_rows + row, nz, mask=keep)
+            for column in tl.static_range(3):  # canonical from posed, times posed from world
+                a = tl.load(pose + column * 4, mask=keep, other=0.0)
+                b = tl.load(pose + column * 4 + 1, mask=keep, other=0.0)
+                c = tl.load(pose + column * 4 + 2, mask=keep, other=0.0)
+                tl.store(rotation_out + column * n_rows + row, m00 * a + m01 * b + m02 * c, mask=keep)
+                tl.store(rotation_out + (3 + column) * n_rows + row, m10 * a + m11 * b + m12 * c, mask=keep)
+                tl.store(rotation_out + (6 + column) * n_rows + row, m20 * a + m21 * b + m22 * c, mask=keep)
+            if UV:
+                u = tl.load(texture + vertex * 2, mask=here, other=0.0)
+                v = tl.load(texture + vertex * 2 + 1, mask=here, other=0.0)
+                # The nearest candidate (the first of several) says on which side of a seam the point is.
+                order = tl.where(squared == least[:, None], corner, 8)
+                chosen = order == tl.min(order, 1)[:, None]
+                near_u = tl.sum(tl.where(chosen, u, 0.0), 1)
+                near_v = tl.sum(tl.where(chosen, v, 0.0), 1)
+                far_off = tl.maximum(tl.abs(u - near_u[:, None]), tl.abs(v - near_v[:, None]))
+                chart = tl.where(far_off < 0.05, weight, 0.0)
+                total = tl.sum(chart, 1)
+                tl.store(uv_out + row * 2, tl.sum(chart * u, 1) / total, mask=keep)
+                tl.store(uv_out + row * 2 + 1, tl.sum(chart * v, 1) / total, mask=keep)
+
+
+def carry(
+    points: Points,
+    bodies: PosedBodies,
+    neighbors: GridNeighbors,
+    uv: Float[Tensor, "V 2"] | None,
+    cells: Cells | None,
+    reach: float,
+    depth: float,
+    smoothness: float,
+    room: tuple[int, ...] | None,
+) -> CanonicalPairs:
+    """What `InverseSkinning` does; see there. Within a part, the order of rows may differ from run to run.
+
+    Args:
+        room: rows to set aside for each part (multiples of GRANULE); None for as many as there are, which another
+            launch counts and the host has to wait for.
+    """
+    device, n_points, parts = points.position.device, len(points.position), neighbors.n_parts
+    radius = max(reach, depth)
+    positions, frames = points.position.contiguous(), points.frame.contiguous()
+    nothing = torch.zeros(parts, dtype=torch.int32, device=device)
+    if cells is None:
+        cells = Cells.all(parts, device)
+    used = points.used if points.used is not None else nothing
+    body = (
+        bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
+        bodies.canonical_normals, uv if uv is not None else positions,
+    )  # fmt: skip
+    tables = neighbors.origin, neighbors.shape.int(), neighbors.start.int(), neighbors.nearest, neighbors.distance
+    grid = cells.low, cells.extent, cells.marked
+    numbers = (
+        neighbors.voxel, min(radius + 0.87 * neighbors.voxel, neighbors.reach), radius, reach, depth,
+        1 / (2 * smoothness**2), cells.resolution,
+    )  # fmt: skip
+
+    def launch(wanted: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
+        arguments = [
+            positions, frames, used, *body, *tables, *grid, wanted, first_row, size, *outputs,
+            n_points, bodies.vertices.shape[1], neighbors.nearest.shape[1], n_rows, *numbers,
+        ]  # fmt: skip
+        _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](
+            *arguments, PARTS=parts, UV=uv is not None, USED=points.used is not None, BLOCK=BLOCK,
+        )  # fmt: skip
+
+    if room is None:
+        counted = torch.zeros_like(nothing)
+        launch(counted, nothing, nothing, (nothing, nothing, *[bodies.vertices] * 4), 0)  # no room: it only counts
+        room = tuple(padded(count) for count in counted.tolist())
+    n_rows = sum(room)
+    size = torch.cat([torch.full((1,), x, dtype=torch.int32, device=device) for x in room])
+    point = torch.zeros(n_rows, dtype=torch.int32, device=device)
+    slots = torch.full((parts, n_points), -1, dtype=torch.int32, device=device)
+    # Component by component, so that neighbouring rows are stored side by side.
+    x, rotation, normal = torch.zeros(15, n_rows, device=device).split([3, 9, 3])
+    texture = torch.zeros(0 if uv is None else n_rows, 2, device=device)
+    wanted = torch.zeros_like(nothing)
+    launch(wanted, size.cumsum(0, dtype=torch.int32) - size, size, (point, slots, x, rotation, normal, texture), n_rows)
+    return CanonicalPairs(
+        rows=PartRows(room, torch.minimum(wanted, size)),
+        point=point,
+        slots=slots,
+        x=x.t(),
+        rotation=rotation.t().unflatten(1, (3, 3)),
+        normal=normal.t(),
+        uv=None if uv is None else texture,
+        points=points,
+        frame_time=bodies.time,
+        wanted=wanted,
+    )

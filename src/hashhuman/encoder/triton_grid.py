@@ -1,0 +1,134 @@
+"""The hash grids of all parts in one launch, by Triton."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.encoder.spec import HashGridSpec
+from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.part_rows import PartRows
+from hashhuman.triton_device import demand
+
+Dtype = Literal["float32", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How the kernels are launched; the benchmark tries others.
+
+    Attributes:
+        warps: of 32 rows, one a thread, so that no value changes threads; a program's rows must divide GRANULE.
+        read_bytes: what a thread reads of the table at once, up to 16.
+        add_bytes: what a thread adds to the table's gradient at once, up to 16.
+    """
+
+    warps: int = 4
+    read_bytes: int = 16
+    add_bytes: int = 16
+
+    @property
+    def block(self) -> int:
+        """Rows of a program."""
+        return 32 * self.warps
+
+
+class TritonHashGrids(TorchHashGrids):
+    """The same features and gradients as `TorchHashGrids` from the same `table`.
+
+    Gradients are sums of atomic additions, whose order, and so whose rounding, differs from run to run.
+
+    Args:
+        specs: the grid of each part.
+        table_dtype: what entries are read as; below float32 the table is copied at each call. Sums are float32.
+        gradient_dtype: what the table's gradient is summed in; float16 needs losses scaled to its range.
+    """
+
+    levels: Tensor
+
+    def __init__(
+        self,
+        specs: Sequence[HashGridSpec],
+        table_dtype: Dtype = "float32",
+        gradient_dtype: Dtype = "float32",
+    ) -> None:
+        super().__init__(specs)
+        self.table_dtype: torch.dtype = getattr(torch, table_dtype)
+        self.gradient_dtype: torch.dtype = getattr(torch, gradient_dtype)
+        self.tuning = Tuning()
+        firsts = torch.tensor([0, *self.n_entries[:-1]]).cumsum(0)[:, None]
+        hashed = torch.arange(self.n_levels) >= torch.tensor(self.n_dense)[:, None]
+        resolution = torch.tensor([[level.resolution for level in spec.levels()] for spec in self.specs])
+        columns = [*self.factors.unbind(-1)[1:], resolution, self.size, self.offset + firsts, hashed]
+        levels = torch.stack([column.int() for column in columns], -1)  # as the kernels' `_level` reads them
+        self.register_buffer("levels", levels, persistent=False)
+
+    def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
+        """Features, level by level, at positions in [0, 1]^3 of each row's own part; in memory, feature by feature.
+
+        Raises:
+            UserError: if Triton cannot run on the positions' device.
+        """
+        demand(x, "encoder=triton")
+        return _Encode.apply(x, self.table, self, rows)  # type: ignore[return-value]
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, table: Tensor, grids: TritonHashGrids, rows: PartRows) -> Tensor:
+        from hashhuman.encoder.grid_kernels import grid_forward
+
+        table = table.to(grids.table_dtype)
+        out = x.new_empty(grids.n_features, rows.total, dtype=torch.float32)
+        if rows.total:
+            grid_forward[launch_grid(grids, rows)](
+                x, x.stride(0), x.stride(1), table, grids.levels, grids.scale, rows.used, out, rows.total, rows.starts,
+                GROUP=group(table, grids.tuning.read_bytes), **compiled_sizes(grids),
+            )  # fmt: skip
+        ctx.save_for_backward(x, table)
+        ctx.grids, ctx.rows = grids, rows
+        return out.t()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        from hashhuman.encoder.grid_kernels import grid_backward
+
+        (upstream,), (x, table) = grads, ctx.saved_tensors
+        grids, rows, tuning = ctx.grids, ctx.rows, ctx.grids.tuning
+        of_x, of_table = ctx.needs_input_grad[:2]
+        table_gradient = torch.zeros_like(table, dtype=grids.gradient_dtype) if of_table else table
+        x_gradient = x.new_zeros(3, rows.total, dtype=torch.float32) if of_x else x
+        if rows.total:
+            grid_backward[launch_grid(grids, rows)](
+                x, x.stride(0), x.stride(1), table, grids.levels, grids.scale, rows.used,
+                upstream, upstream.stride(0), upstream.stride(1),
+                table_gradient, x_gradient, rows.total, rows.starts,
+                GROUP=group(table, tuning.read_bytes), GRADIENT_GROUP=group(table_gradient, tuning.add_bytes),
+                OF_TABLE=of_table, OF_X=of_x, **compiled_sizes(grids),
+            )  # fmt: skip
+        return x_gradient.t().to(x.dtype) if of_x else None, table_gradient.float() if of_table else None, None, None
+
+
+def launch_grid(grids: TritonHashGrids, rows: PartRows) -> tuple[int, int]:
+    """Programs of a level, and levels."""
+    return rows.total // grids.tuning.block, grids.n_levels
+
+
+def group(table: Tensor, n_bytes: int) -> int:
+    """Neighbouring entries to move at once, in `n_bytes` bytes."""
+    width = table.shape[1]
+    return max(1, n_bytes // (width * table.element_size())) if width & (width - 1) == 0 else 1
+
+
+def compiled_sizes(grids: TritonHashGrids) -> dict[str, int]:
+    """Sizes that the kernels are compiled for."""
+    return {
+        "N_LEVELS": grids.n_levels,
+        "F": grids.features_per_level,
+        "WIDTH": 1 << (grids.features_per_level - 1).bit_length(),
+        "BLOCK": grids.tuning.block,
+        "num_warps": grids.tuning.warps,
+    }

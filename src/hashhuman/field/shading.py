@@ -1,0 +1,65 @@
+"""From the colour network's output to what is seen: colour, and how light changes it.
+
+A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3) in [0, 1].
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hashhuman.deformer.pairs import CanonicalPairs
+from hashhuman.triton_device import chosen
+
+
+class Unshaded(nn.Module):
+    """Colours are seen as they are."""
+
+    n_out = 3
+
+    def forward(self, output: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+        """The colour itself."""
+        return torch.sigmoid(output)
+
+
+class HarmonicLight(nn.Module):
+    """A distant light that stands in the world, shared by all parts and frames.
+
+    What a matt surface receives is a quadratic polynomial of its normal but for a per cent of its energy (Ramamoorthi
+    and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001, Eq. 12). Because all points
+    share the light, what they look like turned away from where they were filmed follows from the others. Normals start
+    from the body's, and are bent by what the network says.
+
+    Args:
+        kernels: auto, triton or torch.
+    """
+
+    n_out = 6  # colour, and what is added to the canonical normal
+
+    def __init__(self, kernels: str = "auto") -> None:
+        super().__init__()
+        self.kernels = kernels
+        coefficients = torch.zeros(9, 3)
+        coefficients[0] = 1.0
+        self.coefficients = nn.Parameter(coefficients)
+
+    def forward(self, output: Float[Tensor, "M 6"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+        """The colour times the light that reaches the surface, never negative."""
+        if len(output) and chosen(self.kernels, output.device):
+            from hashhuman.field import shading_kernels
+
+            return shading_kernels.shade(output, pairs.normal, pairs.rotation, self.coefficients)
+        light = (harmonics(self.normals(output[:, 3:], pairs)) @ self.coefficients).relu()
+        return torch.sigmoid(output[:, :3]) * light
+
+    @staticmethod
+    def normals(bend: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+        """Unit normals in the world."""
+        canonical = pairs.normal + bend
+        world = (pairs.rotation.transpose(1, 2) @ canonical[..., None])[..., 0]
+        return world / world.norm(dim=1, keepdim=True).clamp_min(1e-4)
+
+
+def harmonics(n: Float[Tensor, "M 3"]) -> Float[Tensor, "M 9"]:
+    """Spherical harmonics up to the second order, without their constant factors."""
+    x, y, z = n.unbind(1)
+    return torch.stack([torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], 1)

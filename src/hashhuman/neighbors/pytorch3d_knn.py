@@ -1,0 +1,43 @@
+"""pytorch3d's exact search, for those who have installed it."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hashhuman.errors import UserError
+from hashhuman.neighbors.base import Pairs, pairs_within
+
+
+class PyTorch3dNeighbors:
+    """What `BruteNeighbors` finds, by `pytorch3d.ops.knn_points`, which stores no matrix of distances.
+
+    Raises UserError where the package is missing.
+    """
+
+    def __init__(self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1) -> None:
+        try:
+            from pytorch3d.ops import knn_points  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise UserError(
+                "neighbors=pytorch3d needs the package pytorch3d, which is not installed: install it (see "
+                "environment.yml), or choose neighbors=grid"
+            ) from error
+        self.knn_points, self.vertices, self.parts, self.k = knn_points, vertices, parts, k
+        self.n_parts = len(parts)
+
+    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
+        """See `NeighborIndex.query`."""
+        counts = torch.bincount(frames, minlength=len(self.vertices))
+        order = frames.argsort()
+        rank = torch.empty_like(order)  # of each point among those of its frame
+        rank[order] = torch.arange(len(points), device=points.device) - (counts.cumsum(0) - counts)[frames[order]]
+        batch = points.new_zeros(len(counts), int(counts.max()), 3)
+        batch[frames, rank] = points
+        vertices, distances = [], []
+        for part in self.parts:
+            found = self.knn_points(batch, self.vertices[:, part], lengths1=counts, K=self.k)
+            squared = found.dists[frames, rank]
+            squared[:, len(part) :] = torch.inf  # a part of fewer points than K is filled up with zeros
+            vertices.append(part[found.idx[frames, rank]])
+            distances.append(squared.sqrt())
+        return pairs_within(radius, torch.stack(vertices), torch.stack(distances))

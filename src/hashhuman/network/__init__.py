@@ -1,0 +1,1 @@
+"""Small fully connected networks, one a part, all of one shape."""

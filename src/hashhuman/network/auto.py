@@ -1,0 +1,18 @@
+"""The fastest networks that run where the data is."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.network.torch_mlp import TorchMLPs
+from hashhuman.network.triton_mlp import TritonMLPs
+from hashhuman.part_rows import PartRows
+from hashhuman.triton_device import installed
+
+
+class AutoMLPs(TritonMLPs):
+    """Triton's kernels for tensors on a GPU, if Triton is installed, and plain PyTorch for others."""
+
+    def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
+        """Output of each row's own part."""
+        backend = TritonMLPs if x.is_cuda and installed() else TorchMLPs
+        return backend.forward(self, x, rows)

@@ -1,0 +1,46 @@
+"""Networks of all parts in plain PyTorch: they run anywhere, and are the reference for the other backends."""
+
+import itertools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hashhuman.part_rows import PartRows
+
+
+class TorchMLPs(nn.Module):
+    """For each part, `n_hidden` layers of `width` with ReLU, then a linear layer; initialised as `nn.Linear` is.
+
+    Weights are (P, inputs, outputs) and biases (P, 1, outputs), a pair for each layer.
+    """
+
+    def __init__(self, n_parts: int, n_in: int, width: int, n_hidden: int, n_out: int) -> None:
+        super().__init__()
+        self.n_in, self.width, self.n_hidden, self.n_out = n_in, width, n_hidden, n_out
+        widths = [n_in, *[width] * n_hidden, n_out]
+        shapes = list(itertools.pairwise(widths))
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(n_parts, i, o)) for i, o in shapes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(n_parts, 1, o)) for _, o in shapes)
+        for weights, biases in zip(self.weights, self.biases):
+            bound = 1 / math.sqrt(weights.shape[1])
+            nn.init.uniform_(weights, -bound, bound)
+            nn.init.uniform_(biases, -bound, bound)
+
+    @property
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases of the last layers."""
+        return self.weights[-1], self.biases[-1]
+
+    def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
+        """Output of each row's own part."""
+        real = rows.mask()[:, None]
+        x = torch.where(real, x, 0)
+        outputs = []
+        for p, mine in enumerate(rows.slices()):
+            y = x[mine]
+            for layer, (weights, biases) in enumerate(zip(self.weights, self.biases)):
+                y = torch.addmm(biases[p], y.relu() if layer else y, weights[p])
+            outputs.append(y)
+        return torch.where(real, torch.cat(outputs), 0)

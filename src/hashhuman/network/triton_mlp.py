@@ -1,0 +1,155 @@
+"""The networks of all parts in one launch on tensor cores, by Triton."""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hashhuman.errors import UserError
+from hashhuman.network.torch_mlp import TorchMLPs
+from hashhuman.part_rows import PartRows
+from hashhuman.triton_device import demand
+
+Precision = Literal["tf32", "ieee", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How a kernel is launched; the benchmark tries others.
+
+    Attributes:
+        block: rows that a program multiplies at once; divides GRANULE.
+        warps: of a program.
+        stages: blocks that are being read while one is computed.
+        programs: on each multiprocessor.
+    """
+
+    block: int
+    warps: int
+    stages: int
+    programs: int
+
+
+class TritonMLPs(TorchMLPs):
+    """The same outputs and gradients as `TorchMLPs` from the same weights; sums are float32, in a fixed order.
+
+    Args:
+        n_parts, n_in, width, n_hidden, n_out: as in `TorchMLPs`.
+        precision: of the factors. tf32 has float16's precision and float32's range, ieee is float32; with float16,
+            gradients are multiplied as bfloat16, whose range needs no scaled losses.
+    """
+
+    def __init__(
+        self, n_parts: int, n_in: int, width: int, n_hidden: int, n_out: int, precision: Precision = "tf32"
+    ) -> None:
+        super().__init__(n_parts, n_in, width, n_hidden, n_out)
+        self.precision = precision
+        wide = width > 64  # fewer rows at once, for the weights take more of the chip's memory
+        self.forward_tuning = Tuning(32, 8, 2, 2) if wide else Tuning(64, 4, 3, 3)
+        self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, 2, 2)
+
+    def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
+        """Output of each row's own part, in memory column by column; fastest if `x` is, too.
+
+        Raises:
+            UserError: if Triton cannot run on the input's device, or the networks are too wide for it.
+        """
+        demand(x, "network=triton")
+        return _Apply.apply(x, self, rows, *self.weights, *self.biases)  # type: ignore[return-value]
+
+
+class _Apply(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mlps: TritonMLPs, rows: PartRows, *parameters: Tensor) -> Tensor:
+        from hashhuman.network.mlp_kernels import mlp_forward
+
+        out = x.new_empty(mlps.n_out, rows.total, dtype=torch.float32).t()
+        tuning = mlps.forward_tuning
+        if rows.total:
+            with fitting(mlps):
+                mlp_forward[(n_programs(x, rows, tuning),)](
+                    x, x.stride(0), x.stride(1), *halves(parameters), rows.used,
+                    out, out.stride(0), out.stride(1), rows.total, rows.starts,
+                    **compiled_sizes(mlps), **options(tuning),
+                )  # fmt: skip
+        ctx.save_for_backward(x, *parameters)
+        ctx.mlps, ctx.rows = mlps, rows
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from hashhuman.network.mlp_kernels import mlp_backward, sum_partials
+
+        (upstream,), (x, *parameters) = grads, ctx.saved_tensors
+        mlps, rows, tuning = ctx.mlps, ctx.rows, ctx.mlps.backward_tuning
+        weights, biases = halves(parameters)
+        # Sizes of one part's tensors, layer by layer, and where each begins when they follow one another.
+        counts = [tensor[0].numel() for pair in zip(weights, biases) for tensor in pair]
+        *places, n_parameters = itertools.accumulate(counts, initial=0)
+        of_x = ctx.needs_input_grad[0]
+        x_gradient = x.new_empty(mlps.n_in, rows.total, dtype=torch.float32).t() if of_x else x
+        partials = x.new_empty(n_programs(x, rows, tuning), n_parameters, dtype=torch.float32)
+        gradients = partials.new_zeros(len(rows.sizes) * n_parameters)
+        if rows.total:
+            with fitting(mlps):
+                mlp_backward[(len(partials),)](
+                    x, x.stride(0), x.stride(1), weights, biases, rows.used,
+                    upstream, upstream.stride(0), upstream.stride(1),
+                    x_gradient, x_gradient.stride(0), x_gradient.stride(1), partials, n_parameters, tuple(places),
+                    rows.total, rows.starts, OF_X=of_x, **compiled_sizes(mlps), **options(tuning),
+                )  # fmt: skip
+            columns = 64
+            sum_partials[(-(-n_parameters // columns), len(rows.sizes))](
+                partials, len(partials), rows.used, gradients, n_parameters, tuple(places), rows.starts,
+                BLOCK=tuning.block, SLOTS=32, COLUMNS=columns,
+            )  # fmt: skip
+        flat = gradients.split([len(rows.sizes) * count for count in counts])
+        ordered = [gradient.view_as(parameter) for gradient, parameter in zip(flat[::2] + flat[1::2], parameters)]
+        return x_gradient.to(x.dtype) if of_x else None, None, None, *ordered
+
+
+@contextlib.contextmanager
+def fitting(mlps: TritonMLPs) -> Iterator[None]:
+    """Launches a kernel that may need more of the chip's memory than there is.
+
+    Raises:
+        UserError: if it does.
+    """
+    from triton.runtime.errors import OutOfResources
+
+    try:
+        yield
+    except OutOfResources as error:
+        raise UserError(
+            f"networks of width {mlps.width} do not fit this GPU in network.precision={mlps.precision}: choose "
+            "network.precision=float16, or a smaller field.width"
+        ) from error
+
+
+def halves(parameters: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Weights and biases, which follow one another."""
+    middle = len(parameters) // 2
+    return tuple(parameters[:middle]), tuple(parameters[middle:])
+
+
+def n_programs(x: Tensor, rows: PartRows, tuning: Tuning) -> int:
+    """As many programs as the device runs at once, or blocks there are; one a part at least."""
+    processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
+    return max(len(rows.sizes), min(tuning.programs * processors, rows.total // tuning.block))
+
+
+def compiled_sizes(mlps: TritonMLPs) -> dict[str, Any]:
+    """Sizes that the kernels are compiled for."""
+    real = {"IN": mlps.n_in, "WIDTH": mlps.width, "OUT": mlps.n_out}
+    padded = {f"PAD_{name}": max(16, 1 << (size - 1).bit_length()) for name, size in real.items()}
+    return {"N_IN": mlps.n_in, "WIDTH": mlps.width, "N_OUT": mlps.n_out, "PRECISION": mlps.precision, **padded}
+
+
+def options(tuning: Tuning) -> dict[str, int]:
+    """A launch's keyword arguments."""
+    return {"BLOCK": tuning.block, "num_warps": tuning.warps, "num_stages": tuning.stages}

@@ -1,0 +1,53 @@
+"""How rows of (point, part) pairs are grouped by part, for everything that treats all parts in one launch."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+GRANULE = 128  # rows; each part's rows start at a multiple of it, so that a block of this many belongs to one part
+
+
+@dataclasses.dataclass(frozen=True)
+class PartRows:
+    """Part p has `sizes[p]` consecutive rows, of which the first `used[p]` mean something.
+
+    What is computed for the others is unspecified but finite, and no gradient comes from them.
+    """
+
+    sizes: tuple[int, ...]  # multiples of GRANULE
+    used: Int[Tensor, "P"]  # int32, on the device of the rows; at most `sizes`
+
+    @classmethod
+    def all_used(cls, sizes: Sequence[int], device: torch.device | str) -> "PartRows":
+        """Groups without unused rows; the sizes must be multiples of GRANULE."""
+        # Filled one by one: a copy from the host could not be recorded in a CUDA graph.
+        used = [torch.full((1,), size, dtype=torch.int32, device=device) for size in sizes]
+        return cls(tuple(sizes), torch.cat(used))
+
+    @property
+    def total(self) -> int:
+        """Rows of all parts together (M)."""
+        return sum(self.sizes)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Each part's first row."""
+        return tuple(itertools.accumulate(self.sizes[:-1], initial=0))
+
+    def slices(self) -> list[slice]:
+        """Each part's rows."""
+        return [slice(start, start + size) for start, size in zip(self.starts, self.sizes)]
+
+    def mask(self) -> Bool[Tensor, "M"]:
+        """The rows that mean something."""
+        device = self.used.device
+        return torch.cat([torch.arange(size, device=device) < used for size, used in zip(self.sizes, self.used)])
+
+
+def padded(count: int) -> int:
+    """The smallest multiple of GRANULE that is at least `count`."""
+    return -(-count // GRANULE) * GRANULE

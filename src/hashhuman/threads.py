@@ -1,0 +1,48 @@
+"""Work spread over threads, for what releases Python's lock: files, OpenCV, arrays."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WORKERS = min(16, os.cpu_count() or 1)
+
+
+def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WORKERS) -> Iterator[R]:
+    """`map(function, items)`, computed by threads; at most `ahead` results wait for whoever takes them.
+
+    An exception of `function` is raised in the place of its result, and nothing further is begun.
+    """
+    pool = ThreadPoolExecutor(WORKERS)
+    waiting: deque = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Background:
+    """Calls that run beside the program; leaving the `with` waits for all and raises the first exception of any."""
+
+    def __enter__(self) -> "Background":
+        self.pool, self.begun = ThreadPoolExecutor(WORKERS), []
+        return self
+
+    def __call__(self, function: Callable[..., object], *arguments: object) -> None:
+        """Begins `function(*arguments)`."""
+        self.begun.append(self.pool.submit(function, *arguments))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for call in self.begun:
+                call.result()

@@ -1,0 +1,64 @@
+"""Hydra's launcher for hosts with several GPUs: `hydra/launcher=gpus`.
+
+Hydra admits plugins from the namespace `hydra_plugins` alone and imports all of them at every start, so this file
+stays small; `hashhuman.sweep` does the work.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+
+NOT_FOR_JOBS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep", "hydra.mode", "hydra.run.dir")
+
+
+class GpuLauncher(Launcher):
+    """Runs the jobs of a multirun as processes, one at a time on each GPU.
+
+    Each job is the command that its overrides would be on their own, with the run folder below the sweep's; what it
+    prints goes to `run.log` there. A failed job stops no other; a table tells how each ended.
+
+    Args:
+        n_jobs: jobs at a time; None for one on each GPU, or one where there is none.
+    """
+
+    def __init__(self, n_jobs: int | None) -> None:
+        self.n_jobs = n_jobs
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        """Keeps what Hydra knows of the sweep."""
+        self.context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+        """Runs one batch of jobs. Raises UserError if any failed, after all have ended."""
+        from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+
+        from hashhuman import sweep
+        from hashhuman.errors import UserError
+
+        if self.n_jobs is not None and self.n_jobs < 1:
+            raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1, or null for one a GPU.")
+        settings = [text for text in self.config.hydra.overrides.hydra if not text.startswith(NOT_FOR_JOBS)]
+        root = Path(self.config.hydra.sweep.dir)
+        common = set.intersection(*(set(overrides) for overrides in job_overrides))
+        jobs = []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            folder = root / self._subfolder(overrides, number)
+            command = [*sweep.this_program(), "--config-name", self.config.hydra.job.config_name, *overrides, *settings]
+            name = " ".join(text for text in filter_overrides(overrides) if text not in common) or "the only one"
+            jobs.append(sweep.Job(name, [*command, f"hydra.run.dir='{folder.absolute()}'"], folder / "run.log"))
+        outcomes = sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs))
+        sweep.print_table(outcomes)
+        failed = sum(outcome.status != 0 for outcome in outcomes)
+        if failed:
+            raise UserError(f"{failed} of {len(jobs)} runs failed; what each printed is in run.log below {root}.")
+        return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+    def _subfolder(self, overrides: Sequence[str], number: int) -> str:
+        from omegaconf import open_dict
+
+        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return str(config.hydra.sweep.subdir)

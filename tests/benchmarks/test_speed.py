@@ -1,0 +1,136 @@
+"""The script's own arithmetic and its books; train.py is played."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import speed
+from hashhuman.data.files import write_image
+
+PACE = {"now": 0.05, "before": 0.2}  # seconds a step
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    """A scene as far as the script looks at it."""
+    write_image(tmp_path / "s7/images/00/000000.png", np.zeros((64, 48, 3), np.uint8))
+    (tmp_path / "s7/scene.json").write_text('{"frames": 60}')
+    return tmp_path / "s7"
+
+
+@pytest.fixture
+def played(monkeypatch, tmp_path) -> list[list[str]]:
+    """Replaces train.py: a decibel for each doubling of the steps; the command lines."""
+    lines = []
+
+    def run(line, check, cwd, env, stdout):
+        assert check and env["PYTHONPATH"] == str(Path(cwd) / "src")
+        lines.append(line)
+        options = dict(word.split("=", 1) for word in line[2:])
+        pace = PACE["before" if "old" in str(cwd) else "now"]
+        steps = int(options.get("trainer.max_steps", 0)) or round(float(options["budget_s"]) / pace)
+        folder = Path(options["run_dir"])
+        (folder / "evaluation").mkdir(parents=True)
+        mean = {"psnr_full": 20 + math.log2(steps), "psnr_box": 15.0, "ssim_box": 0.9, "halo": 0}
+        report = {"splits": {"novel_view": {"pictures": 3, "mean": mean}, "novel_pose": {"pictures": 0, "mean": {}}}}
+        timing = {"setup_s": 3.0, "train_s": steps * pace, "validation_s": 0.0, "steps": steps, "processes": 1,
+                  "device": "Fake GPU (80 GB)", "peak_gpu_bytes": 2**31}  # fmt: skip
+        (folder / "evaluation/metrics.json").write_text(json.dumps(report))
+        (folder / "timing.json").write_text(json.dumps(timing))
+
+    monkeypatch.setattr(speed.subprocess, "run", run)
+    monkeypatch.setattr(speed, "train_here", speed.train)
+    return lines
+
+
+def rows(*words) -> list[dict]:
+    arguments = speed.parsed([str(word) for word in words])
+    return list(getattr(speed, arguments.part)(arguments))
+
+
+def test_the_curve_gives_each_budget_its_own_run(scene, played):
+    found = rows("curve", scene, "--budgets", 1, 10, "--", "seed=3")
+    assert [row["budget"] for row in found] == [1, 10]
+    assert found[1]["novel_view psnr_full"] == pytest.approx(20 + math.log2(200)) and found[1]["peak_gib"] == 2
+    assert not any(name.startswith("novel_pose") for name in found[0])  # without pictures
+    assert all(f"data.root={scene}" in line and line[-1] == "seed=3" for line in played)
+    assert "budget_s=10" in played[1] and "metrics.lpips=null" in played[1]
+
+
+def test_what_the_scene_lacks_is_not_varied(scene, played):
+    found = rows("memory", scene, "--rays", 512, 1024)
+    varied = [(row["varied"], row["value"]) for row in found]
+    assert varied == [("data.train_frames", 50), ("data.ray_sampler.n_rays", 512), ("data.ray_sampler.n_rays", 1024)]
+    assert {row["peak_gib"] for row in found} == {2}
+    (found,) = rows("memory", scene, "--frames", "--rays", "--sizes", 48, 128)
+    assert found["value"] == 48
+
+
+def test_time_to_a_psnr_lies_between_two_runs(scene, played):
+    (row,) = rows("costs", scene, "--psnr", 25.5, "--frames", 50, "--rays", "--sizes")
+    assert row["ms_a_step"] == pytest.approx(50)
+    assert row["s_to_25.5_db"] == pytest.approx(2**5.5 * 0.05, rel=0.05)  # a decibel a doubling
+    assert len(played) == 4  # 0.5, 1, 2 seconds are not enough, 4 are
+
+
+def test_reached():
+    assert speed.reached([(1, 20), (4, 24)], 22) == pytest.approx(2)  # halfway on the logarithm
+    assert speed.reached([(1, 20), (4, 24)], 25) is None and speed.reached([], 25) is None
+    assert speed.reached([(3, 26)], 25) == 3
+
+
+def test_the_cpu_against_an_earlier_revision(scene, played, tmp_path):
+    (tmp_path / "old").mkdir()
+    now, before = rows("cpu", scene, "--before", tmp_path / "old", "--psnr", 26, "--steps", 16)
+    assert (now["revision"], before["revision"]) == ("now", "before") and now["ratio"] == 1
+    assert before["ratio"] == pytest.approx(4) and now["steps"] == before["steps"] == 64
+    assert now["s_to_26_db"] == pytest.approx(64 * 0.05)
+    (alone,) = rows("cpu", scene, "--psnr", 99, "--steps", 16, "--most-steps", 32)
+    assert alone["s_to_99_db"] is None and alone["ratio"] is None
+
+
+def test_ddp_takes_the_same_steps(scene, played):
+    one, two = rows("ddp", scene, "--steps", 40)
+    assert one["steps"] == two["steps"] == 40 and one["steps_a_second"] == pytest.approx(20)
+    assert "trainer=ddp" not in played[0] and "trainer.devices=2" in played[1]
+
+
+def test_rows_of_a_scene_are_replaced_and_others_stay(tmp_path):
+    def row(name: str, value: float) -> dict:
+        return {"scene": name, "psnr": value, "peak_gib": None, "device": "Fake GPU (80 GB)"}
+
+    speed.keep("curve", "curve s1 s2", [row("s1", 1.0), row("s2", 2.0)], tmp_path)
+    speed.keep("render", "render s1", [row("s1", 345.678)], tmp_path)
+    text = speed.keep("curve", "curve s1", [row("s1", 3.0)], tmp_path)
+    assert text == (tmp_path / "speed_fake_gpu_80_gb.md").read_text()
+    assert text.startswith("# Speed on Fake GPU (80 GB)\n")
+    assert "| scene | psnr | peak_gib |\n|---|---|---|\n| s2 | 2.00 | - |\n| s1 | 3.00 | - |" in text
+    assert text.index("Quality against") < text.index("Pictures a second") and "| s1 | 346 | - |" in text
+    stored = json.loads((tmp_path / "speed_fake_gpu_80_gb.json").read_text())
+    assert [r["psnr"] for r in stored["parts"]["curve"]["rows"]] == [2.0, 3.0]
+
+
+def test_the_moment_of_the_metrics(tmp_path):
+    script = "import time; print('  means, on cpu', flush=True); time.sleep(0.3); print('means, on cpu')"
+    import sys
+    import time
+
+    printed = speed._until_metrics([sys.executable, "-c", script])
+    assert time.perf_counter() - printed > 0.25
+    with pytest.raises(SystemExit, match="status 3"):
+        speed._until_metrics([sys.executable, "-c", "print('means, on x'); raise SystemExit(3)"])
+    with pytest.raises(SystemExit, match="status 0"):
+        speed._until_metrics([sys.executable, "-c", "pass"])
+
+
+def test_no_path_of_this_machine_is_kept():
+    words = ["cpu", "/data/x/s1", "s2", "--results", "/tmp/r", "--before", "../old", "--psnr", "25", "--", "seed=1/2"]
+    assert speed.reproducible(words) == "cpu s1 s2 --before old --psnr 25 -- seed=1/2"
+
+
+def test_every_part_is_a_function_and_has_a_title():
+    for part in speed.TITLES:
+        assert callable(getattr(speed, part)) and speed.parsed([part, "x"]).part == part

@@ -1,0 +1,77 @@
+"""The voxels around posed bodies."""
+
+import math
+
+import torch
+
+from hashhuman.renderer.shell import Shell
+from tests.hashhuman import small
+
+
+def test_shell_misses_no_point_within_reach_and_little_beyond():
+    """Beyond: cubes are marked, by less than two voxels more than the reach and half a diagonal on each side."""
+    vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
+    shell = Shell.around(vertices, reach, voxel)
+    generator = torch.Generator().manual_seed(0)
+    for frame in range(len(vertices)):
+        base = vertices[frame][torch.randint(40, (20000,), generator=generator)]
+        points = base + 0.2 * (2 * torch.rand(20000, 3, generator=generator) - 1)
+        offset = (points[:, None] - vertices[frame]).abs()
+        inside = shell.contains(points[:, None], torch.full((20000,), frame))[:, 0]
+        near = offset.norm(dim=-1).amin(1) < reach
+        assert inside[near].all()
+        assert not inside[offset.amax(-1).amin(1) > reach + (0.5 * 3**0.5 + 2) * voxel].any()
+        assert near.any() and (~inside).any()
+
+
+def test_shell_by_hand():
+    # One point; its reach and half a diagonal are 1.87 voxels, so that it lies 2.87 voxels from the corner of the grid:
+    # in the third one along each axis, and two more are marked on either side.
+    point = torch.tensor([[[0.3, -0.2, 5.0]]])
+    shell = Shell.around(point, 0.1, 0.1)
+    torch.testing.assert_close(shell.origin, point[0] - 0.1 * (2 + 3**0.5 / 2))
+    assert shell.occupied.shape == (1, 6, 6, 6)
+    expected = torch.zeros(6, 6, 6, dtype=torch.bool)
+    expected[:5, :5, :5] = True
+    assert torch.equal(shell.occupied[0], expected)
+    low, high = shell.bounds()
+    torch.testing.assert_close(high - low, torch.full((1, 3), 0.6))
+    # Every voxel whose centre is near enough is one of them.
+    centres = torch.stack(torch.meshgrid(*[torch.arange(6)] * 3, indexing="ij"), -1)
+    away = ((centres + 0.5) * 0.1 + shell.origin[0] - point[0, 0]).norm(dim=-1)
+    assert shell.occupied[0][away < 0.1 * (1 + 3**0.5 / 2)].all()
+
+
+def test_frames_have_shells_of_their_own():
+    vertices = small.bodies().vertices
+    together = Shell.around(vertices, 0.06, 0.05)
+    for frame in range(3):
+        centers = Shell.around(vertices[frame : frame + 1], 0.06, 0.05).marked()[0]
+        assert together.contains(centers[:, None], torch.full((len(centers),), frame)).all()
+        assert len(centers) == together.occupied[frame].sum()
+
+
+def test_outside_the_grid_nothing_is_contained():
+    shell = Shell.around(small.bodies().vertices, 0.06, 0.02)
+    low, high = shell.bounds()
+    far = torch.stack([low - 0.01, high + 0.01, low - 100, high + 100], 1)
+    assert not shell.contains(far, torch.arange(3)).any()
+
+
+def test_marked_voxels_and_their_places():
+    shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
+    centers, frames, position = shell.marked()
+    assert len(centers) == shell.occupied.sum() and shell.contains(centers[:, None], frames).all()
+    places = torch.stack(torch.unravel_index(position, shell.occupied.shape), 1)
+    torch.testing.assert_close(places[:, 0], frames)
+    torch.testing.assert_close(centers, shell.origin[frames] + 0.05 * (places[:, 1:] + 0.5))
+    assert shell.occupied[tuple(places.unbind(1))].all() and len(position.unique()) == len(position)
+    shell.occupied.view(-1)[position[7]] = False
+    assert not shell.contains(centers[7:8, None], frames[7:8]).any() and len(shell.marked()[0]) == len(centers) - 1
+
+
+def test_no_way_through_the_grid_is_longer_than_the_diagonal():
+    shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
+    low, high = shell.bounds()
+    torch.testing.assert_close((high - low).norm(dim=1), torch.full((3,), shell.diagonal))
+    assert math.isclose(shell.diagonal, 0.05 * math.dist((0, 0, 0), shell.occupied.shape[1:]))

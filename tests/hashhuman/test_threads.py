@@ -1,0 +1,53 @@
+"""Work spread over threads."""
+
+import threading
+import time
+
+import pytest
+
+from hashhuman.threads import Background, ordered
+
+
+def test_results_come_in_order_whatever_takes_longest():
+    def work(n: int) -> int:
+        time.sleep(0.02 * (n % 3 == 0))
+        return n * n
+
+    assert list(ordered(work, range(20), ahead=4)) == [n * n for n in range(20)]
+    assert list(ordered(work, [])) == []
+
+
+def test_it_is_not_far_ahead_of_whoever_takes_the_results():
+    begun = []
+    results = ordered(lambda n: begun.append(n) or n, iter(range(100)), ahead=3)
+    assert next(results) == 0 and next(results) == 1
+    assert len(begun) <= 4
+
+
+def test_several_at_a_time(monkeypatch):
+    monkeypatch.setattr("hashhuman.threads.WORKERS", 2)
+    meeting = threading.Barrier(2, timeout=10)
+    assert len(list(ordered(lambda n: meeting.wait(), range(4), ahead=4))) == 4  # alone, none would come through
+
+
+def test_an_error_stands_in_the_place_of_its_result():
+    results = ordered(lambda n: 6 // n, [3, 0, 2], ahead=1)
+    assert next(results) == 2
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_calls_in_the_background_are_waited_for():
+    done = []
+    with Background() as beside:
+        for n in range(5):
+            beside(lambda n=n: (time.sleep(0.01), done.append(n)))
+    assert sorted(done) == [0, 1, 2, 3, 4]
+
+
+def test_their_errors_are_raised_and_do_not_hide_others():
+    with pytest.raises(ZeroDivisionError), Background() as beside:
+        beside(lambda: 1 // 0)
+    with pytest.raises(KeyError), Background() as beside:
+        beside(lambda: 1 // 0)
+        raise KeyError
