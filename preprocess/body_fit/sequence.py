@@ -37,6 +37,8 @@ class BodySequence(nn.Module):
     the camera, so that a body that grows goes back as far as keeps its picture, and its shape changes without a detour.
     """
 
+    PER_FRAME = ("root", "pose", "pelvis")
+
     def __init__(
         self, body: BodyModel, landmarks: tuple[str, ...], landmark_offsets: Float[Tensor, "L 3"],
         surface: Int[Tensor, "M"], frames: int,

@@ -108,12 +108,13 @@ def test_terms_do_not_see_how_large_the_body_is(moving, shown):
         assert value > 0 and torch.allclose(getattr(terms, name)(larger), value, rtol=1e-4), name
 
 
-def test_unknown_terms_and_parameters_are_refused(body, shown):
+def test_unknown_settings_terms_and_parameters_are_refused(body, shown):
     camera, keypoints, masks = shown
     given = observe(keypoints, camera.K.numpy()), observe_silhouettes(masks), observe_flow(masks, masks), camera
     for stage, word in (
         ({"steps": 1, "weights": {"pionts": 1}, "free": {}}, "pionts"),
         ({"steps": 1, "weights": {"points": 1}, "free": {"focus": 0.1}}, "focus"),
+        ({"steps": 1, "weights": {"points": 1}, "free": {}, "blurr": 4}, "blurr"),
     ):
         with pytest.raises(UserError, match=word):
             fit(body, *given, [stage], 10, lambda: None)
