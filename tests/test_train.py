@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -106,9 +107,11 @@ def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
         f"run_dir={tmp_path / 'run'}", f"trainer.max_steps={STEPS}", "data.train_frames=4",
         "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "data.cache_mb=0", "eval.save_images=true",
     ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
     done = subprocess.run(
-        [sys.executable, ROOT / "train.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, ROOT / "train.py", *command],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"trained {STEPS} steps") == 1 and done.stdout.count("metrics:") == 1
     timing = files.load_json(tmp_path / "run/timing.json")

@@ -88,7 +88,7 @@ def replicas(config: DictConfig, count: int) -> Iterator[None]:
     The others are started here, unless this is one of them. If one fails, this process says so and ends with its exit
     status: a collective that waits for it could wait for ever. If this process fails, the others are ended.
     """
-    if count == 1 or "LOCAL_RANK" in os.environ:
+    if count == 1 or rank():
         yield
         _leave()
         return
