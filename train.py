@@ -32,7 +32,8 @@ def default_experiment() -> str:
 
 def default_launcher() -> str:
     """How the runs of a sweep are started: at once on a host with several GPUs, else one after the other."""
-    import torch
+    with lean_imports.uncollected():
+        import torch
 
     return "gpus" if torch.cuda.device_count() > 1 else "basic"
 

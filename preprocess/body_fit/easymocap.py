@@ -16,7 +16,6 @@ from hashhuman.body.model import BodyModel, files_of, settings_of
 from hashhuman.body.smpl.body import SmplBody
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.body_fit import pictures, result
@@ -24,7 +23,6 @@ from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Body, Output, assumed_intrinsics
 from preprocess.easymocap.source import Source
 from preprocess.frames import CAMERA, image_paths
-from preprocess.keypoints.points import segmentation_folder
 from preprocess.stage import Stage
 
 LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
@@ -92,20 +90,10 @@ class EasyMocapFit(Stage):
         for frame, one in zip(paths, placed):
             writer.write_pose(frame, one.pose, shape)
             writer.write_vertices(frame, one.vertices)
-            mask = segmentation_folder(subject) / f"{frame:06d}.png"
-            seen = read_image(mask) if mask.exists() else None
-            overlaps.append(result.silhouette_iou(one.vertices, template.faces.numpy(), camera, seen))
+            overlaps.append(result.network_iou(subject, frame, one.vertices, template.faces.numpy(), camera))
         writer.update_meta(body=model.name, shape={n: round(float(x), 4) for n, x in zip(model.shape_names, shape)})
-        nothing = np.zeros(len(paths), bool)
-        report = result.FitReport(
-            frames=np.array(list(paths)),
-            reprojection_error=np.full(len(paths), np.nan, np.float32),
-            silhouette_iou=np.array(overlaps, np.float32),
-            interpolated=nothing,
-            flipped=nothing,
-            joints=np.array([one.joints for one in placed], np.float32),
-            joint_names=template.joint_names,
-        )
+        joints = [one.joints for one in placed]
+        report = result.FitReport.of_given(list(paths), overlaps, joints, template.joint_names)
         report.save(result.report_path(subject))
         folder = subject / "pictures" / self.name
         pictures.draw_sequence(paths, [one.vertices for one in placed], template, camera, folder, self.pictures)

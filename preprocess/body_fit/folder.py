@@ -11,12 +11,11 @@ from rich.progress import Progress
 from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import atomic_path, read_image
+from hashhuman.data.files import atomic_path
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.body_fit import pictures, result
 from preprocess.frames import CAMERA, image_paths
-from preprocess.keypoints.points import segmentation_folder
 from preprocess.stage import Stage
 
 AGREE = 0.02  # metres: how far given vertices may lie from those that the parameters make, in the median
@@ -67,19 +66,8 @@ class FolderFit(Stage):
             vertices.append(given.vertices(frame))
             self._check(frame, vertices[-1], pose, template, camera)
             SubjectWriter(subject).write_vertices(frame, vertices[-1])
-            mask = segmentation_folder(subject) / f"{frame:06d}.png"
-            seen = read_image(mask) if mask.exists() else None
-            overlaps.append(result.silhouette_iou(vertices[-1], template.faces.numpy(), camera, seen))
-        flags = np.zeros(len(paths), bool)
-        report = result.FitReport(
-            frames=np.array(list(paths)),
-            reprojection_error=np.full(len(paths), np.nan, np.float32),
-            silhouette_iou=np.array(overlaps, np.float32),
-            interpolated=flags,
-            flipped=flags,
-            joints=np.array(joints, np.float32),
-            joint_names=template.joint_names,
-        )
+            overlaps.append(result.network_iou(subject, frame, vertices[-1], template.faces.numpy(), camera))
+        report = result.FitReport.of_given(list(paths), overlaps, joints, template.joint_names)
         report.save(result.report_path(subject))
         pictures.draw_sequence(paths, vertices, template, camera, subject / "pictures" / self.name, self.pictures)
         return f"{len(paths)} bodies copied, {report.summary()}"

@@ -1,7 +1,7 @@
 """What a fit leaves behind: the body in the subject folder, and how good it is."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import save_npz
+from hashhuman.data.files import read_image, save_npz
 from hashhuman.data.subject import SubjectWriter
 from preprocess.body_fit.initialise import axis_angle_from_matrix
 from preprocess.body_fit.sequence import BodySequence, Posed, matrix_from_6d
+from preprocess.keypoints.points import segmentation_folder
 from preprocess.raster import rasterise
 
 IOU_SIZE = 384  # pixels: pictures are shrunk to this before overlaps are counted
@@ -31,6 +32,21 @@ class FitReport:
     flipped: Bool[np.ndarray, "F"]
     joints: Float[np.ndarray, "F J 3"]  # metres, world
     joint_names: tuple[str, ...]
+
+    @classmethod
+    def of_given(
+        cls, frames: Sequence[int], overlaps: Sequence[float], joints: Sequence[np.ndarray], names: tuple[str, ...]
+    ) -> "FitReport":
+        """Of bodies that somebody else has fitted, so that there is no reprojection error and nothing was mended."""
+        return cls(
+            frames=np.array(frames),
+            reprojection_error=np.full(len(frames), np.nan, np.float32),
+            silhouette_iou=np.array(overlaps, np.float32),
+            interpolated=np.zeros(len(frames), bool),
+            flipped=np.zeros(len(frames), bool),
+            joints=np.array(joints, np.float32),
+            joint_names=names,
+        )
 
     def save(self, path: Path) -> None:
         """Writes an .npz of the fields."""
@@ -87,6 +103,14 @@ def write_body(
         writer.write_pose(frame, pose, shape)
         writer.write_vertices(frame, vertices[-1])
     return vertices
+
+
+def network_iou(
+    subject: Path, frame: int, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera
+) -> float:
+    """Overlap of the projected body with the keypoint network's own mask of a frame; NaN where there is none."""
+    path = segmentation_folder(subject) / f"{frame:06d}.png"
+    return silhouette_iou(vertices, faces, camera, read_image(path) if path.exists() else None)
 
 
 def silhouette_iou(

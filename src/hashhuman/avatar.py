@@ -103,12 +103,13 @@ class Avatar(nn.Module):
     @torch.no_grad()
     def stage(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Stage:
         """Poses the body; `time` gives each pose's index among the training frames, -1 for a pose of its own."""
-        template = self.template.to(self.device)
+        self.template = self.template.to(self.device)  # once: later calls find it there
+        self.part_points = [points.to(self.device) for points in self.part_points]
         times = torch.tensor(time if time is not None else [-1] * len(poses), device=self.device)
-        bodies = PosedBodies.from_poses(template, [pose.to(self.device) for pose in poses], times)
-        neighbors = self.neighbors(bodies.vertices, [points.to(self.device) for points in self.part_points])
+        bodies = PosedBodies.from_poses(self.template, [pose.to(self.device) for pose in poses], times)
+        neighbors = self.neighbors(bodies.vertices, self.part_points)
         shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel)
-        uv = template.uv if self.residual.displaces else None
+        uv = self.template.uv if self.residual.displaces else None
         return set_stage(bodies, neighbors, shell, uv, self.skinning, self.occupancy.cells(self.field))
 
     @torch.no_grad()

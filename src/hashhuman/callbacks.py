@@ -91,9 +91,9 @@ class ProgressLine(L.Callback):
 class TrainingClock(L.Callback):
     """Times training from its first optimizer step, and ends it, and the schedule with it, when its time is up.
 
-    What comes before that step (moving data, compiling, capturing graphs) is `setup_s`, counted from the making of this
-    object; validation and checkpoints are reported beside training and not counted in it. Writes the figures to `path`
-    as JSON.
+    What comes before that step (moving data, posing the bodies) is `setup_s`, counted from the making of this object;
+    compiling kernels that are not yet compiled and recording steps fall into training. Validation and checkpoints are
+    reported beside it and not counted in it. Writes the figures to `path` as JSON.
 
     Args:
         path: of the JSON file.

@@ -145,13 +145,13 @@ class Evaluator:
 def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:
     """Renders a view's camera and pose; also returns the milliseconds that took."""
     device = avatar.device
-    camera, pose = view.camera.to(device), view.pose.to(device)
     _synchronize(device)
     start = time.perf_counter()
-    rendered = avatar.render_image(camera, pose, view.frame)
+    rendered = avatar.render_image(view.camera, view.pose, view.frame)
     _synchronize(device)
     milliseconds = 1000 * (time.perf_counter() - start)
     truth, mask = view.image.to(device), view.mask.to(device)
+    camera = view.camera.to(device)
     return Comparison(rendered.rgb, rendered.alpha, truth, mask, camera, vertices.to(device)), milliseconds
 
 

@@ -53,13 +53,14 @@ def set_stage(
     """Links the shell's voxels to canonical cells and leaves out those linked to no marked one."""
     centers, frames, position = shell.marked()
     links: list[tuple[Tensor, Tensor]] = []
-    for part in torch.arange(len(centers), device=centers.device).split(CHUNK):
-        world = bodies.to_world(centers[part], frames[part])
-        points = Points(world, torch.zeros_like(world), frames[part])
+    for first in range(0, max(1, len(centers)), CHUNK):
+        some = slice(first, first + CHUNK)
+        world = bodies.to_world(centers[some], frames[some])
+        points = Points(world, torch.zeros_like(world), frames[some])
         pairs: CanonicalPairs = skinning(points, bodies, neighbors)
         real = pairs.rows.mask()
         index = canonical.index(pairs.x[real], pairs.part()[real])
-        links.append((position[part][pairs.point[real]], index))
+        links.append((position[some][pairs.point[real]], index))
     voxel, cell = (torch.cat(x) for x in zip(*links))
     stage = Stage(bodies, neighbors, shell, uv, voxel, cell, canonical)
     stage.prune()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from hashhuman.body.linear import LinearBody
 from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.errors import UserError
 
@@ -70,7 +71,7 @@ def bone_at_joint(joint: str) -> str:
     return BONES[base][0] + (f".{side[0].upper()}" if side else "")
 
 
-class AnnyBody:
+class AnnyBody(LinearBody):
     """Anny behind the BodyModel protocol.
 
     Args:
@@ -135,18 +136,6 @@ class AnnyBody:
         weights = self._blend_weights(shape[None], list(self.shape_names), self._anchors, self._mask, extrapolate=False)
         return torch.cat([torch.ones_like(weights[0, :1]), weights[0] @ self._compact])
 
-    def joint_basis(self) -> Float[Tensor, "K J 3"]:
-        """Rest joints are `basis @ joint_basis`."""
-        return self._joints
-
-    def vertex_basis(self, indices: Int[Tensor, "N"]) -> Float[Tensor, "K N 3"]:
-        """Rest positions of the chosen vertices are `basis @ vertex_basis`."""
-        return self._vertices[:, indices]
-
-    def landmark_basis(self, names: tuple[str, ...]) -> Float[Tensor, "K L J 4"]:
-        """Moments of landmarks (see BodyModel): COCO's 17 points, big and small toes, heels, knuckles."""
-        return torch.stack([self._moments(name) for name in names], 1)
-
     def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
         side, _, base = name.partition("_")
         if base in KNUCKLES:
@@ -163,19 +152,6 @@ class AnnyBody:
         constant = torch.zeros(len(self._vertices), len(used), 1)
         constant[0] = 1
         return torch.einsum("nj,knc->kjc", weights, torch.cat([self._vertices[:, used], constant], -1))
-
-    def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
-        """The whole rest body of one phenotype vector."""
-        basis = self.basis(shape)
-        return BodyTemplate(
-            vertices=torch.einsum("k,kvc->vc", basis, self._vertices),
-            faces=self.faces,
-            lbs_weights=self.lbs_weights,
-            joints=torch.einsum("k,kjc->jc", basis, self._joints),
-            parents=self.parents,
-            joint_names=self.joint_names,
-            uv=self.uv,
-        )
 
     def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (m; no global motion): plain skinning."""

@@ -70,10 +70,14 @@ def skin(
     return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
 
 
-def invert_affine(matrices: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
-    """Inverse of affine matrices by the adjugate of their linear part (no solver call, so it also runs in a graph)."""
-    a, b, c = matrices[..., :3, :3].unbind(-1)
+def invert_linear(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Inverse by the adjugate: no solver is called, so that a GPU is not waited for and a CUDA graph can record it."""
+    a, b, c = matrices.unbind(-1)
     adjugate = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], -2)
-    determinant = (a * torch.linalg.cross(b, c)).sum(-1)[..., None, None]
-    inverse = adjugate / determinant
+    return adjugate / (a * torch.linalg.cross(b, c)).sum(-1)[..., None, None]
+
+
+def invert_affine(matrices: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """Inverse of affine matrices."""
+    inverse = invert_linear(matrices[..., :3, :3])
     return rigid(inverse, -(inverse @ matrices[..., :3, 3:])[..., 0])

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hashhuman.body import skinning
+
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
@@ -47,9 +49,7 @@ class Camera:
 
     def rays(self, pixels: Float[Tensor, "*batch 2"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
         """World-space origins and unit directions of the rays through pixels (x, y)."""
-        # The small matrices are inverted where the camera is, the CPU as a rule: on a GPU that would take longer than
-        # all pixels.
-        world_from_pixel = (self.R.T @ torch.linalg.inv(self.K)).to(pixels.device)
+        world_from_pixel = (self.R.T @ skinning.invert_linear(self.K)).to(pixels.device)
         directions = pixels @ world_from_pixel[:, :2].T + world_from_pixel[:, 2]
         directions = directions / directions.norm(dim=-1, keepdim=True)
         return self.center.to(pixels.device).expand_as(directions), directions

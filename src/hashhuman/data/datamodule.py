@@ -24,7 +24,7 @@ from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
 
-Draw = Callable[[], RayBatch]
+Draw = Callable[[float], RayBatch]  # how many rays, as a factor of the usual number
 
 
 @dataclasses.dataclass(frozen=True)

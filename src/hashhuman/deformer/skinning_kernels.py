@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.neighbors.grid import GridNeighbors
@@ -33,12 +34,8 @@ def _carry(
         live = live & (point < tl.load(used))
     frame = tl.load(frames + point, mask=live, other=0)
     pose = world + frame * 16
-    wx = tl.load(positions + point * 3, mask=live, other=0.0) - tl.load(pose + 3)
-    wy = tl.load(positions + point * 3 + 1, mask=live, other=0.0) - tl.load(pose + 7)
-    wz = tl.load(positions + point * 3 + 2, mask=live, other=0.0) - tl.load(pose + 11)
-    px = tl.load(pose) * wx + tl.load(pose + 4) * wy + tl.load(pose + 8) * wz
-    py = tl.load(pose + 1) * wx + tl.load(pose + 5) * wy + tl.load(pose + 9) * wz
-    pz = tl.load(pose + 2) * wx + tl.load(pose + 6) * wy + tl.load(pose + 10) * wz
+    wx, wy, wz = from_body(pose, positions, point, live)
+    px, py, pz = turn_to_posed(pose, wx, wy, wz)
     corner = tl.arange(0, 8)[None, :]
     ci, cj, ck = corner // 4, corner // 2 % 2, corner % 2
     for part in range(PARTS):
@@ -72,39 +69,16 @@ def _carry(
             weight = tl.where(keep[:, None], weight / tl.sum(weight, 1)[:, None], 0.0)
             here = keep[:, None]
             m = maps + body * 12
-            m00 = tl.sum(weight * tl.load(m, mask=here, other=0.0), 1)
-            m01 = tl.sum(weight * tl.load(m + 1, mask=here, other=0.0), 1)
-            m02 = tl.sum(weight * tl.load(m + 2, mask=here, other=0.0), 1)
-            m03 = tl.sum(weight * tl.load(m + 3, mask=here, other=0.0), 1)
-            m10 = tl.sum(weight * tl.load(m + 4, mask=here, other=0.0), 1)
-            m11 = tl.sum(weight * tl.load(m + 5, mask=here, other=0.0), 1)
-            m12 = tl.sum(weight * tl.load(m + 6, mask=here, other=0.0), 1)
-            m13 = tl.sum(weight * tl.load(m + 7, mask=here, other=0.0), 1)
-            m20 = tl.sum(weight * tl.load(m + 8, mask=here, other=0.0), 1)
-            m21 = tl.sum(weight * tl.load(m + 9, mask=here, other=0.0), 1)
-            m22 = tl.sum(weight * tl.load(m + 10, mask=here, other=0.0), 1)
-            m23 = tl.sum(weight * tl.load(m + 11, mask=here, other=0.0), 1)
-            cx = m00 * px + m01 * py + m02 * pz + m03
-            cy = m10 * px + m11 * py + m12 * pz + m13
-            cz = m20 * px + m21 * py + m22 * pz + m23
-            nx = tl.sum(weight * tl.load(normals + vertex * 3, mask=here, other=0.0), 1)
-            ny = tl.sum(weight * tl.load(normals + vertex * 3 + 1, mask=here, other=0.0), 1)
-            nz = tl.sum(weight * tl.load(normals + vertex * 3 + 2, mask=here, other=0.0), 1)
+            m00, m01, m02, cx = _row_of_map(weight, m, here, px, py, pz)
+            m10, m11, m12, cy = _row_of_map(weight, m + 4, here, px, py, pz)
+            m20, m21, m22, cz = _row_of_map(weight, m + 8, here, px, py, pz)
+            nx, ny, nz = _mixed_vector(weight, normals + vertex * 3, here)
             scale = 1.0 / tl.maximum(tl.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
             nx, ny, nz = nx * scale, ny * scale, nz * scale
-            fx = tl.sum(weight * tl.load(canonical + vertex * 3, mask=here, other=0.0), 1)
-            fy = tl.sum(weight * tl.load(canonical + vertex * 3 + 1, mask=here, other=0.0), 1)
-            fz = tl.sum(weight * tl.load(canonical + vertex * 3 + 2, mask=here, other=0.0), 1)
+            fx, fy, fz = _mixed_vector(weight, canonical + vertex * 3, here)
             height = (cx - fx) * nx + (cy - fy) * ny + (cz - fz) * nz
             keep = keep & (height > -depth) & (height < reach)
-            side = resolution / tl.load(cell_extent + part)
-            i = ((cx - tl.load(cell_low + part * 3)) * side).to(tl.int32)
-            j = ((cy - tl.load(cell_low + part * 3 + 1)) * side).to(tl.int32)
-            k = ((cz - tl.load(cell_low + part * 3 + 2)) * side).to(tl.int32)
-            i = tl.minimum(tl.maximum(i, 0), resolution - 1)
-            j = tl.minimum(tl.maximum(j, 0), resolution - 1)
-            k = tl.minimum(tl.maximum(k, 0), resolution - 1)
-            cell = ((part * resolution + i) * resolution + j) * resolution + k
+            cell = _cell(cell_low + part * 3, tl.load(cell_extent + part), resolution, part, cx, cy, cz)
             keep = keep & (tl.load(marked + cell, mask=keep, other=0) != 0)
             kept = keep.to(tl.int32)
             before = tl.atomic_add(wanted + part, tl.sum(kept, 0))
@@ -113,12 +87,8 @@ def _carry(
             row = tl.load(first_row + part) + rank
             tl.store(slot_out + part * n_points + point, row, mask=keep)
             tl.store(point_out + row, point, mask=keep)
-            tl.store(x_out + row, cx, mask=keep)
-            tl.store(x_out + n_rows + row, cy, mask=keep)
-            tl.store(x_out + 2 * n_rows + row, cz, mask=keep)
-            tl.store(normal_out + row, nx, mask=keep)
-            tl.store(normal_out + n_rows + row, ny, mask=keep)
-            tl.store(normal_out + 2 * n_rows + row, nz, mask=keep)
+            _store_vector(x_out, n_rows, row, cx, cy, cz, keep)
+            _store_vector(normal_out, n_rows, row, nx, ny, nz, keep)
             for column in tl.static_range(3):  # canonical from posed, times posed from world
                 a = tl.load(pose + column * 4, mask=keep, other=0.0)
                 b = tl.load(pose + column * 4 + 1, mask=keep, other=0.0)
@@ -127,18 +97,67 @@ def _carry(
                 tl.store(rotation_out + (3 + column) * n_rows + row, m10 * a + m11 * b + m12 * c, mask=keep)
                 tl.store(rotation_out + (6 + column) * n_rows + row, m20 * a + m21 * b + m22 * c, mask=keep)
             if UV:
-                u = tl.load(texture + vertex * 2, mask=here, other=0.0)
-                v = tl.load(texture + vertex * 2 + 1, mask=here, other=0.0)
-                # The nearest candidate (the first of several) says on which side of a seam the point is.
-                order = tl.where(squared == least[:, None], corner, 8)
-                chosen = order == tl.min(order, 1)[:, None]
-                near_u = tl.sum(tl.where(chosen, u, 0.0), 1)
-                near_v = tl.sum(tl.where(chosen, v, 0.0), 1)
-                far_off = tl.maximum(tl.abs(u - near_u[:, None]), tl.abs(v - near_v[:, None]))
-                chart = tl.where(far_off < 0.05, weight, 0.0)
-                total = tl.sum(chart, 1)
-                tl.store(uv_out + row * 2, tl.sum(chart * u, 1) / total, mask=keep)
-                tl.store(uv_out + row * 2 + 1, tl.sum(chart * v, 1) / total, mask=keep)
+                u, v = _texture(weight, texture + vertex * 2, here, squared == least[:, None], corner)
+                tl.store(uv_out + row * 2, u, mask=keep)
+                tl.store(uv_out + row * 2 + 1, v, mask=keep)
+
+
+@triton.jit
+@no_type_check
+def _mixed(weight, values, here):
+    """The candidates' values, weighted: one number a point."""
+    return tl.sum(weight * tl.load(values, mask=here, other=0.0), 1)
+
+
+@triton.jit
+@no_type_check
+def _mixed_vector(weight, vectors, here):
+    """The candidates' vectors, weighted."""
+    return _mixed(weight, vectors, here), _mixed(weight, vectors + 1, here), _mixed(weight, vectors + 2, here)
+
+
+@triton.jit
+@no_type_check
+def _row_of_map(weight, row, here, x, y, z):
+    """A row of the candidates' affine maps, weighted: its linear part, and what it makes of a position."""
+    a, b, c = _mixed_vector(weight, row, here)
+    return a, b, c, a * x + b * y + c * z + _mixed(weight, row + 3, here)
+
+
+@triton.jit
+@no_type_check
+def _cell(low, extent, resolution, part, x, y, z):
+    """`Cells.index` of a canonical position in its part's cube."""
+    side = resolution / extent
+    i = tl.minimum(tl.maximum(((x - tl.load(low)) * side).to(tl.int32), 0), resolution - 1)
+    j = tl.minimum(tl.maximum(((y - tl.load(low + 1)) * side).to(tl.int32), 0), resolution - 1)
+    k = tl.minimum(tl.maximum(((z - tl.load(low + 2)) * side).to(tl.int32), 0), resolution - 1)
+    return ((part * resolution + i) * resolution + j) * resolution + k
+
+
+@triton.jit
+@no_type_check
+def _texture(weight, texture, here, nearest, corner):
+    """Texture coordinates, weighted over the candidates on the nearest one's side of any seam."""
+    u = tl.load(texture, mask=here, other=0.0)
+    v = tl.load(texture + 1, mask=here, other=0.0)
+    order = tl.where(nearest, corner, 8)  # of several that are equally near, the first counts
+    chosen = order == tl.min(order, 1)[:, None]
+    near_u = tl.sum(tl.where(chosen, u, 0.0), 1)
+    near_v = tl.sum(tl.where(chosen, v, 0.0), 1)
+    far_off = tl.maximum(tl.abs(u - near_u[:, None]), tl.abs(v - near_v[:, None]))
+    chart = tl.where(far_off < 0.05, weight, 0.0)
+    total = tl.sum(chart, 1)
+    return tl.sum(chart * u, 1) / total, tl.sum(chart * v, 1) / total
+
+
+@triton.jit
+@no_type_check
+def _store_vector(to, n_rows, row, x, y, z, keep):
+    """Writes vectors component by component."""
+    tl.store(to + row, x, mask=keep)
+    tl.store(to + n_rows + row, y, mask=keep)
+    tl.store(to + 2 * n_rows + row, z, mask=keep)
 
 
 def carry(
@@ -169,7 +188,6 @@ def carry(
         bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
         bodies.canonical_normals, uv if uv is not None else positions,
     )  # fmt: skip
-    tables = neighbors.origin, neighbors.shape.int(), neighbors.start.int(), neighbors.nearest, neighbors.distance
     grid = cells.low, cells.extent, cells.marked
     numbers = (
         neighbors.voxel, min(radius + 0.87 * neighbors.voxel, neighbors.reach), radius, reach, depth,
@@ -178,7 +196,7 @@ def carry(
 
     def launch(wanted: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
         arguments = [
-            positions, frames, used, *body, *tables, *grid, wanted, first_row, size, *outputs,
+            positions, frames, used, *body, *neighbors.tables, *grid, wanted, first_row, size, *outputs,
             n_points, bodies.vertices.shape[1], neighbors.nearest.shape[1], n_rows, *numbers,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](

@@ -8,6 +8,8 @@ distance exceeds the true one by a voxel's diagonal at most (twice the way to th
 inequality).
 """
 
+import functools
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -59,6 +61,11 @@ class GridNeighbors:
         empty = keys == EMPTY
         self.nearest = (keys & 0xFFFF).masked_fill(empty, 0).to(torch.int16)
         self.distance = ((keys >> 16) * (reach / SCALE)).masked_fill(empty, torch.inf).to(torch.float16)
+
+    @functools.cached_property
+    def tables(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Origin, shape, start, nearest and distance as the kernels read them: integers of 32 bits at most."""
+        return self.origin, self.shape.int(), self.start.int(), self.nearest, self.distance
 
     def _scatter(self, keys: Int[Tensor, "_"], frame: int, index: int, part: Int[Tensor, "_"]) -> None:
         """Offers each body point of a part to the nodes within reach of it."""

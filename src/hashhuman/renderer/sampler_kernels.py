@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Rays, Samples
 
@@ -26,22 +27,15 @@ def _place(
     live = ray < n_rays
     frame = tl.load(frames + ray, mask=live, other=0)
     pose = world + frame * 16
-    ox = tl.load(origins + ray * 3, mask=live, other=0.0) - tl.load(pose + 3)
-    oy = tl.load(origins + ray * 3 + 1, mask=live, other=0.0) - tl.load(pose + 7)
-    oz = tl.load(origins + ray * 3 + 2, mask=live, other=0.0) - tl.load(pose + 11)
+    ox, oy, oz = from_body(pose, origins, ray, live)
     dx = tl.load(directions + ray * 3, mask=live, other=1.0)
     dy = tl.load(directions + ray * 3 + 1, mask=live, other=1.0)
     dz = tl.load(directions + ray * 3 + 2, mask=live, other=1.0)
-    # From here on relative to the shell's lowest corner, in posed space: x' = R^T (x - t) - low.
-    r00, r01, r02 = tl.load(pose), tl.load(pose + 1), tl.load(pose + 2)
-    r10, r11, r12 = tl.load(pose + 4), tl.load(pose + 5), tl.load(pose + 6)
-    r20, r21, r22 = tl.load(pose + 8), tl.load(pose + 9), tl.load(pose + 10)
-    px = r00 * ox + r10 * oy + r20 * oz - tl.load(low + frame * 3)
-    py = r01 * ox + r11 * oy + r21 * oz - tl.load(low + frame * 3 + 1)
-    pz = r02 * ox + r12 * oy + r22 * oz - tl.load(low + frame * 3 + 2)
-    qx = r00 * dx + r10 * dy + r20 * dz
-    qy = r01 * dx + r11 * dy + r21 * dz
-    qz = r02 * dx + r12 * dy + r22 * dz
+    px, py, pz = turn_to_posed(pose, ox, oy, oz)
+    px -= tl.load(low + frame * 3)  # from here on relative to the shell's lowest corner
+    py -= tl.load(low + frame * 3 + 1)
+    pz -= tl.load(low + frame * 3 + 2)
+    qx, qy, qz = turn_to_posed(pose, dx, dy, dz)
     sx = tl.where(tl.abs(qx) < 1e-9, 1e-9, qx)
     sy = tl.where(tl.abs(qy) < 1e-9, 1e-9, qy)
     sz = tl.where(tl.abs(qz) < 1e-9, 1e-9, qz)

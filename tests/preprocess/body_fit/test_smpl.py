@@ -111,7 +111,7 @@ def test_another_model_undoes_the_stage(subject: Path, tree: Path, tmp_path: Pat
 def test_vertices_bend_and_the_template_does_not(subject: Path, arrays):
     """smpl_vertices/ has the pose blend shapes of smpl_params/; smpl_lbs/ is what plain skinning takes."""
     frame = FRAMES - 1
-    params = np.load(subject / f"smpl_params/{frame}.npy", allow_pickle=True).item()
+    params = load_npy(subject / f"smpl_params/{frame}.npy")
     betas, poses = params["shapes"][0], params["poses"].reshape(-1, 3)
     joints, posed = smpl_files.posed_by_hand(arrays, betas, poses)
     turn = Rotation.from_rotvec(params["Rh"][0]).as_matrix()
@@ -152,7 +152,7 @@ def test_volumes_say_what_the_nearest_surface_says(subject: Path, arrays):
 
 
 def test_instant_nvr_finds_everything(subject: Path):
-    """Its own steps, on the files that it names; `cfg.smpl_meta` may point to smpl_lbs/."""
+    """Its own steps, on the files that it names, which it unpickles; `cfg.smpl_meta` may point to smpl_lbs/."""
     lbs = subject / "smpl_lbs"
     joints, parents = np.load(lbs / "joints.npy"), np.load(lbs / "parents.npy")
     faces, weights = np.load(lbs / "faces.npy"), np.load(lbs / "weights.npy")

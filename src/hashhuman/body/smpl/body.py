@@ -7,16 +7,17 @@ its results have the pose blend shapes too (`pose_vertices`).
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.body import blend_shapes, skinning
+from hashhuman.body.linear import LinearBody
 from hashhuman.body.smpl import source
 from hashhuman.body.smpl.landmarks import landmarks
 from hashhuman.body.template import BodyTemplate
 
 
-class SmplBody:
+class SmplBody(LinearBody):
     """A member of SMPL's family, of any number of joints and vertices; SMPL+H and SMPL-X with SMPL's joints.
 
     Args:
@@ -52,18 +53,6 @@ class SmplBody:
         """One, then the shape parameters."""
         return torch.cat([torch.ones_like(shape[:1]), shape])
 
-    def joint_basis(self) -> Float[Tensor, "K J 3"]:
-        """Rest joints are `basis @ joint_basis`."""
-        return self._joints
-
-    def vertex_basis(self, indices: Int[Tensor, "N"]) -> Float[Tensor, "K N 3"]:
-        """Rest positions of the chosen vertices are `basis @ vertex_basis`."""
-        return self._vertices[:, indices]
-
-    def landmark_basis(self, names: tuple[str, ...]) -> Float[Tensor, "K L J 4"]:
-        """Moments of landmarks (see BodyModel) that `hashhuman.body.smpl.landmarks` finds."""
-        return torch.stack([self._moments(name) for name in names], 1)
-
     def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
         landmark = self._landmarks[name]
         shares = torch.zeros(len(landmark.vertices), len(self.joint_names))  # of each vertex, how it moves with a joint
@@ -78,19 +67,6 @@ class SmplBody:
             moments[:, index, :3] += weight * self._joints[:, index]
             moments[0, index, 3] += weight
         return moments
-
-    def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
-        """The whole rest body of one shape."""
-        basis = self.basis(shape)
-        return BodyTemplate(
-            vertices=torch.einsum("k,kvc->vc", basis, self._vertices),
-            faces=self.faces,
-            lbs_weights=self.lbs_weights,
-            joints=torch.einsum("k,kjc->jc", basis, self._joints),
-            parents=self.parents,
-            joint_names=self.joint_names,
-            uv=self.uv,
-        )
 
     def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (m; no global motion), with the pose blend shapes."""
