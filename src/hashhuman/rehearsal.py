@@ -41,6 +41,6 @@ def rehearse(avatar: Avatar) -> None:
         (seen.color.sum() + seen.alpha.sum() + seen.depth.sum() + seen.weights.sum()).backward()
         avatar.zero_grad(set_to_none=True)
         with torch.no_grad():
-            avatar(some, stage, room=room, stretch=(0, avatar.front_bins))
+            avatar(some, stage, room=room, stretch=(0, 1))
             left = torch.ones(rays, dtype=torch.bool, device=device)
-            avatar(some, stage, room=room, only=left, stretch=(avatar.front_bins, EVERYTHING))
+            avatar(some, stage, room=room, only=left, stretch=(1, EVERYTHING))

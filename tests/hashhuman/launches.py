@@ -15,6 +15,7 @@ from triton import knobs
 from benchmarks.compile import avatar_of, pretend_gpu
 from hashhuman import kernels_ahead
 from hashhuman.avatar import Avatar, Room
+from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.rehearsal import rehearse
 from hashhuman.renderer.volume import Rays
@@ -37,6 +38,10 @@ def other_sizes(avatar: Avatar) -> None:
         room = Room(sum(sizes) + count, sizes)
         seen = avatar(rays(count, frames), stage, jitter=True, room=room)[0]
         (seen.color.square().mean() + (seen.weights * seen.samples.t).sum() + seen.alpha.sum()).backward()
+        points = Points(
+            torch.zeros(count, 3), torch.zeros(count, 3), torch.arange(count) % frames, torch.tensor([count])
+        )
+        avatar.skinning(points, stage.bodies, stage.neighbors, stage.uv, stage.canonical, sizes)
         index = torch.cat([part * cells + torch.arange(min(size, cells) - 5) for part, size in enumerate(sizes)])
         avatar.occupancy.look(avatar.field, CellRows(index, cells, len(sizes)))
         avatar.eval()

@@ -181,7 +181,8 @@ def carry(
     nothing = torch.zeros(parts, dtype=torch.int32, device=device)
     if cells is None:
         cells = Cells.all(parts, device)
-    used = points.used if points.used is not None else torch.full_like(nothing[:1], n_points)
+    # Always there, and of one type, so that one kernel serves all.
+    used = torch.full_like(nothing[:1], n_points) if points.used is None else points.used.int()
     body = (
         bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
         bodies.canonical_normals, uv if uv is not None else positions,
