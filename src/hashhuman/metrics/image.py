@@ -79,7 +79,7 @@ def mask_iou(x: Bool[Tensor, "H W"], y: Bool[Tensor, "H W"]) -> float:
 def halo(alpha: Float[Tensor, "H W"], mask: Bool[Tensor, "H W"], distance: int = 5) -> float:
     """Mean alpha over the picture's pixels that are more than `distance` pixels from the mask; 0 if there are none.
 
-    The mask, shifted: a convolution on a GPU would be the only thing in a run that loads cuDNN.
+    The mask is shifted, since a convolution on a GPU would be all that a run without LPIPS loads cuDNN for.
     """
     height, width = mask.shape
     around = functional.pad(mask, [distance] * 4)
