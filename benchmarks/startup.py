@@ -1,9 +1,10 @@
 """Where the seconds go between `python train.py ...` typed and the shell's next prompt, training aside.
 
-    python benchmarks/startup.py [--repeat 3] [--out FILE.json] [-- overrides of train.py]
+    python benchmarks/startup.py [--repeat 3] [--cold] [--out FILE.json] [-- overrides of train.py]
 
 Runs train.py as its user would, with stopwatches around what it calls, and prints a line for each phase with the median
-of the repetitions. Without overrides: one step on the project's own small scene.
+of the repetitions. Without overrides: one step on the project's own small scene. `--cold` makes each of them the first
+on a machine: no kernel is found compiled, and no picture decoded.
 """
 
 import argparse
@@ -31,7 +32,7 @@ PHASES = (
     ("imports: Lightning and ours", "hashhuman.run.train", "call"),
     ("subject prepared, evaluator and trainer made", "hashhuman.run.build", "call"),
     ("avatar and optimizer built", "hashhuman.run.build", "return"),
-    ("Lightning's start", "hashhuman.data.datamodule.SubjectDataModule.setup", "call"),
+    ("kernels rehearsed, Lightning's start", "hashhuman.data.datamodule.SubjectDataModule.setup", "call"),
     ("pictures decoded or read from the cache", "hashhuman.data.datamodule.SubjectDataModule.setup", "return"),
     ("first step", "hashhuman.callbacks.TrainingClock.on_train_batch_end", "call"),
     ("training after it (and validation, checkpoints)", "hashhuman.evaluation.Evaluator.__call__", "call"),
@@ -93,13 +94,17 @@ def inside() -> None:
     cli.run(main, config_path=str(ROOT / "conf"), config_name="train")
 
 
-def measure(overrides: list[str]) -> dict[str, tuple[float, float]]:
+def measure(overrides: list[str], cold: bool = False) -> dict[str, tuple[float, float]]:
     """Seconds of each phase of one run, and those of computing among them (on any core)."""
     with tempfile.TemporaryDirectory() as folder:
         stamps = Path(folder) / "stamps.json"
+        environment = os.environ | {STAMPS: str(stamps)}
+        if cold:
+            environment["TRITON_CACHE_DIR"] = f"{folder}/kernels"
+            overrides = [*overrides, "data.cache_mb=0"]
         command = [sys.executable, __file__, *overrides, f"run_dir={folder}/run"]
         begun, computed = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {STAMPS: str(stamps)}, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         ended, after = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
         noted = json.loads(stamps.read_text())
     total = after.ru_utime + after.ru_stime - computed.ru_utime - computed.ru_stime
@@ -127,13 +132,14 @@ def main() -> None:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="as if every run were the first on the machine")
     parser.add_argument("--out", type=Path, help="write the rows here as JSON")
     known, overrides = sys.argv[1:], DEFAULT
     if "--" in known:
         cut = known.index("--")
         known, overrides = known[:cut], known[cut + 1 :]
     arguments = parser.parse_args(known)
-    rows = [measure(overrides) for _ in range(arguments.repeat)]
+    rows = [measure(overrides, arguments.cold) for _ in range(arguments.repeat)]
     print(f"`python train.py {' '.join(overrides)}`, median of {len(rows)}\n\n{table(rows)}")
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=1))

@@ -8,7 +8,7 @@ import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import checkpoint, replicas
+from hashhuman import checkpoint, rehearsal, replicas
 from hashhuman.avatar import Avatar
 from hashhuman.body.template import thinned
 from hashhuman.data import files, lock
@@ -46,7 +46,9 @@ def train(config: DictConfig) -> None:
         module, datamodule = build(config)
         if first:
             files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
-        trainer.fit(module, datamodule=datamodule)
+        module.to(trainer.strategy.root_device)  # before pictures are read, so that kernels are compiled meanwhile
+        with rehearsal.prepared(module.avatar):
+            trainer.fit(module, datamodule=datamodule)
     if evaluator is not None:
         module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
         report = evaluator(module.avatar, datamodule, folder / EVALUATION)

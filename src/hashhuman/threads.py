@@ -3,8 +3,8 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,9 +37,10 @@ class Background:
         self.pool, self.begun = ThreadPoolExecutor(WORKERS), []
         return self
 
-    def __call__(self, function: Callable[..., object], *arguments: object) -> None:
+    def __call__(self, function: Callable[..., R], *arguments: Any) -> "Future[R]":
         """Begins `function(*arguments)`."""
         self.begun.append(self.pool.submit(function, *arguments))
+        return self.begun[-1]
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.pool.shutdown(cancel_futures=kind is not None)

@@ -1,6 +1,9 @@
 """The table of where the seconds go, on a run that takes a step."""
 
+import json
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,23 @@ def test_only_the_first_call_counts():
     first = dict(stamps)
     time.sleep(0.01)
     assert returned(2) == 3 and stamps == first and stamps["call"][0] <= stamps["return"][0]
+
+
+def test_a_cold_run_finds_nothing_that_was_kept(monkeypatch):
+    ran = []
+
+    def run(command, env, **_):
+        ran.append((command, env))
+        Path(env[startup.STAMPS]).write_text(json.dumps({label: (time.time(), 0.0) for label, *_ in startup.PHASES}))
+
+    monkeypatch.setattr("subprocess.run", run)
+    for cold in (True, False):
+        startup.measure(["seed=1"], cold)
+    (cold_command, cold_environment), (command, environment) = ran
+    assert "data.cache_mb=0" in cold_command and "data.cache_mb=0" not in command
+    kernels = Path(cold_environment["TRITON_CACHE_DIR"])
+    assert kernels.parent == Path(cold_environment[startup.STAMPS]).parent  # a folder of this run alone
+    assert environment.get("TRITON_CACHE_DIR") == os.environ.get("TRITON_CACHE_DIR")
 
 
 def test_an_unfinished_run_is_an_error(capfd):

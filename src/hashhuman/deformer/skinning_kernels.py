@@ -19,19 +19,17 @@ from hashhuman.part_rows import PartRows, padded
 BLOCK = 128  # query points of a program
 
 
-@triton.jit(do_not_specialize=["n_points", "n_vertices", "n_nodes", "n_rows", "resolution"])
+@triton.jit(do_not_specialize=["used", "n_points", "n_vertices", "n_nodes", "n_rows", "resolution"])
 @no_type_check
 def _carry(
     positions, frames, used, world, vertices, maps, canonical, normals, texture,
     origin, shape, first_node, keys, cell_low, cell_extent, marked, wanted, first_row, size,
     point_out, slot_out, x_out, rotation_out, normal_out, uv_out,
     n_points, n_vertices, n_nodes, n_rows, voxel, unit, bound, radius, reach, depth, falloff, resolution,
-    PARTS: tl.constexpr, UV: tl.constexpr, USED: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
+    PARTS: tl.constexpr, UV: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    live = point < n_points
-    if USED:
-        live = live & (point < tl.load(used))
+    live = (point < n_points) & (point < tl.load(used))
     frame = tl.load(frames + point, mask=live, other=0)
     pose = world + frame * 16
     wx, wy, wz = from_body(pose, positions, point, live)
@@ -184,7 +182,8 @@ def carry(
     nothing = torch.zeros(parts, dtype=torch.int32, device=device)
     if cells is None:
         cells = Cells.all(parts, device)
-    used = points.used if points.used is not None else nothing
+    # Always there, and of one type, so that one kernel serves all.
+    used = torch.full_like(nothing[:1], n_points) if points.used is None else points.used.int()
     body = (
         bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
         bodies.canonical_normals, uv if uv is not None else positions,
@@ -202,8 +201,7 @@ def carry(
             n_points, bodies.vertices.shape[1], neighbors.keys.shape[1], n_rows, *numbers,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](
-            *arguments, PARTS=parts, UV=uv is not None, USED=points.used is not None,
-            EMPTY=EMPTY, BLOCK=BLOCK,
+            *arguments, PARTS=parts, UV=uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
         )  # fmt: skip
 
     if room is None:

@@ -42,11 +42,12 @@ class Occupancy(nn.Module):
         not sampled, and so nothing keeps the field empty there: it counts as empty until something grows to its border.
         """
         index = cells.index
-        corner = torch.stack([index // self.resolution**2, index // self.resolution, index], 1) % self.resolution
-        found = torch.zeros(len(corner), device=corner.device)
+        # Component by component in memory, as training's positions are, so that it is the same kernel that reads them.
+        corner = torch.stack([index // self.resolution**2, index // self.resolution, index]) % self.resolution
+        found = torch.zeros(len(index), device=index.device)
         for _ in range(self.PLACES):
             unit = (corner + torch.rand(corner.shape, device=corner.device)) / self.resolution
-            found = torch.maximum(found, field.density(unit, cells.rows))
+            found = torch.maximum(found, field.density(unit.t(), cells.rows))
         found = found * self.marked[index]
         memory = self.density.view(-1)
         faded = memory[index] * self.decay

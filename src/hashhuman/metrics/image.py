@@ -4,6 +4,7 @@ Pictures are H x W x 3 with values in [0, 1], masks H x W. Everything is compute
 nearly equal size.
 """
 
+import itertools
 import math
 
 import torch
@@ -76,10 +77,16 @@ def mask_iou(x: Bool[Tensor, "H W"], y: Bool[Tensor, "H W"]) -> float:
 
 
 def halo(alpha: Float[Tensor, "H W"], mask: Bool[Tensor, "H W"], distance: int = 5) -> float:
-    """Mean alpha over the picture's pixels that are more than `distance` pixels from the mask; 0 if there are none."""
-    offsets = torch.arange(-distance, distance + 1, device=mask.device)
-    disk = (offsets[:, None] ** 2 + offsets**2 <= distance**2).float()
-    near = functional.conv2d(mask.float()[None, None], disk[None, None], padding=distance)[0, 0] > 0.5
+    """Mean alpha over the picture's pixels that are more than `distance` pixels from the mask; 0 if there are none.
+
+    The mask is shifted, since a convolution on a GPU would be all that a run without LPIPS loads cuDNN for.
+    """
+    height, width = mask.shape
+    around = functional.pad(mask, [distance] * 4)
+    near = torch.zeros_like(mask)
+    for y, x in itertools.product(range(2 * distance + 1), repeat=2):
+        if math.hypot(y - distance, x - distance) <= distance:
+            near |= around[y : y + height, x : x + width]
     outside = alpha[~near]
     return float(outside.double().mean()) if len(outside) else 0.0
 

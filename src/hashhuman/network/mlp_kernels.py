@@ -112,7 +112,7 @@ def mlp_backward(
         )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_programs"])
 @no_type_check
 def sum_partials(
     partials, n_programs, used, out, n_parameters, places, starts,

@@ -1,0 +1,78 @@
+"""Prints, as JSON, what kernels the default avatar launches on a subject: `python -m tests.hashhuman.launches SUBJECT`.
+
+`rehearsed`: how many variants of each kernel the rehearsal finds. `others`: what other sizes launch beyond them. A
+process of its own, since Triton must not be interpreted here; nothing is compiled.
+"""
+
+import collections
+import json
+import sys
+from concurrent.futures import Future
+
+import torch
+from triton import knobs
+
+from benchmarks.compile import avatar_of, pretend_gpu
+from hashhuman import kernels_ahead
+from hashhuman.avatar import Avatar
+from hashhuman.deformer.pairs import Points
+from hashhuman.field.occupancy import CellRows
+from hashhuman.rehearsal import rehearse
+from hashhuman.renderer.volume import Rays
+from hashhuman.room import Room, StageRoom
+from tests import tiny, toy
+
+
+def rays(count: int, frames: int) -> Rays:
+    """Rays of several bodies."""
+    ahead = torch.tensor([[0.0, 0.0, 1.0]]).repeat(count, 1)
+    return Rays(torch.zeros_like(ahead), ahead, torch.arange(count) % frames)
+
+
+def other_sizes(avatar: Avatar) -> None:
+    """A step, a look at what is empty, and a picture, with sizes and alignments of all kinds."""
+    cells = avatar.occupancy.resolution**3
+    # Rays by whether 16 divides them, rows by how often 2 does; the last of many programs are no multiple of 16.
+    for count, sizes in ((33, (128, 384, 256, 128, 2048)), (64, (4096, 128, 128, 1280, 1024)), (1, (128 * 97,) * 5)):
+        frames = 1 + count % 3
+        poses = [toy.pose(frame) for frame in range(frames)]
+        avatar.linked_stage(poses)
+        avatar.measured_stage(poses[:1], room=StageRoom(1000 * count, (50 + count, 60, 70), 999 + count, sizes))
+        stage = avatar.stage(poses)
+        room = Room(sum(sizes) + count, sizes)
+        seen = avatar(rays(count, frames), stage, jitter=True, room=room)[0]
+        (seen.color.square().mean() + (seen.weights * seen.samples.t).sum() + seen.alpha.sum()).backward()
+        points = Points(
+            torch.zeros(count, 3), torch.zeros(count, 3), torch.arange(count) % frames, torch.tensor([count])
+        )
+        avatar.skinning(points, stage.bodies, stage.neighbors, stage.uv, stage.canonical, sizes)
+        index = torch.cat([part * cells + torch.arange(min(size, cells) - 5) for part, size in enumerate(sizes)])
+        avatar.occupancy.look(avatar.field, CellRows(index, cells, len(sizes)))
+        avatar.eval()
+        with torch.no_grad():
+            avatar(rays(count, 1), stage, room=room, stretch=(0, 3))
+            avatar(rays(count, 1), stage, room=room, only=torch.zeros(count, dtype=torch.bool), stretch=(3, 1 << 20))
+        avatar.train()
+
+
+def main(subject: str) -> None:
+    """Rehearses, then goes on."""
+    pretend_gpu()
+    small = [override for override in tiny.SMALL if not override.startswith("experiment=")]
+    avatar = avatar_of(["data=zju_mocap", f"data.root={subject}", *small, *tiny.TOY]).cpu()
+    state = torch.random.get_rng_state()
+    compiler = kernels_ahead.Compiler(lambda *arguments: Future())
+    knobs.runtime.jit_cache_hook = compiler
+    with compiler.rehearsal():
+        rehearse(avatar)
+        rehearsed = list(compiler.begun)
+        untouched = torch.equal(state, torch.random.get_rng_state())
+        untouched &= all(parameter.grad is None for parameter in avatar.parameters())
+        other_sizes(avatar)
+    names = [f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}" for kernel, _ in compiler.begun]
+    found = {"rehearsed": collections.Counter(names[: len(rehearsed)]), "others": names[len(rehearsed) :]}
+    print(json.dumps(found | {"untouched": untouched}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,61 @@
+"""What a run has to compile."""
+
+import pytest
+import torch
+
+from hashhuman import kernels_ahead, run
+from hashhuman.rehearsal import prepared
+from tests import tiny
+from tests.hashhuman import small
+from tests.hashhuman.compiled import told_by
+from tests.test_train import composed
+
+
+@pytest.fixture(scope="module")
+def launches(toy_folder) -> dict:
+    """What tests/hashhuman/launches.py found."""
+    return told_by("tests.hashhuman.launches", str(toy_folder))
+
+
+def test_no_kernel_is_compiled_more_often_than_it_must(launches):
+    """Networks: two, of different sizes. Samples: counted or placed, for all rays or some, with jitter or without."""
+    networks = {"mlp_kernels.mlp_forward": 2, "mlp_kernels.mlp_backward": 2, "mlp_kernels.sum_partials": 2}
+    both_ways = [f"{file}_kernels._{way}" for file in ("shading", "merge", "volume") for way in ("forward", "backward")]
+    grids = [
+        f"grid_kernels.{name}" for name in ("_fill", "grid_forward", "grid_backward")
+    ]  # of neighbours, of features
+    others = [*both_ways, "skinning_kernels._carry", *grids]
+    assert launches["rehearsed"] == {"sampler_kernels._place": 5, **networks, **dict.fromkeys(others, 1)}
+
+
+def test_sizes_make_no_difference(launches):
+    assert launches["others"] == []
+
+
+def test_it_leaves_no_trace(launches):
+    assert launches["untouched"]
+
+
+def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
+    monkeypatch.setattr("hashhuman.rehearsal.kernels_ahead", lambda rehearse: pytest.fail("was asked to"))
+    with prepared(small.avatar(kernels="triton")):
+        pass
+
+
+@pytest.mark.gpu
+def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, monkeypatch):
+    missed = []
+
+    class Watching(kernels_ahead.Compiler):
+        """Notes what was not begun in the rehearsal."""
+
+        def __call__(self, **asked) -> bool:
+            if not self.rehearsing and (asked["fn"].jit_function, asked["key"]) not in self.begun:
+                missed.append(asked["fn"].name)
+            return super().__call__(**asked)
+
+    monkeypatch.setattr(kernels_ahead, "Compiler", Watching)
+    options = f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=400", "data.batches_per_epoch=200"
+    overrides = [override for override in tiny.SMALL if not override.startswith("experiment=")]
+    run.train(composed("train", "data=zju_mocap", "experiment=fast", *overrides, *tiny.TOY, *options))
+    assert torch.cuda.is_initialized() and missed == []
