@@ -19,7 +19,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-Row = dict[str, Any]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.tables import Book, Row, reproducible  # noqa: E402
+
 QUICK = ("eval.turntable=false", "eval.canonical=false", "eval.comparisons=0", "metrics.lpips=null", "data.val_views=0")
 COLUMNS = ("psnr_full", "psnr_box", "ssim_box")
 TITLES = {
@@ -80,7 +82,6 @@ def train_here(scene: Path, overrides: Iterable[str]) -> Row:
     import torch
     from hydra import compose, initialize_config_dir
 
-    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
     import train as entry
     from hashhuman import run
 
@@ -293,57 +294,6 @@ def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
             yield row | {"steps_a_second": row["steps"] / row["train_s"]}
 
 
-def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The new rows, after those of other scenes."""
-    return [row for row in old if row["scene"] not in {row["scene"] for row in new}] + new
-
-
-def markdown(device: str, parts: dict[str, dict[str, Any]]) -> str:
-    """All tables of a device."""
-    pages = [f"# Speed on {device}\n"]
-    for part in (part for part in TITLES if part in parts):
-        rows = [{name: value for name, value in row.items() if name != "device"} for row in parts[part]["rows"]]
-        heads = list(dict.fromkeys(name for row in rows for name in row))
-        lines = [f"## {TITLES[part]}\n", f"`python benchmarks/speed.py {parts[part]['command']}`\n"]
-        lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-        lines += ["| " + " | ".join(cell(head, row.get(head)) for head in heads) + " |" for row in rows]
-        pages.append("\n".join(lines) + "\n")
-    return "\n".join(pages)
-
-
-def cell(head: str, value: Any) -> str:
-    """A value as the table shows it."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4f}" if "ssim" in head else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
-    return str(value)
-
-
-def keep(part: str, line: str, rows: list[Row], results: Path) -> str:
-    """Writes the rows and the tables of their device; the tables."""
-    device = rows[0]["device"]
-    path = results / f"speed_{re.sub(r'[^a-z0-9]+', '_', device.lower()).strip('_')}.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"device": device, "parts": {}}
-    old = stored["parts"].get(part, {"rows": []})["rows"]
-    stored["parts"][part] = {"command": line, "rows": merged(old, rows)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(stored, indent=1) + "\n")
-    text = markdown(device, stored["parts"])
-    path.with_suffix(".md").write_text(text)
-    return text
-
-
-def reproducible(words: list[str]) -> str:
-    """The command line as another machine would have it: names instead of paths, and no folder of results."""
-    if "--results" in words:
-        cut = words.index("--results")
-        words = words[:cut] + words[cut + 2 :]
-    return " ".join(word if "=" in word else Path(word).name for word in words)
-
-
 def parsed(words: list[str]) -> argparse.Namespace:
     """The command line."""
     overrides = []
@@ -403,7 +353,7 @@ def main() -> None:
     for row in globals()[arguments.part](arguments):
         print(json.dumps(row), file=sys.stderr, flush=True)
         rows.append(row)
-    print(keep(arguments.part, reproducible(sys.argv[1:]), rows, arguments.results))
+    print(Book("speed", TITLES, arguments.results).keep(arguments.part, reproducible(sys.argv[1:]), rows))
 
 
 if __name__ == "__main__":

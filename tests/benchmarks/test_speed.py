@@ -98,21 +98,6 @@ def test_ddp_takes_the_same_steps(scene, played):
     assert "trainer=ddp" not in played[0] and "trainer.devices=2" in played[1]
 
 
-def test_rows_of_a_scene_are_replaced_and_others_stay(tmp_path):
-    def row(name: str, value: float) -> dict:
-        return {"scene": name, "psnr": value, "peak_gib": None, "device": "Fake GPU (80 GB)"}
-
-    speed.keep("curve", "curve s1 s2", [row("s1", 1.0), row("s2", 2.0)], tmp_path)
-    speed.keep("render", "render s1", [row("s1", 345.678)], tmp_path)
-    text = speed.keep("curve", "curve s1", [row("s1", 3.0)], tmp_path)
-    assert text == (tmp_path / "speed_fake_gpu_80_gb.md").read_text()
-    assert text.startswith("# Speed on Fake GPU (80 GB)\n")
-    assert "| scene | psnr | peak_gib |\n|---|---|---|\n| s2 | 2.00 | - |\n| s1 | 3.00 | - |" in text
-    assert text.index("Quality against") < text.index("Pictures a second") and "| s1 | 346 | - |" in text
-    stored = json.loads((tmp_path / "speed_fake_gpu_80_gb.json").read_text())
-    assert [r["psnr"] for r in stored["parts"]["curve"]["rows"]] == [2.0, 3.0]
-
-
 def test_the_moment_of_the_metrics(tmp_path):
     script = "import time; print('  means, on cpu', flush=True); time.sleep(0.3); print('means, on cpu')"
     import sys
@@ -124,11 +109,6 @@ def test_the_moment_of_the_metrics(tmp_path):
         speed._until_metrics([sys.executable, "-c", "print('means, on x'); raise SystemExit(3)"])
     with pytest.raises(SystemExit, match="status 0"):
         speed._until_metrics([sys.executable, "-c", "pass"])
-
-
-def test_no_path_of_this_machine_is_kept():
-    words = ["cpu", "/data/x/s1", "s2", "--results", "/tmp/r", "--before", "../old", "--psnr", "25", "--", "seed=1/2"]
-    assert speed.reproducible(words) == "cpu s1 s2 --before old --psnr 25 -- seed=1/2"
 
 
 def test_every_part_is_a_function_and_has_a_title():
