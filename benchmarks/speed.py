@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py curve SCENE ...     quality against seconds of training, each budget a run of its own
     python benchmarks/speed.py total SCENE ...     from the command typed to the metrics printed
-    python benchmarks/speed.py render SCENE ...    pictures a second
+    python benchmarks/speed.py render SCENE ...    pictures a second, and whether they are those of the slow path
     python benchmarks/speed.py memory SCENE ...    peak memory against frames, resolution and rays
     python benchmarks/speed.py costs SCENE ...     seconds a step, and to a PSNR, against the same
     python benchmarks/speed.py cpu SCENE --before CHECKOUT    experiment=cpu against an earlier revision of the project
@@ -19,12 +19,11 @@ import contextlib
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +50,19 @@ def command(scene: Path, folder: Path, overrides: Iterable[str]) -> list[str]:
     return [sys.executable, "train.py", "data=zju_mocap", f"data.root={scene}", f"run_dir={folder}", *overrides]
 
 
-def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT, keep: Path | None = None) -> Row:
+def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT) -> Row:
     """Runs train.py on a scene and returns its timing and its means, `novel_view psnr_full` and so on."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = keep or Path(temporary) / "run"
-        environment = os.environ | {"PYTHONPATH": str(checkout / "src")}  # not the revision that is installed
+        folder = Path(temporary) / "run"
         line = command(scene, folder, overrides)
-        subprocess.run(line, check=True, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(line, check=True, cwd=checkout, env=surroundings(checkout), stdout=subprocess.DEVNULL)
         return figures(scene, folder)
+
+
+def surroundings(checkout: Path) -> dict[str, str]:
+    """The environment in which Python finds a checkout before any installed revision."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout / "src"), *([inherited] if inherited else [])])}
 
 
 def figures(scene: Path, folder: Path) -> Row:
@@ -75,8 +79,11 @@ def figures(scene: Path, folder: Path) -> Row:
     return {"scene": scene.name, **timing, "peak_gib": peak and peak / 2**30, **means}
 
 
-def train_here(scene: Path, overrides: Iterable[str]) -> Row:
-    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before."""
+def train_here(scene: Path, overrides: Iterable[str], keep: Path | None = None) -> Row:
+    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before.
+
+    The run's folder is `keep`, or one that does not stay.
+    """
     import gc
 
     import torch
@@ -90,12 +97,13 @@ def train_here(scene: Path, overrides: Iterable[str]) -> Row:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     entry.register_resolvers()
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as temporary, open(os.devnull, "w") as nowhere:
+        folder = keep or Path(temporary)
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = compose("train", overrides=command(scene, Path(folder), overrides)[2:])
+            config = compose("train", overrides=command(scene, folder, overrides)[2:])
         with contextlib.redirect_stdout(nowhere):
             run.train(config)
-        return figures(scene, Path(folder))
+        return figures(scene, folder)
 
 
 def curve(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -135,7 +143,7 @@ def total(arguments: argparse.Namespace) -> Iterator[Row]:
 def _until_metrics(line: list[str]) -> float:
     """Runs a command to its end; when it printed the table of metrics."""
     printed = None
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, cwd=ROOT, env=surroundings(ROOT), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for said in process.stdout:
             if "means, on" in said and printed is None:
@@ -146,65 +154,15 @@ def _until_metrics(line: list[str]) -> float:
 
 
 def render(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Pictures of a trained avatar on an orbit, in one pose kept and in a new pose for every picture."""
+    """Pictures of a trained avatar: on an orbit, and novel views beside those of the slow path."""
+    from benchmarks.rendering import compared, on_an_orbit
+
     for scene in arguments.scenes:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "run"
-            train(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *QUICK, *arguments.overrides], keep=folder)
-            yield from _rendered(scene, folder, arguments)
-
-
-def _rendered(scene: Path, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
-    import torch
-
-    from hashhuman import run
-    from hashhuman.body.visibility import world_vertices
-    from hashhuman.orbit import orbit, upright
-
-    cuda = torch.cuda.is_available()
-    module, data, _ = run.load(folder)
-    avatar = module.avatar.to("cuda" if cuda else "cpu")
-    train_pictures = data.splits["train"]
-    poses = [data.subject.pose(picture.frame).to(avatar.device) for picture in train_pictures[: arguments.views]]
-    vertices = world_vertices(data.subject.template().to(avatar.device), poses[0])
-    up = upright(data.subject.pose(picture.frame) for picture in train_pictures).to(avatar.device)
-    toward = data.subject.camera(train_pictures[0].camera).to(avatar.device).center - vertices.mean(0)
-
-    def wait() -> None:
-        if cuda:
-            torch.cuda.synchronize()
-
-    for size in arguments.sizes:
-        cameras = [square(camera, size) for camera in orbit(vertices, up, toward, arguments.views, size)]
-        stage = avatar.stage(poses[:1], [0])
-        ways: dict[str, Callable[[int], Any]] = {
-            "the same": lambda i, cameras=cameras, stage=stage: avatar.render_stage(cameras[i], stage),
-            "a new one": lambda i, cameras=cameras: avatar.render_image(cameras[i], poses[i % len(poses)]),
-        }
-        for pose, picture in ways.items():
-            for i in range(min(5, arguments.views)):
-                picture(i)
-            seconds = []
-            for i in range(arguments.views):
-                wait()
-                start = time.perf_counter()
-                picture(i)
-                wait()
-                seconds.append(time.perf_counter() - start)
-            yield {
-                "scene": scene.name, "size": size, "pose": pose, "pictures": len(seconds),
-                "per_second": len(seconds) / sum(seconds), "median_ms": 1000 * statistics.median(seconds),
-                "slowest_ms": 1000 * max(seconds), "device": torch.cuda.get_device_name() if cuda else "cpu",
-            }  # fmt: skip
-
-
-def square(camera: Any, size: int) -> Any:
-    """The camera with a picture of `size` x `size` pixels, its principal point in the middle."""
-    import dataclasses
-
-    K = camera.K.clone()
-    K[:2, 2] = (size - 1) / 2
-    return dataclasses.replace(camera, K=K, height=size, width=size)
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder)
+            train_here(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *QUICK, *arguments.overrides], run)
+            for row in (*on_an_orbit(run, arguments.sizes, arguments.views), compared(run, arguments.compared)):
+                yield {"scene": scene.name, **row}
 
 
 def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
@@ -328,6 +286,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
         budget={"type": float, "default": 10},
         sizes=numbers | {"default": [512, 1024]},
         views={"type": int, "default": 200},
+        compared={"type": int, "default": 20, "help": "novel views that the slow path renders as well"},
     )
     part("memory", budget={"type": float, "default": 3}, **varied)
     part(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def played(monkeypatch, tmp_path) -> list[list[str]]:
     lines = []
 
     def run(line, check, cwd, env, stdout):
-        assert check and env["PYTHONPATH"] == str(Path(cwd) / "src")
+        assert check and env["PYTHONPATH"].split(os.pathsep) == [str(Path(cwd) / "src"), "/elsewhere"]
         lines.append(line)
         options = dict(word.split("=", 1) for word in line[2:])
         pace = PACE["before" if "old" in str(cwd) else "now"]
@@ -41,6 +42,7 @@ def played(monkeypatch, tmp_path) -> list[list[str]]:
         (folder / "evaluation/metrics.json").write_text(json.dumps(report))
         (folder / "timing.json").write_text(json.dumps(timing))
 
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setattr(speed.subprocess, "run", run)
     monkeypatch.setattr(speed, "train_here", speed.train)
     return lines
