@@ -11,7 +11,8 @@
 A scene is a folder in the ZJU-MoCap layout whose scene.json counts the training frames. What follows `--` goes to
 train.py. PSNR and SSIM are those of `metrics=strict`, means over pictures; time counts from the first optimizer step,
 and what comes before it (setup) stands beside it. Rows are kept in results/speed_DEVICE.json, from which
-results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes.
+results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes. For `memory` and
+`costs`, larger_scene.py makes scenes of more frames and pixels; `distinct_frames` says how many of them differ.
 """
 
 import argparse
@@ -166,19 +167,29 @@ def render(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
-    """One setting varied at a time, as far as the scene goes, with the overrides that do it."""
+    """One setting varied at a time, as far as the scene goes, and the whole scene; with the overrides that do it."""
     from hashhuman.data.files import read_image
 
-    frames = json.loads((scene / "scene.json").read_text())["frames"]
+    told = json.loads((scene / "scene.json").read_text())
     size = max(read_image(next((scene / "images").glob("*/*"))).shape)
-    for option, values, most in (
-        ("data.train_frames", arguments.frames, frames),
-        ("data.max_size", arguments.sizes, size),
-        ("data.ray_sampler.n_rays", arguments.rays, math.inf),
-    ):
-        for value in values:
-            if value <= most:
-                yield {"varied": option, "value": value}, [f"{option}={value}", *QUICK, *arguments.overrides]
+    whole = {"data.train_frames": told["frames"], "data.max_size": size}
+    usual = {"data.train_frames": arguments.base_frames, "data.max_size": arguments.base_size}
+    usual = {option: min(value or whole[option], whole[option]) for option, value in usual.items()}
+    rays = "data.ray_sampler.n_rays"
+    values = {"data.train_frames": arguments.frames, "data.max_size": arguments.sizes, rays: arguments.rays}
+    varied = [
+        (option, value, usual | {option: value})
+        for option, tried in values.items()
+        for value in tried
+        if value <= whole.get(option, math.inf)
+    ]
+    if all(usual[option] < whole[option] for option in usual):
+        varied.append(("frames and size", None, whole))
+    for option, value, chosen in varied:
+        frames = chosen["data.train_frames"]
+        row = {"varied": option, "value": value, "frames": frames, "size": chosen["data.max_size"]}
+        row["distinct_frames"] = min(frames, told.get("distinct_frames", frames))
+        yield row, [*QUICK, *arguments.overrides, *(f"{name}={what}" for name, what in chosen.items())]
 
 
 def memory(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -196,13 +207,15 @@ def costs(arguments: argparse.Namespace) -> Iterator[Row]:
         for row, overrides in variations(scene, arguments):
             tried = []
             for budget in arguments.budgets:
-                result = train_here(scene, [f"budget_s={budget:g}", "eval.splits=[novel_view]", *overrides])
+                evaluated = ["eval.splits=[novel_view]", f"eval.most={arguments.most}"]
+                result = train_here(scene, [f"budget_s={budget:g}", *evaluated, *overrides])
                 tried.append((result["train_s"], result["novel_view psnr_full"]))
                 if tried[-1][1] >= arguments.psnr:
                     break
             yield row | {
                 "scene": scene.name, "ms_a_step": 1000 * result["train_s"] / result["steps"],
-                f"s_to_{arguments.psnr:g}_db": reached(tried, arguments.psnr), "device": result["device"],
+                f"s_to_{arguments.psnr:g}_db": reached(tried, arguments.psnr), "setup_s": result["setup_s"],
+                "peak_gib": result["peak_gib"], "device": result["device"],
             }  # fmt: skip
 
 
@@ -273,6 +286,8 @@ def parsed(words: list[str]) -> argparse.Namespace:
         "frames": numbers | {"default": [50, 100, 500, 1000]},
         "sizes": numbers | {"default": [256, 512, 1024]},
         "rays": numbers | {"default": [1024, 2048, 4096, 8192, 16384]},
+        "base_frames": {"type": int, "help": "frames where something else is varied; all of the scene's if not given"},
+        "base_size": {"type": int, "help": "long side of pictures (pixels) where something else is varied, likewise"},
     }
     part("curve", budgets=seconds | {"default": [1, 2, 5, 10, 30, 60]})
     part(
@@ -290,7 +305,11 @@ def parsed(words: list[str]) -> argparse.Namespace:
     )
     part("memory", budget={"type": float, "default": 3}, **varied)
     part(
-        "costs", budgets=seconds | {"default": [0.5, 1, 2, 4, 8, 16, 32]}, psnr={"type": float, "default": 30}, **varied
+        "costs",
+        budgets=seconds | {"default": [0.5, 1, 2, 4, 8, 16, 32]},
+        psnr={"type": float, "default": 30},
+        most={"type": int, "default": 20, "help": "novel views that are evaluated"},
+        **varied,
     )
     part(
         "cpu",

@@ -67,8 +67,26 @@ def test_what_the_scene_lacks_is_not_varied(scene, played):
     varied = [(row["varied"], row["value"]) for row in found]
     assert varied == [("data.train_frames", 50), ("data.ray_sampler.n_rays", 512), ("data.ray_sampler.n_rays", 1024)]
     assert {row["peak_gib"] for row in found} == {2}
+    assert [(row["frames"], row["distinct_frames"], row["size"]) for row in found] == [(n, n, 64) for n in (50, 60, 60)]
     (found,) = rows("memory", scene, "--frames", "--rays", "--sizes", 48, 128)
     assert found["value"] == 48
+
+
+def test_the_whole_scene_comes_last(scene, played):
+    (scene / "scene.json").write_text('{"frames": 60, "distinct_frames": 40}')
+    base = ("--base-frames", 30, "--base-size", 32, "--", "data.max_size=5")
+    found = rows("costs", scene, "--psnr", 20, "--frames", 50, "--sizes", 48, "--rays", 512, *base)
+    columns = ("varied", "value", "frames", "distinct_frames", "size")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        ("data.train_frames", 50, 50, 40, 32),
+        ("data.max_size", 48, 30, 30, 48),
+        ("data.ray_sampler.n_rays", 512, 30, 30, 32),
+        ("frames and size", None, 60, 40, 64),
+    ]
+    for row, line in zip(found, played):
+        options = dict(word.split("=", 1) for word in line[2:])  # the last of several counts
+        assert options["data.max_size"] == str(row["size"]) and options["data.train_frames"] == str(row["frames"])
+    assert "data.ray_sampler.n_rays=512" in played[2] and found[3]["peak_gib"] == 2
 
 
 def test_time_to_a_psnr_lies_between_two_runs(scene, played):
