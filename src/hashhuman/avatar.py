@@ -1,10 +1,10 @@
 """The avatar: a body, its deformation, its canonical field and how they are rendered. Knows nothing of Lightning."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from hashhuman.body.template import BodyPose, BodyTemplate
@@ -15,41 +15,14 @@ from hashhuman.deformer.pairs import Points
 from hashhuman.deformer.residual import Residual
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
+from hashhuman.image.eager import EagerImages, RenderedImage
+from hashhuman.image.recorded import RecordedImages
 from hashhuman.neighbors.base import NeighborIndex
-from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import padded
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
 from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
-from hashhuman.stage import Stage, set_stage
-from hashhuman.triton_device import chosen
-
-OPAQUE = 0.998  # from here on nothing behind shows: less than half a grey level of 255
-
-
-@dataclasses.dataclass(frozen=True)
-class Room:
-    """Sizes fixed beforehand, so that nothing has to be counted first; only Triton's kernels keep to them."""
-
-    samples: int
-    rows: tuple[int, ...]  # of each part; multiples of `part_rows.GRANULE`
-
-
-@dataclasses.dataclass(frozen=True)
-class Demand:
-    """What `Room` would have had to be, on the device."""
-
-    samples: Int[Tensor, "1"]
-    rows: Int[Tensor, "P"]
-
-
-@dataclasses.dataclass(frozen=True)
-class RenderedImage:
-    """A rendered picture over its background."""
-
-    rgb: Float[Tensor, "H W 3"]  # in [0, 1]
-    alpha: Float[Tensor, "H W"]
-    depth: Float[Tensor, "H W"]  # expected distance along the ray (m); 0 where alpha is 0
+from hashhuman.room import Demand, Room, StageRoom
+from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 
 
 class Avatar(nn.Module):
@@ -90,30 +63,60 @@ class Avatar(nn.Module):
         self.template, self.part_points = template, list(part_points)
         self.field, self.occupancy, self.residual = field, occupancy, residual
         self.skinning, self.neighbors, self.sampler = skinning, neighbors, sampler
-        self.shell_voxel, self.chunk, self.kernels = shell_voxel, chunk, kernels
-        self.front_bins = front_bins
-        # number of rays, and part of their way -> room that they needed last time, and some more
-        self.recent: dict[tuple[int, tuple[int, int]], Room] = {}
+        self.shell_voxel, self.kernels = shell_voxel, kernels
+        self.eager_images = EagerImages(self, chunk, front_bins)
+        self.recorded_images = RecordedImages(self.eager_images)
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    @torch.no_grad()
+    @property
+    def images(self) -> EagerImages | RecordedImages:
+        """Renders pictures, on the present device as fast as that allows."""
+        eager = self.kernels == "torch" or self.device.type != "cuda"
+        return self.eager_images if eager else self.recorded_images
+
     def stage(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Stage:
         """Poses the body; `time` gives each pose's index among the training frames, -1 for a pose of its own."""
-        self.template = self.template.to(self.device)  # once: later calls find it there
-        self.part_points = [points.to(self.device) for points in self.part_points]
-        times = torch.tensor(time if time is not None else [-1] * len(poses), device=self.device)
-        bodies = PosedBodies.from_poses(self.template, [pose.to(self.device) for pose in poses], times)
-        neighbors = self.neighbors(bodies.vertices, self.part_points)
-        shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel)
-        uv = self.template.uv if self.residual.displaces else None
-        return set_stage(bodies, neighbors, shell, uv, self.skinning, self.occupancy.cells(self.field))
+        return self.measured_stage(poses, time)[0]
 
     @torch.no_grad()
-    def prune(self, stage: Stage) -> None:
+    def measured_stage(
+        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None = None, room: StageRoom | None = None
+    ) -> tuple[Stage, Int[Tensor, "demand"]]:
+        """`stage`, and what `room` would have had to be: its sizes in their order.
+
+        Args:
+            room: sizes fixed beforehand; None: as large as need be, for which the host waits.
+        """
+        stage = self._posed(poses, time, room)
+        of_shell = leave_out_empty(stage, self.skinning, room)
+        of_grids = getattr(stage.neighbors, "wanted", of_shell.new_zeros(1))
+        return stage, torch.cat([of_grids, stage.shell.wanted, of_shell])
+
+    @torch.no_grad()
+    def linked_stage(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> LinkedStage:
+        """`stage` for training, which follows what is found empty on the way (`prune`)."""
+        return link(self._posed(poses, time), self.skinning)
+
+    def _posed(
+        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None, room: StageRoom | None = None
+    ) -> Stage:
+        """A stage whose shell has everything near the bodies."""
+        self.template = self.template.to(self.device)  # once: later calls find it there
+        self.part_points = [points.to(self.device) for points in self.part_points]
+        times = torch.as_tensor(time if time is not None else [-1] * len(poses), device=self.device)
+        bodies = PosedBodies.from_poses(self.template, [pose.to(self.device) for pose in poses], times)
+        fixed = {} if room is None else {"room": room.nodes}
+        neighbors = self.neighbors(bodies.vertices, self.part_points, **fixed)
+        shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel, room and room.shell)
+        uv = self.template.uv if self.residual.displaces else None
+        return Stage(bodies, neighbors, shell, uv, self.occupancy.cells(self.field))
+
+    @torch.no_grad()
+    def prune(self, stage: LinkedStage) -> None:
         """Looks where the field has become empty, and leaves that out of the stage from now on.
 
         Not with a learned displacement, which carries points from cells that look empty to others.
@@ -161,56 +164,21 @@ class Avatar(nn.Module):
     def render_image(
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0
     ) -> RenderedImage:
-        """Renders a picture.
+        """Renders a picture; see `render_images`."""
+        return next(self.render_images([camera], pose, frame, background))
+
+    @torch.no_grad()
+    def render_images(
+        self, cameras: Iterable[Camera], pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0
+    ) -> Iterator[RenderedImage]:
+        """Renders a picture from each camera, one after another.
 
         Args:
-            camera: the view; any size.
+            cameras: the views; any size.
             pose: the body's pose.
             frame: index among the training frames, for what was learned per frame; None for a pose of its own.
             background: grey level or RGB (3) in [0, 1].
         """
-        return self.render_stage(camera, self.stage([pose], [-1 if frame is None else frame]), background)
-
-    @torch.no_grad()
-    def render_stage(self, camera: Camera, stage: Stage, background: float | Tensor = 0.0) -> RenderedImage:
-        """Renders the first body of a stage, which may be kept for many cameras."""
-        height, width = camera.height, camera.width
-        rays = self.camera_rays(camera)
-        parts = [self.render_rays(rays[first : first + self.chunk], stage) for first in range(0, len(rays), self.chunk)]
-        rgb, alpha, depth = (torch.cat(x).unflatten(0, (height, width)) for x in zip(*parts))
-        rgb = rgb + (1 - alpha[..., None]) * torch.as_tensor(background, device=self.device)
-        return RenderedImage(rgb, alpha, depth / alpha.clamp_min(1e-6) * (alpha > 0))
-
-    def render_rays(
-        self, rays: Rays, stage: Stage
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"]]:
-        """Premultiplied colour, opacity and depth of rays, in two rounds.
-
-        Most rays end at the first surface; what lies behind it is evaluated for the others alone.
-        """
-        front = self._round(rays, stage, None, (0, self.front_bins))
-        back = self._round(rays, stage, front.alpha < OPAQUE, (self.front_bins, EVERYTHING))
-        left = 1 - front.alpha
-        color = front.color + left[:, None] * back.color
-        return color, front.alpha + left * back.alpha, front.depth + left * back.depth
-
-    def _round(self, rays: Rays, stage: Stage, only: Bool[Tensor, "N"] | None, stretch: tuple[int, int]) -> Rendering:
-        """Renders a stretch of rays. Triton's kernels get the room that as many rays needed last time, which spares the
-        host from waiting for counts half-way; if that was too little, they are rendered again."""
-        key = len(rays), stretch
-        room = self.recent.get(key)
-        rendering, _, demand = self(rays, stage, room=room, only=only, stretch=stretch)
-        if not chosen(self.kernels, self.device) or not isinstance(stage.neighbors, GridNeighbors):
-            return rendering
-        samples, *rows = torch.cat([demand.samples, demand.rows]).tolist()
-        if room is not None and (samples > room.samples or any(n > m for n, m in zip(rows, room.rows))):
-            rendering = self(rays, stage, only=only, stretch=stretch)[0]
-        self.recent[key] = Room(padded(samples * 5 // 4), tuple(padded(n * 5 // 4 + 1) for n in rows))
-        return rendering
-
-    def camera_rays(self, camera: Camera) -> Rays:
-        """The rays through all pixels, row by row, of the first body."""
-        x, y = torch.arange(camera.width, device=self.device), torch.arange(camera.height, device=self.device)
-        grid = torch.stack(torch.meshgrid(x.float(), y.float(), indexing="xy"), -1).flatten(0, 1)
-        origins, directions = camera.rays(grid)
-        return Rays(origins, directions, torch.zeros(len(grid), dtype=torch.long, device=self.device))
+        behind = torch.as_tensor(background, device=self.device)
+        for image in self.images(cameras, pose, -1 if frame is None else frame):
+            yield dataclasses.replace(image, rgb=image.rgb + (1 - image.alpha[..., None]) * behind)

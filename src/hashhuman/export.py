@@ -77,14 +77,12 @@ class Turntable:
         toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
         cameras = orbit(vertices, up, toward, self.views, self.height)
         unseen = [visibility.unseen_fraction(vertices, template.faces, camera, seen) for camera in cameras]
-        time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else -1
-        stage = avatar.stage([pose], [time])
+        time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else None
 
         def frames() -> Iterable[np.ndarray]:
-            views = zip(cameras, unseen)
-            for camera, share in track(views, "turntable", total=len(cameras)):
-                image = pictures.to_uint8(avatar.render_stage(camera, stage, self.background).rgb)
-                yield _even(_captioned(image, share))
+            views = zip(avatar.render_images(cameras, pose, time, self.background), unseen)
+            for image, share in track(views, "turntable", total=len(cameras)):
+                yield _even(_captioned(pictures.to_uint8(image.rgb), share))
 
         write_video(path, frames(), self.fps)
         return unseen
@@ -111,12 +109,12 @@ class CanonicalSheet:
         vertices = visibility.world_vertices(template, pose)
         _, up, front = pose.world_from_posed()[:3, :3].T
         cameras = orbit(vertices, up, front, self.views, self.height)
-        stage = avatar.stage([pose], [-1])
+        images = avatar.render_images(cameras, pose, background=self.background)
         unseen, cells = [], []
-        for i, camera in enumerate(track(cameras, "canonical views")):
-            share = visibility.unseen_fraction(vertices, template.faces, camera, seen)
-            image = pictures.to_uint8(avatar.render_stage(camera, stage, self.background).rgb)
-            cells.append(_captioned(image, share, f"{360 * i / self.views:g} degrees from the front to the left"))
+        for i, image in enumerate(track(images, "canonical views", total=len(cameras))):
+            share = visibility.unseen_fraction(vertices, template.faces, cameras[i], seen)
+            lines = f"{360 * i / self.views:g} degrees from the front to the left"
+            cells.append(_captioned(pictures.to_uint8(image.rgb), share, lines))
             unseen.append(share)
         write_image(path, pictures.sheet(cells, columns=math.ceil(self.views / 2)))
         return unseen

@@ -9,11 +9,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hashhuman.avatar import Avatar, RenderedImage, Room
+from hashhuman.avatar import Avatar
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.image.eager import RenderedImage
 from hashhuman.losses import Loss, Prediction, weighted_sum
-from hashhuman.stage import Stage
+from hashhuman.room import Room
+from hashhuman.stage import LinkedStage
 from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import GraphStep
 
@@ -59,7 +61,7 @@ class HumanModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Poses every training body once."""
         poses = self.datamodule.train_poses
-        self.stage: Stage = self.avatar.stage(poses, list(range(len(poses))))
+        self.stage: LinkedStage = self.avatar.linked_stage(poses, list(range(len(poses))))
 
     def objective(self, draw: Callable[[float], RayBatch], share: float = 1.0, room: Room | None = None) -> Outcome:
         """Renders newly drawn rays, `share` times as many as the data module says, and weighs the losses."""

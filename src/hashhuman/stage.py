@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hashhuman.deformer.bodies import PosedBodies
@@ -14,54 +14,89 @@ from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
+from hashhuman.room import StageRoom
 
 CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """F posed bodies. The shell's voxels are linked to the cells of canonical space that they came from."""
+    """F posed bodies."""
 
     bodies: PosedBodies
     neighbors: NeighborIndex
     shell: Shell
     uv: Float[Tensor, "V 2"] | None  # None where the deformation does not ask for texture coordinates
+    canonical: Cells
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkedStage(Stage):
+    """A stage for training: the shell's voxels are linked to the cells of canonical space that they came from."""
+
     voxel: Int[Tensor, "L"]  # for each link, the position in the flattened `shell.occupied`
     cell: Int[Tensor, "L"]  # and in `canonical`
-    canonical: Cells
 
     @functools.cached_property
     def cells(self) -> CellRows:
-        """All cells that occur, arranged by part; only training asks for them."""
+        """All cells that occur, arranged by part."""
         return CellRows(self.cell, self.canonical.resolution**3, self.neighbors.n_parts)
 
     def prune(self) -> None:
         """Marks just those voxels of the shell that a marked cell is linked to."""
-        marked = torch.zeros(self.shell.occupied.numel(), dtype=torch.uint8, device=self.voxel.device)
-        marked.scatter_reduce_(0, self.voxel, self.canonical.marked[self.cell], "amax")
-        self.shell.occupied.view(-1).copy_(marked)
+        _mark(self.shell, self.voxel, self.canonical.marked[self.cell])
 
 
-def set_stage(
-    bodies: PosedBodies,
-    neighbors: NeighborIndex,
-    shell: Shell,
-    uv: Float[Tensor, "V 2"] | None,
-    skinning: InverseSkinning,
-    canonical: Cells,
-) -> Stage:
-    """Links the shell's voxels to canonical cells and leaves out those linked to no marked one."""
-    centers, frames, position = shell.marked()
+def link(stage: Stage, skinning: InverseSkinning) -> LinkedStage:
+    """Links the shell's voxels to canonical cells, and leaves out those linked to no marked one."""
     links: list[tuple[Tensor, Tensor]] = []
-    for first in range(0, max(1, len(centers)), CHUNK):
-        some = slice(first, first + CHUNK)
-        world = bodies.to_world(centers[some], frames[some])
-        points = Points(world, torch.zeros_like(world), frames[some])
-        pairs: CanonicalPairs = skinning(points, bodies, neighbors)
+    for position in stage.shell.marked()[0].split(CHUNK):
+        pairs = _carried(stage, skinning, position)
         real = pairs.rows.mask()
-        index = canonical.index(pairs.x[real], pairs.part()[real])
-        links.append((position[some][pairs.point[real]], index))
+        links.append((position[pairs.point[real]], stage.canonical.index(pairs.x[real], pairs.part()[real])))
     voxel, cell = (torch.cat(x) for x in zip(*links))
-    stage = Stage(bodies, neighbors, shell, uv, voxel, cell, canonical)
-    stage.prune()
-    return stage
+    values = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage)}
+    linked = LinkedStage(**values, voxel=voxel, cell=cell)
+    linked.prune()
+    return linked
+
+
+def leave_out_empty(stage: Stage, skinning: InverseSkinning, room: StageRoom | None = None) -> Int[Tensor, "demand"]:
+    """Marks just those voxels of the shell whose centre some part carries to a marked cell.
+
+    Args:
+        room: None for as much as need be, for which the host waits.
+
+    Returns:
+        What its `voxels` and `rows` would have had to be.
+    """
+    position, count = stage.shell.marked(None if room is None else room.voxels)
+    used, rows = (None, None) if room is None else (count, room.rows)
+    reached, wanted = [], torch.zeros(stage.neighbors.n_parts, dtype=torch.int32, device=position.device)
+    for some in position.split(CHUNK if room is None else room.voxels):
+        pairs = _carried(stage, skinning, some, stage.canonical, used, rows)
+        reached.append((pairs.slots >= 0).any(0))
+        wanted = wanted + pairs.wanted
+    _mark(stage.shell, position, torch.cat(reached).to(torch.uint8))
+    return torch.cat([count, wanted])
+
+
+def _carried(
+    stage: Stage,
+    skinning: InverseSkinning,
+    position: Int[Tensor, "Q"],
+    cells: Cells | None = None,
+    used: Int[Tensor, "1"] | None = None,
+    rows: tuple[int, ...] | None = None,
+) -> CanonicalPairs:
+    """The centres of voxels in canonical space."""
+    centers, frames = stage.shell.centers(position)
+    world = stage.bodies.to_world(centers, frames)
+    points = Points(world, torch.zeros_like(world), frames, used)
+    return skinning(points, stage.bodies, stage.neighbors, None, cells, rows)
+
+
+def _mark(shell: Shell, position: Int[Tensor, "Q"], value: UInt8[Tensor, "Q"]) -> None:
+    """Marks the voxels at positions of which one has the value 1, and no others."""
+    marked = torch.zeros(shell.occupied.numel(), dtype=torch.uint8, device=position.device)
+    shell.occupied.view(-1).copy_(marked.scatter_reduce_(0, position, value, "amax"))

@@ -1,18 +1,17 @@
 """Stand-ins for a trained avatar and its data: the avatar renders the truth, or errs by a known amount."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
-from hashhuman.avatar import RenderedImage
 from hashhuman.body.template import BodyPose
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.camera import Camera
 from hashhuman.data.datamodule import View
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.image.eager import RenderedImage
 from tests import toy
 
 
@@ -50,13 +49,12 @@ class FakeAvatar(torch.nn.Module):
         self.asked.append(frame)
         return self._render(camera, pose, background)
 
-    def stage(self, poses: Sequence[BodyPose], time: Sequence[int]) -> SimpleNamespace:
-        """Keeps the pose."""
-        return SimpleNamespace(pose=poses[0], time=time[0])
-
-    def render_stage(self, camera: Camera, stage: SimpleNamespace, background: float = 0.0) -> RenderedImage:
-        """The toy's true picture, changed."""
-        return self._render(camera, stage.pose, background)
+    def render_images(
+        self, cameras: Iterable[Camera], pose: BodyPose, frame: int | None = None, background: float = 0.0
+    ) -> Iterator[RenderedImage]:
+        """The toy's true pictures, changed."""
+        for camera in cameras:
+            yield self._render(camera, pose, background)
 
     def _render(self, camera: Camera, pose: BodyPose, background: float) -> RenderedImage:
         body = toy.template()

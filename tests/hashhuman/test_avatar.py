@@ -7,17 +7,19 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar import OPAQUE, Avatar, Room
+from hashhuman.avatar import Avatar
 from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose
 from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.image.eager import OPAQUE, camera_rays
 from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.part_rows import padded
 from hashhuman.renderer.volume import Rays
+from hashhuman.room import Room
 from hashhuman.stage import Stage
 from tests import toy
 from tests.hashhuman import small
@@ -194,6 +196,15 @@ def test_unseen_poses_are_not_displaced():
     assert (seen.rgb - unseen.rgb).abs().max() > 1e-4
 
 
+def test_stages_for_pictures_and_for_training_have_the_same_shell():
+    avatar = made()
+    avatar.occupancy.marked.bernoulli_(0.3, generator=torch.Generator().manual_seed(0))
+    poses = [toy.pose(0), toy.pose(1)]
+    everything, linked, plain = made().stage(poses), avatar.linked_stage(poses), avatar.stage(poses)
+    assert torch.equal(linked.shell.occupied, plain.shell.occupied)
+    assert 0 < plain.shell.occupied.sum() < everything.shell.occupied.sum()
+
+
 def test_stages_default_to_poses_of_their_own():
     stage = made().stage([toy.pose(0), toy.pose(1)])
     assert stage.bodies.time.tolist() == [-1, -1] and len(stage.shell.origin) == 2
@@ -202,10 +213,10 @@ def test_stages_default_to_poses_of_their_own():
 def test_what_is_empty_is_no_longer_sampled():
     avatar = without_head()
     pictures, samples = [], []
-    stage, rays = avatar.stage([toy.pose(0)]), avatar.camera_rays(toy.camera(0))
+    stage, rays = avatar.linked_stage([toy.pose(0)]), camera_rays(toy.camera(0), avatar.device)
     torch.manual_seed(0)
     for _ in range(2):
-        pictures.append(avatar.render_stage(toy.camera(0), stage))
+        pictures.append(avatar.render_image(toy.camera(0), toy.pose(0)))
         samples.append(int(avatar.sampler(rays, stage.bodies, stage.shell, jitter=False).wanted))
         avatar.prune(stage)
     assert samples[1] < 0.95 * samples[0]
@@ -221,11 +232,11 @@ def test_what_is_empty_is_no_longer_sampled():
 
 def test_when_all_is_empty_nothing_is_seen():
     avatar = made()
-    stage = avatar.stage([toy.pose(0)])
+    stage = avatar.linked_stage([toy.pose(0)])
     avatar.occupancy.marked.zero_()
     stage.prune()
-    assert not stage.shell.occupied.any()
-    image = avatar.render_stage(toy.camera(0), stage, background=0.25)
+    assert not stage.shell.occupied.any() and not avatar.stage([toy.pose(0)]).shell.occupied.any()
+    image = avatar.render_image(toy.camera(0), toy.pose(0), background=0.25)
     assert (image.alpha == 0).all() and (image.rgb == 0.25).all() and (image.depth == 0).all()
 
 
@@ -276,24 +287,6 @@ def test_room_to_spare_changes_nothing(device: torch.device):
     assert len(roomy[0].weights) == samples + 100
     assert int(roomy[1].samples) == samples and roomy[1].rows.tolist() == rows
     compare(roomy, expected)
-
-
-def test_pictures_take_the_room_of_the_last_one(device: torch.device):
-    """The first measures; the second uses that, needs far more, and is none the worse for it."""
-    plain, fast = made().to(device), made(kernels="triton").to(device)
-    stage = plain.stage([toy.pose(1)], [1])
-    near = toy.camera(0).scaled(0.15)
-    far = dataclasses.replace(near, T=near.T + torch.tensor([0.0, 0.0, 6.0]))
-    room = []
-    for camera in (far, near):
-        mine, theirs = (avatar.render_stage(camera, stage) for avatar in (fast, plain))
-        for name in ("rgb", "alpha", "depth"):
-            torch.testing.assert_close(getattr(mine, name), getattr(theirs, name), atol=1e-3, rtol=0)
-        assert theirs.alpha.max() > 0.5
-        room.append(fast.recent.copy())
-    assert len(room[0]) == 2 and room[0].keys() == room[1].keys()  # before and behind the first surface
-    assert any(now.samples > before.samples for now, before in zip(room[1].values(), room[0].values()))
-    assert not plain.recent  # plain PyTorch sets no room aside
 
 
 @pytest.mark.gpu

@@ -14,7 +14,7 @@ from hashhuman.field.occupancy import CellRows
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.part_rows import PartRows
 from hashhuman.renderer.shell import Shell
-from hashhuman.stage import Stage, set_stage
+from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 from tests.hashhuman import small
 
 REACH, DEPTH, VOXEL, R = 0.08, 0.04, 0.05, 6
@@ -26,14 +26,18 @@ def some_cells(marked: float = 1.0) -> Cells:
     return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8))
 
 
-def made(cells: Cells | None = None) -> Stage:
+SKINNING = InverseSkinning(REACH, DEPTH, 0.01, "torch")
+
+
+def unlinked(cells: Cells) -> Stage:
     """With a single candidate for each pair, so that it can be done by hand."""
     bodies = small.bodies()
     neighbors = BruteNeighbors(bodies.vertices, small.part_points(), k=1)
-    shell = Shell.around(bodies.vertices, REACH, VOXEL)
-    return set_stage(
-        bodies, neighbors, shell, None, InverseSkinning(REACH, DEPTH, 0.01, "torch"), cells or some_cells()
-    )
+    return Stage(bodies, neighbors, Shell.around(bodies.vertices, REACH, VOXEL), None, cells)
+
+
+def made(cells: Cells | None = None) -> LinkedStage:
+    return link(unlinked(cells or some_cells()), SKINNING)
 
 
 @functools.cache
@@ -59,11 +63,11 @@ def links() -> set[tuple[int, int]]:
     return found
 
 
-def as_set(stage: Stage) -> set[tuple[int, int]]:
+def as_set(stage: LinkedStage) -> set[tuple[int, int]]:
     return set(zip(stage.voxel.tolist(), stage.cell.tolist()))
 
 
-def held(stage: Stage, marked: torch.Tensor) -> torch.Tensor:
+def held(stage: LinkedStage, marked: torch.Tensor) -> torch.Tensor:
     """The voxels that a marked cell is linked to, by a loop."""
     expected = torch.zeros(stage.shell.occupied.numel(), dtype=torch.bool)
     for voxel, cell in links():
@@ -88,6 +92,22 @@ def test_voxels_of_unmarked_cells_are_left_out_from_the_start():
     expected = held(stage, stage.canonical.marked)
     assert (stage.shell.occupied != expected).sum() <= 2
     assert len(as_set(stage) ^ links()) <= 2  # but remembered, so that they can come back
+
+
+def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    expected = made(some_cells(0.4)).shell.occupied
+    demands = []
+    for chunk in (10**6, 1000):
+        monkeypatch.setattr(stage_module, "CHUNK", chunk)
+        stage = unlinked(some_cells(0.4))
+        voxels = int(stage.shell.occupied.sum())
+        demands.append(leave_out_empty(stage, SKINNING))
+        assert torch.equal(stage.shell.occupied, expected) and demands[-1][0] == voxels > 1000
+    assert torch.equal(*demands)
+    rows = torch.zeros(5)  # one for each link to a marked cell
+    for _, cell in links():
+        rows[cell // R**3] += some_cells(0.4).marked[cell]
+    assert (demands[0][1:] - rows).abs().max() <= 1
 
 
 def test_voxels_come_and_go_with_their_cells():

@@ -40,10 +40,12 @@ def forward_kinematics(
     The root joint stays at its rest position: global motion is applied by the caller.
     """
     joints = joints.expand(*rotations.shape[:-2], 3)
-    world = [rigid(rotations[..., 0, :, :], joints[..., 0, :])]
+    root, *children = joints.unbind(-2)
+    bones = [root, *(child - joints[..., parent, :] for child, parent in zip(children, parents[1:]))]
+    local = rigid(rotations, torch.stack(bones, -2)).unbind(-3)
+    world = [local[0]]
     for j in range(1, len(parents)):
-        local = rigid(rotations[..., j, :, :], joints[..., j, :] - joints[..., parents[j], :])
-        world.append(world[parents[j]] @ local)
+        world.append(world[parents[j]] @ local[j])
     posed = torch.stack(world, -3)
     rotation = posed[..., :3, :3]
     return rigid(rotation, posed[..., :3, 3] - (rotation @ joints[..., None])[..., 0])
@@ -58,7 +60,10 @@ def blend(
 
 def transform(matrices: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Applies one affine matrix to each point."""
-    return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
+    x, y, z, moved = matrices[..., :3, :].unbind(-1)
+    for column, along in zip((x, y, z), points.split(1, -1)):  # products of small matrices would take longer
+        moved = torch.addcmul(moved, column, along)
+    return moved
 
 
 def skin(
@@ -66,8 +71,7 @@ def skin(
     bone_transforms: Float[Tensor, "*batch J 4 4"],
 ) -> Float[Tensor, "*batch V 3"]:  # fmt: skip
     """Linear blend skinning of one template, or one for each pose, under any number of poses."""
-    matrices = torch.einsum("vj,...jab->...vab", lbs_weights, bone_transforms)
-    return (matrices[..., :3, :3] @ points[..., None])[..., 0] + matrices[..., :3, 3]
+    return transform(torch.einsum("vj,...jab->...vab", lbs_weights, bone_transforms), points)
 
 
 def invert_linear(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

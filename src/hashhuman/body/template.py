@@ -1,6 +1,7 @@
 """The body that training reads from `smpl_lbs/`: a rest mesh with a skeleton, of any joint and vertex count."""
 
 import dataclasses
+import functools
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +32,9 @@ class BodyTemplate:
     normals: Float[Tensor, "V 3"] | None = None  # unit; None: those of the faces
 
     def to(self, device: torch.device | str) -> "BodyTemplate":
-        """The same template with its tensors on `device`."""
+        """The same template with its tensors on `device`; itself if they are there, with what it has worked out."""
+        if self.vertices.device == torch.device(device):
+            return self
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
         return dataclasses.replace(self, **moved)
@@ -41,6 +44,22 @@ class BodyTemplate:
         if self.normals is not None:
             return self.normals
         normals = vertex_normals(self.vertices, self.faces)
+        return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+    @functools.cached_property
+    def canonical_from_rest(self) -> Float[Tensor, "V 4 4"]:
+        """Each vertex' affine map into the canonical pose, the big one."""
+        return skinning.blend(self.lbs_weights, self.bone_transforms(self.big_pose()))
+
+    @functools.cached_property
+    def canonical_vertices(self) -> Float[Tensor, "V 3"]:
+        """The vertices in the canonical pose (m)."""
+        return skinning.transform(self.canonical_from_rest, self.vertices)
+
+    @functools.cached_property
+    def canonical_normals(self) -> Float[Tensor, "V 3"]:
+        """Outward unit normals in the canonical pose."""
+        normals = (self.canonical_from_rest[:, :3, :3] @ self.surface_normals()[..., None])[..., 0]
         return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
 
+AT_A_TIME = 64  # frames; bounds the memory
+
 
 @dataclasses.dataclass(frozen=True)
 class PosedBodies:
@@ -26,15 +28,18 @@ class PosedBodies:
     def from_poses(cls, template: BodyTemplate, poses: Sequence[BodyPose], time: Int[Tensor, "F"]) -> "PosedBodies":
         """Poses the template; canonical is the template's big pose."""
         bones = template.bone_transforms(torch.stack([pose.poses for pose in poses]))
-        posed = torch.einsum("vj,fjab->fvab", template.lbs_weights, bones)
-        canonical = skinning.blend(template.lbs_weights, template.bone_transforms(template.big_pose()))
-        normals = (canonical[:, :3, :3] @ template.surface_normals()[..., None])[..., 0]
+        maps, vertices = [], []
+        for some in bones.split(AT_A_TIME):
+            posed = torch.einsum("vj,fjab->fvab", template.lbs_weights, some)
+            vertices.append(skinning.transform(posed, template.vertices))
+            maps.append((template.canonical_from_rest @ skinning.invert_affine(posed))[..., :3, :].contiguous())
+        rotation = skinning.axis_angle_to_matrix(torch.stack([pose.Rh for pose in poses]))
         return cls(
-            world_from_posed=torch.stack([pose.world_from_posed() for pose in poses]),
-            canonical_from_posed=(canonical @ skinning.invert_affine(posed))[..., :3, :].contiguous(),
-            vertices=skinning.transform(posed, template.vertices),
-            canonical_vertices=skinning.transform(canonical, template.vertices),
-            canonical_normals=normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12),
+            world_from_posed=skinning.rigid(rotation, torch.stack([pose.Th for pose in poses])),
+            canonical_from_posed=torch.cat(maps),
+            vertices=torch.cat(vertices),
+            canonical_vertices=template.canonical_vertices,
+            canonical_normals=template.canonical_normals,
             time=time,
         )
 
@@ -49,4 +54,5 @@ class PosedBodies:
 
     def to_world(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"]) -> Float[Tensor, "N 3"]:
         """Posed points of their frames into the world: R x + t."""
-        return skinning.transform(self.world_from_posed[frames], points)
+        world = self.world_from_posed
+        return skinning.transform(world if len(world) == 1 else world[frames], points)

@@ -13,7 +13,7 @@ from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
-from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.neighbors.grid import EMPTY, GridNeighbors
 from hashhuman.part_rows import PartRows, padded
 
 BLOCK = 128  # query points of a program
@@ -23,10 +23,10 @@ BLOCK = 128  # query points of a program
 @no_type_check
 def _carry(
     positions, frames, used, world, vertices, maps, canonical, normals, texture,
-    origin, shape, first_node, nearest, distance, cell_low, cell_extent, marked, wanted, first_row, size,
+    origin, shape, first_node, keys, cell_low, cell_extent, marked, wanted, first_row, size,
     point_out, slot_out, x_out, rotation_out, normal_out, uv_out,
-    n_points, n_vertices, n_nodes, n_rows, voxel, bound, radius, reach, depth, falloff, resolution,
-    PARTS: tl.constexpr, UV: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
+    n_points, n_vertices, n_nodes, n_rows, voxel, unit, bound, radius, reach, depth, falloff, resolution,
+    PARTS: tl.constexpr, UV: tl.constexpr, USED: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = point < n_points
@@ -47,8 +47,8 @@ def _carry(
         i, j, k = tl.floor(x + 0.5).to(tl.int32), tl.floor(y + 0.5).to(tl.int32), tl.floor(z + 0.5).to(tl.int32)
         inside = live & (i >= 0) & (j >= 0) & (k >= 0) & (i < sx) & (j < sy) & (k < sz)
         nodes = frame * n_nodes + tl.load(first_node + part)
-        coarse = tl.load(distance + nodes + (i * sy + j) * sz + k, mask=inside, other=float("inf")).to(tl.float32)
-        keep = inside & (coarse < bound)
+        closest = tl.load(keys + nodes + (i * sy + j) * sz + k, mask=inside, other=0)
+        keep = inside & ((closest >> 16) * unit < bound)
         found = tl.sum(keep.to(tl.int32), 0)
         if found > 0:
             i = tl.minimum(tl.maximum(tl.floor(x).to(tl.int32), 0), sx - 2)
@@ -56,8 +56,9 @@ def _carry(
             k = tl.minimum(tl.maximum(tl.floor(z).to(tl.int32), 0), sz - 2)
             node = nodes[:, None] + ((i[:, None] + ci) * sy + j[:, None] + cj) * sz + k[:, None] + ck
             here = keep[:, None]
-            vertex = tl.load(nearest + node, mask=here, other=0).to(tl.int32)
-            empty = tl.load(distance + node, mask=here, other=0.0).to(tl.float32) == float("inf")
+            key = tl.load(keys + node, mask=here, other=0)
+            empty = key == EMPTY
+            vertex = tl.where(empty, 0, key & 0xFFFF)
             body = frame[:, None] * n_vertices + vertex
             ex = tl.load(vertices + body * 3, mask=here, other=0.0) - px[:, None]
             ey = tl.load(vertices + body * 3 + 1, mask=here, other=0.0) - py[:, None]
@@ -188,19 +189,21 @@ def carry(
         bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
         bodies.canonical_normals, uv if uv is not None else positions,
     )  # fmt: skip
+    tables = neighbors.origin, neighbors.shape, neighbors.start, neighbors.keys
     grid = cells.low, cells.extent, cells.marked
     numbers = (
-        neighbors.voxel, min(radius + 0.87 * neighbors.voxel, neighbors.reach), radius, reach, depth,
+        neighbors.voxel, neighbors.unit, min(radius + 0.87 * neighbors.voxel, neighbors.reach), radius, reach, depth,
         1 / (2 * smoothness**2), cells.resolution,
     )  # fmt: skip
 
     def launch(wanted: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
         arguments = [
-            positions, frames, used, *body, *neighbors.tables, *grid, wanted, first_row, size, *outputs,
-            n_points, bodies.vertices.shape[1], neighbors.nearest.shape[1], n_rows, *numbers,
+            positions, frames, used, *body, *tables, *grid, wanted, first_row, size, *outputs,
+            n_points, bodies.vertices.shape[1], neighbors.keys.shape[1], n_rows, *numbers,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](
-            *arguments, PARTS=parts, UV=uv is not None, USED=points.used is not None, BLOCK=BLOCK,
+            *arguments, PARTS=parts, UV=uv is not None, USED=points.used is not None,
+            EMPTY=EMPTY, BLOCK=BLOCK,
         )  # fmt: skip
 
     if room is None:

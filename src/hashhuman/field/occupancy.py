@@ -68,8 +68,10 @@ class CellRows:
     """
 
     def __init__(self, cells: Int[Tensor, "N"], per_part: int, n_parts: int) -> None:
-        unique = cells.unique()  # sorted, and so by part
-        counts = torch.bincount(unique // per_part, minlength=n_parts)
+        seen = torch.zeros(n_parts * per_part, dtype=torch.bool, device=cells.device)
+        seen[cells] = True
+        unique = seen.nonzero()[:, 0]  # sorted, and so by part
+        counts = seen.view(n_parts, per_part).sum(1)
         sizes = [padded(count) for count in counts.tolist()]
         groups = zip(unique.split(counts.tolist()), sizes)
         # Unused rows repeat a cell that is there, so that no other is touched.

@@ -8,14 +8,13 @@ distance exceeds the true one by a voxel's diagonal at most (twice the way to th
 inequality).
 """
 
-import functools
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.errors import UserError
 from hashhuman.neighbors.base import Pairs
+from hashhuman.triton_device import chosen
 
 SCALE = 32766  # distances up to `reach` are stored in this many steps
 EMPTY = torch.iinfo(torch.int32).max
@@ -30,12 +29,21 @@ class GridNeighbors:
         voxel: spacing of the nodes (m).
         reach: how far from a part's points nodes are filled (m). Where it is less than the radius of a query and half a
             voxel's diagonal together, some points near that radius are not found.
+        kernels: auto, triton or torch, for filling the grids.
+        room: how many nodes a body's grids may have together, so that nothing has to be counted first; None for as many
+            as need be. Where it is too little, nothing is near anything.
 
     Raises UserError for more body points than fit 16 bits.
     """
 
     def __init__(
-        self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], voxel: float = 0.025, reach: float = 0.08
+        self,
+        vertices: Float[Tensor, "F V 3"],
+        parts: list[Int[Tensor, "_"]],
+        voxel: float = 0.025,
+        reach: float = 0.08,
+        kernels: str = "auto",
+        room: int | None = None,
     ) -> None:
         if vertices.shape[1] > torch.iinfo(torch.int16).max:
             raise UserError(
@@ -44,50 +52,56 @@ class GridNeighbors:
             )
         self.vertices, self.voxel, self.reach = vertices, voxel, reach
         self.n_parts = len(parts)
-        corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=vertices.device)
-        self.corners = corners
         low = torch.stack([vertices[:, part].amin(1) for part in parts], 1) - reach  # F P 3
         high = torch.stack([vertices[:, part].amax(1) for part in parts], 1) + reach
         self.origin = low
-        self.shape = ((high - low).amax(0) / voxel).ceil().long() + 1  # P 3: one shape for all frames
-        sizes = self.shape.prod(-1)
-        self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])  # P + 1: the parts' nodes lie one after another
-        frames, nodes = len(vertices), int(self.start[-1])
+        shape = ((high - low).amax(0) / voxel).ceil().int() + 1  # P 3: one shape for all frames
+        end = shape.prod(-1).cumsum(0, dtype=torch.int32)  # the parts' nodes lie one after another
+        self.start = torch.nn.functional.pad(end, (1, 0))
+        self.wanted = end[-1:]  # nodes
+        nodes = int(self.wanted) if room is None else room
+        self.shape = shape if room is None else torch.where(self.wanted <= nodes, shape, 0)
         # Distance in the upper bits, body point in the lower: the least of these keys belongs to the nearest point.
-        keys = torch.full((frames, nodes), EMPTY, dtype=torch.int32, device=vertices.device)
-        for index, part in enumerate(parts):
-            for frame in range(frames):
-                self._scatter(keys[frame], frame, index, part)
-        empty = keys == EMPTY
-        self.nearest = (keys & 0xFFFF).masked_fill(empty, 0).to(torch.int16)
-        self.distance = ((keys >> 16) * (reach / SCALE)).masked_fill(empty, torch.inf).to(torch.float16)
+        self.keys = torch.full((len(vertices), nodes), EMPTY, dtype=torch.int32, device=vertices.device)
+        if chosen(kernels, vertices.device):
+            from hashhuman.neighbors import grid_kernels
 
-    @functools.cached_property
-    def tables(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Origin, shape, start, nearest and distance as the kernels read them: integers of 32 bits at most."""
-        return self.origin, self.shape.int(), self.start.int(), self.nearest, self.distance
+            grid_kernels.fill(self, parts)
+        else:
+            for index, part in enumerate(parts):
+                for frame in range(len(vertices)):
+                    self._fill(frame, index, part)
 
-    def _scatter(self, keys: Int[Tensor, "_"], frame: int, index: int, part: Int[Tensor, "_"]) -> None:
+    @property
+    def unit(self) -> float:
+        """The step in which distances are stored (m)."""
+        return self.reach / SCALE
+
+    @property
+    def steps(self) -> int:
+        """How many nodes away from a body point's own, along each axis, others may lie within reach of it."""
+        return int(self.reach / self.voxel) + 1
+
+    def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
         """Offers each body point of a part to the nodes within reach of it."""
-        steps = int(self.reach / self.voxel) + 1
-        span = torch.arange(-steps, steps + 1, device=keys.device)
+        span = torch.arange(-self.steps, self.steps + 1, device=self.keys.device)
         around = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3)
         around = around[(around.abs() - 0.5).clamp_min(0).norm(dim=-1) * self.voxel < self.reach]
         points = self.vertices[frame, part]
         cell = (points - self.origin[frame, index]) / self.voxel
         node = cell.round().long()[:, None] + around
         distance = ((node - cell[:, None]) * self.voxel).norm(dim=-1)
-        valid = (distance < self.reach) & ((node >= 0) & (node < self.shape[index])).all(-1)
-        key = ((distance * (SCALE / self.reach)).int() << 16) | part[:, None].int()
         shape = self.shape[index]
+        valid = (distance < self.reach) & ((node >= 0) & (node < shape)).all(-1)
+        key = ((distance / self.unit).int() << 16) | part[:, None].int()
         place = self.start[index] + (node[..., 0] * shape[1] + node[..., 1]) * shape[2] + node[..., 2]
-        keys.scatter_reduce_(0, place[valid], key[valid], "amin")
+        self.keys[frame].scatter_reduce_(0, place[valid], key[valid], "amin")
 
-    def _flat(self, node: Tensor, frames: Tensor, part: Tensor) -> Tensor:
-        """Positions in the flattened tables of nodes (..., 3) of `frames` and `part` (...)."""
+    def _node(self, node: Tensor, frames: Tensor, part: Tensor) -> Tensor:
+        """Positions in the flattened keys of nodes (..., 3) of `frames` and `part` (...)."""
         shape = self.shape[part]
         inside = (node[..., 0] * shape[..., 1] + node[..., 1]) * shape[..., 2] + node[..., 2]
-        return frames * self.nearest.shape[1] + self.start[part] + inside
+        return frames * self.keys.shape[1] + self.start[part] + inside
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf)."""
@@ -95,9 +109,10 @@ class GridNeighbors:
         near = cell.round().long()
         inside = ((near >= 0) & (near < self.shape[:, None])).all(-1)
         part = torch.arange(self.n_parts, device=points.device)[:, None].expand(-1, len(points))
-        node = torch.where(inside, self._flat(near, frames, part), 0)
+        node = torch.where(inside, self._node(near, frames, part), 0)
         # The true distance differs from the node's by at most half a voxel's diagonal.
-        possible = inside & (self.distance.view(-1)[node] < min(radius + 0.87 * self.voxel, self.reach))
+        bound = min(radius + 0.87 * self.voxel, self.reach)
+        possible = inside & ((self.keys.view(-1)[node] >> 16) * self.unit < bound)
         part, point = possible.nonzero().unbind(1)
         pairs = self._refine(part, point, cell, points, frames)
         keep = pairs.distances.amin(1) < radius
@@ -105,9 +120,10 @@ class GridNeighbors:
 
     def _refine(self, part: Tensor, point: Tensor, cell: Tensor, points: Tensor, frames: Tensor) -> Pairs:
         """The candidates at the corners of each pair's cell."""
+        corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=points.device)
         low = torch.minimum(cell[part, point].floor().long().clamp_min(0), self.shape[part] - 2)
-        flat = self._flat(low[:, None] + self.corners, frames[point, None], part[:, None])
-        vertices = self.nearest.view(-1)[flat].long()
+        keys = self.keys.view(-1)[self._node(low[:, None] + corners, frames[point, None], part[:, None])]
+        empty = keys == EMPTY
+        vertices = (keys & 0xFFFF).masked_fill(empty, 0).long()
         offset = self.vertices[frames[point, None], vertices] - points[point, None]
-        empty = self.distance.view(-1)[flat].isinf()
         return Pairs(point, part, vertices, offset.norm(dim=-1).masked_fill(empty, torch.inf))

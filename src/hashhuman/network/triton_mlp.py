@@ -51,7 +51,9 @@ class TritonMLPs(TorchMLPs):
         self.precision = precision
         wide = width > 64  # fewer rows at once, for the weights take more of the chip's memory
         self.forward_tuning = Tuning(32, 8, 2, 2) if wide else Tuning(64, 4, 3, 3)
-        self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, 2, 2)
+        # With more stages, Triton 3.6 lets products of bfloat16 read beyond the chip's memory.
+        stages = 1 if precision == "float16" else 2
+        self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, stages, 2)
 
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
         """Output of each row's own part, in memory column by column; fastest if `x` is, too.

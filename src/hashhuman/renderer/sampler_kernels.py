@@ -19,7 +19,7 @@ BLOCK = 128  # rays of a program
 @triton.jit(do_not_specialize=["n_rays", "capacity", "first_bin", "most_bins", "size_x", "size_y", "size_z", "n_bins"])
 @no_type_check
 def _place(
-    origins, directions, frames, world, low, occupied, noise, near_out, count_out, start, ray_out, t_out,
+    origins, directions, frames, world, low, high, occupied, noise, near_out, count_out, start, ray_out, t_out,
     only, n_rays, capacity, first_bin, most_bins, size_x, size_y, size_z, voxel, n_bins, step,
     PER_BIN: tl.constexpr, WRITE: tl.constexpr, JITTER: tl.constexpr, ONLY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -39,9 +39,9 @@ def _place(
     sx = tl.where(tl.abs(qx) < 1e-9, 1e-9, qx)
     sy = tl.where(tl.abs(qy) < 1e-9, 1e-9, qy)
     sz = tl.where(tl.abs(qz) < 1e-9, 1e-9, qz)
-    ax, bx = -px / sx, (size_x * voxel - px) / sx
-    ay, by = -py / sy, (size_y * voxel - py) / sy
-    az, bz = -pz / sz, (size_z * voxel - pz) / sz
+    ax, bx = -px / sx, (tl.load(high + frame * 3) - tl.load(low + frame * 3) - px) / sx
+    ay, by = -py / sy, (tl.load(high + frame * 3 + 1) - tl.load(low + frame * 3 + 1) - py) / sy
+    az, bz = -pz / sz, (tl.load(high + frame * 3 + 2) - tl.load(low + frame * 3 + 2) - pz) / sz
     near = tl.maximum(tl.maximum(tl.minimum(ax, bx), tl.minimum(ay, by)), tl.minimum(az, bz))
     near = tl.maximum(near, 0.0)
     far = tl.minimum(tl.minimum(tl.maximum(ax, bx), tl.maximum(ay, by)), tl.maximum(az, bz))
@@ -102,7 +102,7 @@ def sample(
     grid = (triton.cdiv(n_rays, BLOCK),)
     geometry = (
         rays.origins.contiguous(), rays.directions.contiguous(), rays.frames.contiguous(), bodies.world_from_posed,
-        shell.origin, shell.occupied.view(torch.uint8),
+        shell.origin, shell.end, shell.occupied.view(torch.uint8),
     )  # fmt: skip
     numbers = (*sizes, shell.voxel, n_bins, step)
 

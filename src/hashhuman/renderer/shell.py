@@ -7,36 +7,41 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+AT_A_TIME = 1 << 24  # voxels marked at a time; bounds the memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Shell:
     """Marked voxels of posed space, one grid for each posed body."""
 
     origin: Float[Tensor, "F 3"]  # lowest corner of the first voxel, posed space (m)
-    end: Float[Tensor, "F 3"]  # highest corner of the last one
+    end: Float[Tensor, "F 3"]  # beyond which nothing is marked
     voxel: float
     occupied: Bool[Tensor, "F X Y Z"]
+    wanted: Int[Tensor, "3"]  # X, Y and Z that there would be with room enough
 
     @classmethod
-    def around(cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float) -> "Shell":
+    def around(
+        cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float, room: tuple[int, int, int] | None = None
+    ) -> "Shell":
         """Marks the voxels whose centre lies within `reach` (m) and half a diagonal of a body point, and some more.
 
         Cubes are marked around the points instead of balls, which takes three passes along the axes; who needs fewer
         voxels looks at each of those marked.
+
+        Args:
+            room: the grids' size; None for as large as need be, for which the host waits.
         """
         radius = reach + 0.5 * 3**0.5 * voxel
         origin = vertices.amin(1) - radius - voxel
-        shape = ((vertices.amax(1) + radius + voxel - origin) / voxel).amax(0).ceil().long().tolist()
-        cell = ((vertices - origin[:, None]) / voxel).long()
-        marked = torch.zeros(len(vertices), *shape, device=vertices.device)
-        marked[torch.arange(len(vertices), device=vertices.device)[:, None], *cell.unbind(-1)] = 1
+        sizes = ((vertices.amax(1) + radius + voxel - origin) / voxel).ceil()
+        wanted = sizes.amax(0).long()
+        shape = room or tuple(wanted.tolist())
         steps = math.ceil(radius / voxel)
-        for axis in range(3):
-            width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
-            padding = [steps if i == axis else 0 for i in range(3)]
-            # A pool's padding may be half its width at most, which it just is.
-            marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
-        return cls(origin, origin + torch.tensor(shape, device=origin.device) * voxel, voxel, marked > 0)
+        some = max(1, AT_A_TIME // math.prod(shape))
+        cells = ((vertices - origin[:, None]) / voxel).long()
+        occupied = torch.cat([_near(part, shape, steps) for part in cells.split(some)])
+        return cls(origin, origin + sizes * voxel, voxel, occupied, wanted)
 
     @property
     def diagonal(self) -> float:
@@ -56,9 +61,42 @@ class Shell:
         x, y, z = torch.where(inside[..., None], cells, 0).unbind(-1)
         return inside & self.occupied[frames[:, None], x, y, z]
 
-    def marked(self) -> tuple[Float[Tensor, "Q 3"], Int[Tensor, "Q"], Int[Tensor, "Q"]]:
-        """Centres of the marked voxels (m, posed), their frames, and their positions in the flattened grids."""
-        position = self.occupied.view(-1).nonzero()[:, 0]
-        frame, x, y, z = self.occupied.nonzero().unbind(1)
-        centers = self.origin[frame] + (torch.stack([x, y, z], 1) + 0.5) * self.voxel
-        return centers, frame, position
+    def marked(self, room: int | None = None) -> tuple[Int[Tensor, "Q"], Int[Tensor, "1"]]:
+        """Positions of the marked voxels in the flattened grids, and how many there are.
+
+        Args:
+            room: how many positions to return, zeros where there are fewer; None for as many as there are, for which
+                the host waits.
+        """
+        flat = self.occupied.view(-1)
+        if room is None:
+            position = flat.nonzero()[:, 0]
+            return position, torch.full((1,), len(position), device=flat.device)
+        rank = flat.cumsum(0)
+        place = torch.where(flat & (rank <= room), rank - 1, room)
+        position = torch.zeros(room + 1, dtype=torch.long, device=flat.device)
+        position.scatter_(0, place, torch.arange(len(flat), device=flat.device))
+        return position[:room], rank[-1:]
+
+    def centers(self, position: Int[Tensor, "Q"]) -> tuple[Float[Tensor, "Q 3"], Int[Tensor, "Q"]]:
+        """Centres (m, posed) and frames of voxels from their positions in the flattened grids."""
+        _, *sizes = self.occupied.shape
+        axes = []
+        for size in reversed(sizes):
+            axes.append(position % size)
+            position = position // size
+        return self.origin[position] + (torch.stack(axes[::-1], 1) + 0.5) * self.voxel, position
+
+
+def _near(cells: Int[Tensor, "F V 3"], shape: tuple[int, ...], steps: int) -> Bool[Tensor, "F X Y Z"]:
+    """The voxels up to so many steps along each axis from any of the cells."""
+    n_frames = len(cells)
+    x, y, z = (cells[..., axis].clamp_max(size - 1) for axis, size in enumerate(shape))
+    marked = torch.zeros(n_frames, math.prod(shape), device=cells.device)
+    marked = marked.scatter_(1, (x * shape[1] + y) * shape[2] + z, 1.0).view(n_frames, *shape)
+    for axis in range(3):
+        width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
+        padding = [steps if i == axis else 0 for i in range(3)]
+        # A pool's padding may be half its width at most, which it just is.
+        marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
+    return marked > 0

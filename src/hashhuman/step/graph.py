@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hashhuman.avatar import Room
 from hashhuman.errors import UserError
 from hashhuman.part_rows import padded
+from hashhuman.recording import aside, record
+from hashhuman.room import Room
 from hashhuman.step.eager import EagerStep, Objective, Outcome
 
 SLACK = 1.15  # room, over the most that was needed
@@ -88,19 +89,16 @@ class GraphStep:
         self.share, room = plan(samples, rows, self.share, self.budget)
         self.recorded_at = self.calls
         self.graph = None  # frees its memory before the next one
-        stream = torch.cuda.Stream()  # what recording must not see (compilation, lazy initialisation) happens here
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+
+        def step() -> Outcome:
             result = self.eager(self.share, room)
-            self.most.zero_()
             self._note(result)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
+            return result
+
+        self.most.zero_()
+        result = aside(step)
         self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory
-        with torch.cuda.graph(graph):
-            self.result = self.eager(self.share, room)
-            self._note(self.result)
-        self.graph = graph
+        self.graph, self.result = record(step)
         return result
 
 

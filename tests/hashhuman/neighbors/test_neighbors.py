@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 from hashhuman.errors import UserError
 from hashhuman.neighbors import NeighborIndex, Pairs
 from hashhuman.neighbors.brute import BruteNeighbors
-from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.neighbors.grid import EMPTY, GridNeighbors
+from tests.hashhuman import small
 from tests.hashhuman.neighbors.queries import dense_body, queries, toy_body
 
 VOXEL, RADIUS = 0.025, 0.06
@@ -100,6 +101,36 @@ def test_candidates_are_true_neighbours():
     assert ((pairs.vertices >= 0) & (pairs.vertices < vertices.shape[1])).all()  # absent ones too, as `Pairs` promises
     for index, part in enumerate(parts):
         assert torch.isin(pairs.vertices[(pairs.part == index)[:, None] & present], part).all()
+
+
+def test_both_fill_alike(device: torch.device):
+    """Keys may differ by a step of the stored distance, where the one rounds up and the other down."""
+    vertices, parts = (small.on(values, device) for values in toy_body())
+    theirs = GridNeighbors(vertices, parts, VOXEL, REACH, kernels="torch")
+    mine = GridNeighbors(vertices, parts, VOXEL, REACH, kernels="triton")
+    filled = mine.keys != EMPTY
+    assert filled.float().mean() > 0.1 and torch.equal(filled, theirs.keys != EMPTY)
+    far, near = mine.keys[filled] >> 16, theirs.keys[filled] >> 16
+    assert (far - near).abs().max() <= 1
+    same = (mine.keys & 0xFFFF) == (theirs.keys & 0xFFFF)
+    assert same[filled].float().mean() > 0.99  # two body points may be as near as each other
+
+
+@pytest.mark.parametrize("kernels", ["torch", "triton"])
+def test_room(kernels: str, device: torch.device):
+    vertices, parts = (small.on(values, device) for values in toy_body())
+    fitting = GridNeighbors(vertices, parts, VOXEL, REACH, kernels)
+    needed = int(fitting.wanted)
+    points, frames = (values.to(device) for values in queries(vertices.cpu(), 500))
+    pairs = fitting.query(points, frames, RADIUS)
+    assert len(pairs.point) > 100
+    for room in (needed, needed + 1000):
+        roomy = GridNeighbors(vertices, parts, VOXEL, REACH, kernels, room)
+        assert roomy.wanted == needed
+        torch.testing.assert_close(roomy.query(points, frames, RADIUS).distances, pairs.distances)
+    short = GridNeighbors(vertices, parts, VOXEL, REACH, kernels, needed - 1)
+    assert short.wanted == needed and (short.keys == EMPTY).all()
+    assert len(short.query(points, frames, RADIUS).point) == 0
 
 
 def test_nothing_near():

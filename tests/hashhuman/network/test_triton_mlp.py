@@ -23,7 +23,7 @@ def pull(mlps: TorchMLPs, x: torch.Tensor, upstream: torch.Tensor, rows: PartRow
     return results
 
 
-def compare(mlps: TritonMLPs, rows: PartRows, tolerance: float) -> None:
+def compare(mlps: TritonMLPs, rows: PartRows, tolerance: float, of_gradients: float | None = None) -> None:
     """Values and gradients against the torch networks; NaN in unused rows reaches nothing."""
     generator = torch.Generator().manual_seed(1)
     reference = TorchMLPs(len(rows.sizes), mlps.n_in, mlps.width, mlps.n_hidden, mlps.n_out).to(rows.used.device)
@@ -34,8 +34,10 @@ def compare(mlps: TritonMLPs, rows: PartRows, tolerance: float) -> None:
     columns_first = x.t().contiguous().t()
     expected = pull(reference, x, upstream, rows)
     for values in (x, columns_first):
-        for mine, other in zip(pull(mlps, values, upstream, rows), expected):
-            assert (mine - other).norm() <= tolerance * other.norm()
+        (value, *gradients), (expected_value, *expected_gradients) = pull(mlps, values, upstream, rows), expected
+        assert (value - expected_value).norm() <= tolerance * expected_value.norm()
+        for mine, other in zip(gradients, expected_gradients):
+            assert (mine - other).norm() <= (of_gradients or tolerance) * other.norm()
 
 
 @pytest.mark.parametrize(
@@ -122,13 +124,17 @@ def test_without_triton(monkeypatch: pytest.MonkeyPatch):
         (40, 32, 1, 3),
     ],
 )
-@pytest.mark.parametrize(("precision", "tolerance"), [("ieee", 1e-5), ("tf32", 5e-3), ("float16", 2e-2)])
-def test_the_gpu_computes_the_same(n_in: int, width: int, n_hidden: int, n_out: int, precision, tolerance: float):
+# Rounding carries hidden units that are almost zero, a part in a thousand, over the kink of ReLU: they pass on all of
+# their gradient instead of none of it, which shows in its norm as the root of that share.
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "of_gradients"), [("ieee", 1e-5, 1e-5), ("tf32", 4e-3, 0.04), ("float16", 4e-3, 0.04)]
+)
+def test_the_gpu_computes_the_same(n_in, width, n_hidden, n_out, precision, tolerance, of_gradients):
     if precision == "ieee" and width > 32:
         pytest.skip("compiles for minutes")
     rows = rows_of(3000, 100, 50_000, spare=GRANULE)
     rows = PartRows(rows.sizes, rows.used.cuda())
-    compare(TritonMLPs(3, n_in, width, n_hidden, n_out, precision).cuda(), rows, tolerance)
+    compare(TritonMLPs(3, n_in, width, n_hidden, n_out, precision).cuda(), rows, tolerance, of_gradients)
 
 
 @pytest.mark.gpu

@@ -47,7 +47,8 @@ def test_frames_have_shells_of_their_own():
     vertices = small.bodies().vertices
     together = Shell.around(vertices, 0.06, 0.05)
     for frame in range(3):
-        centers = Shell.around(vertices[frame : frame + 1], 0.06, 0.05).marked()[0]
+        alone = Shell.around(vertices[frame : frame + 1], 0.06, 0.05)
+        centers, _ = alone.centers(alone.marked()[0])
         assert together.contains(centers[:, None], torch.full((len(centers),), frame)).all()
         assert len(centers) == together.occupied[frame].sum()
 
@@ -67,8 +68,9 @@ def test_outside_the_grid_nothing_is_contained():
 
 def test_marked_voxels_and_their_places():
     shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
-    centers, frames, position = shell.marked()
-    assert len(centers) == shell.occupied.sum() and shell.contains(centers[:, None], frames).all()
+    position, count = shell.marked()
+    centers, frames = shell.centers(position)
+    assert count == len(centers) == shell.occupied.sum() and shell.contains(centers[:, None], frames).all()
     places = torch.stack(torch.unravel_index(position, shell.occupied.shape), 1)
     torch.testing.assert_close(places[:, 0], frames)
     torch.testing.assert_close(centers, shell.origin[frames] + 0.05 * (places[:, 1:] + 0.5))
@@ -80,5 +82,38 @@ def test_marked_voxels_and_their_places():
 def test_no_way_through_the_grid_is_longer_than_the_diagonal():
     shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
     low, high = shell.bounds()
-    torch.testing.assert_close((high - low).norm(dim=1), torch.full((3,), shell.diagonal))
+    assert ((high - low).norm(dim=1) < shell.diagonal + 1e-4).all()
     assert math.isclose(shell.diagonal, 0.05 * math.dist((0, 0, 0), shell.occupied.shape[1:]))
+
+
+def test_each_body_ends_where_it_ends():
+    vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
+    shell = Shell.around(vertices, reach, voxel)
+    assert shell.wanted.tolist() == list(shell.occupied.shape[1:])
+    for frame, occupied in enumerate(shell.occupied):
+        last = occupied.nonzero().amax(0) + 1
+        room = (shell.end[frame] - shell.origin[frame]) / voxel
+        torch.testing.assert_close(room, room.round())
+        assert (last <= room + 1e-3).all()
+
+
+def test_room_changes_nothing_but_the_grids_size():
+    vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
+    fitting = Shell.around(vertices, reach, voxel)
+    x, y, z = fitting.occupied.shape[1:]
+    roomy = Shell.around(vertices, reach, voxel, (x + 3, y, z + 8))
+    assert roomy.occupied.shape[1:] == (x + 3, y, z + 8) and torch.equal(roomy.wanted, fitting.wanted)
+    assert torch.equal(roomy.occupied[:, :x, :, :z], fitting.occupied)
+    assert roomy.occupied.sum() == fitting.occupied.sum()
+    torch.testing.assert_close(roomy.end, fitting.end)
+    assert Shell.around(vertices, reach, voxel, (x - 3, y, z)).wanted.tolist() == [x, y, z]  # says what it lacks
+
+
+def test_marked_voxels_in_room():
+    shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
+    position, _ = shell.marked()
+    n = len(position)
+    more, counted = shell.marked(n + 5)
+    assert counted == n and torch.equal(more[:n], position) and (more[n:] == 0).all()
+    fewer, counted = shell.marked(n - 5)
+    assert counted == n and torch.equal(fewer, position[: n - 5])

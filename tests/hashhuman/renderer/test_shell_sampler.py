@@ -35,7 +35,7 @@ def test_by_hand():
     """A ray along x enters a box of 1 m at 2 m; the second and fourth quarter of it are marked."""
     occupied = torch.zeros(1, 4, 1, 1, dtype=torch.bool)
     occupied[0, [1, 3]] = True
-    shell = Shell(torch.zeros(1, 3), torch.tensor([[1.0, 0.25, 0.25]]), 0.25, occupied)
+    shell = Shell(torch.zeros(1, 3), torch.tensor([[1.0, 0.25, 0.25]]), 0.25, occupied, torch.tensor([4, 1, 1]))
     origins = torch.tensor([[-2.0, 0.1, 0.1], [-2.0, 0.3, 0.1], [0.6, 0.1, 0.1]])
     rays = Rays(origins, torch.eye(3)[:1].expand(3, 3), torch.zeros(3, dtype=torch.long))
     samples = ShellSampler(0.05, 5, "torch")(rays, one_body_at_rest(), shell, jitter=False)

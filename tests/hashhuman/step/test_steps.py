@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from hashhuman import losses
-from hashhuman.avatar import Avatar, Demand, Room
+from hashhuman.avatar import Avatar
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.room import Demand, Room
 from hashhuman.step.auto import automatic_step
 from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import MOST_RAYS, GraphStep, plan

@@ -1,0 +1,62 @@
+"""Filling `GridNeighbors` on a GPU: the grids of all parts of all bodies in one launch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from hashhuman.neighbors.grid import GridNeighbors
+
+POINTS, NODES = 16, 128  # of a program: body points, and nodes around each of them at a time
+
+
+@triton.jit(do_not_specialize=["n_members", "n_vertices", "n_nodes", "n_parts"])
+@no_type_check
+def _fill(
+    vertices, members, owners, origin, shape, start, keys, n_members, n_vertices, n_nodes, n_parts, voxel, reach, unit,
+    STEPS: tl.constexpr, POINTS: tl.constexpr, NODES: tl.constexpr,
+):  # fmt: skip
+    """Offers each part's body points to the nodes within reach of them."""
+    frame = tl.program_id(1).to(tl.int64)
+    member = tl.program_id(0) * POINTS + tl.arange(0, POINTS)
+    live = member < n_members
+    vertex = tl.load(members + member, mask=live, other=0)
+    part = tl.load(owners + member, mask=live, other=0)
+    place, low = vertices + (frame * n_vertices + vertex) * 3, origin + (frame * n_parts + part) * 3
+    x = ((tl.load(place, mask=live, other=0.0) - tl.load(low)) / voxel)[:, None]
+    y = ((tl.load(place + 1, mask=live, other=0.0) - tl.load(low + 1)) / voxel)[:, None]
+    z = ((tl.load(place + 2, mask=live, other=0.0) - tl.load(low + 2)) / voxel)[:, None]
+    sx = tl.load(shape + part * 3)[:, None]
+    sy = tl.load(shape + part * 3 + 1)[:, None]
+    sz = tl.load(shape + part * 3 + 2)[:, None]
+    nodes = keys + frame * n_nodes + tl.load(start + part)[:, None]
+    SIDE: tl.constexpr = 2 * STEPS + 1
+    for first in range(0, SIDE * SIDE * SIDE, NODES):
+        around = first + tl.arange(0, NODES)[None, :]
+        i = tl.floor(x + 0.5).to(tl.int32) + around // (SIDE * SIDE) - STEPS
+        j = tl.floor(y + 0.5).to(tl.int32) + around // SIDE % SIDE - STEPS
+        k = tl.floor(z + 0.5).to(tl.int32) + around % SIDE - STEPS
+        distance = tl.sqrt((i - x) * (i - x) + (j - y) * (j - y) + (k - z) * (k - z)) * voxel
+        valid = live[:, None] & (around < SIDE * SIDE * SIDE) & (distance < reach)
+        valid = valid & (i >= 0) & (j >= 0) & (k >= 0) & (i < sx) & (j < sy) & (k < sz)
+        key = ((distance / unit).to(tl.int32) << 16) | vertex[:, None]
+        node = nodes + (i * sy + j) * sz + k
+        # Keys only ever become less, so that most offers can be refused by a look, which costs less than an atomic.
+        wins = valid & (key < tl.load(node, mask=valid, other=0))
+        tl.atomic_min(node, key, mask=wins, sem="relaxed")
+
+
+def fill(grids: "GridNeighbors", parts: Sequence[Tensor]) -> None:
+    """Writes the keys of all grids."""
+    members = torch.cat(list(parts)).int()
+    owners = torch.cat([torch.full_like(part, index, dtype=torch.int32) for index, part in enumerate(parts)])
+    n_frames, n_vertices = grids.vertices.shape[:2]
+    _fill[triton.cdiv(len(members), POINTS), n_frames](
+        grids.vertices, members, owners, grids.origin, grids.shape, grids.start, grids.keys,
+        len(members), n_vertices, grids.keys.shape[1], len(parts), grids.voxel, grids.reach, grids.unit,
+        STEPS=grids.steps, POINTS=POINTS, NODES=NODES,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Pictures in rooms fixed beforehand, and recorded, against those rendered launch by launch."""
+
+import dataclasses
+import functools
+
+import pytest
+import torch
+
+from hashhuman.avatar import Avatar
+from hashhuman.image.eager import EagerImages, RenderedImage
+from hashhuman.image.recorded import RecordedImages, rooms, sizes
+from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.part_rows import GRANULE
+from tests import toy
+from tests.hashhuman import small
+
+CAMERA = toy.camera(0).scaled(0.25)
+
+
+def made(kernels: str) -> Avatar:
+    """Dense enough to be seen; the same one each time. Some of it is empty."""
+    neighbors = functools.partial(GridNeighbors, voxel=0.08, reach=0.28, kernels=kernels)
+    avatar = small.avatar(reach=0.2, kernels=kernels, neighbors=neighbors)
+    avatar.field.density_scale, avatar.shell_voxel = 30.0, 0.1
+    torch.nn.init.normal_(avatar.field.encoder.table, std=0.3, generator=torch.Generator().manual_seed(0))
+    avatar.occupancy.marked.bernoulli_(0.8, generator=torch.Generator().manual_seed(1))
+    return avatar.eval()
+
+
+def same(mine: RenderedImage, theirs: RenderedImage) -> None:
+    assert theirs.alpha.max() > 0.5
+    for name in ("rgb", "alpha", "depth"):
+        here, there = getattr(mine, name).cpu(), getattr(theirs, name).cpu()
+        torch.testing.assert_close(here, there, atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_room_changes_nothing(device: torch.device):
+    """Posing and rendering in room planned from their own demand, with Triton's kernels, as they are recorded."""
+    plain, fast = made("torch").to(device), made("triton").to(device)
+    stage, of_stage = plain.measured_stage([toy.pose(1)], [1])
+    image, of_view = plain.eager_images.picture(CAMERA, stage)
+    needed = torch.cat([of_stage, of_view.flatten()])
+    stage_room, front, back = rooms(needed.tolist())
+    fixed, wanted = fast.measured_stage([toy.pose(1)], [1], stage_room)
+    assert torch.equal(wanted, of_stage)
+    x, y, z = stage.shell.occupied.shape[1:]
+    assert torch.equal(fixed.shell.occupied[:, :x, :y, :z], stage.shell.occupied)
+    assert fixed.shell.occupied.sum() == stage.shell.occupied.sum()
+    again, demand = fast.eager_images.picture(CAMERA, fixed, (front, back))
+    same(again, image)
+    assert torch.equal(demand, of_view)
+
+
+def test_room_holds_what_was_needed_and_some_more():
+    needed = [1000, 30, 40, 50, 7000, 100, 0, 300, 5000, 10, 20, 30, 600, 1, 2, 3]
+    planned = rooms(needed)
+    room = sizes(*planned)
+    assert len(room) == len(needed) and all(n < m <= 1.3 * n + 2 * GRANULE for n, m in zip(needed, room))
+    assert planned[0].shell == (39, 52, 65) and planned[0].voxels == 9100 and planned[1].samples >= 6500
+    assert all(n % GRANULE == 0 for part in planned for n in part.rows) and len(planned[2].rows) == 3
+
+
+def test_pictures_are_rendered_one_after_another():
+    avatar = made("torch")
+    assert isinstance(avatar.images, EagerImages)
+    cameras = [CAMERA, toy.camera(1).scaled(0.25)]
+    both = list(avatar.render_images(cameras, toy.pose(1), 1, background=0.5))
+    for camera, image in zip(cameras, both):
+        same(image, avatar.render_image(camera, toy.pose(1), 1, background=0.5))
+    assert (both[0].rgb - both[1].rgb).abs().max() > 0.05
+
+
+@pytest.mark.gpu
+def test_recorded_pictures_are_the_same_pictures():
+    """Also where the pose, the camera, its size, the room, the field or the occupancy changes."""
+    recorded, eager = made("triton").cuda(), made("triton").cuda()
+    images = recorded.recorded_images
+    assert recorded.images is images and isinstance(images, RecordedImages)
+    eager.recorded_images = eager.eager_images  # type: ignore[assignment]
+    near = CAMERA
+    far = dataclasses.replace(near, T=near.T + torch.tensor([0.0, 0.0, 6.0]))
+    replayed = 0
+    views = [(far, 0), (far, 1), (far, 0), (near, 0), (near, 1), (near, 2), (toy.camera(1).scaled(0.25), 2), (near, 2)]
+    views += [(CAMERA.scaled(2.0), 0)] * 3
+    for i, (camera, frame) in enumerate(views):
+        if i == 6:
+            for avatar in (recorded, eager):
+                with torch.no_grad():
+                    avatar.field.encoder.table.mul_(-1)
+                avatar.occupancy.marked.bernoulli_(0.5, generator=torch.Generator("cuda").manual_seed(2))
+        before = images.viewing
+        same(recorded.render_image(camera, toy.pose(frame), frame), eager.render_image(camera, toy.pose(frame), frame))
+        replayed += before is not None and images.viewing is before
+    assert replayed >= 4
+    # Two sequences in turn do not take each other's pose.
+    pairs = zip(*(recorded.render_images([near] * 3, toy.pose(frame), frame) for frame in (0, 2)))
+    expected = [eager.render_image(near, toy.pose(frame), frame) for frame in (0, 2)]
+    for pair in pairs:
+        for mine, theirs in zip(pair, expected):
+            same(mine, theirs)
