@@ -1,6 +1,7 @@
 """Pictures of a finished run: how fast they come, and how they compare with those of the slow path."""
 
 import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +39,9 @@ def on_an_orbit(folder: Path, sizes: Sequence[int], views: int) -> Iterator[Row]
     toward = data.subject.camera(train_pictures[0].camera).to(avatar.device).center - vertices.mean(0)
     for size in sizes:
         cameras = [square(camera, size) for camera in orbit(vertices, up, toward, views, size)]
-        stage = avatar.stage(poses[:1], [0])
+        kept = avatar.render_images(itertools.cycle(cameras), poses[0])
         ways: dict[str, Callable[[int], Any]] = {
-            "the same": lambda i, cameras=cameras, stage=stage: avatar.render_stage(cameras[i], stage),
+            "the same": lambda i, kept=kept: next(kept),
             "a new one": lambda i, cameras=cameras: avatar.render_image(cameras[i], poses[i % len(poses)]),
         }
         for pose, picture in ways.items():
