@@ -13,12 +13,16 @@ import dataclasses
 import itertools
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.tables import markdown
 from hashhuman.encoder import triton_grid
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
@@ -272,21 +276,19 @@ def best(found: list[dict]) -> list[dict]:
 def throughput_table(found: list[dict]) -> str:
     """A line a module and pass, columns for sizes and precisions."""
     heads = [f"2^{size.bit_length() - 1}, {name}" for size in SIZES for name in PRECISIONS]
-    lines = ["| | " + " | ".join(heads) + " | tiny-cuda-nn, half |", "|" + "---|" * (len(heads) + 2)]
+    lines = []
     at = {(row["module"], row["pass"], row["samples"], row["precision"]): row for row in found}
     for module, passed in dict.fromkeys((row["module"], row["pass"]) for row in found):
         cells = [at[module, passed, size, name]["samples_per_s"] / 1e9 for size in SIZES for name in PRECISIONS]
         theirs = " / ".join(f"{value:.2f}" for value in TINY_CUDA_NN.get((module, passed), ()))
-        lines.append(f"| {module}, {passed} | " + " | ".join(f"{cell:.2f}" for cell in cells) + f" | {theirs or '-'} |")
-    return "\n".join(lines)
+        lines.append([f"{module}, {passed}", *(f"{cell:.2f}" for cell in cells), theirs or "-"])
+    return markdown(["", *heads, "tiny-cuda-nn, half"], lines)
 
 
 def table(rows: list[dict]) -> str:
     """A markdown table of rows that have the same keys."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    for row in rows:
-        lines.append("| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
-    return "\n".join(lines)
+    lines = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    return markdown(list(rows[0]), lines)
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     python benchmarks/profile_step.py SCENE [--steps 700] [--out FILE.md] [-- overrides of train.py]
 
 A scene is a folder in the ZJU-MoCap layout. Kernels are those that PyTorch's profiler saw, the longest first; the rest
-is one line. Figures are microseconds of GPU time a step (or picture); the clock's time stands beside their sum.
+is one line. Figures are microseconds of GPU time a step (or picture); the clock's time stands beside their sum and the
+number of launches.
 """
 
 import argparse
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import train as entry  # noqa: E402
+from benchmarks.tables import markdown  # noqa: E402
 from hashhuman import run  # noqa: E402
 
 SHOWN, PICTURES = 16, 20
@@ -46,12 +48,11 @@ def table(title: str, work: Callable[[], object], repeats: int) -> str:
         torch.cuda.synchronize()
     kernels = sorted(profiler.key_averages(), key=lambda event: -event.self_device_time_total)
     rows = [(event.key, event.self_device_time_total / repeats, event.count / repeats) for event in kernels]
-    busy, rest = sum(row[1] for row in rows), rows[SHOWN:]
+    busy, launches, rest = sum(row[1] for row in rows), sum(row[2] for row in rows), rows[SHOWN:]
     rows = [*rows[:SHOWN], (f"{len(rest)} others", sum(row[1] for row in rest), sum(row[2] for row in rest))]
-    lines = [f"### {title}", "", f"{wall:.0f} us by the clock, {busy:.0f} us of kernels.", ""]
-    lines += ["| kernel | us | launches |", "|---|---|---|"]
-    lines += [f"| `{name[:70]}` | {us:.0f} | {count:.0f} |" for name, us, count in rows if us >= 0.5]
-    return "\n".join(lines) + "\n"
+    said = f"{wall:.0f} us by the clock, {busy:.0f} us of kernels in {launches:.0f} launches."
+    lines = [[f"`{name[:70]}`", f"{us:.0f}", f"{count:.0f}"] for name, us, count in rows if us >= 0.5]
+    return f"### {title}\n\n{said}\n\n{markdown(['kernel', 'us', 'launches'], lines)}\n"
 
 
 def main() -> None:
@@ -77,7 +78,13 @@ def main() -> None:
         enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
     )  # fmt: skip
     pages: list[str] = []
-    module.on_train_end = lambda: pages.append(table("A training step", module.step, 20))  # type: ignore[method-assign]
+
+    def profile_training() -> None:
+        assert module.step is not None
+        samples = int(module.step().demand.samples)
+        pages.append(table(f"A training step of {samples} samples", module.step, 20))
+
+    module.on_train_end = profile_training  # type: ignore[method-assign]
     trainer.fit(module, datamodule=datamodule)
     avatar = module.to("cuda").avatar.eval()
     view = datamodule.view((datamodule.splits["novel_view"] or datamodule.splits["train"])[0])

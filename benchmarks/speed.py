@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py curve SCENE ...     quality against seconds of training, each budget a run of its own
     python benchmarks/speed.py total SCENE ...     from the command typed to the metrics printed
-    python benchmarks/speed.py render SCENE ...    pictures a second
+    python benchmarks/speed.py render SCENE ...    pictures a second, and whether they are those of the slow path
     python benchmarks/speed.py memory SCENE ...    peak memory against frames, resolution and rays
     python benchmarks/speed.py costs SCENE ...     seconds a step, and to a PSNR, against the same
     python benchmarks/speed.py cpu SCENE --before CHECKOUT    experiment=cpu against an earlier revision of the project
@@ -11,7 +11,8 @@
 A scene is a folder in the ZJU-MoCap layout whose scene.json counts the training frames. What follows `--` goes to
 train.py. PSNR and SSIM are those of `metrics=strict`, means over pictures; time counts from the first optimizer step,
 and what comes before it (setup) stands beside it. Rows are kept in results/speed_DEVICE.json, from which
-results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes.
+results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes. For `memory` and
+`costs`, larger_scene.py makes scenes of more frames and pixels; `distinct_frames` says how many of them differ.
 """
 
 import argparse
@@ -19,18 +20,19 @@ import contextlib
 import json
 import math
 import os
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-Row = dict[str, Any]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.tables import Book, Row, reproducible  # noqa: E402
+
 QUICK = ("eval.turntable=false", "eval.canonical=false", "eval.comparisons=0", "metrics.lpips=null", "data.val_views=0")
 COLUMNS = ("psnr_full", "psnr_box", "ssim_box")
 TITLES = {
@@ -49,14 +51,19 @@ def command(scene: Path, folder: Path, overrides: Iterable[str]) -> list[str]:
     return [sys.executable, "train.py", "data=zju_mocap", f"data.root={scene}", f"run_dir={folder}", *overrides]
 
 
-def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT, keep: Path | None = None) -> Row:
+def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT) -> Row:
     """Runs train.py on a scene and returns its timing and its means, `novel_view psnr_full` and so on."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = keep or Path(temporary) / "run"
-        environment = os.environ | {"PYTHONPATH": str(checkout / "src")}  # not the revision that is installed
+        folder = Path(temporary) / "run"
         line = command(scene, folder, overrides)
-        subprocess.run(line, check=True, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(line, check=True, cwd=checkout, env=surroundings(checkout), stdout=subprocess.DEVNULL)
         return figures(scene, folder)
+
+
+def surroundings(checkout: Path) -> dict[str, str]:
+    """The environment in which Python finds a checkout before any installed revision."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout / "src"), *([inherited] if inherited else [])])}
 
 
 def figures(scene: Path, folder: Path) -> Row:
@@ -73,14 +80,16 @@ def figures(scene: Path, folder: Path) -> Row:
     return {"scene": scene.name, **timing, "peak_gib": peak and peak / 2**30, **means}
 
 
-def train_here(scene: Path, overrides: Iterable[str]) -> Row:
-    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before."""
+def train_here(scene: Path, overrides: Iterable[str], keep: Path | None = None) -> Row:
+    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before.
+
+    The run's folder is `keep`, or one that does not stay.
+    """
     import gc
 
     import torch
     from hydra import compose, initialize_config_dir
 
-    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
     import train as entry
     from hashhuman import run
 
@@ -89,12 +98,13 @@ def train_here(scene: Path, overrides: Iterable[str]) -> Row:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     entry.register_resolvers()
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as temporary, open(os.devnull, "w") as nowhere:
+        folder = keep or Path(temporary)
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = compose("train", overrides=command(scene, Path(folder), overrides)[2:])
+            config = compose("train", overrides=command(scene, folder, overrides)[2:])
         with contextlib.redirect_stdout(nowhere):
             run.train(config)
-        return figures(scene, Path(folder))
+        return figures(scene, folder)
 
 
 def curve(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -134,7 +144,7 @@ def total(arguments: argparse.Namespace) -> Iterator[Row]:
 def _until_metrics(line: list[str]) -> float:
     """Runs a command to its end; when it printed the table of metrics."""
     printed = None
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, cwd=ROOT, env=surroundings(ROOT), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for said in process.stdout:
             if "means, on" in said and printed is None:
@@ -145,81 +155,41 @@ def _until_metrics(line: list[str]) -> float:
 
 
 def render(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Pictures of a trained avatar on an orbit, in one pose kept and in a new pose for every picture."""
+    """Pictures of a trained avatar: on an orbit, and novel views beside those of the slow path."""
+    from benchmarks.rendering import compared, on_an_orbit
+
     for scene in arguments.scenes:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "run"
-            train(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *QUICK, *arguments.overrides], keep=folder)
-            yield from _rendered(scene, folder, arguments)
-
-
-def _rendered(scene: Path, folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
-    import torch
-
-    from hashhuman import run
-    from hashhuman.body.visibility import world_vertices
-    from hashhuman.orbit import orbit, upright
-
-    cuda = torch.cuda.is_available()
-    module, data, _ = run.load(folder)
-    avatar = module.avatar.to("cuda" if cuda else "cpu")
-    train_pictures = data.splits["train"]
-    poses = [data.subject.pose(picture.frame).to(avatar.device) for picture in train_pictures[: arguments.views]]
-    vertices = world_vertices(data.subject.template().to(avatar.device), poses[0])
-    up = upright(data.subject.pose(picture.frame) for picture in train_pictures).to(avatar.device)
-    toward = data.subject.camera(train_pictures[0].camera).to(avatar.device).center - vertices.mean(0)
-
-    def wait() -> None:
-        if cuda:
-            torch.cuda.synchronize()
-
-    for size in arguments.sizes:
-        cameras = [square(camera, size) for camera in orbit(vertices, up, toward, arguments.views, size)]
-        stage = avatar.stage(poses[:1], [0])
-        ways: dict[str, Callable[[int], Any]] = {
-            "the same": lambda i, cameras=cameras, stage=stage: avatar.render_stage(cameras[i], stage),
-            "a new one": lambda i, cameras=cameras: avatar.render_image(cameras[i], poses[i % len(poses)]),
-        }
-        for pose, picture in ways.items():
-            for i in range(min(5, arguments.views)):
-                picture(i)
-            seconds = []
-            for i in range(arguments.views):
-                wait()
-                start = time.perf_counter()
-                picture(i)
-                wait()
-                seconds.append(time.perf_counter() - start)
-            yield {
-                "scene": scene.name, "size": size, "pose": pose, "pictures": len(seconds),
-                "per_second": len(seconds) / sum(seconds), "median_ms": 1000 * statistics.median(seconds),
-                "slowest_ms": 1000 * max(seconds), "device": torch.cuda.get_device_name() if cuda else "cpu",
-            }  # fmt: skip
-
-
-def square(camera: Any, size: int) -> Any:
-    """The camera with a picture of `size` x `size` pixels, its principal point in the middle."""
-    import dataclasses
-
-    K = camera.K.clone()
-    K[:2, 2] = (size - 1) / 2
-    return dataclasses.replace(camera, K=K, height=size, width=size)
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder)
+            train_here(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *QUICK, *arguments.overrides], run)
+            for row in (*on_an_orbit(run, arguments.sizes, arguments.views), compared(run, arguments.compared)):
+                yield {"scene": scene.name, **row}
 
 
 def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
-    """One setting varied at a time, as far as the scene goes, with the overrides that do it."""
+    """One setting varied at a time, as far as the scene goes, and the whole scene; with the overrides that do it."""
     from hashhuman.data.files import read_image
 
-    frames = json.loads((scene / "scene.json").read_text())["frames"]
+    told = json.loads((scene / "scene.json").read_text())
     size = max(read_image(next((scene / "images").glob("*/*"))).shape)
-    for option, values, most in (
-        ("data.train_frames", arguments.frames, frames),
-        ("data.max_size", arguments.sizes, size),
-        ("data.ray_sampler.n_rays", arguments.rays, math.inf),
-    ):
-        for value in values:
-            if value <= most:
-                yield {"varied": option, "value": value}, [f"{option}={value}", *QUICK, *arguments.overrides]
+    whole = {"data.train_frames": told["frames"], "data.max_size": size}
+    usual = {"data.train_frames": arguments.base_frames, "data.max_size": arguments.base_size}
+    usual = {option: min(value or whole[option], whole[option]) for option, value in usual.items()}
+    rays = "data.ray_sampler.n_rays"
+    values = {"data.train_frames": arguments.frames, "data.max_size": arguments.sizes, rays: arguments.rays}
+    varied = [
+        (option, value, usual | {option: value})
+        for option, tried in values.items()
+        for value in tried
+        if value <= whole.get(option, math.inf)
+    ]
+    if all(usual[option] < whole[option] for option in usual):
+        varied.append(("frames and size", None, whole))
+    for option, value, chosen in varied:
+        frames = chosen["data.train_frames"]
+        row = {"varied": option, "value": value, "frames": frames, "size": chosen["data.max_size"]}
+        row["distinct_frames"] = min(frames, told.get("distinct_frames", frames))
+        yield row, [*QUICK, *arguments.overrides, *(f"{name}={what}" for name, what in chosen.items())]
 
 
 def memory(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -237,13 +207,15 @@ def costs(arguments: argparse.Namespace) -> Iterator[Row]:
         for row, overrides in variations(scene, arguments):
             tried = []
             for budget in arguments.budgets:
-                result = train_here(scene, [f"budget_s={budget:g}", "eval.splits=[novel_view]", *overrides])
+                evaluated = ["eval.splits=[novel_view]", f"eval.most={arguments.most}"]
+                result = train_here(scene, [f"budget_s={budget:g}", *evaluated, *overrides])
                 tried.append((result["train_s"], result["novel_view psnr_full"]))
                 if tried[-1][1] >= arguments.psnr:
                     break
             yield row | {
                 "scene": scene.name, "ms_a_step": 1000 * result["train_s"] / result["steps"],
-                f"s_to_{arguments.psnr:g}_db": reached(tried, arguments.psnr), "device": result["device"],
+                f"s_to_{arguments.psnr:g}_db": reached(tried, arguments.psnr), "setup_s": result["setup_s"],
+                "peak_gib": result["peak_gib"], "device": result["device"],
             }  # fmt: skip
 
 
@@ -293,57 +265,6 @@ def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
             yield row | {"steps_a_second": row["steps"] / row["train_s"]}
 
 
-def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The new rows, after those of other scenes."""
-    return [row for row in old if row["scene"] not in {row["scene"] for row in new}] + new
-
-
-def markdown(device: str, parts: dict[str, dict[str, Any]]) -> str:
-    """All tables of a device."""
-    pages = [f"# Speed on {device}\n"]
-    for part in (part for part in TITLES if part in parts):
-        rows = [{name: value for name, value in row.items() if name != "device"} for row in parts[part]["rows"]]
-        heads = list(dict.fromkeys(name for row in rows for name in row))
-        lines = [f"## {TITLES[part]}\n", f"`python benchmarks/speed.py {parts[part]['command']}`\n"]
-        lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-        lines += ["| " + " | ".join(cell(head, row.get(head)) for head in heads) + " |" for row in rows]
-        pages.append("\n".join(lines) + "\n")
-    return "\n".join(pages)
-
-
-def cell(head: str, value: Any) -> str:
-    """A value as the table shows it."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4f}" if "ssim" in head else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
-    return str(value)
-
-
-def keep(part: str, line: str, rows: list[Row], results: Path) -> str:
-    """Writes the rows and the tables of their device; the tables."""
-    device = rows[0]["device"]
-    path = results / f"speed_{re.sub(r'[^a-z0-9]+', '_', device.lower()).strip('_')}.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"device": device, "parts": {}}
-    old = stored["parts"].get(part, {"rows": []})["rows"]
-    stored["parts"][part] = {"command": line, "rows": merged(old, rows)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(stored, indent=1) + "\n")
-    text = markdown(device, stored["parts"])
-    path.with_suffix(".md").write_text(text)
-    return text
-
-
-def reproducible(words: list[str]) -> str:
-    """The command line as another machine would have it: names instead of paths, and no folder of results."""
-    if "--results" in words:
-        cut = words.index("--results")
-        words = words[:cut] + words[cut + 2 :]
-    return " ".join(word if "=" in word else Path(word).name for word in words)
-
-
 def parsed(words: list[str]) -> argparse.Namespace:
     """The command line."""
     overrides = []
@@ -365,6 +286,8 @@ def parsed(words: list[str]) -> argparse.Namespace:
         "frames": numbers | {"default": [50, 100, 500, 1000]},
         "sizes": numbers | {"default": [256, 512, 1024]},
         "rays": numbers | {"default": [1024, 2048, 4096, 8192, 16384]},
+        "base_frames": {"type": int, "help": "frames where something else is varied; all of the scene's if not given"},
+        "base_size": {"type": int, "help": "long side of pictures (pixels) where something else is varied, likewise"},
     }
     part("curve", budgets=seconds | {"default": [1, 2, 5, 10, 30, 60]})
     part(
@@ -378,10 +301,15 @@ def parsed(words: list[str]) -> argparse.Namespace:
         budget={"type": float, "default": 10},
         sizes=numbers | {"default": [512, 1024]},
         views={"type": int, "default": 200},
+        compared={"type": int, "default": 20, "help": "novel views that the slow path renders as well"},
     )
     part("memory", budget={"type": float, "default": 3}, **varied)
     part(
-        "costs", budgets=seconds | {"default": [0.5, 1, 2, 4, 8, 16, 32]}, psnr={"type": float, "default": 30}, **varied
+        "costs",
+        budgets=seconds | {"default": [0.5, 1, 2, 4, 8, 16, 32]},
+        psnr={"type": float, "default": 30},
+        most={"type": int, "default": 20, "help": "novel views that are evaluated"},
+        **varied,
     )
     part(
         "cpu",
@@ -403,7 +331,7 @@ def main() -> None:
     for row in globals()[arguments.part](arguments):
         print(json.dumps(row), file=sys.stderr, flush=True)
         rows.append(row)
-    print(keep(arguments.part, reproducible(sys.argv[1:]), rows, arguments.results))
+    print(Book("speed", TITLES, arguments.results).keep(arguments.part, reproducible(sys.argv[1:]), rows))
 
 
 if __name__ == "__main__":

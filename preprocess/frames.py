@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from rich.progress import Progress
 
 from hashhuman.data.camera import Camera
@@ -15,7 +16,7 @@ from hashhuman.data.files import load_json
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.stage import FileStamp, Stage
-from preprocess.video import VideoPicture, count_pictures, decode, find_video, sample
+from preprocess.video import VideoPicture, count_pictures, decode, find_video, pictures_a_second, sample
 
 CAMERA = 0  # a monocular subject has one camera, in images/00
 
@@ -85,6 +86,21 @@ class Rectifier:
         """The camera of the written pictures; the world is the camera's own frame."""
         width, height = self.size
         return Camera(torch.from_numpy(self.K).float(), torch.eye(3), torch.zeros(3), height, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A few pictures of a recording, spread over those that the stage writes, as it writes them."""
+
+    images: list[UInt8[np.ndarray, "H W 3"]]
+    count: int  # of all that it writes
+    rate: float | None  # of these (1/s), if that is known
+
+
+def spread(items: Sequence[int], count: int) -> list[int]:
+    """About `count` of the items, from the first to the last."""
+    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)) if len(items) else []
+    return [items[place] for place in places]
 
 
 class VideoFrames(Stage):
@@ -162,20 +178,18 @@ class VideoFrames(Stage):
         writer.update_meta(video={**source, **timing(sources), **about})
         return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
 
-    def sample(self, count: int) -> tuple[list[np.ndarray], int]:
-        """About `count` pictures spread over those that the stage writes, as it writes them, and how many it writes.
-
-        Raises UserError if there are none.
-        """
+    def samples(self, count: int) -> dict[str, "Sample"]:
+        """About `count` pictures of the video, under its name. Raises UserError if there are none."""
         total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop))
         chosen = range(self.start, min(total, self.stop or total), self.step)
-        places = np.unique(np.linspace(0, len(chosen) - 1, count).round().astype(int)) if len(chosen) else []
-        pictures = sample(self.path, [chosen[place] for place in places])
+        pictures = sample(self.path, spread(chosen, count))
         if not pictures:
             raise UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
         height, width = pictures[0].image.shape[:2]
         rectify = Rectifier(self.lens or Lens.assumed(height, width, self.focal), height, width, self.max_size)
-        return [rectify(picture.image) for picture in pictures], len(chosen)
+        rate = pictures_a_second(self.path)
+        images = [rectify(picture.image) for picture in pictures]
+        return {self.path.stem: Sample(images, len(chosen), rate and rate / self.step)}
 
     def _chosen(self, progress: Progress) -> Iterator[VideoPicture]:
         """The pictures that start, stop and step name."""

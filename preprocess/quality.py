@@ -23,7 +23,7 @@ from hashhuman.errors import UserError
 from preprocess.body_fit.result import report_path, silhouette_iou
 from preprocess.body_fit.terms import LIMITS, base_name
 from preprocess.frames import CAMERA
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
 from preprocess.stage import Stage
 
 _VISIBLE = 0.5  # least visibility of a point that the skeleton is compared with
@@ -31,14 +31,16 @@ _VISIBLE = 0.5  # least visibility of a point that the skeleton is compared with
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """Figures of F frames, as `quality.npz` holds them; NaN where there is nothing to compare with."""
+    """Figures of F frames in C cameras, as `quality.npz` holds them; NaN where there is nothing to compare with."""
 
+    cameras: tuple[str, ...]
+    """The name of each; the body was fitted to the first."""
     frames: Int[np.ndarray, "F"]
-    height: Float[np.ndarray, "F"]
+    height: Float[np.ndarray, "C F"]
     """Pixels: the longer side of the box about the person's mask."""
-    reprojection: Float[np.ndarray, "F"]
+    reprojection: Float[np.ndarray, "C F"]
     """Pixels: mean distance of the skeleton's joints from the visible points of the same name."""
-    silhouette_iou: Float[np.ndarray, "F"]
+    silhouette_iou: Float[np.ndarray, "C F"]
     """Of the projected body and the person's mask."""
     jitter: Float[np.ndarray, "F"]
     """Millimetres: mean distance of the joints, seen from the first one, from their paths' smooth course."""
@@ -52,7 +54,7 @@ class Quality:
     joint_names: tuple[str, ...]
 
     @property
-    def off(self) -> Float[np.ndarray, "F"]:
+    def off(self) -> Float[np.ndarray, "C F"]:
         """The reprojection error as a share of the person's height."""
         return self.reprojection / self.height
 
@@ -67,8 +69,9 @@ class Quality:
         fields = [field.name for field in dataclasses.fields(Quality)]
         if arrays.keys() != set(fields):
             raise UserError(f"{path} was not written by this version: run python -m preprocess again.")
-        names = tuple(str(name) for name in arrays["joint_names"])
-        return Quality(**{name: arrays[name] for name in fields if name != "joint_names"}, joint_names=names)
+        words = {name: tuple(map(str, arrays[name])) for name in ("cameras", "joint_names")}
+        values: dict[str, Any] = {**arrays, **words}
+        return Quality(**values)
 
 
 def quality_path(subject: Path) -> Path:
@@ -84,13 +87,14 @@ class MeasuredQuality(Stage):
     """
 
     name: ClassVar[str] = "quality"
+    version: ClassVar[int] = 2
 
     def __init__(self, force: bool = False) -> None:
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
         names = "annots.npy", "smpl_params", "smpl_vertices", "smpl_lbs", "mask"
-        return [points_path(subject), report_path(subject), *(subject / name for name in names)]
+        return [*points_files(subject), report_path(subject), *(subject / name for name in names)]
 
     def outputs(self, subject: Path) -> list[Path]:
         return [quality_path(subject)]
@@ -105,21 +109,23 @@ class MeasuredQuality(Stage):
 
 
 def summary(quality: Quality) -> str:
-    """The figures in a few words; what is unknown is left out."""
-    words = []
-    if np.isfinite(quality.off).any():
-        words.append(f"points off by {100 * np.nanmedian(quality.off):.1f} % of the height")
-    if np.isfinite(quality.silhouette_iou).any():
-        words.append(f"IoU {np.nanmedian(quality.silhouette_iou):.2f}")
+    """The figures of the first camera in a few words; what is unknown is left out."""
+    words, off, overlap = [], quality.off[0], quality.silhouette_iou[0]
+    if np.isfinite(off).any():
+        words.append(f"points off by {100 * np.nanmedian(off):.1f} % of the height")
+    if np.isfinite(overlap).any():
+        words.append(f"IoU {np.nanmedian(overlap):.2f}")
     return ", ".join([*words, f"jitter {np.nanmedian(quality.jitter):.1f} mm"])
 
 
 def measure(subject: Path, progress: Progress) -> Quality:
-    """Measures every picture of the first camera."""
+    """Measures every picture of the frames that the first camera has seen."""
     reader = Subject(subject)
-    template, camera = reader.template(), reader.camera(CAMERA)
-    pictures = [picture for picture in reader.pictures if picture.camera == CAMERA]
-    poses = [reader.pose(picture.frame) for picture in pictures]
+    template, cameras = reader.template(), range(len(reader.camera_names))
+    frames = [picture.frame for picture in reader.pictures if picture.camera == CAMERA]
+    column = {frame: place for place, frame in enumerate(frames)}
+    pictures = [picture for picture in reader.pictures if picture.frame in column]
+    poses = [reader.pose(frame) for frame in frames]
     joints = np.stack([world_joints(pose, template) for pose in poses])
     faces = template.faces.numpy()
 
@@ -127,22 +133,25 @@ def measure(subject: Path, progress: Progress) -> Quality:
         if picture.mask is None and picture.parts is None:
             return float("nan"), float("nan")
         mask = (255 * reader.mask(picture)).astype(np.uint8)
+        camera = reader.camera(picture.camera)
         return person_height(mask), silhouette_iou(reader.vertices(picture.frame), faces, camera, mask)
 
+    figures = np.full((2, len(cameras), len(frames)), np.nan)
     with ThreadPoolExecutor() as pool:
-        steps = pool.map(compare, pictures)
-        heights, overlaps = zip(*progress.track(steps, total=len(pictures), description="quality"))
-    frames = np.array([picture.frame for picture in pictures])
+        steps = progress.track(pool.map(compare, pictures), total=len(pictures), description="quality")
+        for picture, found in zip(pictures, steps):
+            figures[:, picture.camera, column[picture.frame]] = found
     beyond, worst = beyond_limits(torch.stack([pose.poses for pose in poses]), template.joint_names)
     return Quality(
-        frames=frames,
-        height=np.array(heights),
-        reprojection=_reprojection(subject, frames, joints, template.joint_names, camera),
-        silhouette_iou=np.array(overlaps),
+        cameras=tuple(reader.camera_names),
+        frames=np.array(frames),
+        height=figures[0],
+        reprojection=np.stack([_reprojection(reader, camera, np.array(frames), joints) for camera in cameras]),
+        silhouette_iou=figures[1],
         jitter=jitter(joints),
         beyond=beyond,
         worst_joint=worst,
-        **_flags(subject, frames),
+        **_flags(subject, np.array(frames)),
         joint_names=template.joint_names,
     )
 
@@ -201,16 +210,17 @@ def beyond_limits(
 
 
 def _reprojection(
-    subject: Path, frames: np.ndarray, joints: np.ndarray, names: tuple[str, ...], camera: Camera
+    reader: Subject, camera: int, frames: np.ndarray, joints: Float[np.ndarray, "F J 3"]
 ) -> Float[np.ndarray, "F"]:
     error = np.full(len(frames), np.nan)
-    if points_path(subject).exists():
-        keypoints = Keypoints.load(points_path(subject))
+    if points_path(reader.root, camera).exists():
+        keypoints = Keypoints.load(points_path(reader.root, camera))
         rows = {int(frame): row for row, frame in enumerate(keypoints.frames) if keypoints.detected[row]}
         for i, frame in enumerate(frames.tolist()):
             if (row := rows.get(frame)) is not None:
                 points, visibility = keypoints.image_points[row], keypoints.visibility[row]
-                error[i] = reprojection(joints[i], names, camera, points, visibility)
+                names, view = reader.template().joint_names, reader.camera(camera)
+                error[i] = reprojection(joints[i], names, view, points, visibility)
     return error
 
 

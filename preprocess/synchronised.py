@@ -16,9 +16,9 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.calibration.cameras import Calibration, match
 from preprocess.calibration.read import calibration_files, read_calibration
-from preprocess.frames import Lens, Rectifier, refuse_other_video, timing
+from preprocess.frames import Lens, Rectifier, Sample, refuse_other_video, spread, timing
 from preprocess.stage import FileStamp, Stage
-from preprocess.video import SUFFIXES, VideoPicture, count_pictures, decode
+from preprocess.video import SUFFIXES, VideoPicture, count_pictures, decode, pictures_a_second, sample
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -118,6 +118,24 @@ class SynchronisedFrames(Stage):
         left_out = f", {alone} pictures that not all have left out" if alone else ""
         return f"{count} moments of {len(cameras)} cameras{left_out}"
 
+    def samples(self, count: int) -> dict[str, Sample]:
+        """About `count` pictures of each recording, by its name. Raises UserError for one that has none."""
+        recordings, found = self._recordings(), {}
+        calibrations = match(read_calibration(self.calibration), list(recordings), self.calibration)
+        for name, path in recordings.items():
+            total = len(_pictures(path)) if path.is_dir() else count_pictures(path) or sum(1 for _ in decode(path))
+            first, stop = self._bounds(name)
+            chosen = range(first, min(total, stop or total), self.step)
+            places = spread(chosen, count)
+            pictures = _sample_pictures(path, places) if path.is_dir() else sample(path, places)
+            if not pictures:
+                raise self._no_pictures(path)
+            rectify = self._rectifier(calibrations[name], *pictures[0].image.shape[:2])
+            images = [rectify(picture.image) for picture in pictures]
+            rate = None if path.is_dir() else pictures_a_second(path)
+            found[name] = Sample(images, len(chosen), rate and rate / self.step)
+        return found
+
     def _extract(
         self, writer: SubjectWriter, index: int, path: Path, calibration: Calibration, pictures: Iterator[VideoPicture]
     ) -> "_Extracted":
@@ -128,17 +146,28 @@ class SynchronisedFrames(Stage):
             shape = picture.image.shape[:2]
             if rectify is None or extracted is None:
                 height, width = shape
-                placed = calibration.scaled(height, width)
-                rectify = Rectifier(Lens(placed.K, placed.D), height, width, self.max_size)
-                extracted = _Extracted(_placed(rectify.camera(), placed, self.unit), [], [])
+                rectify = self._rectifier(calibration, height, width)
+                extracted = _Extracted(_placed(rectify.camera(), calibration, self.unit), [], [])
             elif shape != (height, width):
                 raise UserError(f"{path}: picture {picture.index} is {shape[1]} x {shape[0]}, not {width} x {height}.")
             image = rectify(picture.image)
             extracted.images.append(writer.write_image(index, len(extracted.images), image, f".{self.format}"))
             extracted.sources.append((picture.index, picture.seconds))
         if extracted is None:
-            raise UserError(f"{path} has no pictures{f' from {self.start} on' if self.start else ''}.")
+            raise self._no_pictures(path)
         return extracted
+
+    def _rectifier(self, calibration: Calibration, height: int, width: int) -> Rectifier:
+        placed = calibration.scaled(height, width)
+        return Rectifier(Lens(placed.K, placed.D), height, width, self.max_size)
+
+    def _no_pictures(self, path: Path) -> UserError:
+        return UserError(f"{path} has no pictures{f' from {self.start} on' if self.start else ''}.")
+
+    def _bounds(self, name: str) -> tuple[int, int | None]:
+        """The first picture of a recording to take, and the one to stop before."""
+        offset = self.offsets.get(name, 0)
+        return offset + self.start, None if self.stop is None else offset + self.stop
 
     def _recordings(self) -> dict[str, Path]:
         """Each camera's video or folder of pictures, in the order of `cameras`."""
@@ -156,8 +185,7 @@ class SynchronisedFrames(Stage):
 
     def _chosen(self, name: str, path: Path, progress: Progress) -> Iterator[VideoPicture]:
         """The pictures of a recording that its offset, start, stop and step name."""
-        first = self.offsets.get(name, 0) + self.start
-        stop = None if self.stop is None else self.offsets.get(name, 0) + self.stop
+        first, stop = self._bounds(name)
         pictures = _read_pictures(path, stop) if path.is_dir() else decode(path, stop)
         total = len(_pictures(path)) if path.is_dir() else count_pictures(path)
         task = progress.add_task(f"decoding {name}", total=min(filter(None, (total, stop)), default=None))
@@ -181,9 +209,18 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _read_pictures(folder: Path, stop: int | None) -> Iterator[VideoPicture]:
-    for index, path in enumerate(_pictures(folder)[:stop]):
-        image = read_image(path)
-        yield VideoPicture(index, float(index), np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image)
+    files = _pictures(folder)[:stop]
+    yield from (_read_picture(files, index) for index in range(len(files)))
+
+
+def _sample_pictures(folder: Path, indices: Sequence[int]) -> list[VideoPicture]:
+    files = _pictures(folder)
+    return [_read_picture(files, index) for index in indices]
+
+
+def _read_picture(files: Sequence[Path], index: int) -> VideoPicture:
+    image = read_image(files[index])
+    return VideoPicture(index, float(index), np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image)
 
 
 def _refuse_other_moments(recordings: Sequence[Path]) -> None:

@@ -1,6 +1,7 @@
 """All checks on one video and its subject, in order."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from preprocess.doctor.findings import Finding, Verdict
 from preprocess.doctor.installed import installed
 from preprocess.doctor.look import look
 from preprocess.doctor.weights import weights
-from preprocess.frames import VideoFrames
+from preprocess.frames import Sample, VideoFrames
 from preprocess.pipeline import make_stages
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, is_finished
-from preprocess.video import pictures_a_second
+from preprocess.synchronised import SynchronisedFrames
 
 
 def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, workspace: Path) -> list[Finding]:
@@ -29,24 +30,29 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     Raises UserError if there is no such video, or an option makes no sense.
     """
     stages = make_stages(config)
-    frames, checks = stages[0], {name: instantiate(node) for name, node in config.doctor.items()}
-    seen, pixels = [Finding(clip.TOPIC, "pictures", "of several recordings, which are not looked at")], 0
-    if isinstance(frames, VideoFrames):
-        images, count = frames.sample(checks["clip"].pictures)
-        pixels = count * images[0].shape[0] * images[0].shape[1]
-        rate = pictures_a_second(frames.path)
-        seen = _look(checks["clip"], images, count, rate and rate / frames.step, config.keypoints.get("person"))
+    checks = {name: instantiate(node) for name, node in config.doctor.items()}
+    frames = stages[0]
+    assert isinstance(frames, VideoFrames | SynchronisedFrames)
+    recordings = frames.samples(checks["clip"].pictures)
+    pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
-        *installed(), *checks["machine"](workspace, pixels), *weights(stages, body), *seen,
-        *_fit(checks["fit"], subject, stages),
+        *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
+        *_look(checks["clip"], recordings, config.keypoints), *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
-def _look(checks: clip.ClipChecks, images: Sequence[Any], count: int, rate: float | None, person: Any) -> list[Finding]:
-    try:
-        return checks(look(images, person), count, rate)
-    except UserError as error:  # the networks cannot be had: the other findings may say why
-        return [Finding(clip.TOPIC, "person", "not looked for", Verdict.BAD, str(error))]
+def _look(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any]) -> list[Finding]:
+    """The findings on each recording, under a topic of its own where there are several."""
+    findings = []
+    for index, (name, sample) in enumerate(recordings.items()):
+        person = (keypoints.get("people") or {}).get(index) if index else keypoints.get("person")
+        try:
+            seen = checks(look(sample.images, person), sample.count, sample.rate)
+        except UserError as error:  # the networks cannot be had: the other findings may say why
+            seen = [Finding(clip.TOPIC, "person", "not looked for", Verdict.BAD, str(error))]
+        topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
+        findings += [dataclasses.replace(finding, topic=topic) for finding in seen]
+    return findings
 
 
 def _fit(checks: fit.FitChecks, subject: Path, stages: Sequence[Stage]) -> list[Finding]:

@@ -16,6 +16,8 @@ _REPORT = "look at report.html and pictures/body_fit/"
 class FitChecks:
     """Judges the figures of `quality.npz`. Each argument but `tolerance` is a pair: fine, bad.
 
+    Figures are of the camera that the body was fitted to; what other cameras see is told, and warned of, beside them.
+
     Args:
         reprojection: % of the person's height that the skeleton lies off the points, in the median picture.
         silhouette_iou: overlap of body and mask, in the median picture.
@@ -42,19 +44,22 @@ class FitChecks:
         if not findings:
             advice = "supply points or masks, which tell whether the body lies on the person"
             return [Finding(TOPIC, "body on the person", "unknown", Verdict.WARN, advice)]
-        return [*findings, self._astray(quality), *self._jitter(quality), self._limits(quality), *self._flags(quality)]
+        return [
+            *findings, self._astray(quality), *self._elsewhere(quality), *self._jitter(quality), self._limits(quality),
+            *self._flags(quality),
+        ]  # fmt: skip
 
     def _reprojection(self, quality: Quality) -> list[Finding]:
-        off = 100 * quality.off
+        off = 100 * quality.off[0]
         if not np.isfinite(off).any():
             return []
         middle = float(np.nanmedian(off))
-        value = f"{np.nanmedian(quality.reprojection):.1f} px, {middle:.1f} % of the height"
+        value = f"{np.nanmedian(quality.reprojection[0]):.1f} px, {middle:.1f} % of the height"
         advice = f"{_REPORT}: wrong person, focal length, or left and right exchanged?"
         return [Finding(TOPIC, "skeleton off the points", value, at_most(middle, self.reprojection), advice)]
 
     def _silhouette(self, quality: Quality) -> list[Finding]:
-        iou = quality.silhouette_iou
+        iou = quality.silhouette_iou[0]
         if not np.isfinite(iou).any():
             return []
         middle = float(np.nanmedian(iou))
@@ -64,8 +69,8 @@ class FitChecks:
         ]
 
     def _astray(self, quality: Quality) -> Finding:
-        beside = [at_most(off, self.reprojection) is Verdict.BAD for off in 100 * quality.off]
-        uncovered = [at_least(iou, self.silhouette_iou) is Verdict.BAD for iou in quality.silhouette_iou]
+        beside = [at_most(off, self.reprojection) is Verdict.BAD for off in 100 * quality.off[0]]
+        uncovered = [at_least(iou, self.silhouette_iou) is Verdict.BAD for iou in quality.silhouette_iou[0]]
         wrong = np.array(beside) | np.array(uncovered)
         share = float(wrong.mean())
         value = f"{wrong.sum()} of {len(wrong)}"
@@ -73,6 +78,23 @@ class FitChecks:
             value += f": {ranges(quality.frames[wrong].tolist())}"
         advice = "leave those pictures out: preprocess.frames.start, stop"
         return Finding(TOPIC, "pictures with a bad fit", value, at_most(share, self.astray), advice)
+
+    def _elsewhere(self, quality: Quality) -> list[Finding]:
+        """The other cameras: what they see of a fit to one camera includes its error in depth, and is never bad."""
+        advice = f"{_REPORT}: recordings not synchronised (preprocess.frames.offsets), or another calibration?"
+        findings = []
+        for camera, off, iou in zip(quality.cameras[1:], 100 * quality.off[1:], quality.silhouette_iou[1:]):
+            words, verdicts = [], []
+            if np.isfinite(off).any():
+                words.append(f"points off by {np.nanmedian(off):.1f} % of the height")
+                verdicts.append(at_most(float(np.nanmedian(off)), self.reprojection))
+            if np.isfinite(iou).any():
+                words.append(f"IoU {np.nanmedian(iou):.2f}")
+                verdicts.append(at_least(float(np.nanmedian(iou)), self.silhouette_iou))
+            if words:
+                verdict = min(Verdict.WARN, max(verdicts))
+                findings.append(Finding(TOPIC, f"seen by camera {camera}", ", ".join(words), verdict, advice))
+        return findings
 
     def _jitter(self, quality: Quality) -> list[Finding]:
         if not np.isfinite(quality.jitter).any():

@@ -112,6 +112,11 @@ def points_path(subject: Path, camera: int = 0) -> Path:
     return subject / "keypoints" / f"{camera:02d}.npz"
 
 
+def points_files(subject: Path) -> list[Path]:
+    """The points of each camera that has any, named by its number."""
+    return sorted(path for path in points_path(subject).parent.glob("*.npz") if path.stem.isdigit())
+
+
 def body25_folder(subject: Path) -> Path:
     """The same as OpenPose's files."""
     return subject / "keypoints" / "body25" / "00"

@@ -39,9 +39,14 @@ def draw_parts(image: UInt8[np.ndarray, "H W 3"], classes: UInt8[np.ndarray, "H 
 
 
 def draw_stage(subject: Subject, folder: Path, count: int) -> None:
-    """Writes about `count` pictures, evenly spaced, of the mask's edge and, beside it, the parts."""
+    """Writes about `count` pictures, evenly spaced, of the mask's edge and, beside it, the parts.
+
+    They are named by their frames, in a folder for each camera where there are several.
+    """
+    several = len(subject.camera_names) > 1
     for i in np.unique(np.linspace(0, len(subject.pictures) - 1, count).round().astype(int)):
         picture = subject.pictures[i]
         image, mask = subject.image(picture), subject.mask(picture) > 0.5
         drawn = np.concatenate([draw_edge(image, mask), draw_parts(image, subject.parts(picture))], 1)
-        write_image(folder / f"{picture.frame:06d}.jpg", drawn)
+        place = folder / subject.camera_names[picture.camera] if several else folder
+        write_image(place / f"{picture.frame:06d}.jpg", drawn)

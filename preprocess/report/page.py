@@ -100,8 +100,8 @@ def curves(quality: Quality, fit: FitChecks) -> str:
     """Reprojection, overlap and jitter over the pictures."""
     marked = quality.interpolated | quality.flipped
     charts = (
-        (Chart("Skeleton off the points", "% of the height", fit.reprojection), 100 * quality.off),
-        (Chart("Body over the mask", "IoU", fit.silhouette_iou, top=1.0), quality.silhouette_iou),
+        (Chart("Skeleton off the points", "% of the height", fit.reprojection), 100 * quality.off[0]),
+        (Chart("Body over the mask", "IoU", fit.silhouette_iou, top=1.0), quality.silhouette_iou[0]),
         (Chart("Jitter", "mm", fit.jitter), quality.jitter),
     )
     drawn = [

@@ -85,10 +85,11 @@ def rank() -> int:
 def replicas(config: DictConfig, count: int) -> Iterator[None]:
     """While it lasts, `count` processes take part in the run, this one among them.
 
-    The others are started here, unless this is one of them. If one fails, this process says so and ends with its exit
-    status: a collective that waits for it could wait for ever. If this process fails, the others are ended.
+    The others are started here, unless this is one of them or torchrun has started all. If one fails, this process says
+    so and ends with its exit status: a collective that waits for it could wait for ever. If this process fails, the
+    others are ended. LOCAL_RANK=0 alone means nothing: Lightning leaves it behind in a process that trained so before.
     """
-    if count == 1 or rank():
+    if count == 1 or rank() or dist.is_torchelastic_launched():
         yield
         _leave()
         return

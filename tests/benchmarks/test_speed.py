@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def played(monkeypatch, tmp_path) -> list[list[str]]:
     lines = []
 
     def run(line, check, cwd, env, stdout):
-        assert check and env["PYTHONPATH"] == str(Path(cwd) / "src")
+        assert check and env["PYTHONPATH"].split(os.pathsep) == [str(Path(cwd) / "src"), "/elsewhere"]
         lines.append(line)
         options = dict(word.split("=", 1) for word in line[2:])
         pace = PACE["before" if "old" in str(cwd) else "now"]
@@ -41,6 +42,7 @@ def played(monkeypatch, tmp_path) -> list[list[str]]:
         (folder / "evaluation/metrics.json").write_text(json.dumps(report))
         (folder / "timing.json").write_text(json.dumps(timing))
 
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setattr(speed.subprocess, "run", run)
     monkeypatch.setattr(speed, "train_here", speed.train)
     return lines
@@ -65,8 +67,26 @@ def test_what_the_scene_lacks_is_not_varied(scene, played):
     varied = [(row["varied"], row["value"]) for row in found]
     assert varied == [("data.train_frames", 50), ("data.ray_sampler.n_rays", 512), ("data.ray_sampler.n_rays", 1024)]
     assert {row["peak_gib"] for row in found} == {2}
+    assert [(row["frames"], row["distinct_frames"], row["size"]) for row in found] == [(n, n, 64) for n in (50, 60, 60)]
     (found,) = rows("memory", scene, "--frames", "--rays", "--sizes", 48, 128)
     assert found["value"] == 48
+
+
+def test_the_whole_scene_comes_last(scene, played):
+    (scene / "scene.json").write_text('{"frames": 60, "distinct_frames": 40}')
+    base = ("--base-frames", 30, "--base-size", 32, "--", "data.max_size=5")
+    found = rows("costs", scene, "--psnr", 20, "--frames", 50, "--sizes", 48, "--rays", 512, *base)
+    columns = ("varied", "value", "frames", "distinct_frames", "size")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        ("data.train_frames", 50, 50, 40, 32),
+        ("data.max_size", 48, 30, 30, 48),
+        ("data.ray_sampler.n_rays", 512, 30, 30, 32),
+        ("frames and size", None, 60, 40, 64),
+    ]
+    for row, line in zip(found, played):
+        options = dict(word.split("=", 1) for word in line[2:])  # the last of several counts
+        assert options["data.max_size"] == str(row["size"]) and options["data.train_frames"] == str(row["frames"])
+    assert "data.ray_sampler.n_rays=512" in played[2] and found[3]["peak_gib"] == 2
 
 
 def test_time_to_a_psnr_lies_between_two_runs(scene, played):
@@ -98,21 +118,6 @@ def test_ddp_takes_the_same_steps(scene, played):
     assert "trainer=ddp" not in played[0] and "trainer.devices=2" in played[1]
 
 
-def test_rows_of_a_scene_are_replaced_and_others_stay(tmp_path):
-    def row(name: str, value: float) -> dict:
-        return {"scene": name, "psnr": value, "peak_gib": None, "device": "Fake GPU (80 GB)"}
-
-    speed.keep("curve", "curve s1 s2", [row("s1", 1.0), row("s2", 2.0)], tmp_path)
-    speed.keep("render", "render s1", [row("s1", 345.678)], tmp_path)
-    text = speed.keep("curve", "curve s1", [row("s1", 3.0)], tmp_path)
-    assert text == (tmp_path / "speed_fake_gpu_80_gb.md").read_text()
-    assert text.startswith("# Speed on Fake GPU (80 GB)\n")
-    assert "| scene | psnr | peak_gib |\n|---|---|---|\n| s2 | 2.00 | - |\n| s1 | 3.00 | - |" in text
-    assert text.index("Quality against") < text.index("Pictures a second") and "| s1 | 346 | - |" in text
-    stored = json.loads((tmp_path / "speed_fake_gpu_80_gb.json").read_text())
-    assert [r["psnr"] for r in stored["parts"]["curve"]["rows"]] == [2.0, 3.0]
-
-
 def test_the_moment_of_the_metrics(tmp_path):
     script = "import time; print('  means, on cpu', flush=True); time.sleep(0.3); print('means, on cpu')"
     import sys
@@ -124,11 +129,6 @@ def test_the_moment_of_the_metrics(tmp_path):
         speed._until_metrics([sys.executable, "-c", "print('means, on x'); raise SystemExit(3)"])
     with pytest.raises(SystemExit, match="status 0"):
         speed._until_metrics([sys.executable, "-c", "pass"])
-
-
-def test_no_path_of_this_machine_is_kept():
-    words = ["cpu", "/data/x/s1", "s2", "--results", "/tmp/r", "--before", "../old", "--psnr", "25", "--", "seed=1/2"]
-    assert speed.reproducible(words) == "cpu s1 s2 --before old --psnr 25 -- seed=1/2"
 
 
 def test_every_part_is_a_function_and_has_a_title():

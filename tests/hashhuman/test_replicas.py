@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import lightning as L
 import pytest
@@ -163,11 +164,12 @@ def test_a_module_without_an_optimizer_of_its_own():
     trainer = L.Trainer(
         accelerator="cpu", strategy=replicas.ReplicaStrategy(), logger=False, enable_checkpointing=False
     )
-    try:
-        with pytest.raises(UserError, match="has none"):
-            trainer.fit(Plain(), [torch.zeros(1)])
-    finally:
-        dist.destroy_process_group()
+    with mock.patch.dict(os.environ):  # Lightning adds LOCAL_RANK=0 and more, and leaves them there
+        try:
+            with pytest.raises(UserError, match="has none"):
+                trainer.fit(Plain(), [torch.zeros(1)])
+        finally:
+            dist.destroy_process_group()
 
 
 def taking_part(scripts: list[str], work) -> tuple[int | None, float]:
@@ -214,8 +216,12 @@ def test_a_broken_collective_is_blamed_on_the_process_that_failed(capfd):
     assert code == 2 and "Process 1 of 2" in capfd.readouterr().err
 
 
-def test_an_error_of_the_first_ends_the_others(tmp_path, monkeypatch):
+@pytest.mark.parametrize("left_behind", [None, "0"])
+def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
+    """Also where something that ran before left its rank in the environment."""
     monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if left_behind:
+        monkeypatch.setenv("LOCAL_RANK", left_behind)
     monkeypatch.setattr(replicas, "GRACE", 0.1)
     others = []
 
@@ -229,7 +235,16 @@ def test_an_error_of_the_first_ends_the_others(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), replicas.replicas(OmegaConf.create({}), 2):
         assert os.environ["LOCAL_RANK"] == "0" and replicas.rank() == 0
         raise ZeroDivisionError
-    assert others[0].wait(10) != 0 and dict(os.environ) == before
+    assert len(others) == 1 and others[0].wait(10) != 0 and dict(os.environ) == before
+
+
+def test_torchrun_has_started_all(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # as torchrun itself sets it
+    monkeypatch.setattr(replicas, "_start", None)
+    before = dict(os.environ)
+    with replicas.replicas(OmegaConf.create({}), 2):
+        assert dict(os.environ) == before
 
 
 def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):

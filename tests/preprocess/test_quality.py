@@ -13,8 +13,10 @@ from hashhuman.body.template import BodyPose
 from hashhuman.data.files import load_npy, save_npy, save_npz
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from preprocess.body_fit.cameras import scaled
 from preprocess.body_fit.result import report_path
-from preprocess.keypoints.points import NAMES, points_path
+from preprocess.doctor.findings import Verdict
+from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from preprocess.quality import (
     MeasuredQuality,
     Quality,
@@ -28,7 +30,8 @@ from preprocess.quality import (
 )
 from preprocess.stage import is_finished, run_stages
 from tests import toy
-from tests.preprocess.subjects import finished_toy
+from tests.preprocess.doctor.limits import checks
+from tests.preprocess.subjects import NAMED, finished_toy
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +62,10 @@ def test_a_body_that_lies_on_the_person(finished: Path):
     quality = measured(finished)
     assert quality.frames.tolist() == list(range(8))
     seen = quality.frames != 5
-    np.testing.assert_allclose(quality.reprojection[seen], 0, atol=1e-3)
-    assert np.isnan(quality.reprojection[5])
-    assert quality.silhouette_iou[seen].min() > 0.9 and quality.height.min() > 60
+    assert quality.cameras == ("00",) and quality.height.shape == (1, 8)
+    np.testing.assert_allclose(quality.reprojection[0, seen], 0, atol=1e-3)
+    assert np.isnan(quality.reprojection[0, 5])
+    assert quality.silhouette_iou[0, seen].min() > 0.9 and quality.height.min() > 60
     assert not quality.interpolated.any() and not quality.flipped.any()
 
 
@@ -75,6 +79,54 @@ def test_a_body_beside_the_person(subject: Path):
     assert np.nanmedian(after.reprojection) == pytest.approx(expected, rel=0.15)
     assert np.nanmedian(after.silhouette_iou) < 0.7 * np.nanmedian(before.silhouette_iou)
     np.testing.assert_allclose(after.jitter, before.jitter, atol=1e-3)
+
+
+@pytest.fixture
+def seen_by_three(tmp_path: Path) -> Path:
+    """Six frames of the toy, with points that lie on its joints in every camera; one picture is missing."""
+    root = toy.write_subject(tmp_path / "three", n_cameras=3)
+    reader = Subject(root)
+    for camera in range(3):
+        keypoints = Keypoints.empty(reader.frames)
+        keypoints.detected[:] = True
+        for frame in reader.frames:
+            joints = torch.from_numpy(world_joints(reader.pose(frame), reader.template()))
+            pixels = reader.camera(camera).project(joints).numpy()
+            for name in NAMED:
+                keypoints.image_points[frame, NAMES.index(name)] = pixels[toy.JOINT_NAMES.index(name), :2]
+                keypoints.visibility[frame, NAMES.index(name)] = 1
+        keypoints.save(points_path(root, camera))
+    (root / "images/02/000004.png").unlink()
+    return root
+
+
+def test_every_camera_is_looked_at(seen_by_three: Path):
+    quality = measured(seen_by_three)
+    assert quality.cameras == ("00", "01", "02") and quality.frames.tolist() == list(range(6))
+    assert quality.reprojection.max() < 1e-3
+    absent = np.zeros((3, 6), bool)
+    absent[2, 4] = True
+    np.testing.assert_array_equal(np.isnan(quality.silhouette_iou), absent)
+    assert np.nanmin(quality.silhouette_iou) > 0.85
+    assert checks("fit")(quality)[3].value == "points off by 0.0 % of the height, IoU 1.00"
+
+
+def test_a_body_too_far_away_is_seen_by_the_other_cameras(seen_by_three: Path):
+    """Along the first camera's axis, where it cannot tell: the others can."""
+    before, reader, writer = measured(seen_by_three), Subject(seen_by_three), SubjectWriter(seen_by_three)
+    center, further = reader.camera(0).center, 1.15
+    writer.write_template(scaled(reader.template(), further))
+    for frame in reader.frames:
+        pose, vertices = reader.pose(frame), torch.from_numpy(reader.vertices(frame))
+        writer.write_pose(frame, dataclasses.replace(pose, Th=center + further * (pose.Th - center)))
+        writer.write_vertices(frame, (center + further * (vertices - center)).numpy())
+    after = measured(seen_by_three)
+    np.testing.assert_allclose(after.silhouette_iou[0], before.silhouette_iou[0], atol=0.02)
+    assert after.reprojection[0].max() < 0.05 < 1 < after.reprojection[1:].min()
+    assert (np.nanmedian(after.silhouette_iou[1:], 1) < 0.8).all()
+    found = {finding.name: finding.verdict for finding in checks("fit")(after)}
+    assert found["skeleton off the points"] is found["body over the mask"] is Verdict.OK
+    assert found["seen by camera 01"] is found["seen by camera 02"] is Verdict.WARN
 
 
 def test_what_the_fit_says_of_its_frames(subject: Path):

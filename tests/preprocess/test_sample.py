@@ -78,10 +78,10 @@ def test_a_picture_that_does_not_decode(tmp_path: Path):
 
 
 def test_a_stage_gives_what_it_is_going_to_write(clip: Path):
-    images, count = VideoFrames(str(clip), start=4, stop=18, step=3, max_size=32).sample(3)
-    assert count == 5 and levels(images) == [4, 10, 16]
-    assert images[0].shape == (24, 32, 3)
-    images, count = VideoFrames(str(clip)).sample(100)
-    assert count == len(images) == 20
+    found = VideoFrames(str(clip), start=4, stop=18, step=3, max_size=32).samples(3)["clip"]
+    assert found.count == 5 and levels(found.images) == [4, 10, 16] and found.rate == pytest.approx(25 / 3)
+    assert found.images[0].shape == (24, 32, 3)
+    found = VideoFrames(str(clip)).samples(100)["clip"]
+    assert found.count == len(found.images) == 20
     with pytest.raises(UserError, match="no pictures from 50 on"):
-        VideoFrames(str(clip), start=50).sample(3)
+        VideoFrames(str(clip), start=50).samples(3)

@@ -15,6 +15,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from preprocess.stage import is_finished, run_stage
 from preprocess.synchronised import SynchronisedFrames
+from preprocess.video import decode
 from tests.preprocess import clips
 from tests.preprocess.easymocap import folders
 
@@ -72,6 +73,25 @@ def test_extracts_all_cameras(recordings, tmp_path):
     assert reader.meta["video"]["pictures"] == [0, 1, 2, 3, 4] and is_finished(stage, subject)
     calibration(recordings / "rig.json", D=[0.1, 0, 0, 0])
     assert not is_finished(stage, subject)
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_a_few_pictures_are_those_that_are_written(recordings, tmp_path, decoded):
+    options = {"offsets": {"right": 1}, "start": 1, "step": 2, "max_size": 32}
+    if decoded:  # pictures instead of videos
+        for path in list(recordings.glob("*.mp4")):
+            for picture in decode(path):
+                write_image(path.with_suffix("") / f"{picture.index:04d}.png", picture.image)
+            path.unlink()
+    stage, _ = extract(tmp_path / "s", recordings, **options)
+    found = stage.samples(2)
+    assert list(found) == ["left", "right"] and {each.count for each in found.values()} == {2}
+    assert {each.rate for each in found.values()} == {None if decoded else 12.5}
+    for camera, each in enumerate(found.values()):
+        for frame, image in enumerate(each.images):
+            assert np.array_equal(image, read_image(tmp_path / f"s/images/{camera:02d}/{frame:06d}.png"))
+    with pytest.raises(UserError, match=r"left.* has no pictures from 9 on"):
+        SynchronisedFrames(str(recordings), calibration=str(recordings / "rig.json"), start=9).samples(2)
 
 
 def test_offsets_and_steps(recordings, tmp_path):

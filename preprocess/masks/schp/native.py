@@ -11,11 +11,12 @@ from rich.progress import Progress
 from hashhuman.assets import cache_root
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
+from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.schp.checkpoint import absent, load_network
 from preprocess.masks.schp.labels import LABEL_SETS
 from preprocess.masks.schp.parser import Parser
-from preprocess.masks.schp.person import PersonBoxes, PersonWriter, describe, points_files
+from preprocess.masks.schp.person import PersonBoxes, PersonWriter, describe
 from preprocess.stage import Stage
 
 

@@ -1,24 +1,17 @@
 """Which part of a picture is the person's: the box to look at, and whom to crop away."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.data.subject import Picture, Subject, SubjectWriter
-from preprocess.keypoints.points import Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_files
 from preprocess.masks.parts import PartRenderer
 
 _SEEN = 0.5  # visibility from which a keypoint counts
 _REACH = 0.15  # of the body's longer side: how far clothes and hair go beyond the fitted body
 _ON_BODY = 0.2  # fraction of a piece that must lie on the body for it to be the person's
-
-
-def points_files(subject: Path) -> list[Path]:
-    """The keypoints of each camera that has any, named by its number."""
-    return sorted(path for path in points_path(subject).parent.glob("*.npz") if path.stem.isdigit())
 
 
 class PersonBoxes:

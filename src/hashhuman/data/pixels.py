@@ -66,7 +66,8 @@ class PixelStore:
     """P pixels of K pictures, cropped to the body's surroundings.
 
     `pools` name lists of pixels (positions in 0..P): `body` (any coverage), `surround` (none, but the body's shell may
-    project there), `box` (all) and, where the pictures carry part labels, one `part N` for each part.
+    project there) and, where the pictures carry part labels, one `part N` for each part. The pool `box` (all) needs no
+    list.
     """
 
     color: UInt8[Tensor, "P 3"]
@@ -96,12 +97,19 @@ class PixelStore:
         """Moves crops to the device. Raises UserError if no picture shows the person."""
         if not crops.mask.any():
             raise UserError(f"None of the {len(frames)} training pictures shows the person: their masks are empty.")
-        color, mask, around, part, corner, size = (
-            torch.from_numpy(array).to(device)
-            for array in (crops.color, crops.mask, crops.around, crops.part, crops.corner, crops.size)
+        color, mask, corner, size = (
+            torch.from_numpy(array).to(device) for array in (crops.color, crops.mask, crops.corner, crops.size)
         )
-        selections = {"body": mask > 0, "surround": around & (mask == 0), "box": torch.ones_like(around)}
-        selections |= {f"part {label}": part == label for label in np.unique(crops.part[crops.part < 255])}
+
+        def selected(chosen: Bool[Tensor, "P"]) -> Int[Tensor, "_"]:
+            return chosen.nonzero()[:, 0].int()
+
+        around = torch.from_numpy(crops.around).to(device)
+        pools = {"body": selected(mask > 0), "surround": selected(around & (mask == 0))}
+        del around  # a byte for every pixel, of which there may be half a billion
+        part = torch.from_numpy(crops.part).to(device)
+        labels = torch.bincount(part, minlength=256)[:255].nonzero()[:, 0].tolist()
+        pools |= {f"part {label}": selected(part == label) for label in labels}
         return cls(
             color=color,
             mask=mask,
@@ -111,8 +119,19 @@ class PixelStore:
             world_from_pixel=torch.stack([c.R.T @ torch.linalg.inv(c.K) for c in cameras]).to(device),
             center=torch.stack([c.center for c in cameras]).to(device),
             frame=torch.tensor(frames, device=device),
-            pools={name: selected.nonzero()[:, 0].int() for name, selected in selections.items()},
+            pools=pools,
         )
+
+    def draw(self, pool: str, count: int) -> Int[Tensor, "_"]:
+        """`count` random pixels of a pool; none of an empty one. Raises UserError if there is no such pool."""
+        if pool == "box":
+            return torch.randint(len(self.color), (count,), device=self.color.device)
+        if pool not in self.pools:
+            raise UserError(f"data.ray_sampler.shares: no pool {pool!r} among {sorted([*self.pools, 'box'])}.")
+        pixels = self.pools[pool]
+        if not len(pixels):
+            return pixels.long()
+        return pixels[torch.randint(len(pixels), (count,), device=pixels.device)].long()
 
     def rays(self, pixels: Int[Tensor, "N"]) -> Rays:
         """World rays through pixels of the list."""

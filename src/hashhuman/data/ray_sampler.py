@@ -72,22 +72,14 @@ class RaySampler:
                 raise UserError(
                     "data.ray_sampler.shares.parts needs part labels, and this subject has no schp/ folder."
                 )
-            if unknown := set(members) - set(store.pools):
-                raise UserError(f"data.ray_sampler.shares: no pool {unknown.pop()!r} among {sorted(store.pools)}.")
             pools |= {member: share / len(members) for member in members}
         total = sum(pools.values())
-        drawn = []
-        for name, share in pools.items():
-            pool = store.pools[name]
-            count = round(self.n_rays * scale * share / total)
-            if len(pool):
-                drawn.append(pool[torch.randint(len(pool), (count,), device=pool.device)])
-        return torch.cat(drawn).long()
+        counts = {name: round(self.n_rays * scale * share / total) for name, share in pools.items()}
+        return torch.cat([store.draw(name, count) for name, count in counts.items()])
 
     def patch_pixels(self, store: PixelStore) -> Int[Tensor, "P S S"]:
         """Windows around pixels of the body, moved inside their crops."""
-        pool = store.pools["body"]
-        centers = pool[torch.randint(len(pool), (self.n_patches,), device=pool.device)].long()
+        centers = store.draw("body", self.n_patches)
         picture = torch.searchsorted(store.start, centers, right=True) - 1
         width = store.width[picture]
         inside = centers - store.start[picture]
@@ -95,7 +87,7 @@ class RaySampler:
         half = self.patch_size // 2
         x = torch.minimum(inside % width - half, width - self.patch_size).clamp_min(0)
         y = torch.minimum(inside // width - half, height - self.patch_size).clamp_min(0)
-        step = torch.arange(self.patch_size, device=pool.device)
+        step = torch.arange(self.patch_size, device=centers.device)
         # Crops narrower than a patch repeat their border.
         column = torch.minimum(x[:, None] + step, width[:, None] - 1)
         row = torch.minimum(y[:, None] + step, height[:, None] - 1)

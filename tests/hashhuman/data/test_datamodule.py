@@ -132,7 +132,7 @@ def test_without_part_labels(toy_copy):
     data = made(toy_copy)
     assert data.parts(data.splits["train"][0]) is None
     data.setup("fit")
-    assert set(data.store.pools) == {"body", "surround", "box"}
+    assert set(data.store.pools) == {"body", "surround"}
 
 
 def test_batches_of_training(toy_folder):

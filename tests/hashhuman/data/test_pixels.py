@@ -85,10 +85,20 @@ def test_crops_contain_the_person_and_the_shell(store, pictures):
 
 
 def test_pools(store):
-    body, surround, box = (store.pools[name].long() for name in ("body", "surround", "box"))
+    body, surround = (store.pools[name].long() for name in ("body", "surround"))
     assert torch.equal(body, store.mask.nonzero()[:, 0])
-    assert torch.equal(box, torch.arange(len(store.mask)))
     assert (store.mask[surround] == 0).all() and 0 < len(surround) < (store.mask == 0).sum()
+
+
+def test_drawing_from_pools(store):
+    torch.manual_seed(0)
+    for name, pool in (*store.pools.items(), ("box", torch.arange(len(store.mask)))):
+        drawn = store.draw(name, 30 * len(pool))
+        assert drawn.dtype == torch.int64 and torch.equal(drawn.unique(), pool.long())
+    nobody = dataclasses.replace(store, pools=store.pools | {"body": store.pools["body"][:0]})
+    assert store.draw("body", 0).shape == nobody.draw("body", 9).shape == (0,)
+    with pytest.raises(UserError, match=r"no pool 'corner' among \['body', 'box', 'part"):
+        store.draw("corner", 3)
 
 
 def test_surround_is_what_the_footprint_adds_to_the_mask(store, pictures):
@@ -122,7 +132,7 @@ def test_pictures_without_labels_or_person(pictures):
         plain, mask=np.zeros_like(plain.mask), vertices=2 * plain.camera.center - plain.vertices, frame=7
     )
     store = PixelStore.build([behind, plain], REACH, "cpu")
-    assert set(store.pools) == {"body", "surround", "box"}
+    assert set(store.pools) == {"body", "surround"}
     assert store.start[1] == 0 and store.rays(store.pools["body"][:1].long()).frames.item() == plain.frame
     with pytest.raises(UserError, match="None of the 1 training pictures shows the person"):
         PixelStore.build([behind], REACH, "cpu")

@@ -60,7 +60,7 @@ def test_samples_are_packed_ray_by_ray_from_near_to_far():
 
 
 def test_jitter_is_stratified():
-    """Uniform within the step of each midpoint."""
+    """Uniform within the step of each midpoint, each sample by itself."""
     bodies, shell = setting()
     sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
     middle = sampler(rays, bodies, shell, jitter=False)
@@ -72,6 +72,8 @@ def test_jitter_is_stratified():
     assert count > 5000 and off.abs().max() <= 0.5 + 1e-4
     histogram = torch.histogram(off, torch.linspace(-0.5, 0.5, 11)).hist
     assert (histogram - count / 10).abs().max() < 5 * (0.09 * count) ** 0.5
+    alike = torch.corrcoef(off.view(-1, 4).T) - torch.eye(4)  # those of a bin
+    assert alike.abs().max() < 5 * (4 / count) ** 0.5
 
 
 def test_samples_lie_in_the_shell_and_cover_it():

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hashhuman import cli
+from hashhuman.data.files import save_json
 from hashhuman.errors import UserError
 from preprocess.doctor import __main__ as program
 from preprocess.doctor import examine, look
@@ -68,6 +69,20 @@ def test_what_the_frames_stage_is_going_to_write(config, tmp_path: Path):
     findings = examined(config(*overrides), tmp_path / "subject")
     values = {finding.name: finding.value for finding in findings}
     assert values["pictures"] == "8" and values["size"] == "160 x 120" and values["rate"] == "12.5 a second"
+
+
+@pytest.mark.usefixtures("_actor")
+def test_each_of_several_recordings(config, tmp_path: Path):
+    lens = {"K": [[300, 0, 159.5], [0, 300, 119.5], [0, 0, 1]], "R": [0, 0, 0], "height": 240, "width": 320}
+    for name, pictures in {"left": 20, "right": 30}.items():
+        write_video(tmp_path / "rig" / f"{name}.mp4", [actors.picture(0)] * pictures)
+    save_json(tmp_path / "rig.json", {"left": lens | {"T": [0, 0, 3]}, "right": lens | {"T": [1, 0, 3]}})
+    rig = (f"video='{tmp_path / 'rig'}'", f"preprocess.frames.calibration='{tmp_path / 'rig.json'}'")
+    findings = examined(config("preprocess=cameras", *rig), tmp_path / "subject")
+    assert topics(findings) == ["installed", "machine", "weights", "clip left", "clip right", "fit"]
+    values = {(finding.topic, finding.name): finding.value for finding in findings}
+    assert (values["clip left", "pictures"], values["clip right", "pictures"]) == ("20", "30")
+    assert values["clip right", "person found"] == "12 of 12 pictures"
 
 
 @pytest.mark.usefixtures("_actor")

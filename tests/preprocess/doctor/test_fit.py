@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from tests.preprocess.doctor.limits import checks
 FRAMES = 40
 
 
-def good(**changes: object) -> Quality:
-    """Figures like those of a good fit."""
+def good(**changes: Any) -> Quality:
+    """Figures like those of a good fit, seen by one camera."""
     quality = Quality(
+        cameras=("00",),
         frames=np.arange(FRAMES),
-        height=np.full(FRAMES, 400.0),
-        reprojection=np.full(FRAMES, 5.0),
-        silhouette_iou=np.full(FRAMES, 0.82),
+        height=np.full((1, FRAMES), 400.0),
+        reprojection=np.full((1, FRAMES), 5.0),
+        silhouette_iou=np.full((1, FRAMES), 0.82),
         jitter=np.full(FRAMES, 1.0),
         beyond=np.zeros(FRAMES),
         worst_joint=np.zeros(FRAMES, int),
@@ -30,7 +32,8 @@ def good(**changes: object) -> Quality:
         flipped=np.zeros(FRAMES, bool),
         joint_names=("pelvis", "left_knee"),
     )
-    return dataclasses.replace(quality, **changes)
+    rows = {name: np.atleast_2d(changes.pop(name)) for name in ("reprojection", "silhouette_iou") if name in changes}
+    return dataclasses.replace(quality, **changes, **rows)
 
 
 def share(of: float) -> np.ndarray:
@@ -82,6 +85,33 @@ def test_both_sides_of_every_limit(fit: FitChecks, name: str, changes: dict, ver
     finding = found(fit, good(**changes), name)
     assert finding.verdict is verdict
     assert finding.advice
+
+
+def two_cameras(off: float, iou: float) -> dict[str, Any]:
+    """A good fit, and so much in the other camera."""
+    rows = {"reprojection": (5.0, 4 * off), "silhouette_iou": (0.82, iou), "height": (400.0, 400.0)}
+    return {"cameras": ("00", "01")} | {name: np.array(both)[:, None].repeat(FRAMES, 1) for name, both in rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("off", "iou", "verdict"),
+    [
+        (2.4, 0.73, Verdict.OK),
+        (2.6, 0.73, Verdict.WARN),
+        (2.4, 0.71, Verdict.WARN),
+        (50.0, 0.1, Verdict.WARN),  # never bad: the fit may be right where it was made
+        (np.nan, 0.1, Verdict.WARN),
+    ],
+)
+def test_what_another_camera_sees(fit: FitChecks, off: float, iou: float, verdict: Verdict):
+    findings = fit(good(**two_cameras(off, iou)))
+    finding = next(each for each in findings if each.name == "seen by camera 01")
+    assert finding.verdict is worst(findings) is verdict
+    assert ("points off" in finding.value) == np.isfinite(off) and f"IoU {iou:.2f}" in finding.value
+
+
+def test_a_camera_with_nothing_to_compare_is_left_out(fit: FitChecks):
+    assert len(fit(good(**two_cameras(np.nan, np.nan)))) == len(fit(good()))
 
 
 def test_figures_are_those_of_the_median_picture(fit: FitChecks):
