@@ -17,11 +17,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader, TensorDataset
 
 from hashhuman import callbacks, checkpoint, loggers
-from hashhuman.callbacks import ProgressLine, TrainingClock, ValidationPictures
+from hashhuman.callbacks import FirstSampler, ProgressLine, TrainingClock, ValidationPictures
 from hashhuman.checkpoint import AtomicCheckpointIO
 from hashhuman.data.files import read_image, write_image
 from hashhuman.errors import UserError
 from hashhuman.export import write_video
+from hashhuman.renderer.shell_sampler import ShellSampler
 
 
 class Toy(L.LightningModule):
@@ -248,3 +249,25 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
     io.remove_checkpoint(path)
     assert not path.exists()
+
+
+def test_the_first_steps_are_sampled_by_another_sampler(tmp_path):
+    own, first = ShellSampler(0.01, 3), ShellSampler(0.03, 1)
+    used: dict[str, list[ShellSampler]] = {"training": [], "validation": []}
+
+    class Sampled(Toy):
+        avatar = SimpleNamespace(sampler=own)
+
+        def training_step(self, batch, batch_idx):
+            used["training"].append(self.avatar.sampler)
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            used["validation"].append(self.avatar.sampler)
+            super().validation_step(batch, batch_idx)
+
+    fit(tmp_path, False, FirstSampler(first, 3), module=Sampled())
+    assert used["training"] == [first, first, first, own]
+    assert used["validation"] and all(sampler is own for sampler in used["validation"])
+    fit(tmp_path, False, FirstSampler(first, 3), module=Sampled(), steps=1)
+    assert Sampled.avatar.sampler is own

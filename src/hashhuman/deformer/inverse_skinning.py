@@ -61,13 +61,13 @@ class InverseSkinning:
         pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))
         frame = points.frame[pairs.point]
         weights = self.weights(pairs)
-        maps = bodies.canonical_from_posed[frame[:, None], pairs.vertices]  # M K 3 4
-        blended = (weights[..., None, None] * maps).sum(1)
+        of_frame = frame[:, None] * bodies.vertices.shape[1] + pairs.vertices
+        blended = blend(bodies.canonical_from_posed.flatten(0, 1), of_frame, weights)  # M 3 4
         linear = blended[..., :3]
         x = (linear @ posed[pairs.point, :, None])[..., 0] + blended[..., 3]
-        normal = (weights[..., None] * bodies.canonical_normals[pairs.vertices]).sum(1)
+        normal = blend(bodies.canonical_normals, pairs.vertices, weights)
         normal = normal / normal.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        foot = (weights[..., None] * bodies.canonical_vertices[pairs.vertices]).sum(1)
+        foot = blend(bodies.canonical_vertices, pairs.vertices, weights)
         height = ((x - foot) * normal).sum(1)  # above the body's surface; below it where negative
         near = (height > -self.depth) & (height < self.reach)
         if cells is not None:
@@ -112,6 +112,14 @@ class InverseSkinning:
         same_chart = (candidates - chosen).abs().amax(-1) < 0.05
         weights = weights * same_chart
         return (weights[..., None] * candidates).sum(1) / weights.sum(1, keepdim=True)
+
+
+def blend(
+    values: Float[Tensor, "V *shape"], rows: Int[Tensor, "M K"], weights: Float[Tensor, "M K"]
+) -> Float[Tensor, "M *shape"]:
+    """Weighted sums of rows, which are not copied first."""
+    sums = torch.nn.functional.embedding_bag(rows, values.flatten(1), per_sample_weights=weights, mode="sum")
+    return sums.unflatten(1, values.shape[1:])
 
 
 def arrange(part: Int[Tensor, "M"], n_parts: int) -> tuple[tuple[int, ...], Int[Tensor, "P"], Int[Tensor, "M"]]:

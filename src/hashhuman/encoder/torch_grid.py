@@ -1,6 +1,7 @@
 """Hash grids in plain PyTorch: they run anywhere, and are the reference for the other backends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,29 +12,37 @@ from hashhuman.errors import UserError
 from hashhuman.part_rows import PartRows
 
 
-def outer(x: Tensor, combine) -> Tensor:
-    """Combines the low and high values of three axes, (..., 3, 2), into those of a cell's eight corners, (..., 8)."""
-    a, b, c = x.unbind(-2)
-    return combine(combine(a[..., :, None, None], b[..., None, :, None]), c[..., None, None, :]).flatten(-3)
+def outer(low: Tensor, high: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Combines the low and high values of three axes, each (3, ...), into those of a cell's eight corners, (..., 8).
+
+    The axes come first, so that every operation runs over long rows instead of pairs of numbers.
+    """
+    first, second, third = zip(low, high)
+    pairs = [combine(a, b) for a in first for b in second]
+    return torch.stack([combine(pair, c) for pair in pairs for c in third], -1)
 
 
-class _Rows(torch.autograd.Function):
-    """Rows of a table. The gradient is scattered number by number: on two cores that took a fifth of the time of
-    `index_add_`, which index_select's own backward calls, and on a GPU both are atomic additions."""
+class _Blend(torch.autograd.Function):
+    """Weighted sums of a table's rows.
+
+    `embedding_bag` never stores the rows, unlike indexing, multiplying and adding. The table's gradient is scattered
+    number by number: its own backward sorts the rows first, which takes several times as long.
+    """
 
     @staticmethod
-    def forward(ctx, table: Tensor, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(rows)
-        ctx.shape = table.shape
-        return table.index_select(0, rows)
+    def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, rows, weights)
+        return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
     @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
-        (rows,) = ctx.saved_tensors
-        width = ctx.shape[1]
-        places = rows[:, None] * width + torch.arange(width, device=rows.device)
-        gradient = grads[0].new_zeros(ctx.shape.numel()).scatter_add_(0, places.flatten(), grads[0].flatten())
-        return gradient.view(ctx.shape), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        (upstream,), (table, rows, weights) = grads, ctx.saved_tensors
+        width = table.shape[1]
+        places = rows[..., None].long() * width + torch.arange(width, device=rows.device)
+        values = upstream[:, None] * weights[..., None]
+        gradient = table.new_zeros(table.numel()).scatter_add_(0, places.flatten(), values.flatten()).view(table.shape)
+        of_weights = ctx.needs_input_grad[2]
+        return gradient, None, (table[rows] @ upstream[..., None])[..., 0] if of_weights else None
 
 
 class TorchHashGrids(nn.Module):
@@ -69,7 +78,8 @@ class TorchHashGrids(nn.Module):
         self.register_buffer("factors", torch.tensor(factors, dtype=torch.int32), persistent=False)
         self.register_buffer("scale", scales, persistent=False)
         self.register_buffer("size", sizes[..., 0].contiguous(), persistent=False)
-        self.register_buffer("offset", sizes[..., 1].contiguous(), persistent=False)
+        starts = torch.tensor([0, *self.n_entries[:-1]], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        self.register_buffer("offset", sizes[..., 1] + starts[:, None], persistent=False)
 
     @property
     def n_features(self) -> int:
@@ -80,28 +90,23 @@ class TorchHashGrids(nn.Module):
         """Features, level by level, at positions in [0, 1]^3 of each row's own part."""
         real = rows.mask()[:, None]
         x = torch.where(real, x, 0)
-        tables = self.table.split(self.n_entries)
-        features = [self.part(p, table, x[mine]) for p, (table, mine) in enumerate(zip(tables, rows.slices()))]
-        return torch.where(real, torch.cat(features), 0)
+        corners = [self.corners(p, x[mine]) for p, mine in enumerate(rows.slices())]
+        entries, weights = (torch.cat(values).flatten(0, 1) for values in zip(*corners))
+        features: Tensor = _Blend.apply(self.table, entries, weights)
+        return torch.where(real, features.view(-1, self.n_features), 0)
 
-    def part(self, p: int, table: Float[Tensor, "E F"], x: Float[Tensor, "N 3"]) -> Float[Tensor, "N LF"]:
-        """Features of one part's grid."""
-        position = x[:, None] * self.scale[p, :, None] + 0.5
+    def corners(self, p: int, x: Float[Tensor, "N 3"]) -> tuple[Int[Tensor, "N L 8"], Float[Tensor, "N L 8"]]:
+        """Rows of the table that hold the corners of each level's cell in a part's grid, and the corners' weights."""
+        position = x.t()[..., None] * self.scale[p] + 0.5  # 3 N L
         cell = position.detach().floor()
         fraction = position - cell
-        weights = outer(torch.stack([1 - fraction, fraction], -1), torch.mul)
-        entries = self.entries(p, cell.int())
-        values: Tensor = _Rows.apply(table, entries.flatten().long()).unflatten(0, entries.shape)
-        return (values * weights[..., None]).sum(2).flatten(1)
-
-    def entries(self, p: int, cell: Int[Tensor, "N L 3"]) -> Int[Tensor, "N L 8"]:
-        """Rows of a part's table that hold the corners of each level's cell."""
-        low = cell * self.factors[p]
-        products = torch.stack([low, low + self.factors[p]], -1)
-        n_dense, size = self.n_dense[p], self.size[p, :, None]
-        dense = outer(products[:, :n_dense], torch.add) % size[:n_dense]
-        hashed = outer(products[:, n_dense:], torch.bitwise_xor) & (size[n_dense:] - 1)
-        return torch.cat([dense, hashed], 1) + self.offset[p, :, None]
+        weights = outer(1 - fraction, fraction, torch.mul)
+        factors, n_dense, size = self.factors[p].t()[:, None], self.n_dense[p], self.size[p, :, None]
+        low = cell.int() * factors
+        high = low + factors
+        dense = outer(low[..., :n_dense], high[..., :n_dense], torch.add) % size[:n_dense]
+        hashed = outer(low[..., n_dense:], high[..., n_dense:], torch.bitwise_xor) & (size[n_dense:] - 1)
+        return torch.cat([dense, hashed], 1) + self.offset[p, :, None], weights
 
 
 def common_shape(specs: Sequence[HashGridSpec]) -> tuple[int, int]:

@@ -59,10 +59,9 @@ class TritonHashGrids(TorchHashGrids):
         self.table_dtype: torch.dtype = getattr(torch, table_dtype)
         self.gradient_dtype: torch.dtype = getattr(torch, gradient_dtype)
         self.tuning = Tuning()
-        firsts = torch.tensor([0, *self.n_entries[:-1]]).cumsum(0)[:, None]
         hashed = torch.arange(self.n_levels) >= torch.tensor(self.n_dense)[:, None]
         resolution = torch.tensor([[level.resolution for level in spec.levels()] for spec in self.specs])
-        columns = [*self.factors.unbind(-1)[1:], resolution, self.size, self.offset + firsts, hashed]
+        columns = [*self.factors.unbind(-1)[1:], resolution, self.size, self.offset, hashed]
         levels = torch.stack([column.int() for column in columns], -1)  # as the kernels' `_level` reads them
         self.register_buffer("levels", levels, persistent=False)
 

@@ -41,7 +41,7 @@ class TritonMLPs(TorchMLPs):
     Args:
         n_parts, n_in, width, n_hidden, n_out: as in `TorchMLPs`.
         precision: of the factors. tf32 has float16's precision and float32's range, ieee is float32; with float16,
-            gradients are multiplied as bfloat16, whose range needs no scaled losses.
+            gradients are multiplied in tf32, whose range needs no scaled losses.
     """
 
     def __init__(
@@ -51,9 +51,7 @@ class TritonMLPs(TorchMLPs):
         self.precision = precision
         wide = width > 64  # fewer rows at once, for the weights take more of the chip's memory
         self.forward_tuning = Tuning(32, 8, 2, 2) if wide else Tuning(64, 4, 3, 3)
-        # With more stages, Triton 3.6 lets products of bfloat16 read beyond the chip's memory.
-        stages = 1 if precision == "float16" else 2
-        self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, stages, 2)
+        self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, 2, 2)
 
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
         """Output of each row's own part, in memory column by column; fastest if `x` is, too.
@@ -128,8 +126,8 @@ def fitting(mlps: TritonMLPs) -> Iterator[None]:
         yield
     except OutOfResources as error:
         raise UserError(
-            f"networks of width {mlps.width} do not fit this GPU in network.precision={mlps.precision}: choose "
-            "network.precision=float16, or a smaller field.width"
+            f"networks of width {mlps.width} do not fit this GPU's kernels in network.precision={mlps.precision}: choose "
+            "a smaller field.width, or network=torch"
         ) from error
 
 

@@ -6,7 +6,7 @@ import torch
 
 from hashhuman.body import skinning
 from hashhuman.deformer.cells import Cells
-from hashhuman.deformer.inverse_skinning import InverseSkinning
+from hashhuman.deformer.inverse_skinning import InverseSkinning, blend
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
 from hashhuman.neighbors.base import Pairs
@@ -177,3 +177,11 @@ def test_far_points_have_no_pair():
     assert pairs.wanted.tolist() == [0] * 5 and pairs.rows.total == 0
     assert pairs.x.shape == (0, 3) and pairs.uv.shape == (0, 2) and (pairs.slots == -1).all()
     assert carried(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).slots.shape == (5, 0)
+
+
+def test_blending_sums_weighted_rows():
+    values, rows = torch.arange(24.0).view(4, 2, 3), torch.tensor([[0, 3, 3], [2, 1, 0]])
+    weights = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    expected = torch.stack([(values[0] + values[3]) / 2, values[1]])
+    torch.testing.assert_close(blend(values, rows, weights), expected)
+    assert blend(values, rows[:0], weights[:0]).shape == (0, 2, 3)
