@@ -126,7 +126,7 @@ def fitting(mlps: TritonMLPs) -> Iterator[None]:
         yield
     except OutOfResources as error:
         raise UserError(
-            f"networks of width {mlps.width} do not fit this GPU's kernels in network.precision={mlps.precision}: choose "
+            f"networks of width {mlps.width} do not fit this GPU in network.precision={mlps.precision}: choose "
             "a smaller field.width, or network=torch"
         ) from error
 
