@@ -16,6 +16,10 @@ class Room:
     samples: int
     rows: tuple[int, ...]  # of each part; multiples of `part_rows.GRANULE`
 
+    def sizes(self) -> list[int]:
+        """All of them, one after another."""
+        return [self.samples, *self.rows]
+
 
 @dataclasses.dataclass(frozen=True)
 class Demand:
@@ -33,3 +37,7 @@ class StageRoom:
     shell: tuple[int, int, int]  # its voxels along each axis
     voxels: int  # of the shell that are carried to canonical space
     rows: tuple[int, ...]  # that those take in each part; multiples of `part_rows.GRANULE`
+
+    def sizes(self) -> list[int]:
+        """All of them, one after another."""
+        return [self.nodes, *self.shell, self.voxels, *self.rows]

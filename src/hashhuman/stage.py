@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -17,6 +18,7 @@ from hashhuman.renderer.shell import Shell
 from hashhuman.room import StageRoom
 
 CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
+LINKS = 1 << 24  # links followed at a time, likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +46,20 @@ class LinkedStage(Stage):
 
     def prune(self) -> None:
         """Marks just those voxels of the shell that a marked cell is linked to."""
-        _mark(self.shell, self.voxel, self.canonical.marked[self.cell])
+        links = zip(self.voxel.split(LINKS), self.cell.split(LINKS))
+        _mark(self.shell, ((voxel.long(), self.canonical.marked[cell]) for voxel, cell in links))
 
 
 def link(stage: Stage, skinning: InverseSkinning) -> LinkedStage:
     """Links the shell's voxels to canonical cells, and leaves out those linked to no marked one."""
+    # Half of what long integers would take: of a thousand frames, there are tens of millions of links.
+    small = torch.int32 if max(stage.shell.occupied.numel(), len(stage.canonical.marked)) < 1 << 31 else torch.int64
     links: list[tuple[Tensor, Tensor]] = []
-    for position in stage.shell.marked()[0].split(CHUNK):
+    for position in stage.shell.marked_in_turn(CHUNK):
         pairs = _carried(stage, skinning, position)
         real = pairs.rows.mask()
-        links.append((position[pairs.point[real]], stage.canonical.index(pairs.x[real], pairs.part()[real])))
+        cell = stage.canonical.index(pairs.x[real], pairs.part()[real])
+        links.append((position[pairs.point[real]].to(small), cell.to(small)))
     voxel, cell = (torch.cat(x) for x in zip(*links))
     values = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage)}
     linked = LinkedStage(**values, voxel=voxel, cell=cell)
@@ -77,7 +83,7 @@ def leave_out_empty(stage: Stage, skinning: InverseSkinning, room: StageRoom | N
         pairs = _carried(stage, skinning, some, stage.canonical, used, rows)
         reached.append((pairs.slots >= 0).any(0))
         wanted = wanted + pairs.wanted
-    _mark(stage.shell, position, torch.cat(reached).to(torch.uint8))
+    _mark(stage.shell, [(position, torch.cat(reached).to(torch.uint8))])
     return torch.cat([count, wanted])
 
 
@@ -96,7 +102,9 @@ def _carried(
     return skinning(points, stage.bodies, stage.neighbors, None, cells, rows)
 
 
-def _mark(shell: Shell, position: Int[Tensor, "Q"], value: UInt8[Tensor, "Q"]) -> None:
-    """Marks the voxels at positions of which one has the value 1, and no others."""
-    marked = torch.zeros(shell.occupied.numel(), dtype=torch.uint8, device=position.device)
-    shell.occupied.view(-1).copy_(marked.scatter_reduce_(0, position, value, "amax"))
+def _mark(shell: Shell, values: Iterable[tuple[Int[Tensor, "Q"], UInt8[Tensor, "Q"]]]) -> None:
+    """Marks the voxels at those positions of which one has the value 1, and no others."""
+    marked = torch.zeros(shell.occupied.numel(), dtype=torch.uint8, device=shell.occupied.device)
+    for position, value in values:
+        marked.scatter_reduce_(0, position, value, "amax")
+    shell.occupied.view(-1).copy_(marked)

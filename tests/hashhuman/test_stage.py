@@ -13,6 +13,7 @@ from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.field.occupancy import CellRows
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.part_rows import PartRows
+from hashhuman.renderer import shell as shell_module
 from hashhuman.renderer.shell import Shell
 from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 from tests.hashhuman import small
@@ -84,7 +85,11 @@ def test_links_lead_to_the_cells_that_voxels_come_from():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = as_set(made())
     monkeypatch.setattr(stage_module, "CHUNK", 1000)
+    monkeypatch.setattr(shell_module, "AT_A_TIME", 1500)
     assert as_set(made()) == whole
+    kept = made(some_cells(0.4)).shell.occupied
+    monkeypatch.setattr(stage_module, "LINKS", 100)
+    assert torch.equal(made(some_cells(0.4)).shell.occupied, kept)
 
 
 def test_voxels_of_unmarked_cells_are_left_out_from_the_start():

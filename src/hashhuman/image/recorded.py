@@ -23,7 +23,10 @@ from hashhuman.recording import aside, record
 from hashhuman.room import Room, StageRoom
 from hashhuman.stage import Stage
 
-SLACK = 1.3  # room, over the most that was needed
+SLACK = 1.3  # room for posing, over the most that was needed
+VIEW_SLACK = (
+    2.0  # and for rendering, where a limb that turns into view needs several times as much as one that is hidden
+)
 
 Result = TypeVar("Result")
 
@@ -35,11 +38,16 @@ class Recorded(Generic[Result]):
         work: the function.
         inputs: an example.
         device: the GPU.
+        first: whether this is the first recording of such work, which compiles and initialises things that a recording
+            must not see.
     """
 
-    def __init__(self, work: Callable[..., Result], inputs: Sequence[Tensor], device: torch.device) -> None:
+    def __init__(
+        self, work: Callable[..., Result], inputs: Sequence[Tensor], device: torch.device, first: bool
+    ) -> None:
         self.inputs = [x.to(device, copy=True) for x in inputs]
-        aside(lambda: work(*self.inputs))
+        if first:
+            aside(lambda: work(*self.inputs))
         self.graph, self.result = record(lambda: work(*self.inputs))
 
     def __call__(self, inputs: Sequence[Tensor]) -> Result:
@@ -50,11 +58,25 @@ class Recorded(Generic[Result]):
         return self.result
 
 
+@dataclasses.dataclass
+class Recording(Generic[Result]):
+    """What is recorded of one kind of work, and the most that it has needed."""
+
+    most: Int[Tensor, "demand"]
+    room: Int[Tensor, "demand"] | None = None
+    recorded: Recorded[Result] | None = None
+
+    def fits(self, needed: Int[Tensor, "demand"]) -> Tensor:
+        """Whether there is room, on the device."""
+        assert self.room is not None
+        return (needed <= self.room).all()
+
+
 class RecordedImages:
     """`EagerImages`' pictures.
 
     The first picture of a size is eager and measures; with the second, posing and rendering are recorded. Pictures that
-    need more room than there is are rendered eagerly, and the next recording has more.
+    need more room than there is are rendered eagerly, and what they found too small is recorded anew with more.
     """
 
     def __init__(self, eager: EagerImages) -> None:
@@ -64,10 +86,8 @@ class RecordedImages:
     def _start(self, key: tuple | None) -> None:
         """Forgets what was recorded and needed."""
         self.key = key
-        self.most: Int[Tensor, "demand"] | None = None
-        self.posing: Recorded[tuple[Stage, Tensor]] | None = None
-        self.viewing: Recorded[tuple[RenderedImage, Tensor]] | None = None
-        self.room: Int[Tensor, "demand"]
+        self.posing: Recording[tuple[Stage, Tensor]] | None = None
+        self.viewing: Recording[tuple[RenderedImage, Tensor]] | None = None
         self.posed: list[Tensor] | None = None  # the pose that the recorded stage holds
 
     def __call__(self, cameras: Iterable[Camera], pose: BodyPose, time: int) -> Iterator[RenderedImage]:
@@ -81,45 +101,55 @@ class RecordedImages:
         key = camera.height, camera.width, *(parameter.data_ptr() for parameter in self.avatar.parameters())
         if key != self.key:
             self._start(key)
-        if self.posing is not None and self.viewing is not None:
-            if self.posed is not pose:
-                self.posing(pose)
-                self.posed = pose
-            image, demand = self.viewing([camera.K, camera.R, camera.T])
-            needed = torch.cat([self.posing.result[1], demand])
-            if bool((needed <= self.room).all()):
-                return RenderedImage(image.rgb.clone(), image.alpha.clone(), image.depth.clone())
-        return self._measured(camera, pose)
+        if self.posing is None or self.viewing is None or self.viewing.recorded is None:
+            return self._measured(camera, pose, (True, True))
+        assert self.posing.recorded is not None
+        if self.posed is not pose:
+            self.posing.recorded(pose)
+            self.posed = pose
+        image, demand = self.viewing.recorded([camera.K, camera.R, camera.T])
+        fits = self.posing.fits(self.posing.recorded.result[1]), self.viewing.fits(demand)
+        posed, seen = torch.stack(fits).tolist()
+        if posed and seen:
+            return RenderedImage(image.rgb.clone(), image.alpha.clone(), image.depth.clone())
+        return self._measured(camera, pose, (not posed, not seen))
 
-    def _measured(self, camera: Camera, pose: list[Tensor]) -> RenderedImage:
-        """Renders eagerly, and records if it is not the first time."""
+    def _measured(self, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]) -> RenderedImage:
+        """Renders eagerly; records what of posing and rendering was `short` of room, if it is not the first picture."""
         stage, of_stage = self._posed(None, *pose)
         image, of_view = self.eager.picture(camera, stage)
         if not isinstance(stage.neighbors, GridNeighbors):  # others read back how much they found
             return image
-        needed = torch.cat([of_stage, of_view.flatten()])
-        if self.most is None:
-            self.most = needed
+        if self.posing is None or self.viewing is None:
+            self.posing, self.viewing = Recording(of_stage), Recording(of_view.flatten())
         else:
-            self.most = torch.maximum(self.most, needed)
-            self._record(camera, pose)
+            self.posing.most = torch.maximum(self.posing.most, of_stage)
+            self.viewing.most = torch.maximum(self.viewing.most, of_view.flatten())
+            self._record(self.posing, self.viewing, camera, pose, short)
         return image
 
-    def _record(self, camera: Camera, pose: list[Tensor]) -> None:
-        assert self.most is not None
-        stage_room, *rounds = rooms(self.most.tolist())
-        self.room = torch.tensor(sizes(stage_room, *rounds), device=self.avatar.device)
-        self.posing = self.viewing = None  # frees their memory before the next ones
-        self.posing = Recorded(partial(self._posed, stage_room), pose, self.avatar.device)
-        stage = self.posing.result[0]
-        self.posing.graph.replay()  # a recording computes nothing, and the next one needs a stage to be tried on
+    def _record(
+        self, posing: Recording, viewing: Recording, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]
+    ) -> None:
+        device, first = self.avatar.device, viewing.room is None
+        front, back = view_rooms(viewing.most.tolist())
+        viewing.recorded = None  # frees its memory before the next one; it also holds the stage that it reads
+        if short[0]:
+            posing.recorded = None
+            room = stage_room(posing.most.tolist())
+            posing.room = torch.tensor(room.sizes(), device=device)
+            posing.recorded = Recorded(partial(self._posed, room), pose, device, first)
+            posing.recorded.graph.replay()  # a recording computes nothing, and rendering needs a stage to be tried on
+        assert posing.recorded is not None
+        stage = posing.recorded.result[0]
 
         def seen(K: Tensor, R: Tensor, T: Tensor) -> tuple[RenderedImage, Tensor]:
             view = dataclasses.replace(camera, K=K, R=R, T=T)
-            image, demand = self.eager.picture(view, stage, (rounds[0], rounds[1]))
+            image, demand = self.eager.picture(view, stage, (front, back))
             return image, demand.flatten()
 
-        self.viewing = Recorded(seen, [camera.K, camera.R, camera.T], self.avatar.device)
+        viewing.room = torch.tensor([*front.sizes(), *back.sizes()], device=device)
+        viewing.recorded = Recorded(seen, [camera.K, camera.R, camera.T], device, first)
         self.posed = None
 
     def _posed(
@@ -128,22 +158,15 @@ class RecordedImages:
         return self.avatar.measured_stage([BodyPose(poses, Rh, Th)], time, room)
 
 
-def rooms(needed: Sequence[int]) -> tuple[StageRoom, Room, Room]:
-    """Room for a stage and both rounds of rendering, from what was needed, in the order of `sizes`."""
-    n_parts = (len(needed) - 7) // 3
+def stage_room(needed: Sequence[int]) -> StageRoom:
+    """Room for posing, from what was needed, in the order of `StageRoom.sizes`."""
     nodes, *shell, voxels = (math.ceil(SLACK * n) for n in needed[:5])
-    rest = [padded(math.ceil(SLACK * n) + 1) for n in needed[5:]]
-    stage = StageRoom(nodes, (shell[0], shell[1], shell[2]), voxels, tuple(rest[:n_parts]))
-    front, back = rest[n_parts : 2 * n_parts + 1], rest[2 * n_parts + 1 :]
-    return stage, Room(front[0], tuple(front[1:])), Room(back[0], tuple(back[1:]))
+    rows = tuple(padded(math.ceil(SLACK * n) + 1) for n in needed[5:])
+    return StageRoom(nodes, (shell[0], shell[1], shell[2]), voxels, rows)
 
 
-def sizes(stage: StageRoom, *rounds: Room) -> list[int]:
-    """All sizes of room, one after another."""
-    return [
-        stage.nodes,
-        *stage.shell,
-        stage.voxels,
-        *stage.rows,
-        *(n for room in rounds for n in (room.samples, *room.rows)),
-    ]
+def view_rooms(needed: Sequence[int]) -> tuple[Room, Room]:
+    """Room for both rounds of rendering, from what was needed, in the order of `Room.sizes`."""
+    half = len(needed) // 2
+    sizes = [padded(math.ceil(VIEW_SLACK * n) + 1) for n in needed]
+    return Room(sizes[0], tuple(sizes[1:half])), Room(sizes[half], tuple(sizes[half + 1 :]))

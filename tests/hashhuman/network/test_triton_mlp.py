@@ -120,10 +120,11 @@ def test_without_triton(monkeypatch: pytest.MonkeyPatch):
         (40, 32, 1, 3),
     ],
 )
-# Rounding carries hidden units that are almost zero, a part in a thousand, over the kink of ReLU: they pass on all of
-# their gradient instead of none of it, which shows in its norm as the root of that share.
+# Cutting numbers to ten bits carries almost-zero hidden units, a part in a thousand, over the kink of ReLU: they
+# pass on all of their gradient instead of none, which shows in its norm as the root of that share. Plain PyTorch with
+# numbers so cut is off by 0.01 to 0.065, depending on the parameters.
 @pytest.mark.parametrize(
-    ("precision", "tolerance", "of_gradients"), [("ieee", 1e-5, 1e-5), ("tf32", 4e-3, 0.04), ("float16", 4e-3, 0.04)]
+    ("precision", "tolerance", "of_gradients"), [("ieee", 1e-5, 1e-5), ("tf32", 4e-3, 0.1), ("float16", 4e-3, 0.1)]
 )
 def test_the_gpu_computes_the_same(n_in, width, n_hidden, n_out, precision, tolerance, of_gradients):
     if precision == "ieee" and width > 32:
