@@ -1,10 +1,13 @@
 """Work spread over threads, for what releases Python's lock: files, OpenCV, arrays."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,7 +20,7 @@ def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WOR
 
     An exception of `function` is raised in the place of its result, and nothing further is begun.
     """
-    pool = ThreadPoolExecutor(WORKERS)
+    pool = _workers()
     waiting: deque = deque()
     try:
         for item in items:
@@ -34,7 +37,7 @@ class Background:
     """Calls that run beside the program; leaving the `with` waits for all and raises the first exception of any."""
 
     def __enter__(self) -> "Background":
-        self.pool, self.begun = ThreadPoolExecutor(WORKERS), []
+        self.pool, self.begun = _workers(), []
         return self
 
     def __call__(self, function: Callable[..., R], *arguments: Any) -> "Future[R]":
@@ -47,3 +50,19 @@ class Background:
         if kind is None:
             for call in self.begun:
                 call.result()
+
+
+def _workers() -> ThreadPoolExecutor:
+    """Threads in each of which PyTorch computes alone: teams of them would outnumber the cores many times."""
+    usual = torch.get_num_threads()
+    pool = ThreadPoolExecutor(WORKERS, initializer=_compute_alone)
+    all_there = threading.Barrier(WORKERS)
+    for started in [pool.submit(all_there.wait) for _ in range(WORKERS)]:
+        started.result()
+    torch.set_num_threads(usual)  # what the workers have set is also what threads begin with that come later
+    return pool
+
+
+def _compute_alone() -> None:
+    torch.get_num_threads()  # settles the thread's number before it is changed
+    torch.set_num_threads(1)

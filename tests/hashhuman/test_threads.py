@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from hashhuman.threads import Background, ordered
 
@@ -51,3 +52,18 @@ def test_their_errors_are_raised_and_do_not_hide_others():
     with pytest.raises(KeyError), Background() as beside:
         beside(lambda: 1 // 0)
         raise KeyError
+
+
+def test_each_computes_alone_and_nothing_else_changes():
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert set(ordered(lambda _: torch.get_num_threads(), range(8))) == {1}
+        assert torch.get_num_threads() == 2
+        later = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [2]
+    finally:
+        torch.set_num_threads(usual)
