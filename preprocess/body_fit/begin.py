@@ -13,10 +13,11 @@ from hashhuman.body.model import BodyModel
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
 from preprocess.body_fit import placing
+from preprocess.body_fit.evidence import Evidence
 from preprocess.body_fit.retarget import alignment, measured_limbs, retarget, t_pose
 from preprocess.body_fit.sequence import BodySequence
 from preprocess.body_fit.source.motion import Motion
-from preprocess.body_fit.terms import Evidence, project
+from preprocess.body_fit.terms import project
 
 ELSEWHERE = 0.3  # of the person's height in the picture: a body farther off is not that person
 BONE = 0.01  # metres: how well the bones of another body can be matched

@@ -30,7 +30,7 @@ class ImportedFit(NativeFit):
     Then `stages` may fit what they free, as they do in the native fit.
 
     Args:
-        body, stages, surface, pictures: as for the native fit; no stages leave the tool's poses as they are.
+        body, stages, surface, pictures, device: as for the native fit; no stages leave the tool's poses as they are.
         source: reads the tool's files.
         path: the file or folder.
         person: whose track, if there are several: None the person of the keypoints, a number counts from the left, a
@@ -47,11 +47,12 @@ class ImportedFit(NativeFit):
         person: int | Sequence[float] | None = None,
         least_frames: int = 5,
         least_fraction: float = 0.1,
-        surface: int = 700,
+        surface: int = 1400,
         pictures: int = 12,
+        device: str = "auto",
         force: bool = False,
     ):
-        super().__init__(body, stages, surface, pictures, force)
+        super().__init__(body, stages, surface, pictures, device, force)
         self.source, self.path = source, Path(path).expanduser()
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.least_frames, self.least_fraction = least_frames, least_fraction

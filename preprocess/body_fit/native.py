@@ -3,12 +3,10 @@
 After SMPLify (Bogo et al., ECCV 2016) and its video successors, with a free body, an outline term and no learned prior.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import torch
 from rich.progress import Progress
@@ -18,14 +16,13 @@ from hashhuman.data.camera import Camera
 from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from preprocess.body_fit import pictures, result
-from preprocess.body_fit.flow import Flow, observe_flow
+from preprocess.body_fit.evidence import Evidence, moved
 from preprocess.body_fit.initialise import initialise
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.observe import Observations, observe
 from preprocess.body_fit.optimise import minimise
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.silhouette import Silhouettes, observe_silhouettes
-from preprocess.body_fit.terms import Evidence, Terms, project
+from preprocess.body_fit.terms import Terms, project
 from preprocess.frames import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
@@ -40,6 +37,7 @@ class NativeFit(Stage):
         body: makes the body model (called when the stage runs, so that a finished one needs none).
         stages: what to minimise, in order (`optimise.minimise`).
         surface: how many vertices stand for the skin.
+        device: where to minimise; auto: on the GPU if there is one.
         pictures: how many pictures to draw.
     """
 
@@ -49,11 +47,13 @@ class NativeFit(Stage):
         self,
         body: Callable[[], BodyModel],
         stages: Sequence[Mapping[str, Any]],
-        surface: int = 700,
+        surface: int = 1400,
         pictures: int = 12,
+        device: str = "auto",
         force: bool = False,
     ):
         self.body, self.stages, self.surface, self.pictures = body, stages, surface, pictures
+        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
@@ -77,11 +77,10 @@ class NativeFit(Stage):
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
         start, interpolated = self.start(subject, observations, camera)
         images = image_paths(subject)
-        greys = (cv2.cvtColor(read_image(images[frame]), cv2.COLOR_RGB2GRAY) for frame in keypoints.frames)
+        evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks)
         sequence, posed = fit(
-            body, observations, observe_silhouettes(masks), observe_flow(greys, masks), camera, self.stages,
-            self.surface, lambda: progress.advance(steps), start,
-        )  # fmt: skip
+            body, evidence, self.stages, self.surface, lambda: progress.advance(steps), start, self.device
+        )
 
         shape = sequence.shape_vector().detach()
         template = body.template(shape)
@@ -119,25 +118,15 @@ def start_from_points(sequence: BodySequence, evidence: Evidence) -> None:
 
 
 def fit(
-    body: BodyModel, observations: Observations, silhouettes: Silhouettes, flow: Flow, camera: Camera,
-    stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None], start: Start = start_from_points,
+    body: BodyModel, evidence: Evidence, stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
+    start: Start = start_from_points, device: str = "cpu",
 ) -> tuple[BodySequence, Posed]:  # fmt: skip
-    """The body of a whole sequence in the camera's space, from what was seen of it."""
+    """The body of a whole sequence in the camera's space, from what was seen of it; on the CPU again."""
     rest = body.template(body.shape_mean).vertices
-    sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(observations.image))
-    tensors = {k: torch.from_numpy(np.asarray(v)) for k, v in dataclasses.asdict(observations).items()}
-    visibility, has_world = tensors["visibility"].float(), tensors["has_world"]
-    evidence = Evidence(
-        K=camera.K,
-        image=tensors["image"].float(),
-        image_weight=visibility.square(),
-        world=tensors["world"].float(),
-        world_weight=visibility * has_world[:, None],
-        silhouettes=silhouettes,
-        flow=flow,
-    )
+    sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
     start(sequence, evidence)
-    return sequence, minimise(Terms(sequence, evidence), stages, tick)
+    posed = minimise(Terms(sequence.to(device), evidence), stages, tick)
+    return sequence.cpu(), moved(posed, "cpu")
 
 
 def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> np.ndarray:

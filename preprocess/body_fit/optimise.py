@@ -67,7 +67,7 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
 def blur(x: Float[Tensor, "F *rest"], deviation: float) -> Float[Tensor, "F *rest"]:
     """Mean over the frames about each, weighted by a Gaussian of that deviation (frames)."""
     reach = math.ceil(3 * deviation)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation).square())[None, None]
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / deviation).square())[None, None]
     series = x.flatten(1).T[:, None]
     total = torch.nn.functional.conv1d(series, kernel, padding=reach)
     weight = torch.nn.functional.conv1d(torch.ones_like(series[:1]), kernel, padding=reach)

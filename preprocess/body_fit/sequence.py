@@ -38,39 +38,48 @@ class BodySequence(nn.Module):
     """
 
     PER_FRAME = ("root", "pose", "pelvis")
+    joint_basis: Float[Tensor, "K J 3"]
+    landmark_basis: Float[Tensor, "K L J 4"]
+    vertex_basis: Float[Tensor, "K M 3"]
+    surface_weights: Float[Tensor, "M J"]
+    mean_extent: Float[Tensor, ""]
+    normals: Float[Tensor, "M 3"]
 
     def __init__(
         self, body: BodyModel, landmarks: tuple[str, ...], landmark_offsets: Float[Tensor, "L 3"],
         surface: Int[Tensor, "M"], frames: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.body = body
-        self.joint_basis = body.joint_basis()
-        self.landmark_basis = body.landmark_basis(landmarks).clone()
+        self.body, self.surface = body, surface
+        landmark_basis = body.landmark_basis(landmarks).clone()
         # an offset in the rest frame shifts every joint's share of the landmark by its weight
-        weights = self.landmark_basis[0, :, :, 3]
-        self.landmark_basis[0, :, :, :3] += weights[..., None] * landmark_offsets[:, None]
-        self.vertex_basis = body.vertex_basis(surface)
-        self.surface_weights = body.lbs_weights[surface]
-        self.surface = surface
+        landmark_basis[0, :, :, :3] += landmark_basis[0, :, :, 3:] * landmark_offsets[:, None]
+        mean = torch.einsum("k,kjc->jc", body.basis(body.shape_mean), body.joint_basis())
+        constants = {
+            "joint_basis": body.joint_basis(),
+            "landmark_basis": landmark_basis,
+            "vertex_basis": body.vertex_basis(surface),
+            "surface_weights": body.lbs_weights[surface],
+            "mean_extent": (mean - mean.mean(0)).square().mean().sqrt(),
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
         joints = len(body.joint_names)
         self.shape = nn.Parameter(torch.zeros_like(body.shape_mean))
         self.pose = nn.Parameter(torch.zeros(frames, joints, 3))  # the root's row stays zero
         self.root = nn.Parameter(torch.tensor([1.0, 0, 0, 0, -1, 0]).repeat(frames, 1))  # facing the camera
         self.pelvis = nn.Parameter(torch.tensor([0.0, 0, 3]).repeat(frames, 1))
         self.offset = nn.Parameter(torch.zeros(joints))
-        mean = torch.einsum("k,kjc->jc", body.basis(body.shape_mean), self.joint_basis)
-        self.mean_extent = (mean - mean.mean(0)).square().mean().sqrt()
-        self.normals = self._rest_normals()
+        self.register_buffer("normals", self._rest_normals(), persistent=False)
 
     def shape_vector(self) -> Float[Tensor, "S"]:
-        """The body model's shape parameters."""
-        return self.body.shape_mean + self.shape * self.body.shape_deviation
+        """The body model's shape parameters, on the CPU, where the body model is."""
+        return self.body.shape_mean + self.shape.cpu() * self.body.shape_deviation
 
     @torch.no_grad()
     def _rest_normals(self) -> Float[Tensor, "M 3"]:
         template = self.body.template(self.shape_vector())
-        return vertex_normals(template.vertices, template.faces)[self.surface]
+        return vertex_normals(template.vertices, template.faces)[self.surface].to(self.pose.device)
 
     def refresh_normals(self) -> None:
         """Recomputes rest normals for the present shape; between calls they are constant."""
@@ -78,7 +87,7 @@ class BodySequence(nn.Module):
 
     def forward(self) -> Posed:
         """Poses the body in every frame."""
-        basis = self.body.basis(self.shape_vector())
+        basis = self.body.basis(self.shape_vector()).to(self.pose.device)
         rest = torch.einsum("k,kjc->jc", basis, self.joint_basis)
         rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
         transforms = skinning.forward_kinematics(rotations, rest, list(self.body.parents))

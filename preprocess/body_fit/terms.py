@@ -5,17 +5,16 @@ prior of the shape may see how large the body is: one camera cannot tell, and a 
 smaller.
 """
 
-import dataclasses
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from preprocess.body_fit.flow import AHEAD, Flow
+from preprocess.body_fit.evidence import Evidence, moved
+from preprocess.body_fit.flow import AHEAD
 from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_BIAS, WORLD_DEVIATION
 from preprocess.body_fit.sequence import BodySequence, Posed
-from preprocess.body_fit.silhouette import Silhouettes
 from preprocess.body_fit.visible import visible
 
 # degrees about x (positive: legs swing back, the trunk bows), y and z of the rest frame; for the person's left side, of
@@ -42,19 +41,6 @@ SPREAD = {
 RIM = 0.35  # a vertex is on the rim if its normal is that near to square with the view: a cosine
 
 
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """What the pictures say: F frames, L landmarks."""
-
-    K: Float[Tensor, "3 3"]
-    image: Float[Tensor, "F L 2"]  # pixels
-    image_weight: Float[Tensor, "F L"]
-    world: Float[Tensor, "F L 3"]  # metres, camera orientation
-    world_weight: Float[Tensor, "F L"]
-    silhouettes: Silhouettes
-    flow: Flow
-
-
 def base_name(joint: str) -> str:
     """'left_hip' -> 'hip'."""
     return joint.rpartition("_")[2]
@@ -79,18 +65,23 @@ class Terms:
     """The terms of one sequence, by name. Each takes the posed body and returns a scalar."""
 
     NAMES = (
-        "points", "world", "inside", "contour", "flow", "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
+        "points", "world", "inside", "contour", "flow", "texture",
+        "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
     )  # fmt: skip
 
     def __init__(self, sequence: BodySequence, evidence: Evidence) -> None:
-        self.sequence, self.evidence = sequence, evidence
+        device = sequence.pose.device
+        self.sequence, self.evidence = sequence, moved(evidence, device)
         names = [base_name(n) for n in sequence.body.joint_names]
         mirror = torch.tensor(
             [[1.0, -1, -1] if n.startswith("right_") else [1.0, 1, 1] for n in sequence.body.joint_names]
         )
         limits = torch.tensor([LIMITS.get(n, ((-180, 180),) * 3) for n in names]).deg2rad()
-        self.mirror, self.low, self.high = mirror, limits[..., 0], limits[..., 1]
-        self.spread = torch.tensor([SPREAD.get(n, 1.0) for n in names])
+        self.mirror, self.low, self.high = (x.to(device) for x in (mirror, limits[..., 0], limits[..., 1]))
+        self.spread = torch.tensor([SPREAD.get(n, 1.0) for n in names], device=device)
+        self.image_deviation, self.world_deviation = IMAGE_DEVIATION.to(device), WORLD_DEVIATION.to(device)
+        self.along, self.ahead = WORLD_BIAS.to(device).split(1, -1)
+        self.view = torch.tensor([0.0, 0, 1], device=device)
 
     def metres_per_pixel(self) -> Float[Tensor, "F"]:
         """At the person's depth, for a body of the mean size."""
@@ -100,7 +91,7 @@ class Terms:
         """Landmarks project onto the detected points (each landmark's own deviation)."""
         e = self.evidence
         pixels = project(posed.landmarks, e.K)
-        residual = (pixels - e.image) * self.metres_per_pixel()[:, None, None] / IMAGE_DEVIATION[:, None]
+        residual = (pixels - e.image) * self.metres_per_pixel()[:, None, None] / self.image_deviation[:, None]
         return (e.image_weight * robust(residual.square().sum(-1), 3.0)).mean()
 
     def world(self, posed: Posed) -> Tensor:
@@ -108,12 +99,12 @@ class Terms:
         e = self.evidence
         weight = (e.world_weight / e.world_weight.sum(-1, keepdim=True).clamp_min(1e-6))[..., None]
         ahead = posed.bone_transforms[:, 0, None, :3, 2]
-        bias = ahead * WORLD_BIAS[:, 1:] + WORLD_BIAS[:, :1] * torch.tensor([0.0, 0, 1])
+        bias = ahead * self.ahead + self.along * self.view
         model = posed.landmarks - posed.size * bias
         model = model - (weight * model).sum(1, keepdim=True)
         seen = e.world - (weight * e.world).sum(1, keepdim=True)
         scale = (weight * model * seen).sum() / (weight * model * model).sum()
-        residual = (scale * model - seen) / WORLD_DEVIATION
+        residual = (scale * model - seen) / self.world_deviation
         return (e.world_weight * robust(residual.square().sum(-1), 3.0)).mean()
 
     def inside(self, posed: Posed) -> Tensor:
@@ -128,7 +119,7 @@ class Terms:
         """Renews the correspondences that the weighted terms need; they hold until the next call."""
         if "contour" in weights:
             self._match_contour(posed)
-        if "flow" in weights:
+        if "flow" in weights or "texture" in weights:
             self._seen = visible(posed)
 
     def _match_contour(self, posed: Posed) -> None:
@@ -160,9 +151,17 @@ class Terms:
         e = self.evidence
         pixels = project(posed.vertices, e.K)
         moved, trust = e.flow.at(pixels.detach())
-        later = torch.arange(AHEAD, len(pixels) + AHEAD).clamp_max(len(pixels) - 1)
+        later = torch.arange(AHEAD, len(pixels) + AHEAD, device=pixels.device).clamp_max(len(pixels) - 1)
         residual = (pixels[later] - pixels - moved) * self.metres_per_pixel()[:, None, None] / 0.006
         return (trust * self._seen * robust(residual.square().sum(-1), 4.0)).mean()
+
+    def texture(self, posed: Posed) -> Tensor:
+        """Skin shows the same pattern in all pictures that see it (half a unit of contrast)."""
+        e = self.evidence
+        seen, trust = e.texture.at(project(posed.vertices, e.K))
+        weight = (trust * self._seen).detach()
+        residual = (seen - usual(seen.detach(), weight)) / 0.5
+        return (weight * robust(residual.square().sum(-1), 3.0)).mean()
 
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""
@@ -190,6 +189,14 @@ class Terms:
     def clothes(self, posed: Posed) -> Tensor:
         """Clothes about 1 cm thick (1 cm)."""
         return ((self.sequence.offset - 0.01) / 0.01).square().mean()
+
+
+def usual(features: Float[Tensor, "F M C"], weight: Float[Tensor, "F M"]) -> Float[Tensor, "M C"]:
+    """What most frames show of each point: a mean that leaves out those far from a first one."""
+    for _ in range(2):
+        mean = (weight[..., None] * features).sum(0) / weight.sum(0).clamp_min(1e-6)[:, None]
+        weight = weight / (1 + (features - mean).square().sum(-1) / 2).square()
+    return (weight[..., None] * features).sum(0) / weight.sum(0).clamp_min(1e-6)[:, None]
 
 
 def acceleration(x: Float[Tensor, "F *rest"]) -> Float[Tensor, "F_ *rest"]:

@@ -14,6 +14,7 @@ from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_npz, save_npy, write_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from preprocess.body_fit.evidence import Evidence
 from preprocess.body_fit.flow import observe_flow
 from preprocess.body_fit.folder import FolderFit
 from preprocess.body_fit.landmarks import WORLD_BIAS
@@ -21,9 +22,11 @@ from preprocess.body_fit.native import NativeFit, fit
 from preprocess.body_fit.observe import observe
 from preprocess.body_fit.silhouette import observe_silhouettes
 from preprocess.body_fit.terms import Terms, project
+from preprocess.body_fit.texture import CELLS, Texture
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import run_stages
+from tests.preprocess.body_fit.conftest import FRAMES, no_texture
 
 LOST = [5, 6]  # frames without a detection
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
@@ -65,15 +68,23 @@ def shown(body, moving) -> tuple[Camera, Keypoints, list[np.ndarray]]:
     return camera, keypoints, masks
 
 
+def seen_in(camera: Camera, keypoints: Keypoints, masks: list[np.ndarray]) -> Evidence:
+    """Evidence without texture."""
+    observations = observe(keypoints, camera.K.numpy())
+    image, world = torch.tensor(observations.image).float(), torch.tensor(observations.world).float()
+    visibility = torch.tensor(observations.visibility).float()
+    flow = observe_flow(masks, masks)
+    return Evidence(
+        camera.K, image, visibility.square(), world, visibility, observe_silhouettes(masks), flow,
+        no_texture(len(masks)),
+    )  # fmt: skip
+
+
 def test_fit_recovers_a_known_motion(body, moving, shown):
     camera, keypoints, masks = shown
     truth = moving[1]
     ticks = []
-    seen = observe(keypoints, camera.K.numpy())
-    _, posed = fit(
-        body, seen, observe_silhouettes(masks), observe_flow(masks, masks), camera, STAGES, 200,
-        lambda: ticks.append(1),
-    )  # fmt: skip
+    _, posed = fit(body, seen_in(camera, keypoints, masks), STAGES, 200, lambda: ticks.append(1))
     assert len(ticks) == 85
     error = (posed.joints - posed.joints[:, :1]) - (truth.joints - truth.joints[:, :1])
     error = error.norm(dim=-1).mean(1)
@@ -85,16 +96,13 @@ def test_fit_recovers_a_known_motion(body, moving, shown):
 
 def test_terms_do_not_see_how_large_the_body_is(moving, shown):
     """Twice the body twice as far away looks the same: only the shape's prior may tell."""
-    from preprocess.body_fit.terms import Evidence
-
-    camera, keypoints, masks = shown
     _, truth, sequence = moving
-    seen = observe(keypoints, camera.K.numpy())
-    ones = torch.ones(seen.image.shape[:2])
-    evidence = Evidence(
-        camera.K, torch.tensor(seen.image).float() + 2, ones, torch.tensor(seen.world).float(), ones,
-        observe_silhouettes(masks), observe_flow(masks, masks),
-    )  # fmt: skip
+    seen = seen_in(*shown)
+    ones = torch.ones_like(seen.image_weight)
+    generator = torch.Generator().manual_seed(0)
+    contrast = torch.rand(FRAMES, 4, CELLS, CELLS, generator=generator)
+    texture = Texture(contrast, seen.silhouettes.origin, seen.silhouettes.step)
+    evidence = dataclasses.replace(seen, image=seen.image + 2, image_weight=ones, world_weight=ones, texture=texture)
     terms = Terms(sequence, evidence)
     transforms = truth.bone_transforms.clone()
     transforms[..., :3, 3] *= 2
@@ -103,21 +111,20 @@ def test_terms_do_not_see_how_large_the_body_is(moving, shown):
         vertices=2 * truth.vertices, size=2 * truth.size,
     )  # fmt: skip
     terms.match(truth, {"contour": 1.0, "flow": 1.0})
-    for name in ("points", "world", "inside", "contour", "flow", "smooth"):
+    for name in ("points", "world", "inside", "contour", "flow", "texture", "smooth"):
         value = getattr(terms, name)(truth)
         assert value > 0 and torch.allclose(getattr(terms, name)(larger), value, rtol=1e-4), name
 
 
 def test_unknown_settings_terms_and_parameters_are_refused(body, shown):
-    camera, keypoints, masks = shown
-    given = observe(keypoints, camera.K.numpy()), observe_silhouettes(masks), observe_flow(masks, masks), camera
+    evidence = seen_in(*shown)
     for stage, word in (
         ({"steps": 1, "weights": {"pionts": 1}, "free": {}}, "pionts"),
         ({"steps": 1, "weights": {"points": 1}, "free": {"focus": 0.1}}, "focus"),
         ({"steps": 1, "weights": {"points": 1}, "free": {}, "blurr": 4}, "blurr"),
     ):
         with pytest.raises(UserError, match=word):
-            fit(body, *given, [stage], 10, lambda: None)
+            fit(body, evidence, [stage], 10, lambda: None)
 
 
 @pytest.fixture(scope="module")
