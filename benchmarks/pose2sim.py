@@ -1,12 +1,16 @@
 """Novel views of a real person: trained on one camera of the Pose2Sim recording, scored on all four.
 
     python benchmarks/pose2sim.py prepare FOLDER [--every 10] [-- overrides of preprocess]
+    python benchmarks/pose2sim.py fits FOLDER
     python train.py data=zju_mocap data.root=FOLDER/subjects/cam01 run_dir=RUN ...     (or cam01_assumed)
     python benchmarks/pose2sim.py score RUN [RUN ...] --prepared FOLDER --out FOLDER [-- overrides of the run]
 
 `prepare` preprocesses each camera with its calibrated lens, and the first also with the focal length that is assumed
 where nothing is known; triangulates BlazePose's points; and keeps in FOLDER/truth every n-th picture of each camera, on
 black, with its mask. `score` needs that folder, the run and the run's subject, but neither the network nor a detector.
+
+`fits` compares the bodies of the first camera, fitted with either lens, with the triangulated joints and with the
+network's masks.
 
 The avatar lives in the axes of the camera it was trained on, at a scale that one camera cannot know. One similarity
 transform for the whole sequence, from the fitted joints onto the triangulated ones, places it among the four cameras;
@@ -288,6 +292,21 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
     }
 
 
+def fits(prepared: Path) -> str:
+    """A markdown table of how well the bodies of one camera are fitted, before any training."""
+    heads = ("run", "lens", "cameras", "mean_mm", "pa_mpjpe_mm", "body_iou", "points_px")
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for name, lens in ((TRAINED, "known"), (ASSUMED, "assumed")):
+        subject = Subject(prepared / "subjects" / name)
+        fit = load_npz(subject.root / "body_fit.npz")
+        overlap, pixels = np.nanmean(fit["silhouette_iou"]), np.nanmedian(fit["reprojection_error"])
+        for kind in CAMERAS:
+            _, report = place(subject, prepared / f"truth/joints_{kind}.npz")
+            figures = f"{report['mean_mm']:.1f} | {report['pa_mpjpe_mm']:.1f} | {overlap:.3f} | {pixels:.1f}"
+            lines.append(f"| {name} | {lens} | {kind} | {figures} |")
+    return "\n".join(lines)
+
+
 def table(reports: list[dict[str, Any]]) -> str:
     """Markdown tables: how each run's body is placed, and how it looks from each camera."""
     placement = ("scale", "mean_mm", "median_mm", "p90_mm", "pa_mpjpe_mm")
@@ -315,6 +334,8 @@ def main() -> None:
     making.add_argument("folder", type=Path)
     making.add_argument("--every", type=int, default=10, help="keep every n-th picture to compare with")
     making.add_argument("--long-side", type=int, default=640, help="of these pictures (pixels)")
+    fitted = commands.add_parser("fits")
+    fitted.add_argument("prepared", type=Path)
     scoring = commands.add_parser("score")
     scoring.add_argument("runs", nargs="+", type=Path)
     scoring.add_argument("--prepared", type=Path, required=True)
@@ -327,6 +348,9 @@ def main() -> None:
     arguments = parser.parse_args(known)
     if arguments.command == "prepare":
         prepare(arguments.folder.resolve(), arguments.every, arguments.long_side, overrides)
+        return
+    if arguments.command == "fits":
+        print(fits(arguments.prepared))
         return
     truth, out = arguments.prepared / "truth", arguments.out
     reports = [
