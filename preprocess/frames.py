@@ -1,6 +1,7 @@
 """Stage 1: a video's pictures and the camera that took them."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_json
 from hashhuman.data.subject import SubjectWriter
@@ -158,23 +160,31 @@ class VideoFrames(Stage):
         refuse_other_video(subject, source)
         writer = SubjectWriter(subject)
         writer.update_meta(video=source)
-        rectify, written, sources = None, [], []
-        for picture in self._chosen(progress):
-            height, width = picture.image.shape[:2]
-            if rectify is None:
-                lens = self.lens or Lens.assumed(height, width, self.focal)
-                rectify, size = Rectifier(lens, height, width, self.max_size), (height, width)
-            elif (height, width) != size:
-                raise UserError(
-                    f"{self.path}: picture {picture.index} is {width} x {height}, not {size[1]} x {size[0]}."
-                )
-            written.append(writer.write_image(CAMERA, len(written), rectify(picture.image), f".{self.format}"))
-            sources.append((picture.index, picture.seconds))
-        if rectify is None:
+        pictures = self._chosen(progress)
+        first = next(pictures, None)
+        if first is None:
             raise UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
+        height, width = size = first.image.shape[:2]
+        lens = self.lens or Lens.assumed(height, width, self.focal)
+        rectify, sources = Rectifier(lens, height, width, self.max_size), []
+
+        def checked() -> Iterator[tuple[int, np.ndarray]]:
+            for number, picture in enumerate(itertools.chain([first], pictures)):
+                shape = picture.image.shape
+                if shape[:2] != size:
+                    sizes = f"{shape[1]} x {shape[0]}, not {width} x {height}"
+                    raise UserError(f"{self.path}: picture {picture.index} is {sizes}.")
+                sources.append((picture.index, picture.seconds))
+                yield number, picture.image
+
+        def write(numbered: tuple[int, np.ndarray]) -> Path:
+            number, image = numbered
+            return writer.write_image(CAMERA, number, rectify(image), f".{self.format}")
+
+        written = list(threads.ordered(write, checked()))
         camera = rectify.camera()
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
-        about = {"size": [*size[::-1]], "focal_assumed": self.lens is None and not self.focal}
+        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal}
         writer.update_meta(video={**source, **timing(sources), **about})
         return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
 

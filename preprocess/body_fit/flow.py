@@ -6,13 +6,15 @@ way a limb leans along the view, which no single picture tells.
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from hashhuman import threads
 
 AHEAD = 2  # pictures from one to that which it is compared with
 GRID = 128  # cells along a window's side
@@ -46,13 +48,15 @@ def observe_flow(greys: Iterable[np.ndarray], masks: list[np.ndarray | None]) ->
     By dense inverse search (Kroeger et al., ECCV 2016), in a window about the person. It is trusted where it leads from
     the mask to the mask, and the flow back leads to where it came from.
     """
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    waiting: deque[Seen] = deque(maxlen=AHEAD)
-    windows = []
-    for later in zip(greys, masks):
-        if len(waiting) == AHEAD:
-            windows.append(_between(finder, waiting[0], later))
-        waiting.append(later)
+
+    def pairs() -> Iterator[tuple[Seen, Seen]]:
+        waiting: deque[Seen] = deque(maxlen=AHEAD)
+        for later in zip(greys, masks):
+            if len(waiting) == AHEAD:
+                yield waiting[0], later
+            waiting.append(later)
+
+    windows = list(threads.ordered(lambda pair: _between(*pair), pairs()))
     windows += [_nothing() for _ in range(len(masks) - len(windows))]
     return Flow(*(torch.from_numpy(np.stack(x)) for x in zip(*windows)))
 
@@ -61,7 +65,7 @@ def _nothing() -> tuple[np.ndarray, np.ndarray, np.float32]:
     return np.zeros((3, GRID, GRID), np.float32), np.zeros(2, np.float32), np.float32(1)
 
 
-def _between(finder: cv2.DISOpticalFlow, first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.float32]:
+def _between(first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.float32]:
     masks = [mask >= 128 for _, mask in (first, second) if mask is not None]
     if len(masks) < 2 or not all(mask.any() for mask in masks):
         return _nothing()
@@ -78,6 +82,7 @@ def _between(finder: cv2.DISOpticalFlow, first: Seen, second: Seen) -> tuple[np.
     def look_up(image: np.ndarray, at: np.ndarray) -> np.ndarray:
         return cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
+    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     a, b = window(first[0]), window(second[0])
     forth, back = finder.calc(a, b, np.empty(0)), finder.calc(b, a, np.empty(0))
     start = np.stack(np.meshgrid(*2 * [np.arange(size, dtype=np.float32)]), -1)

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from hashhuman import threads
+
 WINDOW = 160  # cells along a side
 MARGIN = 0.15  # of the person's box, on each side
 POINTS = 240  # contour points a frame
@@ -42,7 +44,7 @@ class Silhouettes:
 
 def observe_silhouettes(masks: list[np.ndarray | None]) -> Silhouettes:
     """From 8-bit masks (H x W; None where there is none); the largest blob counts, and what is a fifth of it."""
-    frames = [_observe(mask) for mask in masks]
+    frames = threads.ordered(_observe, masks)
     stacked = [torch.from_numpy(np.stack(x)) for x in zip(*frames)]
     return Silhouettes(*stacked)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.assets import Asset
 from hashhuman.data.files import read_image, write_image
 from hashhuman.errors import UserError
@@ -16,7 +17,7 @@ from preprocess.keypoints import draw
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
-from preprocess.keypoints.pose_network import MARGIN, Pose, PoseNetwork
+from preprocess.keypoints.pose_network import MARGIN, Pose, PoseNetwork, PoseNetworks
 from preprocess.keypoints.tracks import Track, choose, left_to_right, link
 from preprocess.stage import Stage
 
@@ -78,20 +79,26 @@ class BlazePoseKeypoints(Stage):
         track, count = self._find(paths, detector, subject, progress)
         follower = Follower(network, detector, track, self.every, self.score)
         files = list(paths.values())
-        steps = progress.track(enumerate(files), total=len(files), description="following")
-        first = [follower(i, read_image(path)) for i, path in steps]
+        images = threads.ordered(read_image, files)
+        steps = progress.track(enumerate(images), total=len(files), description="following")
+        first = [follower(i, image) for i, image in steps]
         self._refuse_absent(sum(pose is not None for pose in first), len(files))
 
         keypoints = Keypoints.empty(list(paths))
         crops = smooth_crops([pose and pose.crop for pose in first], self.smoothing)
-        for row, path in progress.track(enumerate(files), total=len(files), description="pose"):
-            image, crop = read_image(path), crops[row]
-            mask = np.zeros(image.shape[:2], np.uint8)
-            if crop is not None:
-                pose = network(image, crop.zoomed(ZOOM), self.mirror)
+        networks = PoseNetworks()
+
+        def look(row: int) -> Pose | None:
+            image, crop = read_image(files[row]), crops[row]
+            pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
+            mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
+            write_image(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
+            return pose
+
+        poses = threads.ordered(look, range(len(files)))
+        for row, pose in progress.track(enumerate(poses), total=len(files), description="pose"):
+            if pose is not None:
                 _fill(keypoints, row, pose)
-                mask = pose.mask(*image.shape[:2])
-            write_image(segmentation_folder(subject) / f"{path.stem}.png", mask)
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
         draw.draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)

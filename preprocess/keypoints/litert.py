@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,22 @@ import numpy as np
 from hashhuman.assets import Asset, fetch
 from hashhuman.errors import UserError
 
+_stderr = threading.Lock()
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
 
 class Network:
-    """A TFLite file as a function of one array; LiteRT's interpreter with as many threads as there are cores."""
+    """A TFLite file as a function of one array, for one caller at a time."""
 
-    def __init__(self, asset: Asset):
-        """Fetches and loads the weights. Raises UserError if they, or LiteRT, cannot be had."""
+    def __init__(self, asset: Asset, threads: int | None = None):
+        """Fetches and loads the weights; `threads` to compute in, None: as many as there are cores.
+
+        Raises UserError if the weights, or LiteRT, cannot be had.
+        """
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -26,7 +37,7 @@ class Network:
                 "`pip install 'hashhuman[preprocess]'`, or use your own points with preprocess/keypoints=folder."
             ) from error
         path: Path = fetch(asset)
-        self._interpreter = Interpreter(str(path), num_threads=len(os.sched_getaffinity(0)))
+        self._interpreter = Interpreter(str(path), num_threads=threads or cores())
         self._shape: tuple[int, ...] = ()
 
     def __call__(self, array: np.ndarray) -> list[np.ndarray]:
@@ -48,9 +59,9 @@ def _without_remarks() -> Iterator[None]:
 
     All other lines, warnings, errors and those of other threads included, are passed on at the end.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _stderr, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield

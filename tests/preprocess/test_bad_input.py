@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hashhuman import cli
+from hashhuman.data.files import read_image
 from preprocess.__main__ import main
 from preprocess.keypoints import blazepose
 from tests.preprocess import actors
@@ -125,8 +126,9 @@ def test_full_disk(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch, full
         patch.setattr(Path, "write_bytes", write)
         said = preprocess("video=other", "~preprocess/keypoints")
     assert "000003.png cannot be written" in said and os.strerror(full) in said
-    left = [p.name for p in Path("data/subjects/other/images/00").iterdir()]
-    assert sorted(left) == ["000000.png", "000001.png", "000002.png"]  # whole pictures only
+    left = {path.name: read_image(path) for path in Path("data/subjects/other/images/00").iterdir()}
+    assert {"000000.png", "000001.png", "000002.png"} <= left.keys() and "000003.png" not in left
+    assert len({image.shape for image in left.values()}) == 1  # whole pictures only
     assert finished("other") == [] and finished("clip") == ["frames"]
 
 
@@ -182,7 +184,8 @@ def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
     clip(pictures=[actors.picture(0)] * len(script))
     monkeypatch.setattr(blazepose, "read_image", lambda path: actors.picture(int(path.stem)))
     monkeypatch.setattr(blazepose, "MoveNet", lambda: actors.FakeMoveNet(script))
-    monkeypatch.setattr(blazepose, "PoseNetwork", lambda: actors.FakePoseNetwork(script))
+    for name in ("PoseNetwork", "PoseNetworks"):
+        monkeypatch.setattr(blazepose, name, lambda: actors.FakePoseNetwork(script))
 
 
 def test_person_in_a_few_pictures_only(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
