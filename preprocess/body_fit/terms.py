@@ -8,7 +8,7 @@ smaller.
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from preprocess.body_fit.evidence import Evidence, moved
@@ -120,7 +120,7 @@ class Terms:
         if "contour" in weights:
             self._match_contour(posed)
         if "flow" in weights or "texture" in weights:
-            self._seen = visible(posed)
+            self._seen, self._counts = together(visible(posed))
 
     def _match_contour(self, posed: Posed) -> None:
         """Pairs each contour point with the nearest rim vertex whose normal agrees."""
@@ -149,19 +149,21 @@ class Terms:
     def flow(self, posed: Posed) -> Tensor:
         """Skin that the camera sees moves as the picture does (6 mm from one frame to that `AHEAD` of it)."""
         e = self.evidence
-        pixels = project(posed.vertices, e.K)
+        frames = torch.arange(len(self._seen), device=self._seen.device)[:, None]
+        later = (frames + AHEAD).clamp_max(len(frames) - 1)
+        pixels, then = (project(posed.vertices[at, self._seen], e.K) for at in (frames, later))
         moved, trust = e.flow.at(pixels.detach())
-        later = torch.arange(AHEAD, len(pixels) + AHEAD, device=pixels.device).clamp_max(len(pixels) - 1)
-        residual = (pixels[later] - pixels - moved) * self.metres_per_pixel()[:, None, None] / 0.006
-        return (trust * self._seen * robust(residual.square().sum(-1), 4.0)).mean()
+        residual = (then - pixels - moved) * self.metres_per_pixel()[:, None, None] / 0.006
+        return (trust * self._counts * robust(residual.square().sum(-1), 4.0)).sum() / posed.vertices[..., 0].numel()
 
     def texture(self, posed: Posed) -> Tensor:
         """Skin shows the same pattern in all pictures that see it (half a unit of contrast)."""
         e = self.evidence
-        seen, trust = e.texture.at(project(posed.vertices, e.K))
-        weight = (trust * self._seen).detach()
-        residual = (seen - usual(seen.detach(), weight)) / 0.5
-        return (weight * robust(residual.square().sum(-1), 3.0)).mean()
+        frames = torch.arange(len(self._seen), device=self._seen.device)[:, None]
+        seen, trust = e.texture.at(project(posed.vertices[frames, self._seen], e.K))
+        weight = (trust * self._counts).detach()
+        residual = (seen - usual(seen.detach(), weight, self._seen, posed.vertices.shape[1])) / 0.5
+        return (weight * robust(residual.square().sum(-1), 3.0)).sum() / posed.vertices[..., 0].numel()
 
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of joints about the pelvis (1 cm a frame^2) and of the pelvis."""
@@ -191,12 +193,27 @@ class Terms:
         return ((self.sequence.offset - 0.01) / 0.01).square().mean()
 
 
-def usual(features: Float[Tensor, "F M C"], weight: Float[Tensor, "F M"]) -> Float[Tensor, "M C"]:
-    """What most frames show of each point: a mean that leaves out those far from a first one."""
+def together(chosen: Bool[Tensor, "F M"]) -> tuple[Int[Tensor, "F K"], Bool[Tensor, "F K"]]:
+    """The chosen of each row, one after another, and which of these places count: rows with fewer are filled up."""
+    order = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(chosen.sum(1).max())]
+    return order, chosen.gather(1, order)
+
+
+def usual(
+    features: Float[Tensor, "F K C"], weight: Float[Tensor, "F K"], point: Int[Tensor, "F K"], points: int
+) -> Float[Tensor, "F K C"]:
+    """What most frames show of each point: a mean over the places of one point that leaves out those far from a first
+    mean."""
+    flat, at = features.flatten(0, 1), point.flatten()
+
+    def mean(weight: Float[Tensor, "F K"]) -> Float[Tensor, "F K C"]:
+        rows = torch.cat([flat * weight.flatten()[:, None], weight.flatten()[:, None]], 1)
+        sums = rows.new_zeros(points, rows.shape[1]).index_add_(0, at, rows)
+        return (sums[:, :-1] / sums[:, -1:].clamp_min(1e-6))[point]
+
     for _ in range(2):
-        mean = (weight[..., None] * features).sum(0) / weight.sum(0).clamp_min(1e-6)[:, None]
-        weight = weight / (1 + (features - mean).square().sum(-1) / 2).square()
-    return (weight[..., None] * features).sum(0) / weight.sum(0).clamp_min(1e-6)[:, None]
+        weight = weight / (1 + (features - mean(weight)).square().sum(-1) / 2).square()
+    return mean(weight)
 
 
 def acceleration(x: Float[Tensor, "F *rest"]) -> Float[Tensor, "F_ *rest"]:
