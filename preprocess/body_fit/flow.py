@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman import threads
+from preprocess.body_fit.window import look_up
 
 AHEAD = 2  # pictures from one to that which it is compared with
 GRID = 128  # cells along a window's side
@@ -35,10 +36,7 @@ class Flow:
 
     def at(self, pixels: Float[Tensor, "F M 2"]) -> tuple[Float[Tensor, "F M 2"], Float[Tensor, "F M"]]:
         """How far points of the pictures move until `AHEAD` pictures later, and how far to trust that."""
-        size = self.moved.shape[-1]
-        cells = (pixels - self.origin[:, None]) / self.step[:, None, None]
-        grid = (2 * cells / (size - 1) - 1)[:, :, None]
-        found = torch.nn.functional.grid_sample(self.moved, grid, padding_mode="zeros", align_corners=True)[..., 0]
+        found = look_up(self.moved, self.origin, self.step, pixels, "zeros")
         return found[:, :2].transpose(1, 2), found[:, 2]
 
 

@@ -14,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from hashhuman import threads
+from preprocess.body_fit.window import look_up
 
 WINDOW = 160  # cells along a side
 MARGIN = 0.15  # of the person's box, on each side
@@ -35,11 +36,7 @@ class Silhouettes:
 
     def signed_distance(self, pixels: Float[Tensor, "F M 2"]) -> Float[Tensor, "F M"]:
         """Distance to the mask at points of the picture; beyond the window, the value at its edge."""
-        size = self.distance.shape[-1]
-        cells = (pixels - self.origin[:, None]) / self.step[:, None, None]
-        grid = (2 * cells / (size - 1) - 1)[:, :, None]
-        sampled = torch.nn.functional.grid_sample(self.distance, grid, padding_mode="border", align_corners=True)
-        return sampled[:, 0, :, 0]
+        return look_up(self.distance, self.origin, self.step, pixels, "border")[:, 0]
 
 
 def observe_silhouettes(masks: list[np.ndarray | None]) -> Silhouettes:

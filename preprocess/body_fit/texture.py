@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from preprocess.body_fit.window import look_up
+
 CELLS = 160  # along a window's side
 MARGIN = 0.1  # of the person's box, on each side
 BLURS = (1.0, 2.5)  # cells: of the patterns that are compared, the wider one to be found from farther away
@@ -34,10 +36,7 @@ class Texture:
 
     def at(self, pixels: Float[Tensor, "F M 2"]) -> tuple[Float[Tensor, "F M C_1"], Float[Tensor, "F M"]]:
         """Features at points of the pictures, differentiable in these, and how far to trust them."""
-        size = self.contrast.shape[-1]
-        cells = (pixels - self.origin[:, None]) / self.step[:, None, None]
-        grid = (2 * cells / (size - 1) - 1)[:, :, None]
-        found = torch.nn.functional.grid_sample(self.contrast, grid, padding_mode="zeros", align_corners=True)[..., 0]
+        found = look_up(self.contrast, self.origin, self.step, pixels, "zeros")
         return found[:, :-1].transpose(1, 2), found[:, -1]
 
     @classmethod
