@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hashhuman.body import anny_targets
 from hashhuman.body.linear import LinearBody
 from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.errors import UserError
@@ -93,7 +94,8 @@ class AnnyBody(LinearBody):
             raise UserError(
                 f"body=anny needs the package 'anny' ({error}): pip install 'anny==0.6.2' or 'hashhuman[preprocess]'"
             ) from error
-        model = anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
+        with anny_targets.read_fast():
+            model = anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
         prior = PRIOR | dict(prior or {})
         unknown = set(prior) - set(model.phenotype_labels)
         if unknown:
