@@ -14,15 +14,14 @@ from hashhuman import cli
 
 def main(config: DictConfig) -> None:
     """Loads the run, evaluates it."""
-    import torch  # after Hydra has checked the command line: importing it takes seconds
-    from hydra.utils import instantiate
+    from hydra.utils import instantiate  # after Hydra has checked the command line: what follows takes seconds
 
     from hashhuman import run
+    from hashhuman.device import device_named
 
     module, datamodule, _ = run.load(config.run, config.overrides)
     evaluator = instantiate(config.eval)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    evaluator(module.avatar.to(device), datamodule, Path(config.run) / "evaluation")
+    evaluator(module.avatar.to(device_named(config.device, "device")), datamodule, Path(config.run) / "evaluation")
 
 
 if __name__ == "__main__":

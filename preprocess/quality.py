@@ -5,7 +5,6 @@ the surface of `smpl_vertices/` with the masks.
 """
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
@@ -137,10 +137,9 @@ def measure(subject: Path, progress: Progress) -> Quality:
         return person_height(mask), silhouette_iou(reader.vertices(picture.frame), faces, camera, mask)
 
     figures = np.full((2, len(cameras), len(frames)), np.nan)
-    with ThreadPoolExecutor() as pool:
-        steps = progress.track(pool.map(compare, pictures), total=len(pictures), description="quality")
-        for picture, found in zip(pictures, steps):
-            figures[:, picture.camera, column[picture.frame]] = found
+    steps = progress.track(threads.ordered(compare, pictures), total=len(pictures), description="quality")
+    for picture, found in zip(pictures, steps):
+        figures[:, picture.camera, column[picture.frame]] = found
     beyond, worst = beyond_limits(torch.stack([pose.poses for pose in poses]), template.joint_names)
     return Quality(
         cameras=tuple(reader.camera_names),

@@ -1,7 +1,7 @@
 """What the pictures say about the body, as tensors that a fit compares it with."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,11 +36,19 @@ class Evidence:
 
     @classmethod
     def of(
-        cls, observations: Observations, K: Float[Tensor, "3 3"], paths: Sequence[Path], masks: list[np.ndarray | None]
+        cls,
+        observations: Observations,
+        K: Float[Tensor, "3 3"],
+        paths: Sequence[Path],
+        masks: list[np.ndarray | None],
+        weighted: Collection[str],
     ) -> "Evidence":
-        """From a sequence's points, pictures and 8-bit masks of the person."""
+        """From a sequence's points, pictures and 8-bit masks of the person, as far as the terms `weighted` need it."""
         visibility = torch.from_numpy(observations.visibility).float()
-        flow, texture = _look_at(paths, masks)
+        if {"flow", "texture"}.intersection(weighted):
+            flow, texture = _look_at(paths, masks)
+        else:
+            flow, texture = Flow.untrusted(len(masks)), Texture.untrusted(len(masks))
         return cls(
             K=K,
             image=torch.from_numpy(observations.image).float(),
@@ -69,7 +77,7 @@ def _look_at(paths: Sequence[Path], masks: list[np.ndarray | None]) -> tuple[Flo
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), texture_window(image, seen[1])
 
     def greys() -> Iterator[np.ndarray]:
-        for grey, window in threads.ordered(look, zip(paths, masks)):
+        for grey, window in threads.ordered(look, zip(paths, masks, strict=True)):
             windows.append(window)
             yield grey
 

@@ -39,6 +39,11 @@ class Flow:
         found = look_up(self.moved, self.origin, self.step, pixels, "zeros")
         return found[:, :2].transpose(1, 2), found[:, 2]
 
+    @classmethod
+    def untrusted(cls, frames: int) -> "Flow":
+        """That of pictures which nobody looked at."""
+        return cls(*(torch.from_numpy(np.stack([x])).expand(frames, *x.shape) for x in _nothing()))
+
 
 def observe_flow(greys: Iterable[np.ndarray], masks: list[np.ndarray | None]) -> Flow:
     """From 8-bit grey pictures (H x W), of which few are held at a time, and the person's 8-bit masks.
@@ -77,7 +82,7 @@ def _between(first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.floa
         flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_AREA if step > 1 else cv2.INTER_LINEAR)
         return cv2.warpAffine(image, affine, (size, size), flags=flags)
 
-    def look_up(image: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def remapped(image: np.ndarray, at: np.ndarray) -> np.ndarray:
         return cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -85,9 +90,9 @@ def _between(first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.floa
     forth, back = finder.calc(a, b, np.empty(0)), finder.calc(b, a, np.empty(0))
     start = np.stack(np.meshgrid(*2 * [np.arange(size, dtype=np.float32)]), -1)
     end = start + forth
-    returned = np.linalg.norm(forth + look_up(back, end), axis=-1) < RETURN * size
+    returned = np.linalg.norm(forth + remapped(back, end), axis=-1) < RETURN * size
     person = [window(mask.astype(np.float32)) for mask in masks]
-    trust = returned & (person[0] >= 0.5) & (look_up(person[1], end) >= 0.5)
+    trust = returned & (person[0] >= 0.5) & (remapped(person[1], end) >= 0.5)
     moved = np.concatenate([forth * step, trust[..., None]], -1)
     middle = slice(FINE // 2, None, FINE)
     cells = np.ascontiguousarray(moved[middle, middle].transpose(2, 0, 1), np.float32)

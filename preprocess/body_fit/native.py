@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.body.model import BodyModel, files_of, settings_of
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.device import device_named
+from hashhuman.errors import UserError
 from preprocess.body_fit import pictures, result
 from preprocess.body_fit.evidence import Evidence, moved
 from preprocess.body_fit.initialise import initialise
@@ -37,8 +40,8 @@ class NativeFit(Stage):
         body: makes the body model (called when the stage runs, so that a finished one needs none).
         stages: what to minimise, in order (`optimise.minimise`).
         surface: how many vertices stand for the skin.
-        device: where to minimise; auto: on the GPU if there is one.
         pictures: how many pictures to draw.
+        device: where to minimise; auto: on the GPU if there is one.
     """
 
     name: ClassVar[str] = "body_fit"
@@ -53,7 +56,7 @@ class NativeFit(Stage):
         force: bool = False,
     ):
         self.body, self.stages, self.surface, self.pictures = body, stages, surface, pictures
-        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.device = device_named(device, "preprocess.body_fit.device")
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
@@ -77,7 +80,8 @@ class NativeFit(Stage):
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
         start, interpolated = self.start(subject, observations, camera)
         images = image_paths(subject)
-        evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks)
+        weighted = {name for stage in self.stages for name in stage["weights"]}
+        evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks, weighted)
         sequence, posed = fit(
             body, evidence, self.stages, self.surface, lambda: progress.advance(steps), start, self.device
         )
@@ -89,12 +93,14 @@ class NativeFit(Stage):
         vertices = result.write_body(writer, template, poses, frames, shape.numpy(), body.pose_vertices)
         writer.update_meta(body=body.name, shape={n: round(float(x), 4) for n, x in zip(body.shape_names, shape)})
         faces = template.faces.numpy()
-        overlaps = [result.silhouette_iou(v, faces, camera, m) for v, m in zip(vertices, masks)]
+        overlaps = threads.ordered(
+            lambda seen: result.silhouette_iou(seen[0], faces, camera, seen[1]), zip(vertices, masks)
+        )
         joints = (posed.joints - camera.T) @ camera.R
         report = result.FitReport(
             frames=keypoints.frames,
             reprojection_error=_reprojection_error(posed, observations, camera),
-            silhouette_iou=np.array(overlaps, np.float32),
+            silhouette_iou=np.array(list(overlaps), np.float32),
             interpolated=interpolated,
             flipped=observations.flipped,
             joints=joints.numpy().astype(np.float32),
@@ -119,14 +125,27 @@ def start_from_points(sequence: BodySequence, evidence: Evidence) -> None:
 
 def fit(
     body: BodyModel, evidence: Evidence, stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
-    start: Start = start_from_points, device: str = "cpu",
+    start: Start = start_from_points, device: torch.device | str = "cpu",
 ) -> tuple[BodySequence, Posed]:  # fmt: skip
-    """The body of a whole sequence in the camera's space, from what was seen of it; on the CPU again."""
+    """The body of a whole sequence in the camera's space, from what was seen of it; on the CPU again.
+
+    Raises UserError if it does not fit into the device's memory.
+    """
     rest = body.template(body.shape_mean).vertices
     sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
     start(sequence, evidence)
-    posed = minimise(Terms(sequence.to(device), evidence), stages, tick)
-    return sequence.cpu(), moved(posed, "cpu")
+    try:
+        posed = minimise(Terms(sequence.to(device), evidence), stages, tick)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"The fit of {len(evidence.image)} pictures does not fit into the GPU's memory: free some, or let "
+            "preprocess.body_fit.device=cpu do it."
+        ) from error
+    sequence, posed = sequence.cpu(), moved(posed, "cpu")
+    if torch.cuda.is_available():  # for training, which may follow in this process, and counts its memory
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return sequence, posed
 
 
 def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hashhuman.errors import UserError
 from preprocess.body_fit.sequence import Posed
+from preprocess.body_fit.slope import Slope
 from preprocess.body_fit.terms import Terms
 
 REMATCH = 10  # steps between two searches for correspondences
@@ -44,15 +45,11 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda i, n=steps: LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * i / n))
         )
+        slope = Slope(terms, stage["weights"], list(stage["free"]))
         for step in range(steps):
-            posed = sequence()
             if step % REMATCH == 0:
-                sequence.refresh_normals()
-                terms.match(posed, stage["weights"])
-            values = [weight * getattr(terms, name)(posed) for name, weight in stage["weights"].items()]
-            loss = torch.stack(values).sum()
-            optimizer.zero_grad()
-            loss.backward()
+                slope.rematch()
+            slope()
             deviation = stage.get("blur", 0) * (1 - step / (BLURRED * steps))
             if deviation > SHARP:
                 for parameter in moving:

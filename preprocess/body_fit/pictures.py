@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
+from hashhuman import threads
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import read_image, write_image
@@ -24,10 +25,14 @@ def draw_sequence(
     faces = template.faces.numpy()
     colours = face_colours(faces, template.lbs_weights.numpy(), template.joint_names)
     frames = list(paths)
-    for row in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)):
+
+    def draw(row: int) -> None:
         image = read_image(paths[frames[row]])
         colour = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
         write_image(folder / f"{frames[row]:06d}.jpg", overlay(colour, vertices[row], faces, colours, camera))
+
+    for _ in threads.ordered(draw, np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))):
+        pass
 
 
 def face_colours(

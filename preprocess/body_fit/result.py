@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hashhuman import threads
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import read_image, save_npz
@@ -95,14 +96,17 @@ def write_body(
     `pose_vertices` poses the template: plain skinning, or a body model's own (`BodyModel.pose_vertices`).
     """
     writer.write_template(template)
-    vertices = []
-    for frame, pose in zip(frames, poses):
+
+    def write(timed: tuple[int, BodyPose]) -> Float[np.ndarray, "V 3"]:
+        frame, pose = timed
         posed = pose_vertices(template, pose.poses)
         world = pose.world_from_posed()
-        vertices.append((posed @ world[:3, :3].T + world[:3, 3]).numpy())
+        vertices = (posed @ world[:3, :3].T + world[:3, 3]).numpy()
         writer.write_pose(frame, pose, shape)
-        writer.write_vertices(frame, vertices[-1])
-    return vertices
+        writer.write_vertices(frame, vertices)
+        return vertices
+
+    return list(threads.ordered(write, zip(frames, poses)))
 
 
 def network_iou(

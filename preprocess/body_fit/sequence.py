@@ -85,9 +85,13 @@ class BodySequence(nn.Module):
         """Recomputes rest normals for the present shape; between calls they are constant."""
         self.normals = self._rest_normals()
 
-    def forward(self) -> Posed:
-        """Poses the body in every frame."""
-        basis = self.body.basis(self.shape_vector()).to(self.pose.device)
+    def basis(self) -> Float[Tensor, "K"]:
+        """The coefficients of the present shape, on the CPU, where the body model is."""
+        return self.body.basis(self.shape_vector())
+
+    def forward(self, basis: Float[Tensor, "K"] | None = None) -> Posed:
+        """Poses the body in every frame. `basis`: what `basis()` has returned, on the parameters' device."""
+        basis = self.basis().to(self.pose.device) if basis is None else basis
         rest = torch.einsum("k,kjc->jc", basis, self.joint_basis)
         rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
         transforms = skinning.forward_kinematics(rotations, rest, list(self.body.parents))

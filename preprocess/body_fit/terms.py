@@ -140,8 +140,7 @@ class Terms:
     def contour(self, posed: Posed) -> Tensor:
         """Each contour point of the mask has a matching rim vertex on it, along the contour's normal (2 cm)."""
         e = self.evidence
-        chosen = torch.gather(posed.vertices, 1, self._matched[..., None].expand(-1, -1, 3))
-        pixels = project(chosen, e.K)
+        pixels = project(picked(posed.vertices, self._matched), e.K)
         away = ((pixels - e.silhouettes.points) * e.silhouettes.normals).sum(-1)
         residual = away * self.metres_per_pixel()[:, None] / 0.02
         return (robust(residual.square(), 6.0) * e.silhouettes.point_valid).mean()
@@ -149,18 +148,19 @@ class Terms:
     def flow(self, posed: Posed) -> Tensor:
         """Skin that the camera sees moves as the picture does (6 mm from one frame to that `AHEAD` of it)."""
         e = self.evidence
-        frames = torch.arange(len(self._seen), device=self._seen.device)[:, None]
+        frames = torch.arange(len(self._seen), device=self._seen.device)
         later = (frames + AHEAD).clamp_max(len(frames) - 1)
-        pixels, then = (project(posed.vertices[at, self._seen], e.K) for at in (frames, later))
-        moved, trust = e.flow.at(pixels.detach())
-        residual = (then - pixels - moved) * self.metres_per_pixel()[:, None, None] / 0.006
+        pixels, then = (
+            project(picked(x, self._seen), e.K) for x in (posed.vertices, posed.vertices.index_select(0, later))
+        )
+        motion, trust = e.flow.at(pixels.detach())
+        residual = (then - pixels - motion) * self.metres_per_pixel()[:, None, None] / 0.006
         return (trust * self._counts * robust(residual.square().sum(-1), 4.0)).sum() / posed.vertices[..., 0].numel()
 
     def texture(self, posed: Posed) -> Tensor:
         """Skin shows the same pattern in all pictures that see it (half a unit of contrast)."""
         e = self.evidence
-        frames = torch.arange(len(self._seen), device=self._seen.device)[:, None]
-        seen, trust = e.texture.at(project(posed.vertices[frames, self._seen], e.K))
+        seen, trust = e.texture.at(project(picked(posed.vertices, self._seen), e.K))
         weight = (trust * self._counts).detach()
         residual = (seen - usual(seen.detach(), weight, self._seen, posed.vertices.shape[1])) / 0.5
         return (weight * robust(residual.square().sum(-1), 3.0)).sum() / posed.vertices[..., 0].numel()
@@ -193,6 +193,11 @@ class Terms:
         return ((self.sequence.offset - 0.01) / 0.01).square().mean()
 
 
+def picked(points: Float[Tensor, "F M 3"], which: Int[Tensor, "F K"]) -> Float[Tensor, "F K 3"]:
+    """Some points of each frame, by their numbers."""
+    return points.gather(1, which[..., None].expand(-1, -1, 3))
+
+
 def together(chosen: Bool[Tensor, "F M"]) -> tuple[Int[Tensor, "F K"], Bool[Tensor, "F K"]]:
     """The chosen of each row, one after another, and which of these places count: rows with fewer are filled up."""
     order = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(chosen.sum(1).max())]
@@ -202,8 +207,16 @@ def together(chosen: Bool[Tensor, "F M"]) -> tuple[Int[Tensor, "F K"], Bool[Tens
 def usual(
     features: Float[Tensor, "F K C"], weight: Float[Tensor, "F K"], point: Int[Tensor, "F K"], points: int
 ) -> Float[Tensor, "F K C"]:
-    """What most frames show of each point: a mean over the places of one point that leaves out those far from a first
-    mean."""
+    """What most frames show of each skin point: a mean that outliers hardly move, at every place of the point.
+
+    Frames are weighed down by how far they are from the mean before, and again from the one after (iteratively
+    reweighted least squares, with weights that add up).
+
+    Args:
+        features: about one where there is a pattern.
+        weight: of each place.
+        point: which skin point is seen there, of `points` in all.
+    """
     flat, at = features.flatten(0, 1), point.flatten()
 
     def mean(weight: Float[Tensor, "F K"]) -> Float[Tensor, "F K C"]:
@@ -217,4 +230,7 @@ def usual(
 
 
 def acceleration(x: Float[Tensor, "F *rest"]) -> Float[Tensor, "F_ *rest"]:
+    """Second differences; zero, once, of a sequence too short to have any."""
+    if len(x) < 3:
+        return torch.zeros_like(x[:1])
     return x[2:] - 2 * x[1:-1] + x[:-2]

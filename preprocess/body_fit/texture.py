@@ -44,12 +44,22 @@ class Texture:
         """All frames' windows, in their order."""
         return cls(*(torch.from_numpy(np.stack(x)) for x in zip(*windows)))
 
+    @classmethod
+    def untrusted(cls, frames: int) -> "Texture":
+        """That of pictures which nobody looked at."""
+        return cls(*(torch.from_numpy(np.stack([x])).expand(frames, *x.shape) for x in nowhere()))
+
+
+def nowhere() -> Window:
+    """A frame's in which nothing is trusted."""
+    return np.zeros((1 + 3 * len(BLURS), CELLS, CELLS), np.float32), np.zeros(2, np.float32), np.float32(1)
+
 
 def texture_window(image: np.ndarray, mask: np.ndarray | None) -> Window:
     """One frame's, from its 8-bit RGB picture (H x W x 3) and mask; without a mask nothing is trusted."""
     person = None if mask is None else mask >= 128
     if person is None or not person.any():
-        return np.zeros((1 + 3 * len(BLURS), CELLS, CELLS), np.float32), np.zeros(2, np.float32), np.float32(1)
+        return nowhere()
     ys, xs = np.nonzero(person)
     low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()])
     side = float((high - low).max() + 1) * (1 + 2 * MARGIN)

@@ -12,13 +12,9 @@ import numpy as np
 
 from hashhuman.assets import Asset, fetch
 from hashhuman.errors import UserError
+from hashhuman.threads import cores
 
 _stderr = threading.Lock()
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class Network:

@@ -9,8 +9,9 @@ import queue
 import cv2
 import numpy as np
 
+from hashhuman.threads import cores
 from preprocess.assets import BLAZEPOSE_HEAVY
-from preprocess.keypoints.litert import Network, cores
+from preprocess.keypoints.litert import Network
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import NAMES
 

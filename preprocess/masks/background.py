@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from hashhuman import threads
+
 _FEATURES = 400
 _LEAST_FEATURES = 20
 _REACH = 21  # pixels: the window that a feature is followed in
@@ -55,12 +57,14 @@ def median_background(
 ) -> Background:
     """The median, at each pixel, of the pictures that do not show the person there; known where `least` remain."""
     count = (~people).sum(0)
-    colour = np.empty(images.shape[1:], np.float32)
-    for row in range(images.shape[1]):  # by rows: sorting makes copies
+
+    def median(row: int) -> UInt8[np.ndarray, "W 3"]:
         # the person's samples sort behind all others
         samples = np.where(people[:, row, :, None], np.uint8(255), images[:, row])
         samples.sort(axis=0)
         middle = (np.maximum(count[row], 1) - 1) // 2
-        colour[row] = np.take_along_axis(samples, middle[None, :, None], 0)[0]
+        return np.take_along_axis(samples, middle[None, :, None], 0)[0]
+
+    colour = np.stack(list(threads.ordered(median, range(images.shape[1]))))  # by rows: sorting makes copies
     known = count >= least
     return Background(np.where(known[..., None], colour, 0).astype(np.float32), known)

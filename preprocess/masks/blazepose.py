@@ -1,7 +1,6 @@
 """Masks and part labels from the keypoint network's coarse mask, the pictures and the fitted body."""
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.data.files import read_image
 from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from hashhuman.errors import UserError
@@ -59,11 +59,10 @@ class _Clip:
                 probability = np.where(body != 0, 255, 0).astype(np.uint8)
             return clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), clip.shrink(probability)
 
-        with ThreadPoolExecutor() as pool:
-            steps = pool.map(small, subject.pictures)
-            for grey, probability in progress.track(steps, total=len(subject.pictures), description="reading"):
-                clip.greys.append(grey)
-                clip.probabilities.append(probability)
+        steps = threads.ordered(small, subject.pictures)
+        for grey, probability in progress.track(steps, total=len(subject.pictures), description="reading"):
+            clip.greys.append(grey)
+            clip.probabilities.append(probability)
         return clip
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
@@ -115,9 +114,8 @@ class BlazePoseMasks(Stage):
         region = _box_around(everywhere, clip.unit, _MARGIN * clip.unit, height, width)
         background = self._background(reader, clip, region)
         masker = _Masker(reader, render, clip, region, background)
-        with ThreadPoolExecutor() as pool:
-            steps = pool.map(masker, range(len(reader.pictures)))
-            shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
+        steps = threads.ordered(masker, range(len(reader.pictures)))
+        shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         camera = "moving camera" if background is None else "fixed camera"
         return f"{len(shares)} masks, {camera}; the person fills {100 * np.mean(shares):.0f} % of the picture"
@@ -133,7 +131,7 @@ class BlazePoseMasks(Stage):
             wanted = is_static([clip.greys[i] for i in chosen], people)
         if not wanted:
             return None
-        images = np.stack([reader.image(pictures[i])[region] for i in chosen])
+        images = np.stack(list(threads.ordered(lambda i: reader.image(pictures[i])[region], chosen)))
         size = reader.camera(0).width, reader.camera(0).height
         full = [cv2.resize(p.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[region] > 0 for p in people]
         return median_background(images, np.stack(full))

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from hashhuman import threads
 from hashhuman.data import lip
 from hashhuman.data.files import write_image
-from hashhuman.data.subject import Subject
+from hashhuman.data.subject import Picture, Subject
 
 EDGE = (255, 40, 40)
 # Clearer to the eye than the palette's own colours: one for each class that the masks stage writes.
@@ -44,9 +45,13 @@ def draw_stage(subject: Subject, folder: Path, count: int) -> None:
     They are named by their frames, in a folder for each camera where there are several.
     """
     several = len(subject.camera_names) > 1
-    for i in np.unique(np.linspace(0, len(subject.pictures) - 1, count).round().astype(int)):
-        picture = subject.pictures[i]
+
+    def draw(picture: Picture) -> None:
         image, mask = subject.image(picture), subject.mask(picture) > 0.5
         drawn = np.concatenate([draw_edge(image, mask), draw_parts(image, subject.parts(picture))], 1)
         place = folder / subject.camera_names[picture.camera] if several else folder
         write_image(place / f"{picture.frame:06d}.jpg", drawn)
+
+    chosen = np.unique(np.linspace(0, len(subject.pictures) - 1, count).round().astype(int))
+    for _ in threads.ordered(draw, [subject.pictures[i] for i in chosen]):
+        pass

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.data.camera import Camera
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.export import write_video
@@ -76,12 +76,12 @@ def write_overlay(reader: Subject, path: Path, tallest: int, most: int, progress
     places = [camera.project(torch.from_numpy(v[::10])).numpy()[:, :2] for v in vertices]
     crop = Crop.around(np.concatenate(places), camera, tallest)
 
-    def draw(picture: Picture, body: np.ndarray) -> np.ndarray:
+    def draw(posed: tuple[Picture, np.ndarray]) -> np.ndarray:
+        picture, body = posed
         image = crop(reader.image(picture))
         drawn, mask = shade(body, faces, colours, crop.camera)
         return np.where(mask[..., None], cv2.addWeighted(image, 0.45, drawn, 0.55, 0), image)
 
     rate = max((pictures_a_second(reader) or 25) / step, _SLOWEST)
-    with ThreadPoolExecutor() as pool:
-        frames = pool.map(draw, pictures, vertices)
-        write_video(path, progress.track(frames, total=len(pictures), description="overlay"), round(rate))
+    frames = threads.ordered(draw, zip(pictures, vertices))
+    write_video(path, progress.track(frames, total=len(pictures), description="overlay"), round(rate))

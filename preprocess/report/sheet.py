@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from rich.progress import Progress
 
+from hashhuman import threads
 from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_npz, write_image
 from hashhuman.data.subject import Picture, Subject
@@ -59,10 +60,13 @@ class ContactSheet(Stage):
         pictures = [reader.pictures[i] for i in chosen]
         points = {camera: points_path(subject, camera) for camera in {picture.camera for picture in pictures}}
         keypoints = {camera: Keypoints.load(path) for camera, path in points.items() if path.exists()}
-        columns = [
-            _Column.draw(reader, picture, keypoints.get(picture.camera), fit if picture.camera == CAMERA else {})
-            for picture in progress.track(pictures, description="contact sheet")
-        ]
+
+        def draw(picture: Picture) -> _Column:
+            seen = keypoints.get(picture.camera)
+            return _Column.draw(reader, picture, seen, fit if picture.camera == CAMERA else {})
+
+        drawn = threads.ordered(draw, pictures)
+        columns = list(progress.track(drawn, total=len(pictures), description="contact sheet"))
         write_image(subject / "contact_sheet.png", _assemble(columns, self.row_height))
         return f"{len(columns)} pictures, from the points to the parts"
 

@@ -12,7 +12,14 @@ import torch
 T = TypeVar("T")
 R = TypeVar("R")
 
-WORKERS = min(16, os.cpu_count() or 1)
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+WORKERS = min(16, cores())
+_starting = threading.Lock()  # one pool at a time tells PyTorch how many threads to compute in
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WORKERS) -> Iterator[R]:
@@ -53,14 +60,23 @@ class Background:
 
 
 def _workers() -> ThreadPoolExecutor:
-    """Threads in each of which PyTorch computes alone: teams of them would outnumber the cores many times."""
-    usual = torch.get_num_threads()
-    pool = ThreadPoolExecutor(WORKERS, initializer=_compute_alone)
-    all_there = threading.Barrier(WORKERS)
-    for started in [pool.submit(all_there.wait) for _ in range(WORKERS)]:
-        started.result()
-    torch.set_num_threads(usual)  # what the workers have set is also what threads begin with that come later
-    return pool
+    """Threads in each of which PyTorch computes alone: teams of them would outnumber the cores many times.
+
+    Not to be called by one of them: threads that begin later would compute alone as well.
+    """
+    with _starting:
+        usual = torch.get_num_threads()
+        pool = ThreadPoolExecutor(WORKERS, initializer=_compute_alone)
+        all_there = threading.Barrier(WORKERS)
+        try:
+            for started in [pool.submit(all_there.wait) for _ in range(WORKERS)]:
+                started.result()
+        except BaseException:  # such as a thread that the system refuses: those waiting for it would wait for ever
+            all_there.abort()
+            pool.shutdown()
+            raise
+        torch.set_num_threads(usual)  # what the workers have set is also what threads begin with that come later
+        return pool
 
 
 def _compute_alone() -> None:

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from rich.progress import Progress
 
 from hashhuman.assets import cache_root
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.device import device_named
 from hashhuman.errors import UserError
 from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
@@ -71,7 +71,7 @@ class SchpMasks(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         labels = LABEL_SETS[self.labels]
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_named("auto", "device")
         network = load_network(self.checkpoint, labels).to(device)
         reader = Subject(subject)
         parser = Parser(network, labels, self.scales, self.flip, self.margin, device)

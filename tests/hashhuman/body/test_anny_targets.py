@@ -26,11 +26,15 @@ def test_equals_annys_reader(tmp_path, text):
     torch.testing.assert_close(read_target(filename, 5, TURN, torch.float64), expected, rtol=0, atol=0)
 
 
-def test_a_vertex_too_many_and_a_short_line_are_refused(tmp_path):
+def test_a_vertex_too_many_is_refused(tmp_path):
     with pytest.raises(IndexError):
         read_target(written(tmp_path / "a.gz", "5 1 2 3\n"), 5, TURN, torch.float64)
+
+
+@pytest.mark.parametrize("text", ["4 1 2\n", "0 1 2\n1 3 4\n2 5 6\n3 7 8\n", "-1 1 2 3\n"])
+def test_lines_of_another_form_are_refused(tmp_path, text):
     with pytest.raises(ValueError):
-        read_target(written(tmp_path / "b.gz", "4 1 2\n"), 5, TURN, torch.float64)
+        read_target(written(tmp_path / "b.gz", text), 5, TURN, torch.float64)
 
 
 def test_annys_reader_comes_back():

@@ -7,7 +7,6 @@ import torch
 from hashhuman.body.anny import AnnyBody
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.texture import Texture, texture_window
 
 FRAMES = 14
 SIZE = 240
@@ -15,11 +14,6 @@ SWINGS = (
     ("left_hip", 0, -0.5), ("right_hip", 0, 0.4), ("left_knee", 0, 0.7), ("right_shoulder", 2, -0.5),
     ("left_shoulder", 2, 0.4), ("right_elbow", 1, 0.6),
 )  # fmt: skip
-
-
-def no_texture(frames: int) -> Texture:
-    """That of pictures without a person."""
-    return Texture.of([texture_window(np.zeros((8, 8, 3), np.uint8), None)] * frames)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from preprocess.body_fit.texture import CELLS, Texture
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import run_stages
-from tests.preprocess.body_fit.conftest import FRAMES, no_texture
+from tests.preprocess.body_fit.conftest import FRAMES
 
 LOST = [5, 6]  # frames without a detection
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
@@ -76,7 +76,7 @@ def seen_in(camera: Camera, keypoints: Keypoints, masks: list[np.ndarray]) -> Ev
     flow = observe_flow(masks, masks)
     return Evidence(
         camera.K, image, visibility.square(), world, visibility, observe_silhouettes(masks), flow,
-        no_texture(len(masks)),
+        Texture.untrusted(len(masks)),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from preprocess.body_fit.evidence import Evidence
 from preprocess.body_fit.flow import AHEAD, GRID, Flow, observe_flow
 from preprocess.body_fit.silhouette import observe_silhouettes
 from preprocess.body_fit.terms import Terms
-from tests.preprocess.body_fit.conftest import no_texture
+from preprocess.body_fit.texture import Texture
 
 HEIGHT, WIDTH = 150, 200
 STEP = (2.5, -1.5)  # pixels a frame
@@ -85,7 +85,9 @@ def test_the_term_compares_the_skin_with_the_picture(moving):
         flow = Flow(moved, torch.zeros(frames, 2), torch.full((frames,), 240 / (GRID - 1)))
         nothing = observe_silhouettes([None] * frames)
         world = zeros[..., None].expand(-1, -1, 3)
-        terms = Terms(sequence, Evidence(K, world[..., :2], zeros, world, zeros, nothing, flow, no_texture(frames)))
+        terms = Terms(
+            sequence, Evidence(K, world[..., :2], zeros, world, zeros, nothing, flow, Texture.untrusted(frames))
+        )
         terms.match(still, {"flow": 1.0})
         # by hand: 3 pixels in units of 6 mm at each frame's depth, Geman-McClure of scale 4, over the skin in sight
         metres = sequence.pelvis[:-AHEAD, 2].detach().numpy() / float(K[0, 0])

@@ -12,7 +12,7 @@ from preprocess.body_fit.flow import Flow
 from preprocess.body_fit.optimise import blur, minimise
 from preprocess.body_fit.silhouette import observe_silhouettes
 from preprocess.body_fit.terms import Terms, project
-from tests.preprocess.body_fit.conftest import no_texture
+from preprocess.body_fit.texture import Texture
 
 
 @pytest.mark.parametrize("deviation", [0.6, 1, 4])
@@ -34,7 +34,7 @@ def test_a_blurred_step_moves_the_frames_about_that_which_pulls(moving, deviatio
     nowhere = Flow(torch.zeros(frames, 3, 4, 4), torch.zeros(frames, 2), torch.ones(frames))
     silhouettes = observe_silhouettes([np.full((8, 8), 255, np.uint8)] * frames)
     beside = project(truth.landmarks, K) + torch.tensor([3.0, 0])
-    evidence = Evidence(K, beside, pull, truth.landmarks, pull, silhouettes, nowhere, no_texture(frames))
+    evidence = Evidence(K, beside, pull, truth.landmarks, pull, silhouettes, nowhere, Texture.untrusted(frames))
     before = sequence.pelvis.detach().clone()
     stage = {"steps": 1, "weights": {"points": 1}, "free": {"pelvis": 0.01}, "blur": deviation}
     minimise(Terms(sequence, evidence), [stage], lambda: None)

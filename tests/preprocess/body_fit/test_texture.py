@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from hashhuman.data.files import write_image
 from preprocess.body_fit.evidence import Evidence
-from preprocess.body_fit.flow import Flow
+from preprocess.body_fit.flow import Flow, observe_flow
+from preprocess.body_fit.observe import Observations
 from preprocess.body_fit.silhouette import observe_silhouettes
 from preprocess.body_fit.terms import Terms, together, usual
 from preprocess.body_fit.texture import BLURS, CELLS, Texture, texture_window
@@ -109,3 +111,26 @@ def test_the_term_pulls_a_body_to_where_its_pattern_is(moving):
     there = torch.zeros(frames, 1, 3)
     there[-1, 0, 0] = 3.0 / float(K[0, 0]) * float(still.vertices[0, :, 2].mean())
     assert terms.texture(dataclasses.replace(still, vertices=still.vertices + there)) < 0.1 * value
+
+
+def test_evidence_looks_at_each_picture_once_in_order_and_only_where_asked(tmp_path):
+    """Differing pictures: flow and texture equal those observed of each alone, and without their terms none is read."""
+    noise = np.random.default_rng(1)
+    images = [noise.integers(0, 255, (60, 50, 3), dtype=np.uint8) for _ in range(5)]
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path, image in zip(paths, images):
+        write_image(path, image)
+    masks = [np.zeros((60, 50), np.uint8) for _ in images]
+    for i, mask in enumerate(masks):
+        mask[10 : 40 + i, 8 + i : 30] = 255
+    observations = Observations(
+        np.zeros((5, 33, 2)), np.zeros((5, 33, 3)), np.ones((5, 33)), *[np.ones(5, bool) for _ in range(3)]
+    )
+    evidence = Evidence.of(observations, torch.eye(3), paths, masks, {"texture"})
+    texture = Texture.of([texture_window(image, mask) for image, mask in zip(images, masks)])
+    flow = observe_flow([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images], masks)
+    for seen, expected in ((evidence.texture, texture), (evidence.flow, flow)):
+        for field in dataclasses.fields(expected):
+            assert torch.equal(getattr(seen, field.name), getattr(expected, field.name)), field.name
+    blind = Evidence.of(observations, torch.eye(3), [tmp_path / "none"] * 5, masks, {"points"})
+    assert not blind.texture.at(torch.zeros(5, 2, 2))[1].any() and not blind.flow.at(torch.zeros(5, 2, 2))[1].any()

@@ -1,0 +1,21 @@
+"""Which device a name means."""
+
+import torch
+
+from hashhuman.errors import UserError
+
+
+def device_named(name: str, option: str) -> torch.device:
+    """`auto` is the GPU if there is one, else the CPU; other names are PyTorch's. `option`: who asks, for the message.
+
+    Raises UserError for a name that PyTorch does not know, and for a GPU that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"{option}={name}: there is no such device; say auto, cpu, cuda or cuda:1.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"{option}={name}: PyTorch sees {torch.cuda.device_count()} GPUs; say auto or cpu.")
+    return device
