@@ -4,12 +4,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hashhuman import cli
+from hashhuman import cli, lean_imports
 
 
 def main(config: DictConfig) -> None:
     """Makes the subject folder of `video`, or what it lacks."""
-    from preprocess.pipeline import Preprocessing, subject_folder  # after Hydra has checked the command line
+    with lean_imports.uncollected():
+        from preprocess.pipeline import Preprocessing, subject_folder  # after Hydra has checked the command line
 
     Preprocessing(config.preprocess).prepare(subject_folder(config.video, Path(config.workspace), config.subject))
 

@@ -83,7 +83,7 @@ class BodySequence(nn.Module):
 
     def refresh_normals(self) -> None:
         """Recomputes rest normals for the present shape; between calls they are constant."""
-        self.normals = self._rest_normals()
+        self.normals.copy_(self._rest_normals())
 
     def basis(self) -> Float[Tensor, "K"]:
         """The coefficients of the present shape, on the CPU, where the body model is."""

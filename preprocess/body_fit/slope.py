@@ -13,8 +13,8 @@ class Slope:
     """The gradients of a weighted sum of terms in some parameters of their sequence.
 
     A step launches a thousand kernels of some microseconds each, for which the host needs ten times as long as a GPU.
-    So they are recorded there after each search for correspondences, whose number changes, and replayed until the
-    next. The body's basis is not recorded, since the body model stays on the CPU.
+    So they are recorded there, and replayed until a search for correspondences finds another number of them. The body's
+    basis is not recorded, since the body model stays on the CPU.
 
     Args:
         weights: {term: weight}.
@@ -27,19 +27,19 @@ class Slope:
         self.basis = terms.sequence.basis().detach().to(self.parameters[0].device).requires_grad_()
         self.graph: torch.cuda.CUDAGraph | None = None
         self.gradients: Sequence[Tensor] = ()
-        self.initialised = False  # whether every kernel has run once
+        self.ready = False  # whether every kernel has run once
 
     def rematch(self) -> None:
         """Searches for correspondences anew, for the body as it stands."""
         sequence = self.terms.sequence
         sequence.refresh_normals()
         with torch.no_grad():
-            self.terms.match(sequence(), self.weights)
-        if self.basis.is_cuda:
+            stay = self.terms.match(sequence(), self.weights)
+        if self.basis.is_cuda and not (stay and self.graph):
             self.graph = None  # frees its memory before the next one
-            if not self.initialised:
+            if not self.ready:
                 aside(self._gradients)
-                self.initialised = True
+                self.ready = True
             self.graph, self.gradients = record(self._gradients)
 
     def __call__(self) -> None:

@@ -38,6 +38,7 @@ SPREAD = {
     "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8, "knee": 1.0,
     "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4, "hand": 0.05,
 }  # fmt: skip
+FRAMES_AT_A_TIME = 64  # on a GPU, when contours are matched
 RIM = 0.35  # a vertex is on the rim if its normal is that near to square with the view: a cosine
 
 
@@ -82,6 +83,8 @@ class Terms:
         self.image_deviation, self.world_deviation = IMAGE_DEVIATION.to(device), WORLD_DEVIATION.to(device)
         self.along, self.ahead = WORLD_BIAS.to(device).split(1, -1)
         self.view = torch.tensor([0.0, 0, 1], device=device)
+        self.found: dict[str, Tensor] = {}  # correspondences
+        self.together = 256 if device.type == "cuda" else 1  # points in sight, as what multiple: see `match`
 
     def metres_per_pixel(self) -> Float[Tensor, "F"]:
         """At the person's depth, for a body of the mean size."""
@@ -115,32 +118,45 @@ class Terms:
         return (robust(outside.square(), 8.0) * e.silhouettes.valid[:, None]).mean()
 
     @torch.no_grad()
-    def match(self, posed: Posed, weights: Mapping[str, float]) -> None:
-        """Renews the correspondences that the weighted terms need; they hold until the next call."""
-        if "contour" in weights:
-            self._match_contour(posed)
-        if "flow" in weights or "texture" in weights:
-            self._seen, self._counts = together(visible(posed))
+    def match(self, posed: Posed, weights: Mapping[str, float]) -> bool:
+        """Renews the correspondences that the weighted terms need; they hold until the next call.
 
-    def _match_contour(self, posed: Posed) -> None:
-        """Pairs each contour point with the nearest rim vertex whose normal agrees."""
+        Returns whether they lie where the last ones did, so that a recorded graph finds them: those of the same number.
+        """
+        fresh = {}
+        if "contour" in weights:
+            fresh["rim"] = self._match_contour(posed)
+        if "flow" in weights or "texture" in weights:
+            fresh["seen"], fresh["counts"] = together(visible(posed), self.together)
+        stay = all(name in self.found and self.found[name].shape == value.shape for name, value in fresh.items())
+        if stay:
+            for name, value in fresh.items():
+                self.found[name].copy_(value)
+        else:
+            self.found = fresh
+        return stay
+
+    def _match_contour(self, posed: Posed) -> Int[Tensor, "F C"]:
+        """For each contour point, the nearest rim vertex whose normal agrees."""
         e = self.evidence
         pixels = project(posed.vertices, e.K)
         facing = (posed.normals * torch.nn.functional.normalize(posed.vertices, dim=-1)).sum(-1)
         flat = torch.nn.functional.normalize(posed.normals[..., :2], dim=-1)
         metres = self.metres_per_pixel()
         matched = []
-        for f in range(len(pixels)):  # frame by frame: all at once would take frames x points x vertices of memory
-            distance = torch.cdist(e.silhouettes.points[f], pixels[f]) * metres[f]
-            disagree = 1 - e.silhouettes.normals[f] @ flat[f].T
-            off_rim = (facing[f].abs() - RIM).clamp_min(0)
-            matched.append((distance + 0.1 * disagree + 0.3 * off_rim).argmin(1))  # metres, and their worth
-        self._matched = torch.stack(matched)
+        # A few frames at a time: all at once would take frames x points x vertices of memory, and on a CPU more time.
+        for f in torch.arange(len(pixels)).split(FRAMES_AT_A_TIME if pixels.is_cuda else 1):
+            some = slice(int(f[0]), int(f[-1]) + 1)
+            distance = torch.cdist(e.silhouettes.points[some], pixels[some]) * metres[some, None, None]
+            disagree = 1 - e.silhouettes.normals[some] @ flat[some].mT
+            off_rim = (facing[some].abs() - RIM).clamp_min(0)[:, None]
+            matched.append((distance + 0.1 * disagree + 0.3 * off_rim).argmin(2))  # metres, and their worth
+        return torch.cat(matched)
 
     def contour(self, posed: Posed) -> Tensor:
         """Each contour point of the mask has a matching rim vertex on it, along the contour's normal (2 cm)."""
         e = self.evidence
-        pixels = project(picked(posed.vertices, self._matched), e.K)
+        pixels = project(picked(posed.vertices, self.found["rim"]), e.K)
         away = ((pixels - e.silhouettes.points) * e.silhouettes.normals).sum(-1)
         residual = away * self.metres_per_pixel()[:, None] / 0.02
         return (robust(residual.square(), 6.0) * e.silhouettes.point_valid).mean()
@@ -148,21 +164,21 @@ class Terms:
     def flow(self, posed: Posed) -> Tensor:
         """Skin that the camera sees moves as the picture does (6 mm from one frame to that `AHEAD` of it)."""
         e = self.evidence
-        frames = torch.arange(len(self._seen), device=self._seen.device)
+        at, counts = self.found["seen"], self.found["counts"]
+        frames = torch.arange(len(at), device=at.device)
         later = (frames + AHEAD).clamp_max(len(frames) - 1)
-        pixels, then = (
-            project(picked(x, self._seen), e.K) for x in (posed.vertices, posed.vertices.index_select(0, later))
-        )
+        pixels, then = (project(picked(x, at), e.K) for x in (posed.vertices, posed.vertices.index_select(0, later)))
         motion, trust = e.flow.at(pixels.detach())
         residual = (then - pixels - motion) * self.metres_per_pixel()[:, None, None] / 0.006
-        return (trust * self._counts * robust(residual.square().sum(-1), 4.0)).sum() / posed.vertices[..., 0].numel()
+        return (trust * counts * robust(residual.square().sum(-1), 4.0)).sum() / posed.vertices[..., 0].numel()
 
     def texture(self, posed: Posed) -> Tensor:
         """Skin shows the same pattern in all pictures that see it (half a unit of contrast)."""
         e = self.evidence
-        seen, trust = e.texture.at(project(picked(posed.vertices, self._seen), e.K))
-        weight = (trust * self._counts).detach()
-        residual = (seen - usual(seen.detach(), weight, self._seen, posed.vertices.shape[1])) / 0.5
+        at, counts = self.found["seen"], self.found["counts"]
+        seen, trust = e.texture.at(project(picked(posed.vertices, at), e.K))
+        weight = (trust * counts).detach()
+        residual = (seen - usual(seen.detach(), weight, at, posed.vertices.shape[1])) / 0.5
         return (weight * robust(residual.square().sum(-1), 3.0)).sum() / posed.vertices[..., 0].numel()
 
     def smooth(self, posed: Posed) -> Tensor:
@@ -198,9 +214,13 @@ def picked(points: Float[Tensor, "F M 3"], which: Int[Tensor, "F K"]) -> Float[T
     return points.gather(1, which[..., None].expand(-1, -1, 3))
 
 
-def together(chosen: Bool[Tensor, "F M"]) -> tuple[Int[Tensor, "F K"], Bool[Tensor, "F K"]]:
-    """The chosen of each row, one after another, and which of these places count: rows with fewer are filled up."""
-    order = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(chosen.sum(1).max())]
+def together(chosen: Bool[Tensor, "F M"], multiple: int = 1) -> tuple[Int[Tensor, "F K"], Bool[Tensor, "F K"]]:
+    """The chosen of each row, one after another, and which of these places count: rows with fewer are filled up.
+
+    There are as many places as the fullest row needs, and up to the next `multiple` of places as far as there are.
+    """
+    places = -(-int(chosen.sum(1).max()) // multiple) * multiple
+    order = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :places]
     return order, chosen.gather(1, order)
 
 

@@ -1,6 +1,6 @@
 """Stage 2: the person's points in every picture, by MoveNet (who and where) and BlazePose heavy (how)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from preprocess.keypoints import draw
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
-from preprocess.keypoints.pose_network import MARGIN, Pose, PoseNetwork, PoseNetworks
+from preprocess.keypoints.pose_network import MARGIN, Crop, Pose, PoseNetwork, PoseNetworks
 from preprocess.keypoints.tracks import Track, choose, left_to_right, link
 from preprocess.stage import Stage
 
@@ -79,26 +79,28 @@ class BlazePoseKeypoints(Stage):
         track, count = self._find(paths, detector, subject, progress)
         follower = Follower(network, detector, track, self.every, self.score)
         files = list(paths.values())
-        images = threads.ordered(read_image, files)
-        steps = progress.track(enumerate(images), total=len(files), description="following")
-        first = [follower(i, image) for i, image in steps]
-        self._refuse_absent(sum(pose is not None for pose in first), len(files))
-
         keypoints = Keypoints.empty(list(paths))
-        crops = smooth_crops([pose and pose.crop for pose in first], self.smoothing)
         networks = PoseNetworks()
 
-        def look(row: int) -> Pose | None:
-            image, crop = read_image(files[row]), crops[row]
+        def follow() -> Iterator[Crop | None]:
+            for i, image in enumerate(threads.ordered(read_image, files)):
+                pose = follower(i, image)
+                yield pose and pose.crop
+
+        def look(seen: tuple[int, Crop | None]) -> Pose | None:
+            row, crop = seen
+            image = read_image(files[row])
             pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
             mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
             write_image(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
             return pose
 
-        poses = threads.ordered(look, range(len(files)))
+        # The person is followed in this thread, a few pictures ahead of those that look again.
+        poses = threads.ordered(look, enumerate(smooth_crops(follow(), self.smoothing)))
         for row, pose in progress.track(enumerate(poses), total=len(files), description="pose"):
             if pose is not None:
                 _fill(keypoints, row, pose)
+        self._refuse_absent(int(keypoints.detected.sum()), len(files))
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
         draw.draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
@@ -111,8 +113,9 @@ class BlazePoseKeypoints(Stage):
         tracks: list[Track] = []
         chosen = range(0, len(files), self.every)
         height, width = read_image(files[0]).shape[:2]
-        for index in progress.track(chosen, description="finding people"):
-            link(tracks, index, detector(read_image(files[index])))
+        images = threads.ordered(lambda index: read_image(files[index]), chosen)
+        for index, image in progress.track(zip(chosen, images), total=len(chosen), description="finding people"):
+            link(tracks, index, detector(image))
         track = choose(tracks, self.person, width, height)
         people = left_to_right(tracks)
         index = max(chosen, key=lambda i: (i in track.detections, sum(i in t.detections for t in tracks)))

@@ -1,6 +1,8 @@
 """One person through a whole sequence: a crop for every picture, from the person's pose in the one before."""
 
-from collections.abc import Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from preprocess.keypoints.tracks import Track
 
 ASTRAY = 0.35  # of the detection's diagonal: a crop farther from the person than this follows somebody else
 REDETECTED = 0.5  # of the same: somebody farther from where the person was last seen is somebody else
+REACH = 4  # sigmas: farther neighbours do not count in a Gaussian mean
 JUMP = 0.2  # of the crop's side: nobody moves farther from one picture to the next
 
 
@@ -56,16 +59,30 @@ def _jumped(crop: Crop, after: Crop) -> bool:
     return float(np.linalg.norm(after.center - crop.center)) > JUMP * crop.side
 
 
-def smooth_crops(crops: Sequence[Crop | None], sigma: float) -> list[Crop | None]:
-    """Crops averaged over time with a Gaussian (sigma in pictures), so that their jitter does not reach the points."""
-    known = [i for i, crop in enumerate(crops) if crop is not None]
-    values = np.array([_parameters(crop) for crop in crops if crop is not None])
-    smoothed: list[Crop | None] = [None] * len(crops)
-    for i in known:
-        weights = np.exp(-0.5 * ((np.array(known) - i) / sigma) ** 2)
-        x, y, log_side, cos, sin = (weights[:, None] * values).sum(0) / weights.sum()
-        smoothed[i] = Crop(np.array([x, y]), float(np.exp(log_side)), float(np.arctan2(sin, cos)))
-    return smoothed
+def smooth_crops(crops: Iterable[Crop | None], sigma: float) -> Iterator[Crop | None]:
+    """Crops averaged over time with a Gaussian (sigma in pictures), so that their jitter does not reach the points.
+
+    Each is yielded once the `REACH` sigmas after it have been seen, farther than which none counts.
+    """
+    reach = math.ceil(REACH * sigma)
+    around: deque[tuple[int, Crop | None]] = deque(maxlen=2 * reach + 1)
+    waiting: deque[int] = deque()
+    for index, crop in enumerate(crops):
+        around.append((index, crop))
+        waiting.append(index)
+        if waiting[0] + reach == index:
+            yield _smoothed(around, waiting.popleft(), sigma)
+    while waiting:
+        yield _smoothed([(i, crop) for i, crop in around if i >= waiting[0] - reach], waiting.popleft(), sigma)
+
+
+def _smoothed(around: Iterable[tuple[int, Crop | None]], index: int, sigma: float) -> Crop | None:
+    known = {i: _parameters(crop) for i, crop in around if crop is not None}
+    if index not in known:
+        return None
+    weights = np.exp(-0.5 * ((np.array(list(known)) - index) / sigma) ** 2)
+    x, y, log_side, cos, sin = (weights[:, None] * np.array(list(known.values()))).sum(0) / weights.sum()
+    return Crop(np.array([x, y]), float(np.exp(log_side)), float(np.arctan2(sin, cos)))
 
 
 def _parameters(crop: Crop) -> tuple[float, ...]:

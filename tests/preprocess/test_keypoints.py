@@ -104,12 +104,30 @@ def test_smoothing_keeps_the_path_and_drops_jitter() -> None:
     crops: list[Crop | None]
     crops = [Crop(np.array([100 + 2 * t, 50]) + rng.normal(0, 3, 2), 200 + rng.normal(0, 5), 0.0) for t in range(60)]
     crops[20] = None
-    smoothed = smooth_crops(crops, 2.0)
+    smoothed = list(smooth_crops(crops, 2.0))
     assert smoothed[20] is None
     off = np.array([c.center - (100 + 2 * t, 50) for t, c in enumerate(smoothed) if c is not None and 6 < t < 53])
     assert np.abs(off).max() < 4 and off.std() < 1.6
     turned = [Crop(np.zeros(2), 1.0, angle) for angle in (np.pi - 0.1, -np.pi + 0.1)]
     assert all(abs(abs(c.angle) - np.pi) < 0.11 for c in smooth_crops(turned, 2.0) if c is not None)
+
+
+def test_crops_are_smoothed_as_soon_as_their_surroundings_are_seen():
+    """Against a mean over the whole sequence, whose far ends do not count."""
+    noise = np.random.default_rng(0)
+    crops = [
+        None if i in (4, 30) else Crop(noise.normal(size=2) * 9, 100 + 10 * noise.random(), 0.0) for i in range(40)
+    ]
+    asked = []
+    smoothed = smooth_crops((asked.append(i) or crop for i, crop in enumerate(crops)), 1.5)
+    assert next(smoothed) is not None and len(asked) == 7  # itself and four sigmas
+    rest = list(smoothed)
+    assert len(rest) == 39 and rest[3] is None and rest[29] is None
+    known = [i for i, crop in enumerate(crops) if crop is not None]
+    for i in (1, 5, 20, 39):
+        weights = np.exp(-0.5 * ((np.array(known) - i) / 1.5) ** 2)
+        center = (weights[:, None] * [crops[k].center for k in known]).sum(0) / weights.sum()
+        np.testing.assert_allclose(rest[i - 1].center, center, atol=0.01)
 
 
 # ------------------------------------------------------------------ crops and points

@@ -19,13 +19,14 @@ from hashhuman.step.eager import EagerStep, Objective, Outcome
 
 SLACK = 1.15  # room, over the most that was needed
 MOST_RAYS = 6.0  # times as many as at first
+LOOK = 300  # steps between two looks at whether there is room enough, for which the host waits
 
 
 class GraphStep:
     """`EagerStep`'s work in one launch. The first calls are eager and measure; then the step is recorded.
 
     As training learns what is empty, rays need fewer samples. The step is recorded anew now and then, with as many more
-    rays as the room of the first recording holds.
+    rays as the room of the first recording holds; and at once where room has become short.
 
     Args:
         objective, optimizer: as for `EagerStep`; the optimizer must be one of torch's that can be recorded (Adam,
@@ -55,6 +56,7 @@ class GraphStep:
         self.calls, self.recorded_at = 0, 0
         self.share, self.budget = 1.0, 0  # rays, as a factor of the first number; samples a step
         self.most: Tensor | None = None  # samples, then rows of each part: the most needed since the last recording
+        self.room = Room(0, ())  # of the last recording
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: Outcome
 
@@ -65,7 +67,14 @@ class GraphStep:
             result = self.eager()
             self._note(result)
             return result
-        if self.graph is None or self.calls - self.recorded_at >= self.revision:
+        since = self.calls - self.recorded_at
+        if self.graph is None:
+            self.budget = self._needed()[0]
+            return self._revise()
+        if since >= self.revision:
+            self.revision *= 2
+            return self._revise()
+        if since % LOOK == 0 and any(needed > room for needed, room in zip(self._needed(), self.room.sizes())):
             return self._revise()
         self.graph.replay()
         return self.result
@@ -78,23 +87,24 @@ class GraphStep:
         else:
             torch.maximum(self.most, demand, out=self.most)
 
-    def _revise(self) -> Outcome:
-        """Reads what was needed, plans, takes one step eagerly with the new sizes, and records the next ones."""
+    def _needed(self) -> list[int]:
+        """Samples, then rows of each part, for which the host waits."""
         assert self.most is not None
-        samples, *rows = map(int, self.most.tolist())
-        if self.graph is None:
-            self.budget = samples
-        else:
-            self.revision *= 2
-        self.share, room = plan(samples, rows, self.share, self.budget)
+        return [int(size) for size in self.most.tolist()]
+
+    def _revise(self) -> Outcome:
+        """Plans for what was needed, takes one step eagerly with the new sizes, and records the next ones."""
+        samples, *rows = self._needed()
+        self.share, self.room = plan(samples, rows, self.share, self.budget)
         self.recorded_at = self.calls
         self.graph = None  # frees its memory before the next one
 
         def step() -> Outcome:
-            result = self.eager(self.share, room)
+            result = self.eager(self.share, self.room)
             self._note(result)
             return result
 
+        assert self.most is not None
         self.most.zero_()
         result = aside(step)
         self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory

@@ -93,7 +93,7 @@ def test_the_term_compares_the_skin_with_the_picture(moving):
         metres = sequence.pelvis[:-AHEAD, 2].detach().numpy() / float(K[0, 0])
         squared = (pixels * metres / 0.006) ** 2
         facing = -(still.normals[0] * torch.nn.functional.normalize(still.vertices[0], dim=-1)).sum(-1)
-        share = float(terms._counts[0].sum()) / still.vertices.shape[1]
+        share = float(terms.found["counts"][0].sum()) / still.vertices.shape[1]
         expected = share * (squared / (1 + squared / 16)).sum() / frames
         assert np.isclose(float(terms.flow(still)), expected, rtol=1e-4, atol=1e-7)
         assert 0.1 < share <= float((facing > 0.3).float().mean()) + 1e-6

@@ -49,6 +49,21 @@ def test_equals_plain_backward_at_every_step(moving, evidence):
                 getattr(sequence, name).copy_(value)
 
 
+def test_as_many_correspondences_stay_in_their_place(moving, evidence):
+    """A recorded graph goes on reading the tensors that it was recorded with."""
+    _, posed, sequence = moving
+    terms = Terms(sequence, evidence)
+    terms.together = 64
+    assert not terms.match(posed, WEIGHTS)
+    places, before = dict(terms.found), {name: value.clone() for name, value in terms.found.items()}
+    turned = dataclasses.replace(posed, vertices=posed.vertices.flip(0), normals=posed.normals.flip(0))
+    assert terms.match(turned, WEIGHTS)
+    assert all(terms.found[name] is value for name, value in places.items())
+    assert torch.equal(terms.found["seen"], before["seen"].flip(0))
+    terms.together = 1
+    assert not terms.match(posed, WEIGHTS)
+
+
 @pytest.mark.gpu
 def test_a_gpu_fits_as_the_cpu_does(body, evidence):
     stages = [{"steps": 24, "blur": 4, "weights": WEIGHTS, "free": FREE}]
