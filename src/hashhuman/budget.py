@@ -36,6 +36,11 @@ class Plan:
         """Whether another step would exceed the budget rather than fill it."""
         return step + 0.5 > self.total
 
+    @property
+    def stretch(self) -> float:
+        """Steps for each of the schedule's."""
+        return self.total / self.nominal_steps
+
     def nominal(self, step: int) -> float:
         """The step of the schedule that corresponds to a step."""
         return self.nominal_steps * min(1.0, step / max(self.total, 1.0))

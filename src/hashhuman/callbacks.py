@@ -147,7 +147,7 @@ class TrainingClock(L.Callback):
         """Stretches the schedule, before the module makes its optimizer."""
         if (plan := self.plan) is not None:
             schedule = pl_module.schedule
-            pl_module.schedule = lambda step: schedule(plan.nominal(step))
+            pl_module.schedule = lambda step: schedule(plan.nominal(step), plan.stretch)
 
     @property
     def train_s(self) -> float:

@@ -15,6 +15,7 @@ from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.image.eager import RenderedImage
 from hashhuman.losses import Loss, Prediction, weighted_sum
 from hashhuman.room import Room
+from hashhuman.schedules import Schedule
 from hashhuman.stage import LinkedStage
 from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import GraphStep
@@ -39,7 +40,7 @@ class HumanModule(L.LightningModule):
         avatar: Avatar,
         losses: dict[str, Loss],
         optimizer: Callable[..., Optimizer],
-        schedule: Callable[[int], float],
+        schedule: Schedule,
         step: Callable[..., EagerStep | GraphStep],
         prune_after: int | None,
         prune_every: int,

@@ -33,3 +33,13 @@ def test_exponential():
     factor = exponential(1000, 0.1)
     assert [factor(step) for step in (0, 1000, 2000)] == pytest.approx([1.0, 0.1, 0.01])
     assert factor(500) == pytest.approx(0.1**0.5)
+
+
+def test_a_longer_training_has_the_same_sum_of_rates():
+    """Of 300 steps instead of 100, each of the schedule's being three: every rate is a third."""
+    usual, longer = warmup_then_decay(0, 100, 0.01, 100), warmup_then_decay(0, 300, 0.01, 100)
+    total = sum(usual(step) for step in range(100))
+    assert sum(longer(step) for step in range(300)) == pytest.approx(total, rel=0.01)
+    assert sum(usual(step / 3, 3.0) for step in range(300)) == pytest.approx(total, rel=0.01)
+    assert warmup_then_decay(0, 50, 0.01, 100)(0) == usual(0) == 1.0
+    assert exponential(100, 0.1)(50, 3.0) == exponential(100, 0.1)(50)

@@ -13,26 +13,18 @@ from hashhuman.part_rows import PartRows
 N_GEOMETRY = 15  # features that the density network hands to the colour network
 
 
-class _BoundedExp(torch.autograd.Function):
-    """exp of what lies within bounds, beyond which no gradient leads further out, and every other leads back.
-
-    An opaque place gains nothing from more density, nor an empty one from less, but the loss goes on falling a little.
-    Adam makes steps of the usual length of that: after ten thousand, weights were so large that rounding showed.
-    """
-
-    LOW, HIGH = -12.0, 7.0  # times the density scale of 10/m: 0.00006/m, and 5 mm of e^-55 transmittance
+class _TruncatedExp(torch.autograd.Function):
+    """exp whose gradient stops growing at e^10, so that one opaque sample cannot blow up a step."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        y = torch.exp(x.clamp(_BoundedExp.LOW, _BoundedExp.HIGH))
-        ctx.save_for_backward(x, y)
-        return y
+        ctx.save_for_backward(x)
+        return torch.exp(x.clamp(max=15))
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> Tensor:
-        x, y = ctx.saved_tensors
-        outward = ((x > _BoundedExp.HIGH) & (grads[0] < 0)) | ((x < _BoundedExp.LOW) & (grads[0] > 0))
-        return torch.where(outward, 0, grads[0] * y)
+        (x,) = ctx.saved_tensors
+        return grads[0] * torch.exp(x.clamp(-15, 10))
 
 
 class PartsField(nn.Module):
@@ -90,7 +82,7 @@ class PartsField(nn.Module):
     def geometry(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> tuple[Float[Tensor, "M"], Float[Tensor, "M 15"]]:
         """Density (1/m), and features for the colour, at places in the parts' cubes."""
         hidden = self.density_network(self.encoder(unit, rows), rows)
-        return self.density_scale * _BoundedExp.apply(hidden[:, 0]), hidden[:, 1:]
+        return self.density_scale * _TruncatedExp.apply(hidden[:, 0]), hidden[:, 1:]
 
     def density(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M"]:
         """Density (1/m) alone."""
