@@ -5,18 +5,19 @@ between two, and `stretch` says how many steps are taken for each of the schedul
 """
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """The learning rate's factor at a step."""
 
-    def __call__(self, step: float, stretch: float = 1.0) -> float:
+    def __call__(self, step: int | float, stretch: int | float = 1.0) -> float:
         """`stretch`: steps taken for each of the schedule's."""
         ...
 
 
-def warmup_then_decay(warmup_steps: int, total_steps: int, final: float, full_steps: float = math.inf) -> Schedule:
+def warmup_then_decay(warmup_steps: int, total_steps: int, final: float, full_steps: int | float = math.inf) -> Schedule:
     """Rises linearly over the warm-up, then falls as a cosine from 1 to `final` at `total_steps`.
 
     In a training of more than `full_steps` steps it is lower throughout, by the factor by which there are more. Where
@@ -25,7 +26,7 @@ def warmup_then_decay(warmup_steps: int, total_steps: int, final: float, full_st
     weights were 26 (root mean square), and rounding showed in the pictures.
     """
 
-    def factor(step: float, stretch: float = 1.0) -> float:
+    def factor(step: int | float, stretch: int | float = 1.0) -> float:
         whole = min(1.0, full_steps / (total_steps * stretch))
         if step < warmup_steps:
             return whole * (step + 1) / warmup_steps
