@@ -17,7 +17,9 @@ class Schedule(Protocol):
         ...
 
 
-def warmup_then_decay(warmup_steps: int, total_steps: int, final: float, full_steps: int | float = math.inf) -> Schedule:
+def warmup_then_decay(
+    warmup_steps: int, total_steps: int, final: float, full_steps: int | float = math.inf
+) -> Schedule:
     """Rises linearly over the warm-up, then falls as a cosine from 1 to `final` at `total_steps`.
 
     In a training of more than `full_steps` steps it is lower throughout, by the factor by which there are more. Where

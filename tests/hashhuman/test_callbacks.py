@@ -162,15 +162,16 @@ class Slow(Toy):
 
 def test_a_budget_ends_training_and_its_schedule(tmp_path, monkeypatch):
     module = Slow()
-    module.schedule = lambda step: step
+    module.schedule = lambda step, stretch=1.0: step + 1000 * stretch
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: module.now)
     clock = TrainingClock(tmp_path / "timing.json", max_seconds=1.0, nominal_steps=40)
     trainer = fit(tmp_path, False, clock, steps=-1, module=module)
     assert trainer.global_step == 21  # the first is not counted
     figures = json.loads((tmp_path / "timing.json").read_text())
     assert figures["steps"] == 21 and figures["train_s"] == pytest.approx(1.0)
-    assert module.schedule(21) == pytest.approx(40) and module.schedule(0) == 0
-    assert module.schedule(10) == pytest.approx(40 * 10 / 21, abs=0.1)
+    stretched = 1000 * 21 / 40
+    assert module.schedule(21) == pytest.approx(stretched + 40) and module.schedule(0) == pytest.approx(stretched)
+    assert module.schedule(10) == pytest.approx(stretched + 40 * 10 / 21, abs=0.1)
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(0.0, 10), (5.0, -1)])
