@@ -11,7 +11,7 @@ import torch
 from rich.progress import Progress
 
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import read_image
+from hashhuman.data.files import read_rgb
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.calibration.cameras import Calibration, match
@@ -219,8 +219,7 @@ def _sample_pictures(folder: Path, indices: Sequence[int]) -> list[VideoPicture]
 
 
 def _read_picture(files: Sequence[Path], index: int) -> VideoPicture:
-    image = read_image(files[index])
-    return VideoPicture(index, float(index), np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image)
+    return VideoPicture(index, float(index), read_rgb(files[index]))
 
 
 def _refuse_other_moments(recordings: Sequence[Path]) -> None:

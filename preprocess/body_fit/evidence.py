@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman import threads
-from hashhuman.data.files import read_image
+from hashhuman.data.files import read_rgb
 from preprocess.body_fit.flow import Flow, observe_flow
 from preprocess.body_fit.observe import Observations
 from preprocess.body_fit.silhouette import Silhouettes, observe_silhouettes
@@ -73,7 +73,7 @@ def _look_at(paths: Sequence[Path], masks: list[np.ndarray | None]) -> tuple[Flo
     windows: list[Window] = []
 
     def look(seen: tuple[Path, np.ndarray | None]) -> tuple[np.ndarray, Window]:
-        image = read_image(seen[0])
+        image = read_rgb(seen[0])
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), texture_window(image, seen[1])
 
     def greys() -> Iterator[np.ndarray]:

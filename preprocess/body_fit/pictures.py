@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from hashhuman import threads
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data.camera import Camera
-from hashhuman.data.files import read_image, write_image
+from hashhuman.data.files import read_rgb, write_image
 from preprocess.raster import rasterise
 
 SIDE_COLOURS = {"left": (255, 150, 20), "right": (40, 130, 255), "": (200, 200, 190)}  # as the keypoints' pictures
@@ -27,9 +27,8 @@ def draw_sequence(
     frames = list(paths)
 
     def draw(row: int) -> None:
-        image = read_image(paths[frames[row]])
-        colour = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
-        write_image(folder / f"{frames[row]:06d}.jpg", overlay(colour, vertices[row], faces, colours, camera))
+        image = read_rgb(paths[frames[row]])
+        write_image(folder / f"{frames[row]:06d}.jpg", overlay(image, vertices[row], faces, colours, camera))
 
     for _ in threads.ordered(draw, np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))):
         pass

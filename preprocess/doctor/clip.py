@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hashhuman.data.files import read_image
+from hashhuman.data.files import read_rgb
 from preprocess.doctor.findings import Finding, Limits, Verdict, at_least, at_most
 from preprocess.frames import image_paths
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
@@ -146,8 +146,7 @@ def finished_looks(subject: Path, count: int) -> list[Look]:
         person = None
         if keypoints.detected[row]:
             person = Person(keypoints.image_points[row], keypoints.presence[row], keypoints.world_points[row])
-        image = read_image(paths[int(keypoints.frames[row])])
-        looks.append(Look(np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image, person, None))
+        looks.append(Look(read_rgb(paths[int(keypoints.frames[row])]), person, None))
     return looks
 
 

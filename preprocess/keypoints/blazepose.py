@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from hashhuman import threads
 from hashhuman.assets import Asset
-from hashhuman.data.files import read_image, write_image
+from hashhuman.data.files import read_rgb, write_image
 from hashhuman.errors import UserError
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.frames import image_paths
@@ -83,13 +83,13 @@ class BlazePoseKeypoints(Stage):
         networks = PoseNetworks()
 
         def follow() -> Iterator[Crop | None]:
-            for i, image in enumerate(threads.ordered(read_image, files)):
+            for i, image in enumerate(threads.ordered(read_rgb, files)):
                 pose = follower(i, image)
                 yield pose and pose.crop
 
         def look(seen: tuple[int, Crop | None]) -> Pose | None:
             row, crop = seen
-            image = read_image(files[row])
+            image = read_rgb(files[row])
             pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
             mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
             write_image(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
@@ -112,15 +112,15 @@ class BlazePoseKeypoints(Stage):
         files = list(paths.values())
         tracks: list[Track] = []
         chosen = range(0, len(files), self.every)
-        height, width = read_image(files[0]).shape[:2]
-        images = threads.ordered(lambda index: read_image(files[index]), chosen)
+        height, width = read_rgb(files[0]).shape[:2]
+        images = threads.ordered(lambda index: read_rgb(files[index]), chosen)
         for index, image in progress.track(zip(chosen, images), total=len(chosen), description="finding people"):
             link(tracks, index, detector(image))
         track = choose(tracks, self.person, width, height)
         people = left_to_right(tracks)
         index = max(chosen, key=lambda i: (i in track.detections, sum(i in t.detections for t in tracks)))
         seen = [t for t in people if index in t.detections]
-        drawn = draw.draw_people(read_image(files[index]), [t.detections[index] for t in seen], seen.index(track))
+        drawn = draw.draw_people(read_rgb(files[index]), [t.detections[index] for t in seen], seen.index(track))
         write_image(subject / "pictures" / self.name / "people.jpg", drawn)
         return track, len(tracks)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from rich.progress import Progress
 
 from hashhuman.assets import Asset
-from hashhuman.data.files import atomic_path, read_image
+from hashhuman.data.files import atomic_path, read_rgb
 from hashhuman.data.subject import Subject
 from preprocess.frames import image_paths
 from preprocess.keypoints.movenet import MoveNet
@@ -100,5 +100,5 @@ class CameraKeypoints(Stage):
         detector, tracks = MoveNet(), []
         files = list(image_paths(view).values())
         for index in progress.track(range(0, len(files), self.every), description="finding people"):
-            link(tracks, index, detector(read_image(files[index])))
+            link(tracks, index, detector(read_rgb(files[index])))
         return tracks

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hashhuman.data.files import read_image, write_image
+from hashhuman.data.files import read_rgb, write_image
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import NAMES, Keypoints
 
@@ -61,11 +61,7 @@ def draw_sequence(paths: dict[int, Path], keypoints: Keypoints, folder: Path, co
     rows = np.unique(np.linspace(0, len(keypoints.frames) - 1, count).round().astype(int))
     for row in rows:
         frame = int(keypoints.frames[row])
-        image = _colour(read_image(paths[frame]))
+        image = read_rgb(paths[frame])
         if keypoints.detected[row]:
             image = draw_points(image, keypoints.image_points[row], keypoints.visibility[row])
         write_image(folder / f"{frame:06d}.jpg", image)
-
-
-def _colour(image: np.ndarray) -> np.ndarray:
-    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

@@ -7,7 +7,7 @@ import numpy as np
 from rich.progress import Progress
 
 from hashhuman.assets import Asset
-from hashhuman.data.files import load_json, read_image, write_image
+from hashhuman.data.files import load_json, read_image, read_rgb, write_image
 from hashhuman.errors import UserError
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames import image_paths
@@ -84,7 +84,7 @@ class FolderKeypoints(Stage):
     def _lift(self, keypoints: Keypoints, paths: dict[int, Path], subject: Path, progress: Progress) -> None:
         network = PoseNetwork()
         for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
-            image = read_image(path)
+            image = read_rgb(path)
             mask = np.zeros(image.shape[:2], np.uint8)
             if keypoints.detected[row]:
                 crop = _crop(keypoints.image_points[row], keypoints.visibility[row])

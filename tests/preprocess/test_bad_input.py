@@ -182,7 +182,7 @@ def test_nobody_in_the_video(preprocess: Preprocess) -> None:
 def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """A video of as many pictures as the script has, and networks that know the script."""
     clip(pictures=[actors.picture(0)] * len(script))
-    monkeypatch.setattr(blazepose, "read_image", lambda path: actors.picture(int(path.stem)))
+    monkeypatch.setattr(blazepose, "read_rgb", lambda path: actors.picture(int(path.stem)))
     monkeypatch.setattr(blazepose, "MoveNet", lambda: actors.FakeMoveNet(script))
     for name in ("PoseNetwork", "PoseNetworks"):
         monkeypatch.setattr(blazepose, name, lambda: actors.FakePoseNetwork(script))

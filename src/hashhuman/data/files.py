@@ -26,6 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from hashhuman.errors import UserError
 
@@ -299,3 +300,9 @@ def read_image(path: Path) -> np.ndarray:
         if image is None:
             raise ValueError("it does not decode")
         return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_rgb(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture's colours; three times its grey if it is stored as grey. Raises as `read_image`."""
+    image = read_image(path)
+    return np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image

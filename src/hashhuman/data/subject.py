@@ -154,9 +154,7 @@ class Subject:
 
     def image(self, picture: Picture) -> UInt8[np.ndarray, "H W 3"]:
         """The undistorted picture, RGB."""
-        image = files.read_image(picture.image)
-        if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, -1)
+        image = files.read_rgb(picture.image)
         size = self._sizes.setdefault(picture.camera, image.shape[:2])
         if size != image.shape[:2]:
             raise UserError(f"{picture.image} is {_size(image.shape)}, other pictures of its camera are {_size(size)}.")

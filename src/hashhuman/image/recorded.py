@@ -24,9 +24,7 @@ from hashhuman.room import Room, StageRoom
 from hashhuman.stage import Stage
 
 SLACK = 1.3  # room for posing, over the most that was needed
-VIEW_SLACK = (
-    2.0  # and for rendering, where a limb that turns into view needs several times as much as one that is hidden
-)
+VIEW_SLACK = 2.0  # and for rendering: a limb that turns into view needs several times as much as one that is hidden
 
 Result = TypeVar("Result")
 
