@@ -80,7 +80,7 @@ def _smoothed(around: Iterable[tuple[int, Crop | None]], index: int, sigma: floa
     known = {i: _parameters(crop) for i, crop in around if crop is not None}
     if index not in known:
         return None
-    weights = np.exp(-0.5 * ((np.array(list(known)) - index) / sigma) ** 2)
+    weights = np.exp(-0.5 * ((np.array(list(known)) - index) / max(sigma, 1e-6)) ** 2)
     x, y, log_side, cos, sin = (weights[:, None] * np.array(list(known.values()))).sum(0) / weights.sum()
     return Crop(np.array([x, y]), float(np.exp(log_side)), float(np.arctan2(sin, cos)))
 
