@@ -110,6 +110,7 @@ def test_smoothing_keeps_the_path_and_drops_jitter() -> None:
     assert np.abs(off).max() < 4 and off.std() < 1.6
     turned = [Crop(np.zeros(2), 1.0, angle) for angle in (np.pi - 0.1, -np.pi + 0.1)]
     assert all(abs(abs(c.angle) - np.pi) < 0.11 for c in smooth_crops(turned, 2.0) if c is not None)
+    assert [c.angle for c in smooth_crops(turned, 0.0) if c is not None] == pytest.approx([c.angle for c in turned])
     assert [c.center.tolist() for c in smooth_crops(crops[:3], 0.0) if c] == [c.center.tolist() for c in crops[:3] if c]
 
 
