@@ -42,6 +42,8 @@ def find_video(video: str, workspace: Path) -> Path:
         return found[0]
     if video == DEMO:
         return fetch(DEMO_CAMERA)
+    if Path(video).suffix or Path(video).is_absolute():
+        raise UserError(f"there is no video {video!r}: neither a file of that path nor {folder / video}.")
     raise UserError(
         f"there is no video {video!r}: neither a file of that path nor {folder / video}.mp4 (or another video suffix)."
     )

@@ -86,12 +86,11 @@ class Evaluator:
             if chosen := spread(datamodule.splits.get(name, []), self.most):
                 report["splits"][name] = self._evaluate_split(name, chosen, avatar, datamodule, folder)
         _print(report)  # before what is made to be looked at, which takes longer
+        _save(report, folder)
         if self.turntable or self.canonical:
             report["unseen"] = self._show(avatar, datamodule, folder)
+            _save(report, folder)
         avatar.train(was_training)
-        save_json(folder / "metrics.json", report)
-        with atomic_path(folder / "table.md") as path:
-            path.write_text(markdown_table(report))
         _say_where(folder)
         return report
 
@@ -165,6 +164,12 @@ def spread(items: Sequence[Any], most: int | None) -> list[Any]:
     if most is None or len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // max(most - 1, 1)] for i in range(most)]
+
+
+def _save(report: dict[str, Any], folder: Path) -> None:
+    save_json(folder / "metrics.json", report)
+    with atomic_path(folder / "table.md") as path:
+        path.write_text(markdown_table(report))
 
 
 def markdown_table(report: dict[str, Any]) -> str:

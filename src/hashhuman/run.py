@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,6 +29,7 @@ def train(config: DictConfig) -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # about workers, which data on the device does not need
+    refuse(config)
     L.seed_everything(config.seed + replicas.rank(), verbose=False)  # each process draws rays of its own
     first = replicas.rank() == 0
     if first and config.source is not None:
@@ -53,6 +55,19 @@ def train(config: DictConfig) -> None:
         module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
         report = evaluator(module.avatar, datamodule, folder / EVALUATION)
         log_evaluation(trainer.loggers, report, folder / EVALUATION, trainer.global_step)
+
+
+def refuse(config: DictConfig) -> None:
+    """Raises UserError for what would fail only after the work of minutes."""
+    for name in ("seed", "budget_s", "trainer.max_steps"):
+        value = OmegaConf.select(config, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UserError(f"{name}={value} is not a number.")
+    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.accelerator={config.trainer.accelerator} (experiment=fast and best choose it) needs a GPU, and "
+            "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
+        )
 
 
 def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:

@@ -113,3 +113,19 @@ def test_no_such_subject(tmp_path):
         run.build(composed(tmp_path / "nowhere"))
     sentence = explain(raised.value)
     assert sentence and sentence.startswith(f"There is no subject folder {tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("budget_s=x", "budget_s=x is not a number"),
+        ("trainer.max_steps=abc", r"trainer\.max_steps=abc is not a number"),
+        ("seed=true", "seed=True is not a number"),
+        ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
+    ],
+)
+def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, monkeypatch, override, sentence):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=sentence):
+        run.train(composed(toy_folder, override))
+    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5"))
