@@ -24,8 +24,8 @@ def warmup_then_decay(
 
     In a training of more than `full_steps` steps it is lower throughout, by the factor by which there are more. Where
     gradients keep their sign, and those of what is opaque or empty do, Adam moves weights by the sum of the rates,
-    however small the gradients are. So the sum is kept: after 34,000 steps of 0.01 at first, the density network's
-    weights were 26 (root mean square), and rounding showed in the pictures.
+    however small the gradients are. So the sum is kept: without that, pictures were worse after 34,000 steps than after
+    17,000 (docs/performance.md, long trainings).
     """
 
     def factor(step: int | float, stretch: int | float = 1.0) -> float:
