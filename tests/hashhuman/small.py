@@ -66,8 +66,9 @@ def part_points() -> list[torch.Tensor]:
 def field(n_frames: int = 3, parts=None, reach: float = REACH) -> tuple[PartsField, list[torch.Tensor]]:
     """Five parts whose colours depend on the light, the orientation and a code for each frame."""
     conditions = {"orientation": Orientation, "code": functools.partial(FrameCode, n_features=2), "none": None}
+    light = HarmonicLight(2.0, 0.7)
     return parts_field(
-        toy.template(), n_frames, encoder(), TorchMLPs, reach, parts or PARTS, conditions, HarmonicLight(), 16, 10.0
+        toy.template(), n_frames, encoder(), TorchMLPs, reach, parts or PARTS, conditions, light, 16, 10.0
     )
 
 

@@ -3,11 +3,14 @@
 A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3) in [0, 1].
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hashhuman.deformer.pairs import CanonicalPairs
+from hashhuman.errors import UserError
 from hashhuman.triton_device import chosen
 
 
@@ -30,14 +33,26 @@ class HarmonicLight(nn.Module):
     from the body's, and are bent by what the network says.
 
     Args:
+        brightest: what a surface can look like in a light of 1, at least 1; better above, because only the product of
+            surface and light is seen: were 1 the most, and the light found to be weaker, white clothes could only be
+            explained by bending all their normals towards the light.
+        steepest: sine of the greatest angle by which normals are bent, in [0, 1).
         kernels: auto, triton or torch.
+
+    Raises UserError if `brightest` or `steepest` lie outside their ranges.
     """
 
     n_out = 6  # colour, and what is added to the canonical normal
 
-    def __init__(self, kernels: str = "auto") -> None:
+    def __init__(self, brightest: float, steepest: float, kernels: str = "auto") -> None:
         super().__init__()
-        self.kernels = kernels
+        if brightest < 1 or not 0 <= steepest < 1:
+            raise UserError(
+                f"field.shading.brightest={brightest} must be at least 1, and field.shading.steepest={steepest} must lie "
+                "in [0, 1)."
+            )
+        self.brightest, self.steepest, self.kernels = brightest, steepest, kernels
+        self.offset = math.log(2 * brightest - 1)  # an untrained network's colours are 0.5
         coefficients = torch.zeros(9, 3)
         coefficients[0] = 1.0
         self.coefficients = nn.Parameter(coefficients)
@@ -47,14 +62,14 @@ class HarmonicLight(nn.Module):
         if len(output) and chosen(self.kernels, output.device):
             from hashhuman.field import shading_kernels
 
-            return shading_kernels.shade(output, pairs.normal, pairs.rotation, self.coefficients)
+            constants = self.brightest, self.offset, self.steepest
+            return shading_kernels.shade(output, pairs.normal, pairs.rotation, self.coefficients, *constants)
         light = (harmonics(self.normals(output[:, 3:], pairs)) @ self.coefficients).relu()
-        return torch.sigmoid(output[:, :3]) * light
+        return self.brightest * torch.sigmoid(output[:, :3] - self.offset) * light
 
-    @staticmethod
-    def normals(bend: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+    def normals(self, bend: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
         """Unit normals in the world."""
-        canonical = pairs.normal + bend
+        canonical = pairs.normal + self.steepest * bend / (1 + bend.square().sum(1, keepdim=True)).sqrt()
         world = (pairs.rotation.transpose(1, 2) @ canonical[..., None])[..., 0]
         return world / world.norm(dim=1, keepdim=True).clamp_min(1e-4)
 

@@ -12,13 +12,21 @@ BLOCK = 256  # rows of a program
 
 @triton.jit
 @no_type_check
-def _normal(output, normal, rotation, row, live, n_rows, stride, step):
+def _bend(output, row, live, stride, step):
+    """What the network adds to the normal before it is bounded, and by what it is divided for that."""
+    u = tl.load(output + row * stride + 3 * step, mask=live, other=0.0)
+    v = tl.load(output + row * stride + 4 * step, mask=live, other=0.0)
+    w = tl.load(output + row * stride + 5 * step, mask=live, other=0.0)
+    return u, v, w, tl.sqrt(1.0 + u * u + v * v + w * w)
+
+
+@triton.jit
+@no_type_check
+def _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST: tl.constexpr):
     """The world normal's three components and its length before normalisation."""
-    a = tl.load(normal + row, mask=live, other=0.0) + tl.load(output + row * stride + 3 * step, mask=live, other=0.0)
-    b = tl.load(normal + n_rows + row, mask=live, other=0.0)
-    b += tl.load(output + row * stride + 4 * step, mask=live, other=0.0)
-    c = tl.load(normal + 2 * n_rows + row, mask=live, other=1.0)
-    c += tl.load(output + row * stride + 5 * step, mask=live, other=0.0)
+    a = tl.load(normal + row, mask=live, other=0.0) + STEEPEST * u / bound
+    b = tl.load(normal + n_rows + row, mask=live, other=0.0) + STEEPEST * v / bound
+    c = tl.load(normal + 2 * n_rows + row, mask=live, other=1.0) + STEEPEST * w / bound
     x = tl.load(rotation + row, mask=live, other=0.0) * a
     x += tl.load(rotation + 3 * n_rows + row, mask=live, other=0.0) * b
     x += tl.load(rotation + 6 * n_rows + row, mask=live, other=0.0) * c
@@ -44,14 +52,28 @@ def _light(coefficients, channel, x, y, z):
 
 @triton.jit(do_not_specialize=["n_rows", "stride", "step"])
 @no_type_check
-def _forward(output, normal, rotation, coefficients, color, n_rows, stride, step, BLOCK: tl.constexpr):
+def _forward(
+    output,
+    normal,
+    rotation,
+    coefficients,
+    color,
+    n_rows,
+    stride,
+    step,
+    BRIGHTEST: tl.constexpr,
+    OFFSET: tl.constexpr,
+    STEEPEST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = row < n_rows
-    x, y, z, _ = _normal(output, normal, rotation, row, live, n_rows, stride, step)
+    u, v, w, bound = _bend(output, row, live, stride, step)
+    x, y, z, _ = _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST)
     for channel in tl.static_range(3):
         value = tl.load(output + row * stride + channel * step, mask=live, other=0.0)
         light = tl.maximum(_light(coefficients, channel, x, y, z), 0.0)
-        tl.store(color + row * 3 + channel, light / (1.0 + tl.exp(-value)), mask=live)
+        tl.store(color + row * 3 + channel, light * BRIGHTEST / (1.0 + tl.exp(OFFSET - value)), mask=live)
 
 
 @triton.jit(do_not_specialize=["n_rows", "stride", "step"])
@@ -67,19 +89,23 @@ def _backward(
     n_rows,
     stride,
     step,
+    BRIGHTEST: tl.constexpr,
+    OFFSET: tl.constexpr,
+    STEEPEST: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     block = tl.program_id(0)
     row = block * BLOCK + tl.arange(0, BLOCK)
     live = row < n_rows
-    x, y, z, length = _normal(output, normal, rotation, row, live, n_rows, stride, step)
+    u, v, w, bound = _bend(output, row, live, stride, step)
+    x, y, z, length = _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST)
     dx, dy, dz = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     for channel in tl.static_range(3):
         value = tl.load(output + row * stride + channel * step, mask=live, other=0.0)
-        albedo = 1.0 / (1.0 + tl.exp(-value))
+        albedo = BRIGHTEST / (1.0 + tl.exp(OFFSET - value))
         light = _light(coefficients, channel, x, y, z)
         d_color = tl.load(gradient + row * 3 + channel, mask=live, other=0.0)
-        slope = d_color * tl.maximum(light, 0.0) * albedo * (1.0 - albedo)
+        slope = d_color * tl.maximum(light, 0.0) * albedo * (1.0 - albedo / BRIGHTEST)
         tl.store(d_output + channel * n_rows + row, slope, mask=live)
         d_light = tl.where(light > 0.0, d_color * albedo, 0.0)
         sums = d_coefficients + block * 27 + channel
@@ -99,12 +125,20 @@ def _backward(
         dz += d_light * (tl.load(c + 9) + c5 * y + c6 * x + 6 * c8 * z)
     along = dx * x + dy * y + dz * z  # normalisation passes on only what is across the normal
     dx, dy, dz = (dx - along * x) / length, (dy - along * y) / length, (dz - along * z) / length
-    for k in tl.static_range(3):
-        r = rotation + 3 * k * n_rows + row
-        bend = tl.load(r, mask=live, other=0.0) * dx
-        bend += tl.load(r + n_rows, mask=live, other=0.0) * dy
-        bend += tl.load(r + 2 * n_rows, mask=live, other=0.0) * dz
-        tl.store(d_output + (3 + k) * n_rows + row, bend, mask=live)
+    r = rotation + row
+    du = tl.load(r, mask=live, other=0.0) * dx
+    du += tl.load(r + n_rows, mask=live, other=0.0) * dy
+    du += tl.load(r + 2 * n_rows, mask=live, other=0.0) * dz
+    dv = tl.load(r + 3 * n_rows, mask=live, other=0.0) * dx
+    dv += tl.load(r + 4 * n_rows, mask=live, other=0.0) * dy
+    dv += tl.load(r + 5 * n_rows, mask=live, other=0.0) * dz
+    dw = tl.load(r + 6 * n_rows, mask=live, other=0.0) * dx
+    dw += tl.load(r + 7 * n_rows, mask=live, other=0.0) * dy
+    dw += tl.load(r + 8 * n_rows, mask=live, other=0.0) * dz
+    along = (du * u + dv * v + dw * w) / (bound * bound)  # of b / sqrt(1 + b^2), the bounded bend
+    tl.store(d_output + 3 * n_rows + row, STEEPEST * (du - along * u) / bound, mask=live)
+    tl.store(d_output + 4 * n_rows + row, STEEPEST * (dv - along * v) / bound, mask=live)
+    tl.store(d_output + 5 * n_rows + row, STEEPEST * (dw - along * w) / bound, mask=live)
 
 
 def _columns(x: Tensor) -> Tensor:
@@ -114,12 +148,13 @@ def _columns(x: Tensor) -> Tensor:
 
 class _Shade(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, output: Tensor, normal: Tensor, rotation: Tensor, coefficients: Tensor):
+    def forward(ctx, output, normal, rotation, coefficients, brightest: float, offset: float, steepest: float):
         n_rows = len(output)
         normal, rotation = _columns(normal), _columns(rotation)
+        ctx.constants = {"BRIGHTEST": brightest, "OFFSET": offset, "STEEPEST": steepest, "BLOCK": BLOCK}
         color = output.new_empty(n_rows, 3)
         _forward[(triton.cdiv(n_rows, BLOCK),)](
-            output, normal, rotation, coefficients, color, n_rows, *output.stride(), BLOCK=BLOCK
+            output, normal, rotation, coefficients, color, n_rows, *output.stride(), **ctx.constants
         )
         ctx.save_for_backward(output, normal, rotation, coefficients)
         return color
@@ -132,11 +167,19 @@ class _Shade(torch.autograd.Function):
         d_output, sums = output.new_empty(6, n_rows), output.new_empty(blocks, 9, 3)
         _backward[(blocks,)](
             output, normal, rotation, coefficients, grads[0].contiguous(), d_output, sums, n_rows, *output.stride(),
-            BLOCK=BLOCK,
+            **ctx.constants,
         )  # fmt: skip
-        return d_output.t(), None, None, sums.sum(0)
+        return d_output.t(), None, None, sums.sum(0), None, None, None
 
 
-def shade(output: Tensor, normal: Tensor, rotation: Tensor, coefficients: Tensor) -> Tensor:
+def shade(
+    output: Tensor,
+    normal: Tensor,
+    rotation: Tensor,
+    coefficients: Tensor,
+    brightest: float,
+    offset: float,
+    steepest: float,
+) -> Tensor:
     """What `HarmonicLight` computes; see there."""
-    return _Shade.apply(output, normal, rotation, coefficients)  # type: ignore[return-value]
+    return _Shade.apply(output, normal, rotation, coefficients, brightest, offset, steepest)  # type: ignore[return-value]
