@@ -48,8 +48,8 @@ class HarmonicLight(nn.Module):
         super().__init__()
         if brightest < 1 or not 0 <= steepest < 1:
             raise UserError(
-                f"field.shading.brightest={brightest} must be at least 1, and field.shading.steepest={steepest} must lie "
-                "in [0, 1)."
+                f"field.shading.brightest={brightest} must be at least 1, and field.shading.steepest={steepest} must "
+                "lie in [0, 1)."
             )
         self.brightest, self.steepest, self.kernels = brightest, steepest, kernels
         self.offset = math.log(2 * brightest - 1)  # an untrained network's colours are 0.5
