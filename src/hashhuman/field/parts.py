@@ -89,7 +89,7 @@ class PartsField(nn.Module):
         return self.geometry(unit, rows)[0]
 
     def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Colour in [0, 1] and density (1/m) of the query points; density 0 where no part reaches."""
+        """Colour (`field/shading.py`) and density (1/m) of the query points; density 0 where no part reaches."""
         density, features = self.geometry(self.unit(pairs.x, pairs.rows), pairs.rows)
         conditions = [condition(pairs) for condition in self.conditions]
         inputs = torch.cat([features, *conditions], 1) if conditions else features

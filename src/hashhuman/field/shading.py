@@ -1,6 +1,7 @@
 """From the colour network's output to what is seen: colour, and how light changes it.
 
-A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3) in [0, 1].
+A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3): 1 is
+white, and where light is strong they exceed it; never negative.
 """
 
 import math
