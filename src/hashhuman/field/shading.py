@@ -1,7 +1,7 @@
 """From the colour network's output to what is seen: colour, and how light changes it.
 
-A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3): 1 is
-white, and where light is strong they exceed it; never negative.
+A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3), never negative; 1
+is white, and where light is strong they exceed it.
 """
 
 import math
