@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from benchmarks.body_fit import preprocess_scene  # noqa: E402
 from benchmarks.tables import markdown, reproducible  # noqa: E402
 from hashhuman.body.template import BodyPose, BodyTemplate  # noqa: E402
-from hashhuman.data.camera import Camera  # noqa: E402
 from hashhuman.data.subject import Subject, SubjectWriter  # noqa: E402
+from hashhuman.geometry.camera import Camera  # noqa: E402
 from preprocess.body_fit.cameras import scaled  # noqa: E402
 from preprocess.body_fit.result import write_body  # noqa: E402
 from preprocess.doctor.clip import blur, finished_looks, height  # noqa: E402

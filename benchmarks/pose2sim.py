@@ -39,10 +39,10 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hashhuman import pictures, run
-from hashhuman.data.camera import Camera
 from hashhuman.data.files import load_json, load_npz, read_image, save_json, save_npz, write_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from hashhuman.metrics.image import mask_iou
 from hashhuman.metrics.lpips import LPIPS, Net
 from hashhuman.metrics.protocols import Comparison, Strict

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 
 
 def projection(camera: Camera) -> np.ndarray:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.camera import Camera
 from hashhuman.data.subject import SubjectWriter
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 
 JOINT_NAMES = ("pelvis", "head", "left_shoulder", "right_shoulder", "left_hip")
 PARTS = {

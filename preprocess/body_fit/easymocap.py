@@ -11,13 +11,13 @@ from jaxtyping import Float
 from rich.progress import Progress
 from scipy.spatial.transform import Rotation
 
-from hashhuman.body import skinning
 from hashhuman.body.model import BodyModel, files_of, settings_of
 from hashhuman.body.smpl.body import SmplBody
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.camera import Camera
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 from preprocess.body_fit import pictures, result
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Body, Output, assumed_intrinsics

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.camera import Camera
 from hashhuman.data.files import atomic_path
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 from preprocess.body_fit import pictures, result
 from preprocess.frames import CAMERA, image_paths
 from preprocess.stage import Stage

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from hashhuman.body.model import BodyModel
-from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from preprocess.body_fit.begin import begin
 from preprocess.body_fit.native import NativeFit, Start
 from preprocess.body_fit.observe import Observations

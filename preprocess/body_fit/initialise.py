@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body import skinning
+from hashhuman.geometry import skinning
 from preprocess.body_fit.sequence import BodySequence
 from preprocess.keypoints.points import NAMES
 

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body.skinning import axis_angle_to_matrix
 from hashhuman.errors import UserError
+from hashhuman.geometry.skinning import axis_angle_to_matrix
 from preprocess.body_fit.initialise import rotation_between
 
 NOISE = 0.05  # metres: how far points lie from landmarks

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body.skinning import axis_angle_to_matrix
 from hashhuman.body.template import BodyTemplate
+from hashhuman.geometry.skinning import axis_angle_to_matrix
 from preprocess.body_fit.initialise import axis_angle_from_matrix, rotation_between
 
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist", "wrist": "hand"}

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hashhuman.body import skinning
 from hashhuman.body.model import BodyModel
+from hashhuman.geometry import skinning
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 
 DISTORTIONS = (4, 5, 8, 12, 14)  # how many numbers OpenCV's distortion may have
 _ROTATION = 1e-2  # how far the entries of a rotation may be from orthonormal; files round

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from rich.progress import Progress
 
 from hashhuman.assets import Asset
-from hashhuman.data.camera import Camera
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Output

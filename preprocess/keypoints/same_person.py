@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from preprocess.keypoints.tracks import Track
 from preprocess.multiview import intersect, project, projection
 

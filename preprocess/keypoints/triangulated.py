@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from preprocess.body_fit.observe import HIPS, axes_towards
 from preprocess.keypoints.points import Keypoints
 from preprocess.multiview import projection, triangulate

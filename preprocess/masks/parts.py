@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_joints
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data import lip
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from preprocess.raster import rasterise
 
 # Of the classes that `lip.PART_CLASSES` gathers into a part, the one to write: face, upper clothes, arms; and legs.

@@ -8,13 +8,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.camera import Camera
 from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import Points
 from hashhuman.deformer.residual import Residual
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
+from hashhuman.geometry.camera import Camera
 from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.image.recorded import RecordedImages
 from hashhuman.neighbors.base import NeighborIndex

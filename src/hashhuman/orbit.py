@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose
-from hashhuman.data.camera import Camera
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 
 FIELD_OF_VIEW = 30.0  # degrees: long enough a lens that limbs towards the camera keep their proportions
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from hashhuman.avatar import Avatar
-from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose
 from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.geometry import skinning
 from hashhuman.image.eager import OPAQUE, camera_rays
 from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors

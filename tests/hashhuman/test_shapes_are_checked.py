@@ -4,8 +4,8 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from hashhuman.body import skinning
-from hashhuman.data.camera import Camera
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 from hashhuman.renderer.volume import Rays
 
 

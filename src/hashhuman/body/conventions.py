@@ -8,7 +8,7 @@ So the rotations are equal and transl = Th + Rh j0 - j0.
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body.skinning import axis_angle_to_matrix
+from hashhuman.geometry.skinning import axis_angle_to_matrix
 
 
 def transl_from_Th(

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.body import skinning
 from hashhuman.body.surface import vertex_areas, vertex_normals
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.camera import Camera
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 
 BODY_PIXELS = 128  # the buffer's resolution: pixels along the body's longer side, about 1.4 cm for an adult
 MOST_SPLITS = 12  # splits of a face's sides, so that points strewn over it leave no hole in the buffer

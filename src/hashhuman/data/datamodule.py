@@ -17,12 +17,12 @@ from hashhuman import threads
 from hashhuman.body.template import BodyPose
 from hashhuman.data import lip, pixel_cache
 from hashhuman.data.batch import RayBatch
-from hashhuman.data.camera import Camera
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.geometry.camera import Camera
 
 Draw = Callable[[float], RayBatch]  # how many rays, as a factor of the usual number
 

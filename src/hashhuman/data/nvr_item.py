@@ -14,12 +14,11 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from hashhuman.body import skinning
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_vertices
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data import lip
 from hashhuman.data.subject import Picture, Subject
-from hashhuman.renderer import box
+from hashhuman.geometry import box, skinning
 
 BOX_PADDING = 0.05  # metres around bodies
 PART_OVERLAP = 0.2  # metres by which the parts' canonical boxes reach into each other

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from hashhuman.renderer.volume import Rays
 
 

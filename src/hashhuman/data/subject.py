@@ -27,11 +27,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from hashhuman.body import skinning, volumes
+from hashhuman.body import volumes
 from hashhuman.body.template import SMPL_JOINTS, BodyPose, BodyTemplate
 from hashhuman.data import files, lip
-from hashhuman.data.camera import Camera
 from hashhuman.errors import UserError
+from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 
 VERSION = 1
 MILLIMETRES = 1000.0

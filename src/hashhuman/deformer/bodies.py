@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.body import skinning
 from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.geometry import skinning
 
 AT_A_TIME = 64  # frames; bounds the memory
 

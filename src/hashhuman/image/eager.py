@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hashhuman.body.template import BodyPose
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from hashhuman.renderer.shell_sampler import EVERYTHING
 from hashhuman.renderer.volume import Rays, Rendering
 from hashhuman.room import Room

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hashhuman.body.template import BodyPose
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.part_rows import padded

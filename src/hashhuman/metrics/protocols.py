@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from hashhuman.metrics.image import bounding_box, halo, mask_iou, psnr, ssim
 from hashhuman.metrics.lpips import LPIPS
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.errors import UserError
-from hashhuman.renderer import box
+from hashhuman.geometry import box
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Rays, Samples
 from hashhuman.triton_device import chosen

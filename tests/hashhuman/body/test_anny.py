@@ -9,8 +9,8 @@ import torch
 from anny.keypoints import KeypointsRegressor
 
 from hashhuman.body.anny import AnnyBody
-from hashhuman.body.skinning import axis_angle_to_matrix, forward_kinematics, skin
 from hashhuman.errors import UserError
+from hashhuman.geometry.skinning import axis_angle_to_matrix, forward_kinematics, skin
 
 # bone prefix -> joint, in the order of trial; sides are added below
 MEMBERS = (

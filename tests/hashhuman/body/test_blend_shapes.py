@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from hashhuman.body import blend_shapes, skinning
+from hashhuman.body import blend_shapes
+from hashhuman.geometry import skinning
 
 
 def test_shapes_add_up_by_hand():

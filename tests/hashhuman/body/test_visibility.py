@@ -7,7 +7,7 @@ import trimesh
 
 from hashhuman.body.surface import vertex_areas, vertex_normals
 from hashhuman.body.visibility import seen_vertices, unseen_fraction, visible_vertices
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from tests import toy
 
 

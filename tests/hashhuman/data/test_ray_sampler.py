@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data.camera import Camera
 from hashhuman.data.pixels import PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 
 HEIGHT, WIDTH = 14, 20
 SHARES = {"body": 0.7, "surround": 0.3, "box": 0.0, "parts": 0.0}

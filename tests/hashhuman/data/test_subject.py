@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.data import files, lip
-from hashhuman.data.camera import Camera
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.geometry.camera import Camera
 from tests import toy
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import trimesh
 
-from hashhuman.body import skinning
 from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.geometry import skinning
 from tests import toy
 from tests.hashhuman import small
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.body import skinning
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning, blend
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
+from hashhuman.geometry import skinning
 from hashhuman.neighbors.base import Pairs
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.neighbors.grid import GridNeighbors

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hashhuman.body import skinning
 from hashhuman.body.template import SMPL_JOINTS
+from hashhuman.geometry import skinning
 from preprocess.body_fit.landmarks import LANDMARKS
 from preprocess.body_fit.retarget import LIMBS, alignment, measured_limbs, retarget, t_pose
 from tests import toy

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hashhuman.body.smpl.body import SmplBody
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from preprocess.easymocap.output import assumed_intrinsics
 from tests import smpl_files
 from tests.preprocess.easymocap import folders

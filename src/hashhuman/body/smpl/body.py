@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body import blend_shapes, skinning
+from hashhuman.body import blend_shapes
 from hashhuman.body.linear import LinearBody
 from hashhuman.body.smpl import source
 from hashhuman.body.smpl.landmarks import landmarks
 from hashhuman.body.template import BodyTemplate
+from hashhuman.geometry import skinning
 
 
 class SmplBody(LinearBody):

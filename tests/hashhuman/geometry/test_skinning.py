@@ -6,8 +6,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
-from hashhuman.body import skinning
 from hashhuman.body.template import thinned
+from hashhuman.geometry import skinning
 from tests import toy
 
 

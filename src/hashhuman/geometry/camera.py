@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body import skinning
+from hashhuman.geometry import skinning
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import torch
 
-from hashhuman.renderer import box
+from hashhuman.geometry import box
 
 
 def test_bounds():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data.camera import Camera
+from hashhuman.geometry.camera import Camera
 from tests import toy
 
 BY_HAND = Camera(
