@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     from hydra.utils import instantiate  # after Hydra has checked the command line: what follows takes seconds
 
     from hashhuman import run
-    from hashhuman.device import device_named
+    from hashhuman.gpu.device import device_named
 
     module, datamodule, _ = run.load(config.run, config.overrides)
     evaluator = instantiate(config.eval)

@@ -27,7 +27,7 @@ from hydra.utils import instantiate
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hashhuman.data.files import load_npy, load_npz  # noqa: E402
+from hashhuman.io.files import load_npy, load_npz  # noqa: E402
 from preprocess.stage import run_stages  # noqa: E402
 
 STAGES = ("frames", "keypoints", "body_fit")

@@ -33,15 +33,16 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
-from hashhuman import kernels_ahead, run, triton_device  # noqa: E402
+from hashhuman import run  # noqa: E402
 from hashhuman.avatar import Avatar  # noqa: E402
+from hashhuman.gpu import backend, precompile  # noqa: E402
 from hashhuman.rehearsal import rehearse  # noqa: E402
 
 STAGES = {"ttir": "passes", "ttgir": "passes", "llir": "LLVM, ptxas", "ptx": "LLVM, ptxas", "cubin": "LLVM, ptxas"}
 COLUMNS = ("Python", "passes", "LLVM, ptxas", "C")
 
 
-class NoGpu(kernels_ahead.Understudy):
+class NoGpu(precompile.Understudy):
     """Where there is no GPU, kernels are compiled for an H100."""
 
     launcher_cls = CudaLauncher
@@ -53,7 +54,7 @@ class NoGpu(kernels_ahead.Understudy):
 def pretend_gpu() -> None:
     """Lets kernels be compiled for tensors on the CPU."""
     driver.set_active(NoGpu())  # type: ignore[arg-type]
-    triton_device.runs_on = lambda x: True
+    backend.runs_on = lambda x: True
 
 
 def pretend_cuda(folder: Path) -> None:
@@ -90,7 +91,7 @@ def variants(avatar: Avatar) -> list[tuple[Any, Any, dict]]:
     """Source, target and options of everything that the rehearsal launches."""
     asked: list = []
     with knobs.runtime.scope():
-        compiler = kernels_ahead.Compiler(lambda function, *arguments: asked.append(arguments[:3]))  # type: ignore
+        compiler = precompile.Compiler(lambda function, *arguments: asked.append(arguments[:3]))  # type: ignore
         knobs.runtime.jit_cache_hook = compiler
         with compiler.rehearsal():
             rehearse(avatar)
@@ -121,7 +122,7 @@ def side_by_side(avatar: Avatar) -> float:
     """Seconds for all, as a run compiles them."""
     with empty_cache():
         begun = time.perf_counter()
-        with kernels_ahead.kernels_ahead(lambda: rehearse(avatar)):
+        with precompile.kernels_ahead(lambda: rehearse(avatar)):
             pass
         return time.perf_counter() - begun
 

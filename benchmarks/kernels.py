@@ -27,10 +27,10 @@ from hashhuman.encoder import triton_grid
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.encoder.triton_grid import TritonHashGrids
+from hashhuman.gpu.part_rows import PartRows
 from hashhuman.network import triton_mlp
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.network.triton_mlp import TritonMLPs
-from hashhuman.part_rows import PartRows
 
 SPEC = HashGridSpec(n_levels=16, features_per_level=2, log2_hashmap_size=19, base_resolution=16, per_level_scale=1.38)
 SIZES = (1 << 18, 1 << 20)

@@ -24,8 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from body_fit import preprocess_scene  # noqa: E402
 
 from hashhuman.body.anny import AnnyBody  # noqa: E402
-from hashhuman.data.files import load_json  # noqa: E402
 from hashhuman.data.subject import Subject  # noqa: E402
+from hashhuman.io.files import load_json  # noqa: E402
 from preprocess.body_fit.landmarks import LANDMARKS, POINTS  # noqa: E402
 from preprocess.body_fit.observe import MIRRORED, to_camera_axes  # noqa: E402
 from preprocess.keypoints.points import NAMES, Keypoints, points_path  # noqa: E402

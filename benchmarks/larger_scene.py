@@ -21,10 +21,9 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from hashhuman import threads  # noqa: E402
-from hashhuman.data import files  # noqa: E402
 from hashhuman.data.subject import Picture, Subject, SubjectWriter  # noqa: E402
 from hashhuman.geometry.camera import Camera  # noqa: E402
+from hashhuman.io import files, threads  # noqa: E402
 
 SEEN_BY_ALL = 0  # the camera that sees repeated frames too
 

@@ -18,8 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hashhuman.data import lip
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject
+from hashhuman.io.files import read_image
 from preprocess.keypoints.points import segmentation_folder
 from preprocess.masks.parts import PartRenderer, spread
 from preprocess.video import subject_name

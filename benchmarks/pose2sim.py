@@ -39,10 +39,10 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hashhuman import pictures, run
-from hashhuman.data.files import load_json, load_npz, read_image, save_json, save_npz, write_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_json, load_npz, read_image, save_json, save_npz, write_image
 from hashhuman.metrics.image import mask_iou
 from hashhuman.metrics.lpips import LPIPS, Net
 from hashhuman.metrics.protocols import Comparison, Strict
@@ -79,7 +79,7 @@ COMPARISONS = 4  # of each camera
 
 def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> None:
     """Makes FOLDER/subjects and FOLDER/truth."""
-    from hashhuman.assets import fetch_all
+    from hashhuman.io.assets import fetch_all
     from preprocess.assets import POSE2SIM_CALIBRATION, POSE2SIM_VIDEOS
     from preprocess.video import decode  # here, since the machine that scores need not be able to decode videos
 

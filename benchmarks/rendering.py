@@ -12,13 +12,13 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.tables import Row
-from hashhuman import checkpoint, run
+from hashhuman import run
 from hashhuman.avatar import Avatar
 from hashhuman.body.visibility import world_vertices
-from hashhuman.data import files
 from hashhuman.data.datamodule import View
 from hashhuman.evaluation import spread
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import checkpoint, files
 from hashhuman.metrics.image import psnr
 from hashhuman.metrics.protocols import to_8bit
 from hashhuman.orbit import orbit, upright

@@ -168,7 +168,7 @@ def render(arguments: argparse.Namespace) -> Iterator[Row]:
 
 def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
     """One setting varied at a time, as far as the scene goes, and the whole scene; with the overrides that do it."""
-    from hashhuman.data.files import read_image
+    from hashhuman.io.files import read_image
 
     told = json.loads((scene / "scene.json").read_text())
     size = max(read_image(next((scene / "images").glob("*/*"))).shape)

@@ -1,6 +1,6 @@
-"""The detectors and recordings that preprocessing uses; `hashhuman.assets` fetches them."""
+"""The detectors and recordings that preprocessing uses; `hashhuman.io.assets` fetches them."""
 
-from hashhuman.assets import Asset, Package
+from hashhuman.io.assets import Asset, Package
 
 BLAZEPOSE_HEAVY = Asset(
     Package("npm", "@mediapipe/pose", "0.5.1675469404", "Apache-2.0"),

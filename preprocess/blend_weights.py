@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from rich.progress import Progress
 
 from hashhuman.body import volumes
-from hashhuman.data import files
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.io import files
 from preprocess.stage import Stage
 
 

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import UInt8
 from rich.progress import Progress
 
-from hashhuman import threads
-from hashhuman.data.files import load_json
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
+from hashhuman.io.files import load_json
 from preprocess.stage import FileStamp, Stage
 from preprocess.video import VideoPicture, count_pictures, decode, find_video, pictures_a_second, sample
 

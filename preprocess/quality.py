@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from rich.progress import Progress
 
-from hashhuman import threads
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.files import load_npz, save_npz
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
+from hashhuman.io.files import load_npz, save_npz
 from preprocess.body_fit.result import report_path, silhouette_iou
 from preprocess.body_fit.terms import LIMITS, base_name
 from preprocess.frames import CAMERA

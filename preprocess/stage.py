@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hashhuman.assets import Asset
-from hashhuman.data.files import load_json, save_json
 from hashhuman.errors import UserError
+from hashhuman.io.assets import Asset
+from hashhuman.io.files import load_json, save_json
 
 CONSOLE = Console()
 

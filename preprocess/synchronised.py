@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from hashhuman.data.files import read_rgb
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import read_rgb
 from preprocess.calibration.cameras import Calibration, match
 from preprocess.calibration.read import calibration_files, read_calibration
 from preprocess.frames import Lens, Rectifier, Sample, refuse_other_video, spread, timing

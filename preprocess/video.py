@@ -14,8 +14,8 @@ import av.error
 import cv2
 import numpy as np
 
-from hashhuman.assets import fetch
 from hashhuman.errors import UserError
+from hashhuman.io.assets import fetch
 from preprocess.assets import POSE2SIM_VIDEOS
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from jaxtyping import Float
 from rich.progress import Progress
 from scipy.optimize import least_squares
 
-from hashhuman.assets import Asset
 from hashhuman.body.template import BodyTemplate
-from hashhuman.data.files import load_npy, load_npz, read_image, save_npz
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.assets import Asset
+from hashhuman.io.files import load_npy, load_npz, read_image, save_npz
 from preprocess.body_fit import pictures, result
 from preprocess.frames import image_paths
 from preprocess.keypoints.points import NAMES, Keypoints, points_path, segmentation_folder

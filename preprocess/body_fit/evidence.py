@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman import threads
-from hashhuman.data.files import read_rgb
+from hashhuman.io import threads
+from hashhuman.io.files import read_rgb
 from preprocess.body_fit.flow import Flow, observe_flow
 from preprocess.body_fit.observe import Observations
 from preprocess.body_fit.silhouette import Silhouettes, observe_silhouettes

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman import threads
+from hashhuman.io import threads
 from preprocess.body_fit.window import look_up
 
 AHEAD = 2  # pictures from one to that which it is compared with

@@ -9,11 +9,11 @@ import torch
 from rich.progress import Progress
 
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.files import atomic_path
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import atomic_path
 from preprocess.body_fit import pictures, result
 from preprocess.frames import CAMERA, image_paths
 from preprocess.stage import Stage

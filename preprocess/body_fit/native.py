@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from hashhuman import threads
 from hashhuman.body.model import BodyModel, files_of, settings_of
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
-from hashhuman.device import device_named
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.gpu.device import device_named
+from hashhuman.io import threads
+from hashhuman.io.files import read_image
 from preprocess.body_fit import pictures, result
 from preprocess.body_fit.evidence import Evidence, moved
 from preprocess.body_fit.initialise import initialise

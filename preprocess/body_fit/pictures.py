@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from hashhuman import threads
 from hashhuman.body.template import BodyTemplate
-from hashhuman.data.files import read_rgb, write_image
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
+from hashhuman.io.files import read_rgb, write_image
 from preprocess.raster import rasterise
 
 SIDE_COLOURS = {"left": (255, 150, 20), "right": (40, 130, 255), "": (200, 200, 190)}  # as the keypoints' pictures

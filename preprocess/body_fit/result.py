@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman import threads
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.files import read_image, save_npz
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
+from hashhuman.io.files import read_image, save_npz
 from preprocess.body_fit.initialise import axis_angle_from_matrix
 from preprocess.body_fit.sequence import BodySequence, Posed, matrix_from_6d
 from preprocess.keypoints.points import segmentation_folder

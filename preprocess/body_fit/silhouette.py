@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
-from hashhuman import threads
+from hashhuman.io import threads
 from preprocess.body_fit.window import look_up
 
 WINDOW = 160  # cells along a side

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hashhuman.recording import aside, record
+from hashhuman.gpu.cuda_graph import aside, record
 from preprocess.body_fit.terms import Terms
 
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 
 SUFFIXES = (".yml", ".yaml", ".xml", ".json")
 _MATRIX = "opencv-matrix"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.opencv import EXTRI, INTRI, read_easymocap
 from preprocess.keypoints.points import BODY_25

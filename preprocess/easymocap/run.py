@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.data.files import atomic_path, load_json, read_image, save_json, write_image
 from hashhuman.errors import UserError
+from hashhuman.io.files import atomic_path, load_json, read_image, save_json, write_image
 from preprocess.easymocap.output import Output
 from preprocess.external import follow, run_tool
 from preprocess.frames import image_paths

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.progress import Progress
 
-from hashhuman import threads
-from hashhuman.assets import Asset
-from hashhuman.data.files import read_rgb, write_image
 from hashhuman.errors import UserError
+from hashhuman.io import threads
+from hashhuman.io.assets import Asset
+from hashhuman.io.files import read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.frames import image_paths
 from preprocess.keypoints import draw

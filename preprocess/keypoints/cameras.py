@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.assets import Asset
-from hashhuman.data.files import atomic_path, read_rgb
 from hashhuman.data.subject import Subject
+from hashhuman.io.assets import Asset
+from hashhuman.io.files import atomic_path, read_rgb
 from preprocess.frames import image_paths
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, points_path

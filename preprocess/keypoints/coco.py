@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 from preprocess.keypoints.openpose import FACE, HAND
 from preprocess.keypoints.people import PeopleKeypoints, in_order
 from preprocess.keypoints.points import NAMES

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hashhuman.data.files import read_rgb, write_image
+from hashhuman.io.files import read_rgb, write_image
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import NAMES, Keypoints
 

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
-from hashhuman.assets import Asset
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.assets import Asset
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Output

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.progress import Progress
 
-from hashhuman.assets import Asset
-from hashhuman.data.files import load_json, read_image, read_rgb, write_image
 from hashhuman.errors import UserError
+from hashhuman.io.assets import Asset
+from hashhuman.io.files import load_json, read_image, read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames import image_paths
 from preprocess.keypoints.draw import draw_sequence

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hashhuman.assets import Asset, fetch
 from hashhuman.errors import UserError
-from hashhuman.threads import cores
+from hashhuman.io.assets import Asset, fetch
+from hashhuman.io.threads import cores
 
 _stderr = threading.Lock()
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 from preprocess.keypoints.people import PeopleKeypoints, in_order
 from preprocess.keypoints.points import BODY_25, NAMES
 from preprocess.numbers import finite

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import read_image
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image
 from preprocess.frames import image_paths
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import load_npz, save_json, save_npz
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_npz, save_json, save_npz
 
 NAMES = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",

@@ -9,7 +9,7 @@ import queue
 import cv2
 import numpy as np
 
-from hashhuman.threads import cores
+from hashhuman.io.threads import cores
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.keypoints.litert import Network
 from preprocess.keypoints.movenet import Detection

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hashhuman import threads
+from hashhuman.io import threads
 
 _FEATURES = 400
 _LEAST_FEATURES = 20

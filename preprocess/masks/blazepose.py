@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from rich.progress import Progress
 
-from hashhuman import threads
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io import threads
+from hashhuman.io.files import read_image
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.assets import Asset
+from hashhuman.io.assets import Asset
 from preprocess.stage import Stage
 from preprocess.views import camera_count, open_view
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hashhuman import threads
 from hashhuman.data import lip
-from hashhuman.data.files import write_image
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.io import threads
+from hashhuman.io.files import write_image
 
 EDGE = (255, 40, 40)
 # Clearer to the eye than the palette's own colours: one for each class that the masks stage writes.

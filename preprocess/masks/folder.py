@@ -8,9 +8,9 @@ from jaxtyping import UInt8
 from rich.progress import Progress
 
 from hashhuman.data import lip
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.parts import PartRenderer, spread
 from preprocess.stage import Stage

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.data.files import atomic_path
 from hashhuman.data.subject import Subject
+from hashhuman.io.files import atomic_path
 from preprocess.doctor.clip import ClipChecks, finished_looks
 from preprocess.doctor.findings import Finding, worst
 from preprocess.doctor.fit import FitChecks

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hashhuman.data.files import load_json
 from hashhuman.data.subject import Subject
+from hashhuman.io.files import load_json
 from preprocess.doctor.findings import Finding, Verdict, worst
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.installed import version_of

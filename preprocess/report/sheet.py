@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from rich.progress import Progress
 
-from hashhuman import threads
-from hashhuman.data.files import load_npz, write_image
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
+from hashhuman.io.files import load_npz, write_image
 from preprocess.frames import CAMERA
 from preprocess.keypoints.draw import draw_points
 from preprocess.keypoints.points import Keypoints, points_path

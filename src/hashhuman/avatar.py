@@ -15,13 +15,13 @@ from hashhuman.deformer.residual import Residual
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
+from hashhuman.gpu.capacity import Demand, Room, StageRoom
 from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.image.recorded import RecordedImages
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
 from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
-from hashhuman.room import Demand, Room, StageRoom
 from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 
 

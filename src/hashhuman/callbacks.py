@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hashhuman import pictures
 from hashhuman.budget import Plan
-from hashhuman.data.files import save_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import save_json
 from hashhuman.loggers import log_image
 from hashhuman.renderer.shell_sampler import ShellSampler
 

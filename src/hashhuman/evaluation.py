@@ -15,13 +15,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hashhuman import pictures, threads
+from hashhuman import pictures
 from hashhuman.body import visibility
-from hashhuman.data.files import atomic_path, save_json, write_image
 from hashhuman.errors import UserError
 from hashhuman.export import CanonicalSheet, Turntable
+from hashhuman.io import threads
+from hashhuman.io.files import atomic_path, save_json, write_image
+from hashhuman.io.progress import track
 from hashhuman.metrics.protocols import Comparison, MetricProtocol
-from hashhuman.progress import track
 
 TITLES = {
     "train": "training views",

@@ -13,10 +13,10 @@ from torch import Tensor
 from hashhuman import pictures
 from hashhuman.body import visibility
 from hashhuman.body.template import BodyPose
-from hashhuman.data.files import atomic_path, write_image
 from hashhuman.errors import UserError
+from hashhuman.io.files import atomic_path, write_image
+from hashhuman.io.progress import track
 from hashhuman.orbit import orbit, upright
-from hashhuman.progress import track
 
 MOSTLY = 0.5  # the share of the visible surface from which a side is called unseen
 

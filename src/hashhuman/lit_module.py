@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from hashhuman.avatar import Avatar
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.gpu.capacity import Room
 from hashhuman.image.eager import RenderedImage
 from hashhuman.losses import Loss, Prediction, weighted_sum
-from hashhuman.room import Room
 from hashhuman.schedules import Schedule
 from hashhuman.stage import LinkedStage
 from hashhuman.step.eager import EagerStep, Outcome

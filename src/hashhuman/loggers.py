@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from hashhuman.data.files import read_image, write_image
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image, write_image
 
 
 def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, **settings: Any) -> WandbLogger:

@@ -6,13 +6,13 @@ import torch
 
 from hashhuman.avatar import Avatar
 from hashhuman.body.template import BodyPose
-from hashhuman.kernels_ahead import kernels_ahead
+from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.part_rows import GRANULE
+from hashhuman.gpu.precompile import kernels_ahead
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import GRANULE
 from hashhuman.renderer.shell_sampler import EVERYTHING
 from hashhuman.renderer.volume import Rays
-from hashhuman.room import Room
-from hashhuman.triton_device import chosen
 
 
 def prepared(avatar: Avatar) -> contextlib.AbstractContextManager[None]:

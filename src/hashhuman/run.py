@@ -9,12 +9,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import checkpoint, rehearsal, replicas
+from hashhuman import rehearsal, replicas
 from hashhuman.avatar import Avatar
 from hashhuman.body.template import thinned
-from hashhuman.data import files, lock
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+from hashhuman.io import checkpoint, files, lock
 from hashhuman.lit_module import HumanModule
 from hashhuman.loggers import log_evaluation
 

@@ -13,9 +13,9 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.occupancy import CellRows
+from hashhuman.gpu.capacity import StageRoom
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
-from hashhuman.room import StageRoom
 
 CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
 LINKS = 1 << 24  # links followed at a time, likewise

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from benchmarks import larger_scene
-from hashhuman.data import files
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
+from hashhuman.io import files
 from tests import toy
 
 

@@ -8,10 +8,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from benchmarks.pose2sim import JOINTS, as_json, from_json, letterboxed, place, save_truth, seen_from, shrunk
-from hashhuman.data.files import load_json, load_npz, read_image, save_npz, write_image
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_json, load_npz, read_image, save_npz, write_image
 from preprocess.calibration.cameras import Calibration
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from preprocess.multiview import Similarity

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmarks import rendering, speed
-from hashhuman import checkpoint, run
+from hashhuman import run
 from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.io import checkpoint
 from hashhuman.metrics.image import psnr
 from hashhuman.network.torch_mlp import TorchMLPs
 from tests import toy

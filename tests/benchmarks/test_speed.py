@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import speed
-from hashhuman.data.files import write_image
+from hashhuman.io.files import write_image
 
 PACE = {"now": 0.05, "before": 0.2}  # seconds a step
 

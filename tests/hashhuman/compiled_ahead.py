@@ -15,7 +15,7 @@ from triton import knobs
 from triton.compiler import CompilationError
 
 from benchmarks.compile import empty_cache, pretend_cuda, pretend_gpu
-from hashhuman.kernels_ahead import kernels_ahead
+from hashhuman.gpu.precompile import kernels_ahead
 
 
 @triton.jit

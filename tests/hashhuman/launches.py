@@ -13,13 +13,13 @@ import torch
 from triton import knobs
 
 from benchmarks.compile import avatar_of, pretend_gpu
-from hashhuman import kernels_ahead
 from hashhuman.avatar import Avatar
 from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
+from hashhuman.gpu import precompile
+from hashhuman.gpu.capacity import Room, StageRoom
 from hashhuman.rehearsal import rehearse
 from hashhuman.renderer.volume import Rays
-from hashhuman.room import Room, StageRoom
 from tests import tiny, toy
 
 
@@ -61,7 +61,7 @@ def main(subject: str) -> None:
     small = [override for override in tiny.SMALL if not override.startswith("experiment=")]
     avatar = avatar_of(["data=zju_mocap", f"data.root={subject}", *small, *tiny.TOY]).cpu()
     state = torch.random.get_rng_state()
-    compiler = kernels_ahead.Compiler(lambda *arguments: Future())
+    compiler = precompile.Compiler(lambda *arguments: Future())
     knobs.runtime.jit_cache_hook = compiler
     with compiler.rehearsal():
         rehearse(avatar)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hashhuman.part_rows import PartRows, padded
+from hashhuman.gpu.part_rows import PartRows, padded
 
 
 def rows_of(*counts: int, spare: int = 0) -> PartRows:

@@ -18,9 +18,9 @@ from hashhuman.field.conditions import FrameCode, Orientation
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.field.shading import HarmonicLight
+from hashhuman.gpu.part_rows import PartRows, padded
 from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.part_rows import PartRows, padded
 from hashhuman.renderer.shell_sampler import ShellSampler
 from tests import toy
 

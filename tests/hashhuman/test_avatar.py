@@ -13,13 +13,13 @@ from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.geometry import skinning
+from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.part_rows import padded
 from hashhuman.image.eager import OPAQUE, camera_rays
 from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.part_rows import padded
 from hashhuman.renderer.volume import Rays
-from hashhuman.room import Room
 from hashhuman.stage import Stage
 from tests import toy
 from tests.hashhuman import small

@@ -16,12 +16,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader, TensorDataset
 
-from hashhuman import callbacks, checkpoint, loggers
+from hashhuman import callbacks, loggers
 from hashhuman.callbacks import FirstSampler, ProgressLine, TrainingClock, ValidationPictures
-from hashhuman.checkpoint import AtomicCheckpointIO
-from hashhuman.data.files import read_image, write_image
 from hashhuman.errors import UserError
 from hashhuman.export import write_video
+from hashhuman.io import checkpoint
+from hashhuman.io.checkpoint import AtomicCheckpointIO
+from hashhuman.io.files import read_image, write_image
 from hashhuman.renderer.shell_sampler import ShellSampler
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hashhuman import export
-from hashhuman.data.files import read_image
 from hashhuman.errors import UserError
 from hashhuman.evaluation import Evaluator, spread
 from hashhuman.export import CanonicalSheet, Turntable, write_video
+from hashhuman.io.files import read_image
 from hashhuman.metrics.protocols import LegacyNVR, Strict
 from tests.hashhuman.fakes import FakeAvatar, FakeData
 

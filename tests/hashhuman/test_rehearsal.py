@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hashhuman import kernels_ahead, run
+from hashhuman import run
+from hashhuman.gpu import precompile
 from hashhuman.rehearsal import prepared
 from tests import tiny
 from tests.hashhuman import small
@@ -46,7 +47,7 @@ def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
 def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, monkeypatch):
     missed = []
 
-    class Watching(kernels_ahead.Compiler):
+    class Watching(precompile.Compiler):
         """Notes what was not begun in the rehearsal."""
 
         def __call__(self, **asked) -> bool:
@@ -54,7 +55,7 @@ def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, 
                 missed.append(asked["fn"].name)
             return super().__call__(**asked)
 
-    monkeypatch.setattr(kernels_ahead, "Compiler", Watching)
+    monkeypatch.setattr(precompile, "Compiler", Watching)
     options = f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=400", "data.batches_per_epoch=200"
     overrides = [override for override in tiny.SMALL if not override.startswith("experiment=")]
     run.train(composed("train", "data=zju_mocap", "experiment=fast", *overrides, *tiny.TOY, *options))

@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 import train
 from hashhuman import run
-from hashhuman.checkpoint import AtomicCheckpointIO
 from hashhuman.cli import explain
-from hashhuman.data import files
 from hashhuman.errors import UserError
+from hashhuman.io import files
+from hashhuman.io.checkpoint import AtomicCheckpointIO
 from hashhuman.network.torch_mlp import TorchMLPs
 from tests.tiny import SMALL, TOY
 

@@ -11,8 +11,8 @@ from hashhuman import stage as stage_module
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.field.occupancy import CellRows
+from hashhuman.gpu.part_rows import PartRows
 from hashhuman.neighbors.brute import BruteNeighbors
-from hashhuman.part_rows import PartRows
 from hashhuman.renderer import shell as shell_module
 from hashhuman.renderer.shell import Shell
 from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hashhuman import cli
-from hashhuman.data.files import read_image
+from hashhuman.io.files import read_image
 from preprocess.__main__ import main
 from preprocess.keypoints import blazepose
 from tests.preprocess import actors

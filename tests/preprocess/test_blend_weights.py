@@ -3,8 +3,8 @@ import torch
 from rich.progress import Progress
 
 from hashhuman.body import volumes
-from hashhuman.data.files import load_npy
 from hashhuman.data.subject import Subject
+from hashhuman.io.files import load_npy
 from preprocess.blend_weights import BlendWeightVolumes, closest_on_surface
 from preprocess.stage import files_under, is_finished, run_stages
 from tests import toy

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from hashhuman.data.files import load_json, load_npy, read_image
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json, load_npy, read_image
 from preprocess.frames import Lens, Rectifier, VideoFrames, image_paths
 from preprocess.stage import is_finished, run_stages
 from preprocess.video import DEMO_CAMERA, decode, find_video, subject_name

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data.files import load_npy, save_npy
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_npy, save_npy
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from preprocess.pipeline import Preprocessing
 from tests import toy

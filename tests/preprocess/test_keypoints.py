@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hashhuman.assets import fetch
-from hashhuman.data.files import read_image, save_npz
 from hashhuman.errors import UserError
+from hashhuman.io.assets import fetch
+from hashhuman.io.files import read_image, save_npz
 from preprocess.frames import VideoFrames, image_paths
 from preprocess.keypoints import blazepose, folder
 from preprocess.keypoints.follow import Follower, smooth_crops

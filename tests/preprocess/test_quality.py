@@ -10,9 +10,9 @@ import torch
 from rich.progress import Progress
 
 from hashhuman.body.template import BodyPose
-from hashhuman.data.files import load_npy, save_npy, save_npz
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_npy, save_npy, save_npz
 from preprocess.body_fit.cameras import scaled
 from preprocess.body_fit.result import report_path
 from preprocess.doctor.findings import Verdict

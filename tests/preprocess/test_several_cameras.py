@@ -8,10 +8,10 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from hashhuman.data.files import load_npz, write_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npz, write_image
 from preprocess.body_fit import cameras as body_cameras
 from preprocess.body_fit import result
 from preprocess.body_fit.cameras import JOINTS, CameraFit, scaled

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 from preprocess.stage import Stage, files_under, run_stages, stamp_path
 
 

@@ -9,10 +9,10 @@ import torch
 from rich.progress import Progress
 from scipy.spatial.transform import Rotation
 
-from hashhuman.data.files import load_npy, read_image, save_json, write_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npy, read_image, save_json, write_image
 from preprocess.stage import is_finished, run_stage
 from preprocess.synchronised import SynchronisedFrames
 from preprocess.video import decode

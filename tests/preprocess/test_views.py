@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from hashhuman.data.files import save_npz
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.io.files import save_npz
 from preprocess.frames import image_paths
 from preprocess.keypoints.points import points_path, segmentation_folder
 from preprocess.masks.cameras import CameraMasks

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hashhuman.data.files import load_object_npz
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.checks import entry, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source
 from preprocess.numbers import numbers

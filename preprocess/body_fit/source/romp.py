@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import load_object_npz
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered

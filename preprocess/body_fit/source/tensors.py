@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hashhuman.data.files import reading
+from hashhuman.io.files import reading
 
 
 def _storage(data: bytes) -> Any:

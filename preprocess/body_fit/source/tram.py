@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data.files import load_npy
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_npy
 from preprocess.body_fit.source.camera import image_points, rescaled
 from preprocess.body_fit.source.checks import entry, matrices, pictures
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered

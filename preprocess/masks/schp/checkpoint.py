@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from hashhuman.data.files import reading
 from hashhuman.errors import UserError
+from hashhuman.io.files import reading
 from preprocess.masks.schp.labels import LabelSet
 from preprocess.masks.schp.network import AugmentedCE2P
 

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.assets import cache_root
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.io.assets import cache_root
 from preprocess.external import follow, run_tool
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.folder import match, read_parts

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.assets import cache_root
 from hashhuman.data.subject import Picture, Subject
-from hashhuman.device import device_named
 from hashhuman.errors import UserError
+from hashhuman.gpu.device import device_named
+from hashhuman.io.assets import cache_root
 from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.schp.checkpoint import absent, load_network

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from hashhuman import threads
 from hashhuman.body.template import BodyPose
 from hashhuman.data import lip, pixel_cache
 from hashhuman.data.batch import RayBatch
@@ -23,6 +22,7 @@ from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import threads
 
 Draw = Callable[[float], RayBatch]  # how many rays, as a factor of the usual number
 

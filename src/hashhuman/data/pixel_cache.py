@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data import files
 from hashhuman.data.pixels import Crops
 from hashhuman.errors import UserError
+from hashhuman.io import files
 
 MIB = 2**20
 log = logging.getLogger(__name__)

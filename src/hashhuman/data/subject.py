@@ -29,10 +29,11 @@ from jaxtyping import Float, UInt8
 
 from hashhuman.body import volumes
 from hashhuman.body.template import SMPL_JOINTS, BodyPose, BodyTemplate
-from hashhuman.data import files, lip
+from hashhuman.data import lip
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import files
 
 VERSION = 1
 MILLIMETRES = 1000.0

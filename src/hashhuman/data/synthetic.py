@@ -16,10 +16,10 @@ from rich.progress import track
 
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_joints
 from hashhuman.body.template import SMPL_JOINTS, BodyPose, BodyTemplate
-from hashhuman.data import files
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import files
 
 VERSION = 1  # of the scene: a folder made by another version is made anew
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)

@@ -8,10 +8,10 @@ from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
+from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.part_rows import PartRows, padded
 from hashhuman.neighbors.base import NeighborIndex, Pairs
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import PartRows, padded
-from hashhuman.triton_device import chosen
 
 
 class InverseSkinning:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.errors import UserError
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 
 @dataclasses.dataclass(frozen=True)

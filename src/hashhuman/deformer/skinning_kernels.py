@@ -13,8 +13,8 @@ from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
+from hashhuman.gpu.part_rows import PartRows, padded
 from hashhuman.neighbors.grid import EMPTY, GridNeighbors
-from hashhuman.part_rows import PartRows, padded
 
 BLOCK = 128  # query points of a program
 

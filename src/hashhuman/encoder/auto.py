@@ -5,8 +5,8 @@ from torch import Tensor
 
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.encoder.triton_grid import TritonHashGrids
-from hashhuman.part_rows import PartRows
-from hashhuman.triton_device import installed
+from hashhuman.gpu.backend import installed
+from hashhuman.gpu.part_rows import PartRows
 
 
 class AutoHashGrids(TritonHashGrids):

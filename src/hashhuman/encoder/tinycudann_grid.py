@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import common_shape
 from hashhuman.errors import UserError
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 
 class TinyCudaHashGrids(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hashhuman.encoder.spec import PRIMES, HashGridSpec
 from hashhuman.errors import UserError
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 
 def outer(low: Tensor, high: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
-from hashhuman.part_rows import PartRows
-from hashhuman.triton_device import demand
+from hashhuman.gpu.backend import demand
+from hashhuman.gpu.part_rows import PartRows
 
 Dtype = Literal["float32", "float16"]
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.triton_device import chosen
+from hashhuman.gpu.backend import chosen
 
 
 def merge(

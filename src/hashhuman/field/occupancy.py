@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hashhuman.deformer.cells import Cells
 from hashhuman.field.parts import PartsField
-from hashhuman.part_rows import PartRows, padded
+from hashhuman.gpu.part_rows import PartRows, padded
 
 
 class Occupancy(nn.Module):

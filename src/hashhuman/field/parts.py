@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.field.merge import merge
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 N_GEOMETRY = 15  # features that the density network hands to the colour network
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.errors import UserError
-from hashhuman.triton_device import chosen
+from hashhuman.gpu.backend import chosen
 
 
 class Unshaded(nn.Module):

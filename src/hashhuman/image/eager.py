@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
+from hashhuman.gpu.capacity import Room
 from hashhuman.renderer.shell_sampler import EVERYTHING
 from hashhuman.renderer.volume import Rays, Rendering
-from hashhuman.room import Room
 from hashhuman.stage import Stage
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
+from hashhuman.gpu.capacity import Room, StageRoom
+from hashhuman.gpu.cuda_graph import aside, record
+from hashhuman.gpu.part_rows import padded
 from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import padded
-from hashhuman.recording import aside, record
-from hashhuman.room import Room, StageRoom
 from hashhuman.stage import Stage
 
 SLACK = 1.3  # room for posing, over the most that was needed

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashhuman import assets
-from hashhuman.data.files import load_pickle
 from hashhuman.errors import UserError
+from hashhuman.io import assets
+from hashhuman.io.files import load_pickle
 
 Net = Literal["alex", "vgg"]
 

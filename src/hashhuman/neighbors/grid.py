@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.errors import UserError
+from hashhuman.gpu.backend import chosen
 from hashhuman.neighbors.base import Pairs
-from hashhuman.triton_device import chosen
 
 SCALE = 32766  # distances up to `reach` are stored in this many steps
 EMPTY = torch.iinfo(torch.int32).max

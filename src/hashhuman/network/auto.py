@@ -3,10 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from hashhuman.gpu.backend import installed
+from hashhuman.gpu.part_rows import PartRows
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.network.triton_mlp import TritonMLPs
-from hashhuman.part_rows import PartRows
-from hashhuman.triton_device import installed
 
 
 class AutoMLPs(TritonMLPs):

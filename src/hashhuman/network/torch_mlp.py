@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 
 
 class TorchMLPs(nn.Module):

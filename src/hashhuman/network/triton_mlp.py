@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.errors import UserError
+from hashhuman.gpu.backend import demand
+from hashhuman.gpu.part_rows import PartRows
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.part_rows import PartRows
-from hashhuman.triton_device import demand
 
 Precision = Literal["tf32", "ieee", "float16"]
 

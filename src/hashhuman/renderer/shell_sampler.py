@@ -9,9 +9,9 @@ from torch import Tensor
 from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.errors import UserError
 from hashhuman.geometry import box
+from hashhuman.gpu.backend import chosen
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Rays, Samples
-from hashhuman.triton_device import chosen
 
 EVERYTHING = 1 << 20  # bins: more than any ray has
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.triton_device import chosen
+from hashhuman.gpu.backend import chosen
 
 
 @dataclasses.dataclass(frozen=True)

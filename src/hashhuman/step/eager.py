@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hashhuman.room import Demand, Room
+from hashhuman.gpu.capacity import Demand, Room
 
 
 @dataclasses.dataclass(frozen=True)

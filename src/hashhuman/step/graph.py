@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hashhuman.errors import UserError
-from hashhuman.part_rows import padded
-from hashhuman.recording import aside, record
-from hashhuman.room import Room
+from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.cuda_graph import aside, record
+from hashhuman.gpu.part_rows import padded
 from hashhuman.step.eager import EagerStep, Objective, Outcome
 
 SLACK = 1.15  # room, over the most that was needed

@@ -8,9 +8,10 @@ import pytest
 import torch
 from lightning import Trainer
 
-from hashhuman.data import files, lip
+from hashhuman.data import lip
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.io import files
 from tests import toy
 
 SHARES = {"body": 0.7, "surround": 0.3}

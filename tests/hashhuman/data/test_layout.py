@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data import files
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.io import files
 from tests import toy
 
 

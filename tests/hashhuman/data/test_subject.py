@@ -11,10 +11,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
-from hashhuman.data import files, lip
+from hashhuman.data import lip
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io import files
 from tests import toy
 
 

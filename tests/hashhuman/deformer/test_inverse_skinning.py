@@ -9,10 +9,10 @@ from hashhuman.deformer.inverse_skinning import InverseSkinning, blend
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
+from hashhuman.gpu.part_rows import padded
 from hashhuman.neighbors.base import Pairs
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import padded
 from tests import toy
 from tests.hashhuman import small
 

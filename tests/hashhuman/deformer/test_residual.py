@@ -8,8 +8,8 @@ from hashhuman.deformer.residual import NoResidual, UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
+from hashhuman.gpu.part_rows import padded
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.part_rows import padded
 from tests.hashhuman import small
 
 SPEC = HashGridSpec(2, 2, 8, 4, 1.5)

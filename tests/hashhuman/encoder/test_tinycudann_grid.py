@@ -12,7 +12,7 @@ from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.tinycudann_grid import TinyCudaHashGrids
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 from tests.hashhuman.encoder.grids import randomised
 from tests.hashhuman.part_rows import evaluate
 

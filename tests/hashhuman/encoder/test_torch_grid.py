@@ -12,7 +12,7 @@ from hashhuman.encoder.build import hash_grids
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
-from hashhuman.part_rows import GRANULE
+from hashhuman.gpu.part_rows import GRANULE
 from tests.hashhuman.encoder.grids import SPECS, randomised
 from tests.hashhuman.part_rows import evaluate, gather, rows_of, spread
 

@@ -6,13 +6,13 @@ import itertools
 import pytest
 import torch
 
-from hashhuman import triton_device
 from hashhuman.encoder.auto import AutoHashGrids
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.encoder.triton_grid import TritonHashGrids, Tuning
 from hashhuman.errors import UserError
-from hashhuman.part_rows import GRANULE, PartRows
+from hashhuman.gpu import backend
+from hashhuman.gpu.part_rows import GRANULE, PartRows
 from tests.hashhuman.encoder.grids import SPECS, randomised
 from tests.hashhuman.part_rows import rows_of, spread
 
@@ -134,7 +134,7 @@ def grids_name(monkeypatch: pytest.MonkeyPatch, grids: TritonHashGrids, x: torch
 
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(triton_device, "installed", lambda: False)
+    monkeypatch.setattr(backend, "installed", lambda: False)
     with pytest.raises(UserError, match="and the package triton"):
         TritonHashGrids([SPECS["tiny"]])(torch.rand(GRANULE, 3), rows_of(4))
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from hashhuman.field.occupancy import CellRows, Occupancy
 from hashhuman.field.parts import PartsField
-from hashhuman.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows
 from tests.hashhuman import small
 
 R, THRESHOLD, DECAY = 5, 1.0, 0.5

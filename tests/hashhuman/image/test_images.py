@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from hashhuman.avatar import Avatar
+from hashhuman.gpu.part_rows import GRANULE
 from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.image.recorded import RecordedImages, stage_room, view_rooms
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.part_rows import GRANULE
 from tests import toy
 from tests.hashhuman import small
 

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from hashhuman.data.files import read_image, write_image
+from hashhuman.io.files import read_image, write_image
 from hashhuman.metrics.lpips import LPIPS
 from hashhuman.metrics.protocols import Comparison, LegacyNVR, Strict, mask_at_box
 from hashhuman.pictures import to_uint8

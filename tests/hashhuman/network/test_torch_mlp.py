@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
+from hashhuman.gpu.part_rows import GRANULE
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.part_rows import GRANULE
 from tests.hashhuman.part_rows import evaluate, gather, rows_of, spread
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from hashhuman import triton_device
 from hashhuman.errors import UserError
+from hashhuman.gpu import backend
+from hashhuman.gpu.part_rows import GRANULE, PartRows
 from hashhuman.network.auto import AutoMLPs
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.network.triton_mlp import TritonMLPs, Tuning
-from hashhuman.part_rows import GRANULE, PartRows
 from tests.hashhuman.part_rows import rows_of, spread
 
 
@@ -102,7 +102,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(triton_device, "installed", lambda: False)
+    monkeypatch.setattr(backend, "installed", lambda: False)
     with pytest.raises(UserError, match="and the package triton"):
         TritonMLPs(1, 4, 16, 1, 2)(torch.rand(GRANULE, 4), rows_of(4))
 

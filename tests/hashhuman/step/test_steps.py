@@ -12,7 +12,7 @@ from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.room import Demand, Room
+from hashhuman.gpu.capacity import Demand, Room
 from hashhuman.step.auto import automatic_step
 from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import MOST_RAYS, GraphStep, plan

@@ -10,10 +10,10 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from hashhuman.data.files import load_npz, save_npy, write_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npz, save_npy, write_image
 from preprocess.body_fit.evidence import Evidence
 from preprocess.body_fit.flow import observe_flow
 from preprocess.body_fit.folder import FolderFit

@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 from hashhuman.body.anny import AnnyBody
 from hashhuman.body.conventions import transl_from_Th
 from hashhuman.body.template import SMPL_JOINTS
-from hashhuman.data.files import load_npz
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npz
 from preprocess.body_fit.begin import shape_of_bones
 from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.retarget import alignment, t_pose

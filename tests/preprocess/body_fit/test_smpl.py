@@ -11,9 +11,9 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.smpl.body import SmplBody
-from hashhuman.data.files import load_npy, load_npz, write_image
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npy, load_npz, write_image
 from preprocess.blend_weights import BlendWeightVolumes
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data.files import write_image
+from hashhuman.io.files import write_image
 from preprocess.body_fit.evidence import Evidence
 from preprocess.body_fit.flow import Flow, observe_flow
 from preprocess.body_fit.observe import Observations

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.data.files import save_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import save_json
 from preprocess.calibration.cameras import Calibration, match
 from preprocess.calibration.read import calibration_files, read_calibration
 from preprocess.calibration.storage import read_storage

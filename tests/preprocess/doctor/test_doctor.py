@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hashhuman import cli
-from hashhuman.data.files import save_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import save_json
 from preprocess.doctor import __main__ as program
 from preprocess.doctor import examine, look
 from preprocess.doctor.findings import Finding, Verdict, worst

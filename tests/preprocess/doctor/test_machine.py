@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hashhuman.assets import Asset, Package
 from hashhuman.body.anny import AnnyBody
+from hashhuman.io.assets import Asset, Package
 from preprocess.doctor import installed, machine
 from preprocess.doctor.findings import Finding, Verdict, at_least, at_most, worst
 from preprocess.doctor.machine import GB, MachineChecks

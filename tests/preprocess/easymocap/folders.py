@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hashhuman.data.files import write_image
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import write_image
 from tests import smpl_files, toy
 
 FRAMES, WIDTH, HEIGHT = 4, 80, 96

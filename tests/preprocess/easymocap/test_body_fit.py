@@ -13,10 +13,10 @@ from rich.progress import Progress
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.smpl.body import SmplBody
-from hashhuman.data.files import load_npy, load_npz
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npy, load_npz
 from preprocess.body_fit.easymocap import EasyMocapFit, reseen
 from preprocess.easymocap.source import EasyMocapFolder
 from preprocess.stage import is_finished, run_stage

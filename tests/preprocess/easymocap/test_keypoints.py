@@ -9,8 +9,8 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from hashhuman.data.files import load_json
 from hashhuman.errors import UserError
+from hashhuman.io.files import load_json
 from preprocess.easymocap.source import EasyMocapFolder
 from preprocess.keypoints.easymocap import EasyMocapKeypoints
 from preprocess.keypoints.points import BODY_25, Keypoints, body25_folder, points_path

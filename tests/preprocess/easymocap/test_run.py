@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from rich.progress import Progress
 
-from hashhuman.data.files import load_npz, read_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.files import load_npz, read_image
 from preprocess.easymocap.output import assumed_intrinsics
 from preprocess.easymocap.run import EasyMocap
 from preprocess.keypoints.points import Keypoints, points_path

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.masks.clip import BYSTANDER, film, iou

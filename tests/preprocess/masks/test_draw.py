@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject
+from hashhuman.io.files import read_image
 from preprocess.masks.draw import draw_stage
 from tests import toy
 

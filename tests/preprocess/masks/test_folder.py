@@ -5,9 +5,9 @@ import pytest
 from rich.progress import Progress
 
 from hashhuman.data import lip
-from hashhuman.data.files import read_image, write_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image, write_image
 from preprocess.masks.folder import FolderMasks
 from tests import toy
 

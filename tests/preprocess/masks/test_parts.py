@@ -4,9 +4,9 @@ from scipy.ndimage import distance_transform_edt
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.data import lip
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image
 from preprocess.masks.parts import PartRenderer, face_classes, joint_classes, spread
 from tests import toy
 

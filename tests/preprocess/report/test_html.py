@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from hashhuman.data.files import save_npz
 from hashhuman.data.subject import SubjectWriter
+from hashhuman.io.files import save_npz
 from preprocess.body_fit.result import report_path
 from preprocess.quality import MeasuredQuality
 from preprocess.report.html import HtmlReport

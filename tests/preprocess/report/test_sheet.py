@@ -1,6 +1,6 @@
 import numpy as np
 
-from hashhuman.data.files import read_image, save_npz
+from hashhuman.io.files import read_image, save_npz
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.report.sheet import ContactSheet, draw_body
 from preprocess.stage import run_stages

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hashhuman.data import files
 from hashhuman.errors import UserError
+from hashhuman.io import files
 
 
 class Recorded:

@@ -14,8 +14,8 @@ import numpy as np
 
 from hashhuman.body.smpl import gather, obj, pickled
 from hashhuman.body.smpl.arrays import KEYS, ROOT, SmplArrays
-from hashhuman.data import files
 from hashhuman.errors import UserError
+from hashhuman.io import files
 
 FORMAT = 1  # to be raised when the same files convert to something else
 UV, BODY25, REPEATED = "smpl_uv.obj", "J_regressor_body25.npy", ("faces.npy", "parents.npy", "weights.npy")

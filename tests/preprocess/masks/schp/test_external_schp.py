@@ -8,9 +8,9 @@ import pytest
 from rich.progress import Progress
 
 from hashhuman.data import lip
-from hashhuman.data.files import read_image, write_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image, write_image
 from preprocess.masks.schp.external import ExternalSchpMasks
 from preprocess.stage import is_finished, run_stages
 from tests import toy

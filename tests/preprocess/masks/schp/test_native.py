@@ -6,9 +6,9 @@ import torch
 from rich.progress import Progress
 from torch.nn import functional as F
 
-from hashhuman.data.files import read_image
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.io.files import read_image
 from preprocess.masks.folder import FolderMasks
 from preprocess.masks.schp import native
 from preprocess.masks.schp.labels import LABEL_SETS

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hashhuman.device import device_named
 from hashhuman.errors import UserError
+from hashhuman.gpu.device import device_named
 
 
 def test_auto_follows_the_machine(monkeypatch):

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from hashhuman.data.files import atomic_path
 from hashhuman.errors import UserError
+from hashhuman.io.files import atomic_path
 
 log = logging.getLogger(__name__)
 

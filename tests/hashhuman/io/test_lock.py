@@ -4,7 +4,7 @@ import multiprocessing
 import time
 from pathlib import Path
 
-from hashhuman.data.lock import alone
+from hashhuman.io.lock import alone
 
 
 def hold(folder: Path, note: Path) -> None:

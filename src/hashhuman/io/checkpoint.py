@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from hashhuman.data.files import atomic_path
 from hashhuman.errors import UserError
+from hashhuman.io.files import atomic_path
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from hashhuman.threads import Background
+from hashhuman.io.threads import Background
 
 
 @contextlib.contextmanager

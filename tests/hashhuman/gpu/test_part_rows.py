@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hashhuman.part_rows import GRANULE, PartRows, padded
+from hashhuman.gpu.part_rows import GRANULE, PartRows, padded
 
 
 @pytest.mark.parametrize(("count", "size"), [(0, 0), (1, GRANULE), (GRANULE, GRANULE), (GRANULE + 1, 2 * GRANULE)])

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashhuman.data import files
 from hashhuman.errors import UserError
+from hashhuman.io import files
 
 PLAIN = {
     "array": np.arange(6.0).reshape(2, 3),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hashhuman import assets
-from hashhuman.assets import Asset, Package, fetch, fetch_all
 from hashhuman.errors import UserError
+from hashhuman.io import assets
+from hashhuman.io.assets import Asset, Package, fetch, fetch_all
 from preprocess import assets as declared
 
 WEIGHTS = b"weights" * 100

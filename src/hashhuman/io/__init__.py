@@ -1,0 +1,1 @@
+"""Files that are whole or absent, locks, fetched assets, threads and progress: what every layer may use."""
