@@ -2,7 +2,7 @@
 
     python benchmarks/compile.py [--repeat 3] [--out FILE.md] data=zju_mocap data.root=SCENE [overrides of train.py]
 
-Builds the avatar that train.py would, rehearses it (`hashhuman.rehearsal`), and compiles what that launches, for the
+Builds the avatar that train.py would, warms it up (`hashhuman.avatar.warmup`), and compiles what that launches, for the
 GPU that is here or else for an H100, with an empty cache each time: one by one, with a line for each, and side by side
 as a run does, in turn; the least of the repetitions counts. Columns: Triton's front end in Python, its passes, LLVM
 with ptxas, and the C compiler for the launcher.
@@ -34,9 +34,9 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 from hashhuman import run  # noqa: E402
-from hashhuman.avatar import Avatar  # noqa: E402
+from hashhuman.avatar.model import Avatar  # noqa: E402
+from hashhuman.avatar.warmup import rehearse  # noqa: E402
 from hashhuman.gpu import backend, precompile  # noqa: E402
-from hashhuman.rehearsal import rehearse  # noqa: E402
 
 STAGES = {"ttir": "passes", "ttgir": "passes", "llir": "LLVM, ptxas", "ptx": "LLVM, ptxas", "cubin": "LLVM, ptxas"}
 COLUMNS = ("Python", "passes", "LLVM, ptxas", "C")

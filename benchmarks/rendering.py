@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.tables import Row
 from hashhuman import run
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.model import Avatar
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
 from hashhuman.evaluation import spread

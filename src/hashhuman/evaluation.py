@@ -70,7 +70,7 @@ class Evaluator:
         """Evaluates into `folder`, prints the table, then where everything lies; returns what `metrics.json` holds.
 
         Args:
-            avatar: a `hashhuman.avatar.Avatar`.
+            avatar: a `hashhuman.avatar.model.Avatar`.
             datamodule: a `hashhuman.data.datamodule.SubjectDataModule`, set up.
             folder: is made; files of an earlier evaluation are replaced.
         """

@@ -9,14 +9,14 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.images import RenderedImage
+from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.search_index import LinkedStage
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.gpu.capacity import Room
-from hashhuman.image.eager import RenderedImage
 from hashhuman.losses import Loss, Prediction, weighted_sum
 from hashhuman.schedules import Schedule
-from hashhuman.stage import LinkedStage
 from hashhuman.step.eager import EagerStep, Outcome
 from hashhuman.step.graph import GraphStep
 

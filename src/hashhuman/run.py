@@ -9,8 +9,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import rehearsal, replicas
-from hashhuman.avatar import Avatar
+from hashhuman import replicas
+from hashhuman.avatar import warmup
+from hashhuman.avatar.model import Avatar
 from hashhuman.body.template import thinned
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
@@ -49,7 +50,7 @@ def train(config: DictConfig) -> None:
         if first:
             files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
         module.to(trainer.strategy.root_device)  # before pictures are read, so that kernels are compiled meanwhile
-        with rehearsal.prepared(module.avatar):
+        with warmup.prepared(module.avatar):
             trainer.fit(module, datamodule=datamodule)
     if evaluator is not None:
         module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from hashhuman.avatar.images import RenderedImage
 from hashhuman.body.template import BodyPose
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry.camera import Camera
-from hashhuman.image.eager import RenderedImage
 from tests import toy
 
 

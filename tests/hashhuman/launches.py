@@ -13,12 +13,12 @@ import torch
 from triton import knobs
 
 from benchmarks.compile import avatar_of, pretend_gpu
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.warmup import rehearse
 from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.gpu import precompile
 from hashhuman.gpu.capacity import Room, StageRoom
-from hashhuman.rehearsal import rehearse
 from hashhuman.renderer.volume import Rays
 from tests import tiny, toy
 

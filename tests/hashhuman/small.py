@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from hashhuman.avatar import Avatar
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.avatar.model import Avatar
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.deformer.residual import NoResidual

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
@@ -50,9 +50,7 @@ class InverseSkinning:
             UserError: for room, if plain PyTorch is to be used.
         """
         if isinstance(neighbors, GridNeighbors) and chosen(self.kernels, points.position.device):
-            from hashhuman.deformer import skinning_kernels
-
-            return skinning_kernels.carry(
+            return inverse_skinning_kernels.carry(
                 points, bodies, neighbors, uv, cells, self.reach, self.depth, self.smoothness, room
             )
         if room is not None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.errors import UserError
 from hashhuman.geometry import box
 from hashhuman.gpu.backend import chosen
@@ -49,9 +49,7 @@ class ShellSampler:
             UserError: for room, if plain PyTorch is to be used.
         """
         if chosen(self.kernels, rays.origins.device):
-            from hashhuman.renderer import sampler_kernels
-
-            return sampler_kernels.sample(
+            return shell_sampler_kernels.sample(
                 rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, room, only, stretch
             )
         if room is not None:

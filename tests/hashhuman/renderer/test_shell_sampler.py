@@ -2,7 +2,7 @@
 
 import torch
 
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ShellSampler
 from hashhuman.renderer.volume import Rays

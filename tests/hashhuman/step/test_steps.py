@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hashhuman import losses
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.model import Avatar
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject

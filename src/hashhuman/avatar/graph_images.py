@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.capacity import Room, StageRoom
 from hashhuman.gpu.cuda_graph import aside, record
 from hashhuman.gpu.part_rows import padded
-from hashhuman.image.eager import EagerImages, RenderedImage
 from hashhuman.neighbors.grid import GridNeighbors
-from hashhuman.stage import Stage
 
 SLACK = 1.3  # room for posing, over the most that was needed
 VIEW_SLACK = 2.0  # and for rendering: a limb that turns into view needs several times as much as one that is hidden

@@ -7,7 +7,9 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.images import OPAQUE, camera_rays
+from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
@@ -15,12 +17,10 @@ from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.geometry import skinning
 from hashhuman.gpu.capacity import Room
 from hashhuman.gpu.part_rows import padded
-from hashhuman.image.eager import OPAQUE, camera_rays
 from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.renderer.volume import Rays
-from hashhuman.stage import Stage
 from tests import toy
 from tests.hashhuman import small
 

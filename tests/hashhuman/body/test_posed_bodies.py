@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import trimesh
 
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.geometry import skinning
 from tests import toy
 from tests.hashhuman import small

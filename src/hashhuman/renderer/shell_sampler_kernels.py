@@ -8,8 +8,8 @@ import triton.language as tl
 from jaxtyping import Bool
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies
-from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
+from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Rays, Samples
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points

@@ -6,10 +6,10 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.graph_images import RecordedImages, stage_room, view_rooms
+from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.model import Avatar
 from hashhuman.gpu.part_rows import GRANULE
-from hashhuman.image.eager import EagerImages, RenderedImage
-from hashhuman.image.recorded import RecordedImages, stage_room, view_rooms
 from hashhuman.neighbors.grid import GridNeighbors
 from tests import toy
 from tests.hashhuman import small

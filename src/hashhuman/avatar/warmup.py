@@ -4,7 +4,7 @@ import contextlib
 
 import torch
 
-from hashhuman.avatar import Avatar
+from hashhuman.avatar.model import Avatar
 from hashhuman.body.template import BodyPose
 from hashhuman.gpu.backend import chosen
 from hashhuman.gpu.capacity import Room

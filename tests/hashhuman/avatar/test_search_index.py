@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from hashhuman import stage as stage_module
+from hashhuman.avatar import search_index as stage_module
+from hashhuman.avatar.search_index import LinkedStage, Stage, leave_out_empty, link
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.field.occupancy import CellRows
@@ -15,7 +16,6 @@ from hashhuman.gpu.part_rows import PartRows
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.renderer import shell as shell_module
 from hashhuman.renderer.shell import Shell
-from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 from tests.hashhuman import small
 
 REACH, DEPTH, VOXEL, R = 0.08, 0.04, 0.05, 6

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.capacity import Room
 from hashhuman.renderer.shell_sampler import EVERYTHING
 from hashhuman.renderer.volume import Rays, Rendering
-from hashhuman.stage import Stage
 
 if TYPE_CHECKING:
-    from hashhuman.avatar import Avatar
+    from hashhuman.avatar.model import Avatar
 
 OPAQUE = 0.998  # from here on nothing behind shows: less than half a grey level of 255
 

@@ -7,8 +7,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from hashhuman.avatar.graph_images import RecordedImages
+from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.search_index import LinkedStage, Stage, leave_out_empty, link
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.deformer.bodies import PosedBodies
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import Points
 from hashhuman.deformer.residual import Residual
@@ -16,13 +19,10 @@ from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.capacity import Demand, Room, StageRoom
-from hashhuman.image.eager import EagerImages, RenderedImage
-from hashhuman.image.recorded import RecordedImages
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
 from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
-from hashhuman.stage import LinkedStage, Stage, leave_out_empty, link
 
 
 class Avatar(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hashhuman import run
+from hashhuman.avatar.warmup import prepared
 from hashhuman.gpu import precompile
-from hashhuman.rehearsal import prepared
 from tests import tiny
 from tests.hashhuman import small
 from tests.hashhuman.compiled import told_by
@@ -38,7 +38,7 @@ def test_it_leaves_no_trace(launches):
 
 
 def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
-    monkeypatch.setattr("hashhuman.rehearsal.kernels_ahead", lambda rehearse: pytest.fail("was asked to"))
+    monkeypatch.setattr("hashhuman.avatar.warmup.kernels_ahead", lambda rehearse: pytest.fail("was asked to"))
     with prepared(small.avatar(kernels="triton")):
         pass
 

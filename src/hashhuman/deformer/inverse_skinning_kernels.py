@@ -9,8 +9,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.deformer.bodies import PosedBodies
-from hashhuman.deformer.bodies_kernels import from_body, turn_to_posed
+from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.gpu.part_rows import PartRows, padded

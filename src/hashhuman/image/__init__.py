@@ -1,1 +1,0 @@
-"""Whole pictures of an avatar."""
