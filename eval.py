@@ -9,15 +9,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hashhuman import cli
+from hashhuman.cli import hydra_main
 
 
 def main(config: DictConfig) -> None:
     """Loads the run, evaluates it."""
     from hydra.utils import instantiate  # after Hydra has checked the command line: what follows takes seconds
 
-    from hashhuman import run
     from hashhuman.gpu.device import device_named
+    from hashhuman.training import run
 
     module, datamodule, _ = run.load(config.run, config.overrides)
     evaluator = instantiate(config.eval)
@@ -25,4 +25,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, config_path="conf", config_name="eval")
+    hydra_main.run(main, config_path="conf", config_name="eval")

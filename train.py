@@ -11,13 +11,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman import cli, lean_imports
+from hashhuman.cli import hydra_main, lean_imports
 
 
 def main(config: DictConfig) -> None:
     """Prepares the subject, trains, evaluates."""
     with lean_imports.uncollected():
-        from hashhuman import run  # after Hydra has checked the command line: importing torch takes seconds
+        from hashhuman.training import run  # after Hydra has checked the command line: importing torch takes seconds
 
     run.train(config)
 
@@ -55,4 +55,4 @@ def register_resolvers() -> None:
 
 if __name__ == "__main__":
     register_resolvers()
-    cli.run(main, config_path="conf", config_name="train")
+    hydra_main.run(main, config_path="conf", config_name="train")

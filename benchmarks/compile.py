@@ -33,10 +33,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
-from hashhuman import run  # noqa: E402
 from hashhuman.avatar.model import Avatar  # noqa: E402
 from hashhuman.avatar.warmup import rehearse  # noqa: E402
 from hashhuman.gpu import backend, precompile  # noqa: E402
+from hashhuman.training import run  # noqa: E402
 
 STAGES = {"ttir": "passes", "ttgir": "passes", "llir": "LLVM, ptxas", "ptx": "LLVM, ptxas", "cubin": "LLVM, ptxas"}
 COLUMNS = ("Python", "passes", "LLVM, ptxas", "C")

@@ -38,14 +38,15 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from hashhuman import pictures, run
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
+from hashhuman.evaluation import comparison
+from hashhuman.evaluation.metrics.image import mask_iou
+from hashhuman.evaluation.metrics.lpips import LPIPS, Net
+from hashhuman.evaluation.metrics.protocols import Comparison, Strict
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_json, load_npz, read_image, save_json, save_npz, write_image
-from hashhuman.metrics.image import mask_iou
-from hashhuman.metrics.lpips import LPIPS, Net
-from hashhuman.metrics.protocols import Comparison, Strict
+from hashhuman.training import run
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.qualisys import read_qualisys
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
@@ -273,7 +274,7 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
             each.append({"picture": path.stem, **figures})
             if path in drawn:
                 title = f"{name} {path.stem}: LPIPS {figures['lpips_box']:.3f}, IoU {figures['mask_iou']:.3f}"
-                page = pictures.comparison(rendered.rgb, image, (mask > 0) | (rendered.alpha > 0.5), title)
+                page = comparison.comparison(rendered.rgb, image, (mask > 0) | (rendered.alpha > 0.5), title)
                 write_image(out / f"comparisons_{kind}" / run_folder.name / f"{name}_{path.stem}.png", page)
         mean = {key: statistics.fmean(row[key] for row in each) for key in each[0] if key != "picture"}
         views[name] = {"pictures": len(each), "mean": mean, "each": each}

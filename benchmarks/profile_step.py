@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import train as entry  # noqa: E402
 from benchmarks.tables import markdown  # noqa: E402
-from hashhuman import run  # noqa: E402
+from hashhuman.training import run  # noqa: E402
 
 SHOWN, PICTURES = 16, 20
 

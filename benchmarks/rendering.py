@@ -12,17 +12,17 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.tables import Row
-from hashhuman import run
 from hashhuman.avatar.model import Avatar
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
-from hashhuman.evaluation import spread
+from hashhuman.evaluation.evaluator import spread
+from hashhuman.evaluation.metrics.image import psnr
+from hashhuman.evaluation.metrics.protocols import to_8bit
+from hashhuman.evaluation.orbit import orbit, upright
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import checkpoint, files
-from hashhuman.metrics.image import psnr
-from hashhuman.metrics.protocols import to_8bit
-from hashhuman.orbit import orbit, upright
 from hashhuman.renderer.shell_sampler import EVERYTHING
+from hashhuman.training import run
 
 WARM_UP = 5  # pictures
 SLOW_CHUNK = 1 << 14  # rays at a time without kernels, whose temporaries are large

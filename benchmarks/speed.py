@@ -91,7 +91,7 @@ def train_here(scene: Path, overrides: Iterable[str], keep: Path | None = None) 
     from hydra import compose, initialize_config_dir
 
     import train as entry
-    from hashhuman import run
+    from hashhuman.training import run
 
     gc.collect()
     if torch.cuda.is_available():

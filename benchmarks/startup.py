@@ -29,15 +29,15 @@ DEFAULT = ["data=synthetic", "trainer.max_steps=1", "eval.turntable=false", "eva
 PHASES = (
     ("Python and Hydra", "hydra.main", "call"),
     ("config (imports PyTorch to see whether there is a GPU)", "__main__.main", "call"),
-    ("imports: Lightning and ours", "hashhuman.run.train", "call"),
-    ("subject prepared, evaluator and trainer made", "hashhuman.run.build", "call"),
-    ("avatar and optimizer built", "hashhuman.run.build", "return"),
+    ("imports: Lightning and ours", "hashhuman.training.run.train", "call"),
+    ("subject prepared, evaluator and trainer made", "hashhuman.training.run.build", "call"),
+    ("avatar and optimizer built", "hashhuman.training.run.build", "return"),
     ("kernels rehearsed, Lightning's start", "hashhuman.data.datamodule.SubjectDataModule.setup", "call"),
     ("pictures decoded or read from the cache", "hashhuman.data.datamodule.SubjectDataModule.setup", "return"),
-    ("first step", "hashhuman.callbacks.TrainingClock.on_train_batch_end", "call"),
-    ("training after it (and validation, checkpoints)", "hashhuman.evaluation.Evaluator.__call__", "call"),
-    ("evaluation", "hashhuman.evaluation.Evaluator.__call__", "return"),
-    ("logging of it", "hashhuman.run.log_evaluation", "return"),
+    ("first step", "hashhuman.training.callbacks.TrainingClock.on_train_batch_end", "call"),
+    ("training after it (and validation, checkpoints)", "hashhuman.evaluation.evaluator.Evaluator.__call__", "call"),
+    ("evaluation", "hashhuman.evaluation.evaluator.Evaluator.__call__", "return"),
+    ("logging of it", "hashhuman.training.run.log_evaluation", "return"),
 )
 TRAINING = "training after it (and validation, checkpoints)"
 
@@ -79,19 +79,20 @@ def inside() -> None:
     sys.path[0] = str(ROOT)
     watch("hydra")
     import train
-    from hashhuman import cli, lean_imports
+    from hashhuman.cli import hydra_main, lean_imports
 
     def main(config) -> None:
         stamps.setdefault(PHASES[1][0], now())
         with lean_imports.uncollected():  # as train.main does
-            importlib.import_module("hashhuman.run")
-        for name in ("hashhuman.run", "hashhuman.data.datamodule", "hashhuman.callbacks", "hashhuman.evaluation"):
+            importlib.import_module("hashhuman.training.run")
+        modules = "training.run", "data.datamodule", "training.callbacks", "evaluation.evaluator"
+        for name in (f"hashhuman.{module}" for module in modules):
             watch(name)
         train.main(config)
         Path(os.environ[STAMPS]).write_text(json.dumps(stamps))
 
     train.register_resolvers()
-    cli.run(main, config_path=str(ROOT / "conf"), config_name="train")
+    hydra_main.run(main, config_path=str(ROOT / "conf"), config_name="train")
 
 
 def measure(overrides: list[str], cold: bool = False) -> dict[str, tuple[float, float]]:

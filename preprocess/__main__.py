@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hashhuman import cli, lean_imports
+from hashhuman.cli import hydra_main, lean_imports
 
 
 def main(config: DictConfig) -> None:
@@ -16,4 +16,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, config_path="../conf", config_name="preprocess")
+    hydra_main.run(main, config_path="../conf", config_name="preprocess")

@@ -16,10 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from hashhuman import run
 from hashhuman.errors import UserError
-from hashhuman.evaluation import Evaluator
-from hashhuman.metrics import lpips
+from hashhuman.evaluation.evaluator import Evaluator
+from hashhuman.evaluation.metrics import lpips
+from hashhuman.training import run
 from preprocess.pipeline import STAGES
 from preprocess.stage import Stage
 from tests import smpl_files, toy

@@ -11,9 +11,9 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman.callbacks import TrainingClock
-from hashhuman.evaluation import Evaluator
-from hashhuman.metrics.protocols import LegacyNVR, Strict
+from hashhuman.evaluation.evaluator import Evaluator
+from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from hashhuman import run
 from hashhuman.io import checkpoint, files
+from hashhuman.training import run
 from tests.tiny import SMALL, TOY
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from hashhuman import cli
+from hashhuman.cli import hydra_main
 
 VERDICTS: list[bool] = []  # of each video of a multirun: whether something is bad
 
@@ -31,5 +31,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, config_path="../../conf", config_name="preprocess")
+    hydra_main.run(main, config_path="../../conf", config_name="preprocess")
     sys.exit(any(VERDICTS))

@@ -11,9 +11,9 @@ from jaxtyping import Float, UInt8
 from rich.progress import Progress
 
 from hashhuman.data.subject import Picture, Subject
-from hashhuman.export import write_video
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
+from hashhuman.io.video import write_video
 from preprocess.body_fit.pictures import face_colours, shade
 from preprocess.frames import CAMERA
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from hashhuman.commands import main
+from hashhuman.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
 """Hydra's launcher for hosts with several GPUs: `hydra/launcher=gpus`.
 
 Hydra admits plugins from the namespace `hydra_plugins` alone and imports all of them at every start, so this file
-stays small; `hashhuman.sweep` does the work.
+stays small; `hashhuman.cli.sweep` does the work.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class GpuLauncher(Launcher):
         """Runs one batch of jobs. Raises UserError if any failed, after all have ended."""
         from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
-        from hashhuman import sweep
+        from hashhuman.cli import sweep
         from hashhuman.errors import UserError
 
         if self.n_jobs is not None and self.n_jobs < 1:

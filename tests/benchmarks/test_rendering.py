@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from benchmarks import rendering, speed
-from hashhuman import run
 from hashhuman.encoder.torch_grid import TorchHashGrids
+from hashhuman.evaluation.metrics.image import psnr
 from hashhuman.io import checkpoint
-from hashhuman.metrics.image import psnr
 from hashhuman.network.torch_mlp import TorchMLPs
+from hashhuman.training import run
 from tests import toy
 from tests.tiny import SMALL, TOY
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from hashhuman import cli
+from hashhuman.cli import hydra_main
 from hashhuman.io.files import read_image
 from preprocess.__main__ import main
 from preprocess.keypoints import blazepose
@@ -36,7 +36,7 @@ def preprocess(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
         capfd.readouterr()
         status = 0
         try:
-            cli.run(main, str(REPOSITORY / "conf"), "preprocess")
+            hydra_main.run(main, str(REPOSITORY / "conf"), "preprocess")
         except SystemExit as left:
             status = int(str(left.code))
         said = capfd.readouterr().err

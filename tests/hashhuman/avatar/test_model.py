@@ -17,10 +17,10 @@ from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.geometry import skinning
 from hashhuman.gpu.capacity import Room
 from hashhuman.gpu.part_rows import padded
-from hashhuman.losses import mean_length
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.renderer.volume import Rays
+from hashhuman.training.losses import mean_length
 from tests import toy
 from tests.hashhuman import small
 

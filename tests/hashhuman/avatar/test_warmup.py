@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hashhuman import run
 from hashhuman.avatar.warmup import prepared
 from hashhuman.gpu import precompile
+from hashhuman.training import run
 from tests import tiny
 from tests.hashhuman import small
 from tests.hashhuman.compiled import told_by

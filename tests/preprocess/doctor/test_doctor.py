@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hashhuman import cli
+from hashhuman.cli import hydra_main
 from hashhuman.errors import UserError
 from hashhuman.io.files import save_json
 from preprocess.doctor import __main__ as program
@@ -142,6 +142,6 @@ def test_the_exit_status_tells_what_is_bad(
     monkeypatch.setattr(examine, "examine", lambda *_: [Finding("clip", "rate", "3 a second", verdict)])
     monkeypatch.setattr(program, "VERDICTS", [])
     monkeypatch.setattr(sys, "argv", ["doctor", "video=clip", f"workspace={tmp_path}"])
-    cli.run(program.main, str(REPOSITORY / "conf"), "preprocess")
+    hydra_main.run(program.main, str(REPOSITORY / "conf"), "preprocess")
     assert list(program.VERDICTS) == [bad]
     assert f"{verdict.word}" in capsys.readouterr().out

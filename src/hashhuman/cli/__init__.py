@@ -1,0 +1,1 @@
+"""What a user types: Hydra entry points, the console command and sweeps."""

@@ -1,0 +1,107 @@
+"""Writes a subject folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data import lip
+from hashhuman.data.subject.layout import MILLIMETRES, VERSION
+from hashhuman.geometry.camera import Camera
+from hashhuman.io import files
+
+
+class SubjectWriter:
+    """Writes a subject folder; every file whole or not at all."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def image_path(self, camera: int, frame: int, suffix: str = ".png") -> Path:
+        """Where a picture lies."""
+        return self.root / "images" / f"{camera:02d}" / f"{frame:06d}{suffix}"
+
+    def mask_path(self, camera: int, frame: int) -> Path:
+        """Where a picture's mask lies."""
+        return self.root / "mask" / f"{camera:02d}" / f"{frame:06d}.png"
+
+    def parts_path(self, camera: int, frame: int) -> Path:
+        """Where a picture's part labels lie."""
+        return self.root / "schp" / f"{camera:02d}" / f"{frame:06d}.png"
+
+    def write_annots(
+        self, cameras: Sequence[Camera], distortions: Sequence[np.ndarray], images: Sequence[Sequence[Path]]
+    ) -> None:
+        """Writes annots.npy; `images` lists each frame's pictures, one of each camera."""
+        cams = {
+            "K": [np.asarray(camera.K, np.float64) for camera in cameras],
+            "D": [np.asarray(D, np.float64).reshape(5, 1) for D in distortions],
+            "R": [np.asarray(camera.R, np.float64) for camera in cameras],
+            "T": [np.asarray(camera.T, np.float64).reshape(3, 1) * MILLIMETRES for camera in cameras],
+        }
+        ims = [{"ims": [path.relative_to(self.root).as_posix() for path in row]} for row in images]
+        files.save_npy(self.root / "annots.npy", {"cams": cams, "ims": ims})
+
+    def write_image(self, camera: int, frame: int, image: UInt8[np.ndarray, "H W 3"], suffix: str = ".png") -> Path:
+        """Writes a picture (RGB) and returns its path."""
+        path = self.image_path(camera, frame, suffix)
+        files.write_image(path, image)
+        return path
+
+    def write_mask(self, camera: int, frame: int, mask: Float[np.ndarray, "H W"]) -> None:
+        """Writes coverage in [0, 1] as 8 bits."""
+        files.write_image(self.mask_path(camera, frame), np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
+
+    def write_parts(self, camera: int, frame: int, labels: UInt8[np.ndarray, "H W"]) -> None:
+        """Writes LIP classes in the palette's colours."""
+        files.write_image(self.parts_path(camera, frame), lip.encode(labels))
+
+    def write_pose(self, frame: int, pose: BodyPose, shapes: Float[np.ndarray, "S"] | None = None) -> None:
+        """Writes smpl_params/F.npy; `shapes` are the body model's shape parameters."""
+        params = {
+            "poses": pose.poses.numpy(force=True).reshape(1, -1),
+            "Rh": pose.Rh.numpy(force=True).reshape(1, 3),
+            "Th": pose.Th.numpy(force=True).reshape(1, 3),
+            "shapes": np.zeros((1, 10), np.float32)
+            if shapes is None
+            else np.asarray(shapes, np.float32).reshape(1, -1),
+        }
+        files.save_npy(self.root / f"smpl_params/{frame}.npy", params)
+
+    def write_vertices(self, frame: int, vertices: Float[np.ndarray, "V 3"]) -> None:
+        """Writes smpl_vertices/F.npy: world, metres."""
+        files.save_npy(self.root / f"smpl_vertices/{frame}.npy", np.asarray(vertices, np.float32))
+
+    def write_template(self, template: BodyTemplate) -> None:
+        """Writes the rest body and its canonical vertices into smpl_lbs/, and the joints' names into subject.json."""
+        arrays = {
+            "joints": template.joints.numpy(force=True),
+            "parents": np.array(template.parents, np.int64),
+            "faces": template.faces.numpy(force=True).astype(np.int64),
+            "weights": template.lbs_weights.numpy(force=True),
+            "tvertices": template.vertices.numpy(force=True),
+            "bigpose_vertices": template.pose_vertices(template.big_pose()).numpy(force=True),
+        }
+        if template.uv is not None:
+            arrays["uv"] = template.uv.numpy(force=True)
+        for name, array in arrays.items():
+            files.save_npy(self.root / f"smpl_lbs/{name}.npy", array)
+        self.update_meta(joint_names=list(template.joint_names))
+
+    def write_blend_weight_volume(self, volume: Float[np.ndarray, "X Y Z J1"], frame: int | None = None) -> None:
+        """Writes the canonical body's volume, or that of a frame's posed body (`hashhuman.body.volumes`)."""
+        name = "bigpose_bw.npy" if frame is None else f"bweights/{frame}.npy"
+        files.save_npy(self.root / "smpl_lbs" / name, volume.astype(np.float32))
+
+    def write_uv_volume(self, volume: Float[np.ndarray, "X Y Z 2"]) -> None:
+        """Writes bigpose_uv.npy."""
+        files.save_npy(self.root / "bigpose_uv.npy", volume.astype(np.float32))
+
+    def update_meta(self, **entries: Any) -> None:
+        """Adds to subject.json, or replaces entries of it."""
+        path = self.root / "subject.json"
+        meta: Mapping[str, Any] = files.load_json(path) if path.exists() else {}
+        files.save_json(path, {**meta, "version": VERSION, **entries})

@@ -1,0 +1,173 @@
+"""What is measured, where, and on which range: the difference between two published tables is often only this."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hashhuman.evaluation.metrics.image import bounding_box, halo, mask_iou, psnr, ssim
+from hashhuman.evaluation.metrics.lpips import LPIPS
+from hashhuman.geometry.camera import Camera
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A rendered picture beside the true one, both on black, on one device."""
+
+    rgb: Float[Tensor, "H W 3"]  # rendered, in [0, 1]
+    alpha: Float[Tensor, "H W"]
+    truth: Float[Tensor, "H W 3"]  # in [0, 1], multiples of 1/255
+    mask: Float[Tensor, "H W"]  # true coverage in [0, 1]
+    camera: Camera
+    vertices: Float[Tensor, "V 3"]  # the body in the world (m)
+
+
+@runtime_checkable
+class MetricProtocol(Protocol):
+    """Named figures of one picture."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each figure is: measure, region and range."""
+        ...
+
+    def __call__(self, comparison: Comparison) -> dict[str, float]:
+        """The figures of one picture, by column."""
+        ...
+
+    def to(self, device: torch.device | str) -> "MetricProtocol":
+        """Moves the networks that figures need."""
+        ...
+
+
+def to_8bit(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Values in [0, 1] as an 8-bit file keeps them: clamped and rounded to multiples of 1/255."""
+    return (x.clamp(0, 1) * 255).round() / 255
+
+
+class Strict(nn.Module):
+    """Data range 1, regions stated, and the rendered picture as its 8-bit file holds it.
+
+    Regions, all from the true mask: `full` the whole picture, background black in both; `box` the bounding box of every
+    pixel that the mask touches (> 0) and 10 pixels around it; `fg` the pixels at least half covered (> 127 of 255).
+    PSNR is of the region's mean squared error over pixels and channels. SSIM is scikit-image's default (uniform 7 x 7
+    window, sample covariance) at data range 1. LPIPS takes [0, 1] mapped to [-1, 1], and regions narrower than 32
+    pixels padded with black. `mask_iou` compares alpha and mask, both cut at half; `halo` is the mean alpha over the
+    whole picture's pixels farther than 5 pixels from `fg`.
+    """
+
+    def __init__(self, lpips: LPIPS | None):
+        """`lpips`: None leaves its columns out."""
+        super().__init__()
+        self.lpips = lpips
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each figure is: measure, region and range."""
+        columns = {
+            "psnr_full": "PSNR in dB, whole picture on black, data range 1",
+            "psnr_box": "PSNR in dB, the true mask's box and 10 px around it, data range 1",
+            "psnr_fg": "PSNR in dB, true mask only, data range 1",
+            "ssim_full": "SSIM, whole picture, uniform 7x7 window, data range 1",
+            "ssim_box": "SSIM, the true mask's box and 10 px around it, uniform 7x7 window, data range 1",
+            "mask_iou": "intersection over union of alpha and true mask, both cut at half",
+            "halo": "mean alpha more than 5 px outside the true mask",
+        }
+        if self.lpips is not None:
+            columns["lpips_full"] = f"LPIPS ({self.lpips.net}), whole picture, input mapped to [-1, 1]"
+            columns["lpips_box"] = f"LPIPS ({self.lpips.net}), the box, input mapped to [-1, 1]"
+        return columns
+
+    @torch.no_grad()
+    def forward(self, comparison: Comparison) -> dict[str, float]:
+        """The figures of one picture. Raises ValueError when the true mask is empty."""
+        rgb, truth = to_8bit(comparison.rgb), comparison.truth
+        alpha = to_8bit(comparison.alpha)
+        fg = comparison.mask > 127.5 / 255
+        box = bounding_box(comparison.mask > 0, margin=10)
+        figures = {
+            "psnr_full": psnr(rgb, truth),
+            "psnr_box": psnr(rgb[box], truth[box]),
+            "psnr_fg": psnr(rgb[fg], truth[fg]),
+            "ssim_full": ssim(rgb, truth),
+            "ssim_box": ssim(rgb[box], truth[box]),
+            "mask_iou": mask_iou(alpha > 127.5 / 255, fg),
+            "halo": halo(comparison.alpha, fg),
+        }
+        if self.lpips is not None:
+            figures["lpips_full"] = float(self.lpips(*(2 * _batch(x) - 1 for x in (rgb, truth))))
+            figures["lpips_box"] = float(self.lpips(*(2 * _batch(x[box]) - 1 for x in (rgb, truth))))
+        return figures
+
+
+class LegacyNVR(nn.Module):
+    """The figures as instant-nvr's evaluator computes them, whose tables cannot be compared with `Strict`.
+
+    Both pictures are set to black where the pixel's ray misses the body's box: the world-axis box of the posed
+    vertices, 5 cm wider on each side. The rendered colours are not rounded to 8 bits. With `whole_picture` (its
+    `test_full: True`, the default of every published configuration) everything is measured over the whole picture,
+    black surroundings included; without, as its predecessors did, PSNR is over the rays that meet the box and SSIM over
+    the bounding rectangle of those rays, and there is no LPIPS. SSIM has data range 2: it is called on floats without a
+    range, and scikit-image 0.19, of its time, takes floats to lie in [-1, 1] (later versions refuse to guess); that
+    inflates it.
+    LPIPS is VGG, fed [0, 1] where the network expects [-1, 1].
+    """
+
+    def __init__(self, lpips: LPIPS | None, whole_picture: bool = True, box_padding: float = 0.05):
+        """`lpips`: None leaves its column out. `box_padding`: metres."""
+        super().__init__()
+        self.lpips = lpips
+        self.whole_picture = whole_picture
+        self.box_padding = box_padding
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each figure is: measure, region and range."""
+        region = "whole picture, black outside the projected 3D box"
+        psnr_region = region if self.whole_picture else "pixels of the projected 3D box"
+        ssim_region = region if self.whole_picture else "bounding rectangle of the projected 3D box"
+        columns = {
+            "psnr": f"PSNR in dB, {psnr_region}, data range 1",
+            "ssim": f"SSIM, {ssim_region}, uniform 7x7 window, data range 2 (scikit-image 0.19's guess)",
+        }
+        if self.lpips is not None and self.whole_picture:
+            columns["lpips"] = f"LPIPS ({self.lpips.net}), {region}, input left in [0, 1]"
+        return columns
+
+    @torch.no_grad()
+    def forward(self, comparison: Comparison) -> dict[str, float]:
+        """The figures of one picture."""
+        at_box = mask_at_box(comparison.camera, comparison.vertices, self.box_padding)
+        rgb, truth = comparison.rgb * at_box[..., None], comparison.truth * at_box[..., None]
+        if not self.whole_picture:
+            rectangle = bounding_box(at_box)
+            return {
+                "psnr": psnr(rgb[at_box], truth[at_box]),
+                "ssim": ssim(rgb[rectangle], truth[rectangle], data_range=2.0),
+            }
+        figures = {"psnr": psnr(rgb, truth), "ssim": ssim(rgb, truth, data_range=2.0)}
+        if self.lpips is not None:
+            figures["lpips"] = float(self.lpips(_batch(rgb), _batch(truth)))
+        return figures
+
+
+def mask_at_box(camera: Camera, vertices: Float[Tensor, "V 3"], padding: float) -> Bool[Tensor, "H W"]:
+    """The pixels whose rays pass through the vertices' world-axis box, `padding` metres wider on each side."""
+    y, x = torch.meshgrid(
+        torch.arange(camera.height, device=vertices.device, dtype=torch.float32),
+        torch.arange(camera.width, device=vertices.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    origins, directions = camera.rays(torch.stack([x, y], -1))
+    directions = torch.where(directions.abs() < 1e-5, 1e-5, directions)  # a ray along a slab never leaves it
+    t = torch.stack([vertices.amin(0) - padding - origins, vertices.amax(0) + padding - origins]) / directions
+    near, far = t.amin(0).amax(-1), t.amax(0).amin(-1)
+    return near < far
+
+
+def _batch(image: Float[Tensor, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
+    height, width = image.shape[:2]
+    return functional.pad(image.movedim(-1, 0)[None], (0, max(32 - width, 0), 0, max(32 - height, 0)))

@@ -1,0 +1,64 @@
+"""What an avatar looks like from all sides: a video of 360 degrees."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from torch import Tensor
+
+from hashhuman.body import visibility
+from hashhuman.errors import UserError
+from hashhuman.evaluation import comparison
+from hashhuman.evaluation.orbit import orbit, upright
+from hashhuman.evaluation.unseen import captioned
+from hashhuman.io.progress import track
+from hashhuman.io.video import require_av, write_video
+
+
+class Turntable:
+    """A 360 degree video of the avatar in the pose of one frame, beginning on the side that the camera filmed.
+
+    Each picture's strip says what share of the surface in it no training frame saw: there the avatar is a guess.
+
+    Args:
+        views: pictures in one turn.
+        fps: of the video.
+        height: of the rendered pictures (px).
+        frame: whose pose it is; None for the first training frame.
+        background: grey level in [0, 1].
+
+    Raises UserError when the package `av` is missing, so that this is said before training, not after.
+    """
+
+    def __init__(self, views: int, fps: int, height: int, frame: int | None, background: float) -> None:
+        require_av("The turntable video")
+        self.views, self.fps, self.height, self.frame, self.background = views, fps, height, frame, background
+
+    def __call__(self, avatar: Any, datamodule: Any, seen: Bool[Tensor, "V"], path: Path) -> list[float]:
+        """Writes the video; returns each view's unseen share. Raises UserError for a frame without a pose."""
+        subject, train = datamodule.subject, datamodule.splits["train"]
+        frame = train[0].frame if self.frame is None else self.frame
+        if frame not in subject.posed_frames:
+            raise UserError(f"{subject.root} has no pose for frame {frame}: choose eval.turntable.frame among its own.")
+        template, pose = subject.template().to(avatar.device), subject.pose(frame).to(avatar.device)
+        vertices = visibility.world_vertices(template, pose)
+        up = upright(subject.pose(picture.frame) for picture in train).to(avatar.device)
+        toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
+        cameras = orbit(vertices, up, toward, self.views, self.height)
+        unseen = [visibility.unseen_fraction(vertices, template.faces, camera, seen) for camera in cameras]
+        time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else None
+
+        def frames() -> Iterable[np.ndarray]:
+            views = zip(avatar.render_images(cameras, pose, time, self.background), unseen)
+            for image, share in track(views, "turntable", total=len(cameras)):
+                yield _even(captioned(comparison.to_uint8(image.rgb), share))
+
+        write_video(path, frames(), self.fps)
+        return unseen
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+    """The picture with its last row and column repeated where its size is odd, as H.264 needs."""
+    return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")

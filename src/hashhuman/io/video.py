@@ -1,0 +1,36 @@
+"""Videos, written as H.264."""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashhuman.errors import UserError
+from hashhuman.io.files import atomic_path
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+    """Writes 8-bit RGB frames of one even size as H.264 (yuv420p), which browsers and players open.
+
+    Raises UserError when the package `av` is missing.
+    """
+    require_av(path.name)
+    import av  # a large library that only this function needs
+
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+        stream: Any = None
+        for frame in frames:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=fps, options={"crf": "18"})
+                stream.height, stream.width, stream.pix_fmt = *frame.shape[:2], "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def require_av(what: str) -> None:
+    """Raises UserError when videos cannot be written here."""
+    if importlib.util.find_spec("av") is None:
+        raise UserError(f"{what} needs the package av: `pip install av`, or do without with eval.turntable=false.")

@@ -1,0 +1,1 @@
+"""Training: from a config to a trained avatar in a run folder."""

@@ -1,0 +1,115 @@
+"""Training as Lightning sees it: thin, since the avatar, the losses and the step do the work."""
+
+from collections.abc import Callable
+from functools import partial
+
+import lightning as L
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from hashhuman.avatar.images import RenderedImage
+from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.search_index import LinkedStage
+from hashhuman.data.batch import RayBatch
+from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.gpu.capacity import Room
+from hashhuman.training.losses import Loss, Prediction, weighted_sum
+from hashhuman.training.schedules import Schedule
+from hashhuman.training.step.eager import EagerStep, Outcome
+from hashhuman.training.step.graph import GraphStep
+
+
+class HumanModule(L.LightningModule):
+    """Optimises an avatar.
+
+    Args:
+        avatar: what is learned.
+        losses: name -> term of the objective.
+        optimizer: makes the optimizer from the parameters.
+        schedule: the learning rate's factor at each step.
+        step: makes what executes a step (`hashhuman.step`).
+        prune_after: steps before the field is trusted about what is empty; None: it never is.
+        prune_every: steps between two looks at what has become empty (`Avatar.prune`).
+        log_every: steps between two logged values of the losses; reading them stalls the GPU.
+    """
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        losses: dict[str, Loss],
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        step: Callable[..., EagerStep | GraphStep],
+        prune_after: int | None,
+        prune_every: int,
+        log_every: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # the step, which may be one recorded launch, contains the update
+        self.avatar, self.losses = avatar, nn.ModuleDict(losses)
+        self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
+        self.prune_after, self.prune_every, self.log_every = prune_after, prune_every, log_every
+        self.step: EagerStep | GraphStep | None = None
+        self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
+
+    @property
+    def datamodule(self) -> SubjectDataModule:
+        """The trainer's data."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def on_fit_start(self) -> None:
+        """Poses every training body once."""
+        poses = self.datamodule.train_poses
+        self.stage: LinkedStage = self.avatar.linked_stage(poses, list(range(len(poses))))
+
+    def objective(self, draw: Callable[[float], RayBatch], share: float = 1.0, room: Room | None = None) -> Outcome:
+        """Renders newly drawn rays, `share` times as many as the data module says, and weighs the losses."""
+        batch = draw(share)
+        rendering, residual, demand = self.avatar(batch.rays, self.stage, jitter=True, room=room)
+        losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
+        total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
+        return Outcome(total, terms, demand)
+
+    def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
+        """One step. What the data module yields draws rays on the device, so that drawing can be recorded too."""
+        if self.step is None:
+            self.step = self.make_step(partial(self.objective, batch), self.optimizer)
+        outcome: Outcome = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
+        self.scheduler.step()
+        trusted = self.prune_after is not None and self.global_step >= self.prune_after
+        if trusted and self.global_step % self.prune_every == 0:
+            self.avatar.prune(self.stage)
+        if self.global_step % self.log_every == 0:  # the steps at which loggers write
+            terms = {f"train/{name}": value for name, value in outcome.terms.items()}
+            self.log_dict({"train/loss": outcome.total} | terms)
+
+    def on_fit_end(self) -> None:
+        """Frees what training alone needs."""
+        self.step = None
+
+    def validation_step(self, batch: View, batch_idx: int) -> None:
+        """One whole picture."""
+        rendered = self.avatar.render_image(batch.camera, batch.pose, batch.frame)
+        error = (rendered.rgb - batch.image.to(rendered.rgb.device)).square().mean()
+        self.log("val/psnr", -10 * torch.log10(error.clamp_min(1e-10)), prog_bar=True, batch_size=1)
+        self.last_view = batch, rendered
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; its schedule is advanced in `training_step`."""
+        self.optimizer = self.make_optimizer(self.parameters())
+        self.scheduler = LambdaLR(self.optimizer, self.schedule)
+        return StepCounter(self.optimizer)
+
+
+class StepCounter(Optimizer):
+    """What Lightning counts steps with: calling it runs the closure, which contains the update by `optimizer`."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer.param_groups, {})
+
+    def step(self, closure: Callable | None = None):  # type: ignore[override]
+        """Runs the closure."""
+        assert closure is not None
+        return closure()

@@ -1,0 +1,145 @@
+"""The command line: paths that Hydra would misread, and errors as one sentence."""
+
+import errno
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from hashhuman.cli import hydra_main
+from hashhuman.errors import UserError
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "a[1].mp4", "a=b.mp4", "a,b.mp4", "it's (1).mp4", "{x}.mp4", r"a\b.mp4"])
+def test_awkward_paths_reach_the_config_as_they_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    [argument] = hydra_main.quote_paths([f"video={tmp_path / name}"])
+    override = OverridesParser.create().parse_override(argument)
+    assert not override.is_sweep_override()
+    assert override.value() == str(tmp_path / name)
+
+
+def test_what_hydra_reads_stays() -> None:
+    arguments = [
+        "-m",
+        "video=a,b",
+        "data=monocular",
+        "encoder.sizes=[1,2]",
+        "a=${b}",
+        "+c=1",
+        "~d",
+        "seed=7",
+        "e='f(g)'",
+    ]
+    assert hydra_main.quote_paths(arguments) == arguments
+
+
+def test_names_that_look_like_numbers() -> None:
+    assert hydra_main.quote_paths(["video=42", "seed=42"]) == ["video='42'", "seed=42"]
+
+
+def test_unreadable_value_is_told_how_to_be_quoted() -> None:
+    with pytest.raises(UserError) as raised:
+        hydra_main.quote_paths(["video=there is [none] (here)"])
+    assert "\"video='there is [none] (here)'\"" in str(raised.value)
+    assert hydra_main.quote_paths(["video='there is [none] (here)'"])  # the advice works
+
+
+def fail(error: Exception):
+    def job(config: DictConfig) -> None:
+        raise error
+
+    return job
+
+
+@pytest.fixture
+def config_folder(tmp_path: Path) -> Path:
+    (tmp_path / "root.yaml").write_text(
+        "defaults:\n  - _self_\n  - override hydra/job_logging: none\n  - override hydra/hydra_logging: none\n"
+        "a: 1\nneeded: ???\nhydra: {output_subdir: null, run: {dir: .}, sweep: {dir: ., subdir: .}}\n"
+    )
+    return tmp_path
+
+
+def run(job, config_folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # restored afterwards
+    monkeypatch.chdir(config_folder)
+    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+    hydra_main.run(job, str(config_folder), "root")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("no such thing."), "no such thing."),
+        (ModuleNotFoundError("No module", name="anny"), "the Python package anny is missing"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "the disk is full: x.ckpt"),
+    ],
+)
+def test_errors_are_one_sentence_and_status_2(
+    error: Exception, sentence: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        run(fail(error), config_folder, monkeypatch)
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["b=1"], "Could not override 'b': Key 'b' is not in struct."),
+        (["b=(1"], "b=(1 cannot be read"),
+        (["--config-name", "absent"], "Cannot find primary config 'absent'"),
+    ],
+)
+def test_wrong_command_lines_are_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    config_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Capture,
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: None, config_folder, monkeypatch, *arguments)
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+
+
+def test_option_without_value(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    with pytest.raises(SystemExit):
+        run(lambda config: config.needed, config_folder, monkeypatch)
+    assert "add needed=... to the command line" in capfd.readouterr().err
+
+
+def test_faults_of_the_program_are_not_hidden(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (ZeroDivisionError("x"), ModuleNotFoundError("gone", name="hashhuman.gone"), TypeError("x")):
+        with pytest.raises(type(error)):
+            run(fail(error), config_folder, monkeypatch)
+
+
+def test_multirun_goes_on_after_a_failure(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def job(config: DictConfig) -> None:
+        seen.append(config.a)
+        if config.a == 1:
+            raise UserError("one is bad")
+
+    with pytest.raises(SystemExit):
+        run(job, config_folder, monkeypatch, "-m", "a=1,2,3")
+    assert seen == [1, 2, 3]
+
+
+def test_a_missing_value_behind_an_interpolation_is_named(
+    config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(lambda config: print(config.b), config_folder, monkeypatch, "+b=${needed}")
+    assert "needed is missing: add needed=... to the command line" in capfd.readouterr().err

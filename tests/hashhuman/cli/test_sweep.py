@@ -1,0 +1,164 @@
+"""Runs of a sweep: fake jobs that take a moment, fail, or look at each other."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from hashhuman.cli import sweep
+from hashhuman.cli.sweep import Job, Outcome, devices_of, print_table, run_jobs
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def job(folder: Path, name: str, script: str) -> Job:
+    return Job(name, [sys.executable, "-S", "-c", f"import os, sys, time\n{script}"], folder / name / "run.log")
+
+
+def test_a_failure_stops_no_other(tmp_path, capfd):
+    scripts = ["print('fine')", "print('almost'); print('it broke', file=sys.stderr); sys.exit(3)", "print('fine too')"]
+    outcomes = run_jobs([job(tmp_path, str(i), script) for i, script in enumerate(scripts)], [None])
+    assert [(outcome.job.name, outcome.status) for outcome in outcomes] == [("0", 0), ("1", 3), ("2", 0)]
+    assert [outcome.job.log.read_text().split("\n")[0] for outcome in outcomes] == ["fine", "almost", "fine too"]
+    assert outcomes[1].last_line == "it broke"
+    said = capfd.readouterr().out
+    assert "2/3: FAILED" in said and "3/3: done" in said and "fine" not in said  # what runs print is in their logs
+
+
+def test_one_job_at_a_time_on_each_device(tmp_path):
+    script = (
+        "def note():\n    with open({!r}, 'a') as file:\n"
+        "        print(os.environ['CUDA_VISIBLE_DEVICES'], time.time(), file=file)\n"
+        "note(); time.sleep(0.15); note()"
+    )
+    jobs = [job(tmp_path, f"job{i}", script.format(str(tmp_path / f"note{i}"))) for i in range(5)]
+    outcomes = run_jobs(jobs, ["3", "7"])
+    assert [outcome.job for outcome in outcomes] == jobs  # in their order, whichever ended first
+    spans: dict[str, list] = {"3": [], "7": []}
+    for i, outcome in enumerate(outcomes):
+        (device, start), (_, stop) = (line.split() for line in (tmp_path / f"note{i}").read_text().splitlines())
+        assert device == outcome.device and outcome.status == 0
+        spans[device].append((float(start), float(stop)))
+    for mine in spans.values():
+        assert len(mine) >= 2
+        for (_, stop), (start, _) in zip(sorted(mine), sorted(mine)[1:]):
+            assert stop <= start
+
+
+def test_devices_work_at_once(tmp_path):
+    """Each of two jobs waits until the other has begun."""
+    script = "open('{}', 'w')\nwhile not os.path.exists('{}'): time.sleep(0.01)"
+    places = [tmp_path / "a", tmp_path / "b"]
+    jobs = [job(tmp_path, f"job {p.name}", script.format(p, q)) for p, q in (places, places[::-1])]
+    assert [outcome.status for outcome in run_jobs(jobs, [None, None])] == [0, 0]
+
+
+def test_jobs_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep.os, "cpu_count", lambda: 8)
+    script = "print(os.environ.get('OMP_NUM_THREADS'), os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for given, expected in ((None, "4"), ("3", "3")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        (outcome,) = run_jobs([job(tmp_path, "one", script)], [None, None])
+        assert outcome.last_line == f"{expected} None"
+
+
+def test_an_interrupt_ends_the_running_and_starts_no_more(tmp_path):
+    begun = f"open({str(tmp_path / 'begun')!r}, 'a').write('x')"
+    stop = f"{begun}; import signal; os.kill({os.getpid()}, signal.SIGINT); time.sleep(60)"
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job(tmp_path, str(i), stop) for i in range(3)], [None])
+    assert (tmp_path / "begun").read_text() == "x" and time.perf_counter() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "at_once", "expected"),
+    [
+        (None, 2, None, ["0", "1"]),
+        ("5,2", 2, None, ["5", "2"]),  # the names that this process was given
+        (None, 2, 3, ["0", "1", "0"]),
+        (None, 2, 1, ["0"]),
+        (None, 0, None, [None]),
+        ("", 0, 2, [None, None]),
+    ],
+)
+def test_devices(monkeypatch, visible: str | None, gpus: int, at_once: int | None, expected: list):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices_of(at_once) == expected
+
+
+def test_the_table_says_why_a_run_failed(tmp_path, capsys):
+    outcomes = []
+    for name, status, text in (("good", 0, "all is well"), ("bad", 2, "one\nThere is no [subject] folder x.\n\n")):
+        log = tmp_path / name
+        log.write_text(text)
+        outcomes.append(Outcome(Job(name, [], log), "1", status, 12.3))
+    print_table(outcomes)
+    said = capsys.readouterr().out
+    assert "no [subject] folder" in said.replace("\n", " ") and "all is well" not in said and "12" in said
+
+
+SCRIPT = """
+import os
+from pathlib import Path
+from hashhuman import cli
+from hashhuman.errors import UserError
+
+def main(config):
+    print("value", repr(config.a), config.b, os.getcwd())
+    if config.a == "bad one":
+        raise UserError("this one is bad.")
+
+cli.run(main, "conf", "root")
+"""
+
+
+@pytest.fixture
+def program(tmp_path) -> Path:
+    """A small program with the launcher of this project."""
+    (tmp_path / "conf/hydra/launcher").mkdir(parents=True)
+    (tmp_path / "conf/hydra/launcher/gpus.yaml").write_text((CONF / "hydra/launcher/gpus.yaml").read_text())
+    (tmp_path / "conf/root.yaml").write_text(
+        "defaults:\n  - _self_\n  - override hydra/job_logging: none\n  - override hydra/hydra_logging: none\n"
+        "a: 1\nb: 2\nhydra: {output_subdir: null, run: {dir: out}, "
+        "sweep: {dir: sweep, subdir: 'run ${hydra.job.num}'}}\n"
+    )
+    (tmp_path / "program.py").write_text(SCRIPT)
+    return tmp_path / "program.py"
+
+
+def launched(program: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, program, "-m", "hydra/launcher=gpus", *arguments]
+    return subprocess.run(command, cwd=program.parent, capture_output=True, text=True, check=False)
+
+
+def test_a_sweep_from_the_command_line(program):
+    done = launched(program, "hydra.launcher.n_jobs=2", "a=3,bad one,'4, 5'", "b=7")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "1 of 3 runs failed" in done.stderr and "this one is bad." in done.stdout
+    logs = [(program.parent / f"sweep/run {i}/run.log").read_text().splitlines() for i in range(3)]
+    assert [log[0] for log in logs] == [f"value {value!r} 7 {program.parent}" for value in (3, "bad one", "4, 5")]
+    assert logs[1][1:] == ["this one is bad."]
+    assert "a=3" in done.stdout and "b=7" not in done.stdout  # what sets the runs apart
+
+
+def test_a_sweep_in_which_all_goes_well(program):
+    done = launched(program, "a=1", "hydra.sweep.dir=elsewhere")
+    assert done.returncode == 0 and "the only one" in done.stdout
+    assert (program.parent / "elsewhere/run 0/run.log").read_text().startswith("value 1 2")
+
+
+def test_no_jobs_at_a_time(program):
+    done = launched(program, "a=1,2", "hydra.launcher.n_jobs=0")
+    assert done.returncode == 2 and "n_jobs=0 must be at least 1" in done.stderr

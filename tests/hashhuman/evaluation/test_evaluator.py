@@ -1,0 +1,164 @@
+"""Evaluation of avatars whose error is known."""
+
+import dataclasses
+import json
+import math
+
+import av
+import numpy as np
+import pytest
+
+from hashhuman.errors import UserError
+from hashhuman.evaluation.canonical_sheet import CanonicalSheet
+from hashhuman.evaluation.evaluator import Evaluator, spread
+from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.evaluation.turntable import Turntable
+from hashhuman.io import video
+from hashhuman.io.files import read_image
+from hashhuman.io.video import write_video
+from tests.hashhuman.fakes import FakeAvatar, FakeData
+
+SPLITS = ["heldout", "novel_view", "novel_pose"]
+
+
+def evaluator(**changes) -> Evaluator:
+    """One that writes nothing but its tables, unless told otherwise."""
+    plain = {"splits": SPLITS, "most": None, "comparisons": 0, "save_images": False}
+    return Evaluator(**{"protocol": Strict(None), "turntable": False, "canonical": None} | plain | changes)
+
+
+@pytest.fixture
+def data(toy_folder) -> FakeData:
+    """The toy: 4 training frames, of which one is held out, and 2 new poses; 1 new camera."""
+    return FakeData(toy_folder)
+
+
+def test_the_truth_scores_perfectly(data, tmp_path):
+    avatar = FakeAvatar()
+    report = evaluator()(avatar, data, tmp_path)
+    assert {name: split["pictures"] for name, split in report["splits"].items()} == {
+        "heldout": 1,
+        "novel_view": 4,
+        "novel_pose": 2,
+    }
+    for split in report["splits"].values():
+        mean = split["mean"]
+        assert mean["psnr_full"] == mean["psnr_box"] == mean["psnr_fg"] == pytest.approx(100)
+        assert mean["ssim_box"] == pytest.approx(1) and mean["mask_iou"] == 1 and mean["halo"] == 0
+        assert mean["render_ms"] > 0
+    held = data.splits["heldout"][0].frame
+    assert avatar.asked[0] is None and held not in data.train_frames  # held out: a pose of its own
+    assert avatar.asked[1:5] == [data.train_frames.index(f) if f in data.train_frames else None for f in range(4)]
+    assert avatar.asked[5:] == [None, None]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report
+    table = (tmp_path / "table.md").read_text()
+    assert "| Strict | held-out frames (1) | novel views (4) | novel poses (2) | what it is |" in table
+    assert "| `halo` | 0.0000 | 0.0000 | 0.0000 | mean alpha more than 5 px outside the true mask |" in table
+    assert avatar.training  # as it was before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "table.md"]
+
+
+def test_an_error_of_known_size(data, tmp_path):
+    """20 of 255 grey levels within the mask, and a halo of 0.1 everywhere else."""
+
+    def change(image):
+        seen = image.alpha[..., None]
+        return dataclasses.replace(image, rgb=image.rgb + 20 / 255 * seen, alpha=image.alpha + 0.1 * (1 - image.alpha))
+
+    report = evaluator(splits=["novel_view"])(FakeAvatar(change), data, tmp_path)
+    for row in report["splits"]["novel_view"]["each"]:
+        camera, frame = row["picture"].split("/")
+        mask = read_image(data.subject.root / "mask" / camera / f"{frame}.png") > 127
+        fg = 20 * math.log10(255 / 20)
+        assert row["psnr_fg"] == pytest.approx(fg, abs=1e-3)
+        assert row["psnr_full"] == pytest.approx(fg - 10 * math.log10(mask.mean()), abs=1e-3)
+        assert row["halo"] == pytest.approx(0.1) and row["mask_iou"] == 1
+
+
+def test_every_protocol_fits(data, tmp_path):
+    report = evaluator(protocol=LegacyNVR(None), splits=["novel_pose"])(FakeAvatar(), data, tmp_path)
+    assert report["protocol"] == "LegacyNVR" and set(report["columns"]) == {"psnr", "ssim"}
+    assert report["splits"]["novel_pose"]["mean"]["psnr"] > 60  # nothing is rounded to 8 bits
+
+
+def test_saved_images_are_the_scored_ones(data, tmp_path):
+    evaluator(splits=["novel_view"], save_images=True, most=2)(FakeAvatar(), data, tmp_path)
+    saved = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*.png"))
+    assert saved == [f"{kind}/01/{frame:06d}.png" for kind in ("images", "mask") for frame in (0, 3)]
+    for name in saved:
+        np.testing.assert_array_equal(read_image(tmp_path / name), read_image(data.subject.root / name))
+
+
+def test_comparisons_show_truth_render_and_error(data, tmp_path):
+    evaluator(comparisons=2)(FakeAvatar(), data, tmp_path)
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("comparisons/*/*.png"))
+    assert made == [f"comparisons/heldout/00_{data.splits['heldout'][0].frame:06d}.png"] + [
+        f"comparisons/{split}/01_{frame:06d}.png" for split, frame in (("novel_pose", 4), ("novel_pose", 5))
+    ] + ["comparisons/novel_view/01_000000.png", "comparisons/novel_view/01_000003.png"]  # fmt: skip
+
+
+def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
+    true_view = data.view
+
+    def view(picture):
+        found = true_view(picture)
+        return dataclasses.replace(found, mask=found.mask * (picture.frame != 1))
+
+    data.view = view
+    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path)["splits"]["novel_view"]
+    assert report["pictures"] == 3 and report["without_person"] == ["01/000001"]
+    data.view = lambda picture: dataclasses.replace(true_view(picture), mask=true_view(picture).mask * 0)
+    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path)["splits"]["novel_view"]
+    assert report["pictures"] == 0 and report["mean"] == {}
+    assert "| `psnr_full` | - |" in (tmp_path / "table.md").read_text()
+
+
+def test_all_sides_with_what_was_never_seen(toy_folder, tmp_path):
+    data = FakeData(toy_folder, train_frames=1, holdout_every=0)
+    turntable = Turntable(views=8, fps=24, height=60, frame=None, background=1.0)
+    canonical = CanonicalSheet(views=4, height=50, background=1.0)
+    report = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
+    unseen = report["unseen"]
+    assert 0.3 < unseen["surface"] < 0.9
+    assert len(unseen["turntable"]) == 8 and len(unseen["canonical"]) == 4
+    assert unseen["turntable"][0] < 0.2 and unseen["turntable"][4] > 0.6  # filmed from the front only
+    assert read_image(tmp_path / "canonical.png").shape[2] == 3
+    with av.open(str(tmp_path / "turntable.mp4")) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert stream.codec_context.name == "h264" and stream.pix_fmt == "yuv420p" and stream.average_rate == 24
+    assert len(frames) == 8 and frames[0].shape[0] == 60 + 22  # with the strip
+    assert (frames[0].std((0, 1)) > 10).all()
+
+
+def test_turntable_of_an_unknown_frame(data, tmp_path):
+    turntable = Turntable(views=2, fps=24, height=60, frame=77, background=1.0)
+    with pytest.raises(UserError, match="no pose for frame 77"):
+        evaluator(splits=[], turntable=turntable)(FakeAvatar(), data, tmp_path)
+
+
+def test_video_holds_the_frames_that_it_was_given(tmp_path):
+    frames = [np.full((40, 64, 3), 40 * i, np.uint8) for i in range(5)]
+    write_video(tmp_path / "video.mp4", frames, fps=10)
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        found = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [frame.shape for frame in found] == [(40, 64, 3)] * 5
+    np.testing.assert_allclose([frame.mean() for frame in found], [0, 40, 80, 120, 160], atol=4)
+
+
+def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install av.*eval\.turntable=false"):
+        Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
+
+
+def test_unknown_splits_and_counts_are_refused():
+    with pytest.raises(UserError, match="there is no novel_poses"):
+        evaluator(splits=["novel_poses"])
+    with pytest.raises(UserError, match=r"eval\.most=0"):
+        evaluator(most=0)
+
+
+def test_spread_is_even():
+    assert spread(range(10), None) == list(range(10)) and spread(range(3), 5) == [0, 1, 2]
+    assert spread(range(10), 4) == [0, 3, 6, 9] and spread(range(5), 1) == [0] and spread(range(5), 0) == []

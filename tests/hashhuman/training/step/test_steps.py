@@ -1,0 +1,183 @@
+"""How one optimizer step is executed."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hashhuman.avatar.model import Avatar
+from hashhuman.data.pixels import PixelStore
+from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
+from hashhuman.gpu.capacity import Demand, Room
+from hashhuman.training import losses
+from hashhuman.training.step.auto import automatic_step
+from hashhuman.training.step.eager import EagerStep, Outcome
+from hashhuman.training.step.graph import MOST_RAYS, GraphStep, plan
+from tests import toy
+from tests.hashhuman import small
+from tests.hashhuman.data.test_pixels import training_picture
+
+
+class Squares:
+    """An objective on two weights; remembers what it was asked for."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.weight = nn.Parameter(torch.tensor([3.0, -1.0], device=device))
+        self.asked: list[tuple[float, Room | None]] = []
+
+    def __call__(self, share: float = 1.0, room: Room | None = None) -> Outcome:
+        """Twice the sum of squares."""
+        self.asked.append((share, room))
+        squared = (self.weight**2).sum()
+        device = squared.device
+        needed = torch.full((1,), 300, device=device), torch.full((2,), 200, device=device)
+        return Outcome(2 * squared, {"squared": squared}, Demand(*needed))
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Plain descent."""
+        return torch.optim.SGD([self.weight], lr=0.1)
+
+
+def test_eager_is_forward_backward_update():
+    squares = Squares()
+    step = EagerStep(squares, squares.optimizer())
+    outcome = step()
+    assert outcome.total.item() == 20 and outcome.terms["squared"].item() == 10  # before the update
+    assert not outcome.total.requires_grad and not outcome.terms["squared"].requires_grad
+    assert outcome.demand.samples.item() == 300 and outcome.demand.rows.tolist() == [200, 200]
+    torch.testing.assert_close(squares.weight.detach(), torch.tensor([1.8, -0.6]))  # the gradient is 4 w
+    room = Room(512, (256, 256))
+    step(2.5, room)
+    torch.testing.assert_close(squares.weight.detach(), torch.tensor([1.08, -0.36]))  # and was not added up
+    assert squares.asked == [(1.0, None), (2.5, room)]
+
+
+def test_without_a_gpu_the_choice_is_eager():
+    squares = Squares()
+    assert isinstance(automatic_step(squares, squares.optimizer()), EagerStep)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_choice_is_recorded():
+    squares = Squares("cuda")
+    assert isinstance(automatic_step(squares, torch.optim.Adam([squares.weight])), GraphStep)
+
+
+def test_graphs_need_a_gpu():
+    squares = Squares()
+    with pytest.raises(UserError, match="needs a GPU: use step=eager"):
+        GraphStep(squares, squares.optimizer())
+
+
+def test_the_first_recording_has_room_for_what_was_measured():
+    share, room = plan(10_000, [7000, 0, 128], share=1.0, budget=10_000)
+    assert share == 1
+    assert room.samples is not None and room.rows is not None
+    for size, needed in zip((room.samples, *room.rows), (10_000, 7000, 0, 128)):
+        assert size % 128 == 0 and size > 0
+        assert 1.15 * needed <= size < 1.15 * needed + 129
+
+
+def test_later_ones_draw_as_many_rays_as_the_samples_allow():
+    """Twice as many where half the samples are needed; all else grows with them."""
+    share, room = plan(10_000, [6000], share=1.5, budget=20_000)
+    assert share == pytest.approx(3.0)
+    again = plan(20_000, [12_000], share=3.0, budget=20_000)
+    assert again == (pytest.approx(3.0), room)
+    fewer, _ = plan(40_000, [12_000], share=3.0, budget=20_000)  # also when more are needed
+    assert fewer == pytest.approx(1.5)
+
+
+def test_the_number_of_rays_has_bounds():
+    share, room = plan(10, [10], share=2.0, budget=10**6)
+    assert share == MOST_RAYS and room == Room(128, (128,))
+    assert plan(0, [0, 0], share=1.0, budget=0) == (1.0, Room(128, (128, 128)))  # nobody was seen
+
+
+@pytest.mark.gpu
+def test_recorded_steps_are_the_same_steps():
+    """Of an objective that is the same each time: measured, recorded and replayed, then recorded anew."""
+    histories = []
+    for recorded in (False, True):
+        squares = Squares("cuda")
+        optimizer = torch.optim.Adam([squares.weight], lr=0.1)
+        step = GraphStep(squares, optimizer, measured_steps=3, first_revision=4) if recorded else None
+        step = step or EagerStep(squares, optimizer)
+        history = []
+        for index in range(20):
+            rate = optimizer.param_groups[0]["lr"]  # as a schedule changes it
+            if isinstance(rate, torch.Tensor):
+                rate.fill_(0.1 / (index + 1))
+            else:
+                optimizer.param_groups[0]["lr"] = 0.1 / (index + 1)
+            history.append(step().total.clone())
+        histories.append(torch.stack([*history, *squares.weight.detach()]))
+        if recorded:
+            first, later = Room(384, (256, 256)), squares.asked[5:]
+            assert squares.asked[:3] == [(1.0, None)] * 3 and squares.asked[3:5] == [(1.0, first)] * 2
+            assert len(later) == 4 and all(
+                room is not None for _, room in later
+            )  # after 4 and after 8 more: eager, recorded
+    torch.testing.assert_close(*histories)
+
+
+@pytest.fixture
+def start(toy_folder) -> tuple[Avatar, PixelStore]:
+    """An untrained avatar on the GPU, and pictures of three frames."""
+    subject = Subject(toy_folder)
+    pictures = [training_picture(subject, picture) for picture in subject.pictures if picture.frame < 3]
+    return small.avatar(reach=0.2, kernels="triton").cuda(), PixelStore.build(pictures, 0.2, "cuda")
+
+
+def training(avatar: Avatar, store: PixelStore, n_rays: int, jitter: bool):
+    """An objective as training has it, and its optimizer."""
+    sampler = RaySampler(n_rays, {"body": 0.6, "surround": 0.4}, 0, 8, "random")
+    terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.1)}
+    posed = avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
+
+    def objective(share: float = 1.0, room: Room | None = None) -> Outcome:
+        batch = sampler.draw(store, share)
+        rendering, residual, demand = avatar(batch.rays, posed, jitter=jitter, room=room)
+        total, each = losses.weighted_sum(terms, losses.Prediction(rendering, residual), batch)
+        return Outcome(total, each, demand)
+
+    return objective, torch.optim.Adam(avatar.parameters(), 0.01, eps=1e-15)
+
+
+@pytest.mark.gpu
+def test_a_step_in_planned_room_is_the_same_step(start):
+    """With sizes that were planned from its own demand, a step sees and learns what it does without, on one seed."""
+    totals, gradients, demands, room = [], [], [], None
+    for _ in range(2):
+        avatar = copy.deepcopy(start[0])
+        objective, _ = training(avatar, start[1], n_rays=512, jitter=False)
+        torch.manual_seed(0)
+        outcome = objective(1.0, room)
+        outcome.total.backward()
+        totals.append(outcome.total.detach())
+        gradients.append({name: p.grad for name, p in avatar.named_parameters() if p.grad is not None})
+        demands.append((outcome.demand.samples.item(), *outcome.demand.rows.tolist()))
+        samples, *rows = demands[0]
+        _, room = plan(samples, rows, 1.0, samples)
+    assert demands[0] == demands[1] and demands[0][0] > 200
+    torch.testing.assert_close(*totals)
+    assert len(gradients[0]) > 3
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_recorded_step_learns_what_an_eager_one_does(start):
+    final = {}
+    for kind in (EagerStep, GraphStep):
+        torch.manual_seed(0)
+        avatar = copy.deepcopy(start[0])
+        objective, optimizer = training(avatar, start[1], n_rays=512, jitter=True)
+        step = GraphStep(objective, optimizer, 4, 60) if kind is GraphStep else EagerStep(objective, optimizer)
+        history = [step().total.clone() for _ in range(150)]
+        first, final[kind] = torch.stack(history[:5]).mean(), torch.stack(history[-20:]).mean()
+        assert final[kind] < 0.5 * first
+    eager, recorded = final.values()
+    assert abs(eager - recorded) < 0.2 * eager

@@ -1,0 +1,275 @@
+"""A few steps of training with every callback and every logger."""
+
+import csv
+import dataclasses
+import json
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import wandb
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader, TensorDataset
+
+from hashhuman.errors import UserError
+from hashhuman.io import checkpoint
+from hashhuman.io.checkpoint import AtomicCheckpointIO
+from hashhuman.io.files import read_image, write_image
+from hashhuman.io.video import write_video
+from hashhuman.renderer.shell_sampler import ShellSampler
+from hashhuman.training import loggers
+from hashhuman.training.callbacks import FirstSampler, ProgressLine, TrainingClock, ValidationPictures, training_clock
+
+
+class Toy(L.LightningModule):
+    """One weight, and a validation step that leaves a view and its render."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Pulls the weight to zero."""
+        loss = (self.weight**2).sum()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
+        """Shows a square, rendered darker than it is."""
+        mask = torch.zeros(32, 24)
+        mask[8:24, 8:16] = 1
+        image = mask[..., None].expand(-1, -1, 3)
+        view = SimpleNamespace(name=f"00/{batch_idx:06d}", image=image, mask=mask)
+        self.last_view = view, SimpleNamespace(rgb=0.8 * image, alpha=mask)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Plain descent."""
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(tmp_path, logger, *extra, steps: int = 4, module=None, **options) -> L.Trainer:
+    """Four steps, validated after every second."""
+    trainer = L.Trainer(
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=logger,
+        callbacks=list(extra),
+        plugins=[AtomicCheckpointIO()],
+        max_steps=steps,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in extra),
+        **options,
+    )
+    loaders = [DataLoader(TensorDataset(torch.zeros(2, 1))) for _ in range(2)]
+    trainer.fit(module or Toy(), *loaders)
+    return trainer
+
+
+def test_csv_keeps_losses_and_pictures(tmp_path):
+    fit(tmp_path, CSVLogger(tmp_path, "logs", ""), ValidationPictures(), ProgressLine(refresh_every=1))
+    with open(tmp_path / "logs/metrics.csv") as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses == pytest.approx([3 * 0.8 ** (2 * step) for step in range(4)])
+    names = sorted(path.name for path in (tmp_path / "logs/val/pictures").iterdir())
+    assert names == ["000002.png", "000004.png"]  # not the sanity check's
+    page = read_image(tmp_path / "logs/val/pictures/000004.png")
+    assert {0, 204, 255} <= set(page[..., 0].ravel().tolist())  # black, the render's square, the truth's
+
+
+def test_tensorboard_shows_pictures(tmp_path):
+    logger = TensorBoardLogger(tmp_path, "tensorboard", "")
+    fit(tmp_path, logger, ValidationPictures())
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert events.Tags()["images"] == ["val/pictures"] and "train/loss" in events.Tags()["scalars"]
+    assert [event.step for event in events.Images("val/pictures")] == [2, 4]
+
+
+def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = loggers.wandb_logger("hashhuman", None, str(tmp_path / "run"), offline=True)
+    fit(tmp_path, logger, ValidationPictures())
+    write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)] * 3, fps=5)
+    loggers.log_video([logger], "turntable", tmp_path / "video.mp4", step=4)
+    logger.experiment.finish()
+    wandb.teardown()  # its process writes the last records when it ends
+    (folder,) = (tmp_path / "run/wandb").glob("offline-run-*")
+    kinds = {path.suffix for path in (folder / "files/media").rglob("*") if path.is_file()}
+    assert kinds == {".png", ".mp4"}
+    (log,) = folder.glob("*.wandb")
+    assert b"train/loss" in log.read_bytes()
+
+
+def test_without_wandb_one_sentence(monkeypatch):
+    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install wandb"):
+        loggers.wandb_logger("hashhuman", None, ".", offline=True)
+
+
+def test_an_evaluation_goes_to_the_loggers(tmp_path):
+    folder = tmp_path / "evaluation"
+    write_image(folder / "comparisons/novel_view/01_000000.png", np.zeros((4, 4, 3), np.uint8))
+    write_image(folder / "canonical.png", np.full((4, 4, 3), 9, np.uint8))
+    logger = CSVLogger(tmp_path, "logs", "")
+    report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}}, "heldout": {"mean": {}}}}
+    loggers.log_evaluation([logger], report, folder, step=7)
+    assert (tmp_path / "logs/metrics.csv").read_text().split() == ["novel_view/psnr_full,step", "31.5,7"]
+    assert (tmp_path / "logs/novel_view/01_000000/000007.png").exists()
+    assert read_image(tmp_path / "logs/canonical/000007.png")[0, 0, 0] == 9
+
+
+def test_clock_counts_from_the_first_optimizer_step(tmp_path, monkeypatch):
+    """A clock that advances a second at every reading, so that the arithmetic shows."""
+    now = iter(range(1000))
+    monkeypatch.setattr(training_clock.time, "perf_counter", lambda: float(next(now)))
+    clock = TrainingClock(tmp_path / "timing.json", max_seconds=None, nominal_steps=13)  # reads 0
+    trainer, module = create_autospec(L.Trainer, instance=True, global_step=3, world_size=1), Toy()
+    clock.on_validation_start(trainer, module)  # the sanity check, 1
+    clock.on_validation_end(trainer, module)
+    clock.on_before_optimizer_step(trainer, module, None)  # 2
+    trainer.global_step = 4
+    clock.on_before_optimizer_step(trainer, module, None)
+    clock.on_validation_start(trainer, module)  # 3
+    clock.on_validation_end(trainer, module)  # 4
+    trainer.global_step = 13
+    clock.on_train_epoch_end(trainer, module)  # 5
+    clock.on_train_epoch_start(trainer, module)  # 6
+    clock.on_train_epoch_end(trainer, module)  # 7
+    clock.on_train_end(trainer, module)  # 8, 9
+    figures = json.loads((tmp_path / "timing.json").read_text())
+    assert (figures["setup_s"], figures["train_s"]) == (2, 9 - 2 - 1 - 2)
+    assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
+    assert figures["steps"] == 10 and figures["device"] == "cpu" and figures["peak_gpu_bytes"] is None
+
+
+class Slow(Toy):
+    """Whose steps take a twentieth of a second of a clock that nothing else moves."""
+
+    now = 0.0
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Takes its time."""
+        self.now += 0.05
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_budget_ends_training_and_its_schedule(tmp_path, monkeypatch):
+    module = Slow()
+    module.schedule = lambda step, stretch=1.0: step + 1000 * stretch
+    monkeypatch.setattr(training_clock.time, "perf_counter", lambda: module.now)
+    clock = TrainingClock(tmp_path / "timing.json", max_seconds=1.0, nominal_steps=40)
+    trainer = fit(tmp_path, False, clock, steps=-1, module=module)
+    assert trainer.global_step == 21  # the first is not counted
+    figures = json.loads((tmp_path / "timing.json").read_text())
+    assert figures["steps"] == 21 and figures["train_s"] == pytest.approx(1.0)
+    stretched = 1000 * 21 / 40
+    assert module.schedule(21) == pytest.approx(stretched + 40) and module.schedule(0) == pytest.approx(stretched)
+    assert module.schedule(10) == pytest.approx(stretched + 40 * 10 / 21, abs=0.1)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, 10), (5.0, -1)])
+def test_budgets_that_make_no_sense(tmp_path, seconds: float, steps: int):
+    with pytest.raises(UserError, match="must be positive"):
+        TrainingClock(tmp_path / "timing.json", seconds, steps)
+
+
+def test_one_of_several_processes_writes(tmp_path):
+    trainer = create_autospec(L.Trainer, instance=True, global_step=3, world_size=2, is_global_zero=False)
+    trainer.estimated_stepping_batches, trainer.sanity_checking = 5, False
+    clock, line, sheet = TrainingClock(tmp_path / "timing.json", None, 5), ProgressLine(1), ValidationPictures()
+    module = Toy()
+    module.validation_step([], 0)
+    line.on_train_start(trainer, module)
+    assert line.progress.disable
+    sheet.on_validation_batch_end(trainer, module, None, None, 0)
+    sheet.on_validation_epoch_end(trainer, module)
+    clock.on_train_end(trainer, module)
+    assert not list(tmp_path.iterdir())
+
+
+def test_last_checkpoint_resumes_and_a_damaged_one_is_named(tmp_path):
+    kept = ModelCheckpoint(
+        tmp_path / "checkpoints",
+        save_last=True,
+        save_top_k=0,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    fit(tmp_path, False, kept, steps=3)  # ends within an epoch
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    assert path.name == "last.ckpt"
+    content = checkpoint.load(path)
+    assert content["global_step"] == 3
+    torch.testing.assert_close(content["state_dict"]["weight"], torch.full((3,), 0.8**3))
+    module = Toy()
+    resumed = L.Trainer(
+        accelerator="cpu", max_steps=5, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, plugins=[AtomicCheckpointIO()],
+    )  # fmt: skip
+    resumed.fit(module, DataLoader(TensorDataset(torch.zeros(2, 1))), ckpt_path=str(path))
+    torch.testing.assert_close(module.weight.detach(), torch.full((3,), 0.8**5))
+    for kept_bytes in (0, 100, path.stat().st_size // 2):
+        damaged = tmp_path / "damaged.ckpt"
+        damaged.write_bytes(path.read_bytes()[:kept_bytes])
+        with pytest.raises(UserError, match=r"damaged\.ckpt is not a readable checkpoint"):
+            checkpoint.load(damaged)
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        checkpoint.load(tmp_path / "none.ckpt")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    @dataclasses.dataclass
+    class Hostile:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.ckpt")
+    with pytest.raises(UserError, match="hostile"):
+        checkpoint.load(tmp_path / "hostile.ckpt")
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"step": 1}, path)
+
+    def fail(value, target):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(UserError, match="No space left"):
+        io.save_checkpoint({"step": 2}, path)
+    assert io.load_checkpoint(path) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    io.remove_checkpoint(path)
+    assert not path.exists()
+
+
+def test_the_first_steps_are_sampled_by_another_sampler(tmp_path):
+    own, first = ShellSampler(0.01, 3), ShellSampler(0.03, 1)
+    used: dict[str, list[ShellSampler]] = {"training": [], "validation": []}
+
+    class Sampled(Toy):
+        avatar = SimpleNamespace(sampler=own)
+
+        def training_step(self, batch, batch_idx):
+            used["training"].append(self.avatar.sampler)
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            used["validation"].append(self.avatar.sampler)
+            super().validation_step(batch, batch_idx)
+
+    fit(tmp_path, False, FirstSampler(first, 3), module=Sampled())
+    assert used["training"] == [first, first, first, own]
+    assert used["validation"] and all(sampler is own for sampler in used["validation"])
+    fit(tmp_path, False, FirstSampler(first, 3), module=Sampled(), steps=1)
+    assert Sampled.avatar.sampler is own

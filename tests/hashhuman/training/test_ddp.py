@@ -1,0 +1,271 @@
+"""Several processes that train one avatar. `tests/test_train.py` starts them as the command line does."""
+
+import contextlib
+import copy
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import lightning as L
+import pytest
+import torch
+import torch.distributed as dist
+from omegaconf import OmegaConf
+from torch import nn
+
+from hashhuman.data.batch import RayBatch
+from hashhuman.data.pixels import PixelStore
+from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
+from hashhuman.renderer.volume import Rays
+from hashhuman.training import ddp, losses
+from tests import toy
+from tests.hashhuman import small
+from tests.hashhuman.data.test_datamodule import made as data_module
+from tests.hashhuman.data.test_pixels import training_picture
+from tests.hashhuman.training.test_lit_module import made as lit_module
+
+RANKS = 2
+
+
+def fork(job, *arguments) -> list[int]:
+    """Runs `job(rank, *arguments)` in two forked processes that find each other; their exit codes."""
+    context = multiprocessing.get_context("fork")
+    port = str(ddp._free_port())
+
+    def work(rank: int) -> None:
+        os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        job(rank, *arguments)
+
+    processes = [context.Process(target=work, args=(rank,)) for rank in range(RANKS)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        process.kill()
+    return [process.exitcode for process in processes]
+
+
+def gradients(avatar: nn.Module, batch: RayBatch) -> dict[str, torch.Tensor]:
+    """Backward through the losses of a batch, as a step does."""
+    stage = avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
+    rendering, residual = avatar(batch.rays, stage, jitter=False)[:2]
+    terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.5), "distortion": losses.DistortionLoss(0.1)}
+    losses.weighted_sum(terms, losses.Prediction(rendering, residual), batch)[0].backward()
+    return {name: p.grad.clone() for name, p in avatar.named_parameters() if p.grad is not None}
+
+
+def halves(batch: RayBatch) -> list[RayBatch]:
+    half = len(batch.mask) // 2
+    parts = (slice(None, half), slice(half, None))
+    return [
+        RayBatch(
+            Rays(batch.rays.origins[p], batch.rays.directions[p], batch.rays.frames[p]),
+            batch.color[p], batch.mask[p], batch.background[p],
+        )
+        for p in parts
+    ]  # fmt: skip
+
+
+def averaged(rank: int, avatar: nn.Module, parts: list[RayBatch], folder: Path) -> None:
+    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+    gradients(avatar, parts[rank])
+    ddp.average_gradients(avatar.parameters())
+    torch.save({name: p.grad for name, p in avatar.named_parameters()}, folder / f"{rank}.pt")
+
+
+def test_the_averaged_gradient_is_that_of_the_union(toy_folder, tmp_path):
+    torch.manual_seed(0)
+    subject = Subject(toy_folder)
+    pictures = [training_picture(subject, picture) for picture in subject.pictures if picture.frame < 3]
+    batch = RaySampler(256, {"body": 0.6, "surround": 0.4}, 0, 8, "random").draw(PixelStore.build(pictures, 0.2, "cpu"))
+    batch = RayBatch(batch.rays, batch.color, batch.mask, batch.background)
+    avatar = small.avatar(reach=0.2)
+    expected = gradients(copy.deepcopy(avatar), batch)
+    parts = halves(batch)
+    alone = gradients(copy.deepcopy(avatar), parts[0])
+    assert fork(averaged, avatar, parts, tmp_path) == [0, 0]
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
+    scale = max(float(gradient.abs().max()) for gradient in expected.values())
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[0][name], gradient, rtol=1e-4, atol=1e-5 * scale)
+        assert torch.equal(found[0][name], found[1][name])
+    assert any((alone[name] - expected[name]).abs().max() > 0.01 * scale for name in expected)  # halves differ
+
+
+def mixed(rank: int) -> None:
+    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+    single, double, absent, frozen = (nn.Parameter(torch.zeros(2, 3)) for _ in range(4))
+    double.data = double.data.double()
+    frozen.requires_grad_(False)
+    single.grad, double.grad = torch.full((2, 3), 1.0 + rank), torch.full((2, 3), 10.0 * rank, dtype=torch.float64)
+    if rank:
+        absent.grad = torch.ones(2, 3)
+    kept = single.grad
+    ddp.average_gradients([single, double, absent, frozen])
+    assert single.grad is kept  # in place: a recorded step keeps reading there
+    assert single.grad.eq(1.5).all() and double.grad.eq(5).all() and double.grad.dtype == torch.float64
+    assert absent.grad.eq(0.5).all() and frozen.grad is None
+
+
+def test_gradients_of_several_kinds():
+    assert fork(mixed) == [0, 0]
+
+
+def trained(rank: int, root: Path, folder: Path) -> None:
+    module, data = lit_module(), data_module(root, train_frames=4, reach=0.2)
+    for parameter in module.parameters():
+        parameter.data += rank  # what another seed would do
+    drawn, draw = [], RaySampler.draw
+    RaySampler.draw = lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1]
+    L.seed_everything(rank, verbose=False)
+    trainer = L.Trainer(
+        accelerator="cpu", devices=RANKS, strategy=replicas.ReplicaStrategy(), max_steps=5, max_epochs=-1,
+        logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        use_distributed_sampler=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    assert (trainer.world_size, trainer.global_rank, trainer.global_step) == (RANKS, rank, 5)
+    rays = torch.cat([batch.rays.directions for batch in drawn])
+    torch.save({"rays": rays, **dict(module.named_parameters())}, folder / f"{rank}.pt")
+
+
+def test_parameters_stay_equal_while_rays_differ(toy_folder, tmp_path):
+    assert fork(trained, toy_folder, tmp_path) == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(RANKS))
+    mine, theirs = first.pop("rays"), second.pop("rays")
+    assert len(mine) == len(theirs) == 5 * 64 // RANKS  # together, what one process draws
+    assert not torch.isin(mine[:, 0], theirs[:, 0]).all()
+    untrained = dict(lit_module().named_parameters())
+    assert first.keys() == second.keys() == untrained.keys()
+    for name in untrained:
+        assert torch.equal(first[name], second[name])
+    moved = [name for name, start in untrained.items() if not torch.equal(first[name], start)]
+    assert moved and all((first[name] - untrained[name]).abs().max() < 0.2 for name in moved)  # from rank 0's start
+
+
+def test_a_module_without_an_optimizer_of_its_own():
+    class Plain(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def training_step(self, batch):
+            return self.weight.sum()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = L.Trainer(
+        accelerator="cpu", strategy=replicas.ReplicaStrategy(), logger=False, enable_checkpointing=False
+    )
+    with mock.patch.dict(os.environ):  # Lightning adds LOCAL_RANK=0 and more, and leaves them there
+        try:
+            with pytest.raises(UserError, match="has none"):
+                trainer.fit(Plain(), [torch.zeros(1)])
+        finally:
+            dist.destroy_process_group()
+
+
+def taking_part(scripts: list[str], work) -> tuple[int | None, float]:
+    """A process that does `work` while others run the scripts; its exit code and the seconds it took."""
+
+    def first() -> None:
+        os.environ.pop("LOCAL_RANK", None)
+        ddp._start = lambda place, text: subprocess.Popen([sys.executable, "-c", scripts[place - 1]])
+        with ddp.replicas(OmegaConf.create({}), len(scripts) + 1):
+            work()
+
+    process = multiprocessing.get_context("fork").Process(target=first)
+    start = time.perf_counter()
+    process.start()
+    process.join(30)
+    return process.exitcode, time.perf_counter() - start
+
+
+def alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended may wait for its parent to take note."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_failure_of_one_ends_all_with_a_message(tmp_path, capfd):
+    """While this process waits where nothing interrupts it, and another would go on for a minute."""
+    note = tmp_path / "pid"
+    lasting = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    failing = f"import os, time\nwhile not os.path.exists({str(note)!r}): time.sleep(0.01)\nraise SystemExit(3)"
+    code, seconds = taking_part([failing, lasting], lambda: time.sleep(60))
+    assert code == 3 and seconds < 25
+    assert "Process 1 of 3 of this run ended with status 3" in capfd.readouterr().err
+    pid, deadline = note.read_text(), time.monotonic() + 10
+    while (found := alive(pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not found
+
+
+def test_a_broken_collective_is_blamed_on_the_process_that_failed(capfd):
+    def work() -> None:
+        raise RuntimeError("Connection closed by peer")
+
+    code, _ = taking_part(["import time; time.sleep(0.3); raise SystemExit(2)"], work)
+    assert code == 2 and "Process 1 of 2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("left_behind", [None, "0"])
+def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
+    """Also where something that ran before left its rank in the environment."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if left_behind:
+        monkeypatch.setenv("LOCAL_RANK", left_behind)
+    monkeypatch.setattr(ddp, "GRACE", 0.1)
+    others = []
+
+    def start(place: int, text: str) -> subprocess.Popen:
+        others.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return others[-1]
+
+    monkeypatch.setattr(ddp, "_start", start)
+    monkeypatch.setattr(ddp, "_watch", lambda others, place, ending: None)
+    before = dict(os.environ)
+    with pytest.raises(ZeroDivisionError), ddp.replicas(OmegaConf.create({}), 2):
+        assert os.environ["LOCAL_RANK"] == "0" and ddp.rank() == 0
+        raise ZeroDivisionError
+    assert len(others) == 1 and others[0].wait(10) != 0 and dict(os.environ) == before
+
+
+def test_torchrun_has_started_all(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # as torchrun itself sets it
+    monkeypatch.setattr(ddp, "_start", None)
+    before = dict(os.environ)
+    with ddp.replicas(OmegaConf.create({}), 2):
+        assert dict(os.environ) == before
+
+
+def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(ddp, "_start", None)
+    with ddp.replicas(OmegaConf.create({}), 2):
+        assert ddp.rank() == 1
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        with contextlib.suppress(BaseException):
+            os.dup2(reader, 0)
+            sys.stdin = os.fdopen(0)
+            ddp._end_with_the_first()
+        os._exit(9)
+    os.close(writer)  # as when the first process is gone
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_one_process_is_left_alone(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with ddp.replicas(OmegaConf.create({}), 1):
+        assert "LOCAL_RANK" not in os.environ

@@ -1,0 +1,183 @@
+"""The terms of the objective, each against its definition."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hashhuman.data.batch import RayBatch
+from hashhuman.deformer.residual import Residual
+from hashhuman.errors import UserError
+from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
+from hashhuman.training import losses
+from hashhuman.training.losses import Prediction
+
+GENERATOR = torch.Generator()
+
+
+def rand(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=GENERATOR)
+
+
+def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = ()) -> tuple[Prediction, RayBatch]:
+    """A rendering of random samples, from none to seven of each ray, and a batch that it misses."""
+    GENERATOR.manual_seed(0)
+    counts = [5 * i % 8 for i in range(n)]
+    complete = torch.ones(n, dtype=torch.bool)
+    complete[list(incomplete)] = False
+    m = sum(counts)
+    samples = Samples(
+        ray=torch.arange(n).repeat_interleave(torch.tensor(counts)),
+        t=torch.cat([(rand(count) + 0.1).cumsum(0) for count in counts]),
+        delta=rand(m),
+        start=torch.tensor([0, *np.cumsum(counts)]),
+        complete=complete,
+        wanted=torch.tensor([m]),
+    )
+    rendering = composite(rand(m, 3), 2 * rand(m), samples, "torch")
+    rays = Rays(rand(n, 3), rand(n, 3), torch.zeros(n, dtype=torch.long))
+    return Prediction(rendering, residual), RayBatch(rays, rand(n, 3), rand(n), rand(n, 3), patch)
+
+
+def test_colour_and_mask():
+    prediction, batch = make()
+    alpha = prediction.rendering.alpha.numpy()
+    shown = prediction.rendering.color.numpy() + (1 - alpha[:, None]) * batch.background.numpy()
+    assert losses.ColorLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean((shown - batch.color.numpy()) ** 2))
+    assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean((alpha - batch.mask.numpy()) ** 2))
+
+
+def test_haze_counts_where_nobody_is():
+    prediction, batch = make()
+    batch.mask[::3] = 0
+    alpha = prediction.rendering.alpha.numpy()
+    assert losses.SparsityLoss(1.0)(prediction, batch).item() == pytest.approx(alpha[::3].sum() / 18)
+    assert alpha[::3].sum() > 1
+
+
+def test_rays_that_found_no_room_say_nothing():
+    """What they see is unfinished: the mean is that of the others."""
+    whole, batch = make()
+    prediction, _ = make(incomplete=(2, 11))
+    kept = np.delete(np.arange(18), (2, 11))
+    error = (whole.rendering.alpha - batch.mask).square().numpy()
+    assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
+    error = (losses.over_background(whole.rendering, batch) - batch.color).square().numpy()
+    assert losses.ColorLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
+    nobody, _ = make(incomplete=tuple(range(18)))
+    assert losses.ColorLoss(1.0)(nobody, batch).item() == 0
+
+
+def each_ray(prediction: Prediction) -> list[slice]:
+    """Each ray's samples."""
+    start = prediction.rendering.samples.start.tolist()
+    return [slice(a, b) for a, b in itertools.pairwise(start)]
+
+
+def test_distortion_is_the_papers_double_sum():
+    prediction, batch = make()
+    samples, weights = prediction.rendering.samples, prediction.rendering.weights.double().numpy()
+    total = 0.0
+    for mine in each_ray(prediction):
+        w, t, delta = weights[mine], samples.t.double().numpy()[mine], samples.delta.double().numpy()[mine]
+        total += sum(w[a] * w[b] * abs(t[a] - t[b]) for a in range(len(w)) for b in range(len(w)))
+        total += sum(w**2 * delta) / 3
+    assert losses.DistortionLoss(1.0)(prediction, batch).item() == pytest.approx(total / 18, rel=1e-5)
+
+
+def test_gradient_of_the_distortion():
+    prediction, batch = make()
+    samples = prediction.rendering.samples
+    w = prediction.rendering.weights.clone().requires_grad_()
+    rendering = Rendering(torch.zeros(18, 3), torch.zeros(18), torch.zeros(18), w, samples)
+    loss = losses.DistortionLoss(1.0)(Prediction(rendering, None), batch)
+    apart = torch.block_diag(*[(samples.t[mine, None] - samples.t[mine]).abs() for mine in each_ray(prediction)])
+    expected = (w @ apart @ w + (w**2 * samples.delta).sum() / 3) / 18
+    torch.testing.assert_close(*(torch.autograd.grad(value, w)[0] for value in (loss, expected)))
+
+
+def test_unused_samples_do_not_distort():
+    """Where room was set aside, samples that no ray has follow the last one: they weigh nothing."""
+    prediction, batch = make()
+    samples, weights = prediction.rendering.samples, prediction.rendering.weights
+    spare = torch.zeros(5)
+    longer = dataclasses.replace(
+        samples,
+        ray=torch.cat([samples.ray, spare.long()]),
+        t=torch.cat([samples.t, spare]),
+        delta=torch.cat([samples.delta, spare + 0.1]),
+    )
+    rendering = dataclasses.replace(prediction.rendering, weights=torch.cat([weights, spare]), samples=longer)
+    loss = losses.DistortionLoss(1.0)
+    torch.testing.assert_close(loss(Prediction(rendering, None), batch), loss(prediction, batch))
+
+
+def test_residual_terms():
+    value = torch.tensor([[0.3, 0.4, 0.0], [0.0, 0.0, 0.1], [9.0, 9.0, 9.0]])
+    nearby = torch.tensor([[0.3, 0.4, 0.2], [0.0, 0.0, 0.1], [0.0, 0.0, 0.0]])
+    prediction, batch = make(residual=Residual(value, nearby, torch.tensor([True, True, False])))
+    assert losses.ResidualSizeLoss(1.0)(prediction, batch).item() == pytest.approx(0.3)
+    assert losses.ResidualSmoothnessLoss(1.0)(prediction, batch).item() == pytest.approx(0.1)
+
+
+def test_no_residual_costs_nothing():
+    nothing = Residual(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.bool))
+    for prediction, batch in (make(), make(residual=nothing)):
+        for loss in (losses.ResidualSizeLoss(1.0), losses.ResidualSmoothnessLoss(1.0)):
+            assert loss(prediction, batch).item() == 0
+
+
+def test_a_resting_residual_has_a_finite_gradient():
+    """Training starts from displacements that are exactly zero."""
+    value = torch.zeros(5, 3, requires_grad=True)
+    prediction, batch = make(residual=Residual(value, value * 2, torch.ones(5, dtype=torch.bool)))
+    total = losses.ResidualSizeLoss(1.0)(prediction, batch) + losses.ResidualSmoothnessLoss(1.0)(prediction, batch)
+    total.backward()
+    assert value.grad.isfinite().all()
+
+
+class Distance(nn.Module):
+    """Remembers the pictures that it is shown."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """One value for each pair."""
+        self.seen = x, y
+        return (x - y).abs().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_patches(data_range: tuple[float, float]):
+    prediction, batch = make(patch=(2, 2, 4))  # the last two rays are in none
+    loss = losses.PatchLoss(1.0, Distance(), data_range)
+    value = loss(prediction, batch)
+    x, y = loss.distance.seen
+    assert x.shape == y.shape == (2, 3, 2, 4)
+    shown = losses.over_background(prediction.rendering, batch)
+    low, high = data_range
+    for picture, row, column in np.ndindex(2, 2, 4):
+        ray = 8 * picture + 4 * row + column
+        torch.testing.assert_close(x[picture, :, row, column], shown[ray] * (high - low) + low)
+        torch.testing.assert_close(y[picture, :, row, column], batch.color[ray] * (high - low) + low)
+    assert value.item() == pytest.approx((high - low) * (shown[:16] - batch.color[:16]).abs().mean().item())
+
+
+def test_patches_must_be_asked_for():
+    prediction, batch = make()
+    with pytest.raises(UserError, match=r"data\.ray_sampler\.n_patches=1"):
+        losses.PatchLoss(1.0, Distance(), (0.0, 1.0))(prediction, batch)
+
+
+def test_the_sum_weighs_its_terms_and_leaves_out_those_of_no_weight():
+    prediction, batch = make()
+    terms = {
+        "color": losses.ColorLoss(2.0),
+        "mask": losses.MaskLoss(0.5),
+        "patches": losses.PatchLoss(0.0, Distance(), (0.0, 1.0)),  # would raise: there are none
+    }
+    total, each = losses.weighted_sum(terms, prediction, batch)
+    assert set(each) == {"color", "mask"}
+    torch.testing.assert_close(each["color"], losses.ColorLoss(1.0)(prediction, batch))
+    torch.testing.assert_close(total, 2 * each["color"] + 0.5 * each["mask"])

@@ -1,0 +1,131 @@
+"""Building what a config describes, and loading what was trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from hashhuman.cli.hydra_main import explain
+from hashhuman.errors import UserError
+from hashhuman.io import files
+from hashhuman.io.checkpoint import AtomicCheckpointIO
+from hashhuman.network.torch_mlp import TorchMLPs
+from hashhuman.training import run
+from tests.tiny import SMALL, TOY
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(root: Path, *overrides: str) -> DictConfig:
+    """A tiny run on the subject in `root`, except for `overrides`."""
+    train.register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", ["data=zju_mocap", f"data.root={root}", *SMALL, *TOY, *overrides])
+
+
+@pytest.fixture
+def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.Module]:
+    """A run folder as training leaves it, of an avatar that learned nothing but that some of space is empty."""
+    torch.manual_seed(0)
+    config = composed(toy_folder, f"run_dir={tmp_path / 'run'}")
+    module, _ = run.build(config)
+    cells = module.avatar.occupancy.marked.view(5, 16, 16, 16)
+    cells[:, :, 8:] = 0
+    files.save_json(tmp_path / "run" / run.CONFIG, OmegaConf.to_container(config, resolve=True))
+    AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run.CHECKPOINT)
+    return tmp_path / "run", config, module
+
+
+def test_a_run_loads_as_it_was_saved(saved):
+    folder, config, module = saved
+    torch.manual_seed(1)
+    loaded, data, its_config = run.load(folder)
+    assert not loaded.training and its_config.data.root == config.data.root
+    view = data.view(data.splits["novel_view"][0])
+    here, there = (m.eval().avatar.render_image(view.camera, view.pose, view.frame) for m in (module, loaded))
+    torch.testing.assert_close(there.rgb, here.rgb)
+    torch.testing.assert_close(there.alpha, here.alpha)
+    loaded.avatar.occupancy.marked.fill_(1)
+    whole = loaded.avatar.render_image(view.camera, view.pose, view.frame)
+    assert 0 < here.alpha.sum() < 0.9 * whole.alpha.sum()  # what was found empty stays so
+
+
+def test_a_subject_that_has_moved(saved, toy_copy):
+    folder, _, _ = saved
+    _, data, config = run.load(folder, OmegaConf.create({"data": {"root": str(toy_copy), "val_views": 1}}))
+    assert data.subject.root == toy_copy and data.val_views == 1 and config.data.batches_per_epoch == 500
+
+
+def test_folders_that_are_no_finished_run(saved, tmp_path):
+    folder, _, _ = saved
+    with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config.json is missing"):
+        run.load(tmp_path / "nothing")
+    checkpoint = folder / run.CHECKPOINT
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"last.ckpt is not a readable checkpoint"):
+        run.load(folder)
+    checkpoint.unlink()
+    with pytest.raises(UserError, match=r"is not a finished run, since .*last.ckpt is missing"):
+        run.load(folder)
+
+
+def test_tables_of_the_size_that_was_asked_for(toy_folder):
+    overrides = ("encoder.log2_hashmap_size=6", "field.parts.head.grid.log2_hashmap_size=4")
+    avatar = run.build(composed(toy_folder, *overrides))[0].avatar
+    specs = dict(zip(avatar.field.names, avatar.field.encoder.specs, strict=True))
+    sizes = {name: spec.log2_hashmap_size for name, spec in specs.items()}
+    assert sizes == {"body": 6, "leg": 6, "head": 4, "larm": 6, "rarm": 6}
+    for name, spec in specs.items():
+        assert max(level.size for level in spec.levels()) == 2 ** sizes[name]
+    assert avatar.field.encoder.table.shape == (sum(spec.n_entries for spec in specs.values()), 4)
+
+
+def test_options_reach_what_they_configure(toy_folder):
+    overrides = ("deformer=uv_time", "field=single", "network=torch", "data.train_frames=4", "pruning.after=null")
+    module, data = run.build(composed(toy_folder, *overrides))
+    avatar = module.avatar
+    assert avatar.field.names == ["whole"] and len(avatar.part_points[0]) == 40
+    assert type(avatar.field.color_network) is type(avatar.residual.network) is TorchMLPs
+    assert avatar.field.density_network.width == 16 and avatar.field.shading.kernels == avatar.kernels == "auto"
+    assert avatar.occupancy.resolution == 16 and len(avatar.occupancy.marked) == 16**3
+    assert (module.prune_after, module.prune_every) == (None, 50)
+    assert avatar.residual.n_frames == 4 == len(data.train_frames)
+    assert avatar.skinning.reach == data.reach == 0.3
+    stage = avatar.stage(data.train_poses, [0, 1, 2, 3])
+    assert stage.neighbors.reach == 0.4 and stage.shell.voxel == 0.1
+    assert (avatar.sampler.step, avatar.sampler.per_bin) == (0.06, 2)
+    assert set(module.losses) == {"color", "mask", "sparsity", "distortion", "residual_size", "residual_smoothness"}
+
+
+def test_bodies_are_thinned(toy_folder):
+    config = composed(toy_folder, "neighbors.max_points=20", "field=single")
+    avatar = run.build(config)[0].avatar
+    assert len(avatar.template.vertices) <= 20 and len(avatar.part_points[0]) == len(avatar.template.vertices)
+
+
+def test_no_such_subject(tmp_path):
+    with pytest.raises(InstantiationException) as raised:
+        run.build(composed(tmp_path / "nowhere"))
+    sentence = explain(raised.value)
+    assert sentence and sentence.startswith(f"There is no subject folder {tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("budget_s=x", "budget_s=x is not a number"),
+        ("trainer.max_steps=abc", r"trainer\.max_steps=abc is not a number"),
+        ("seed=true", "seed=True is not a number"),
+        ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
+    ],
+)
+def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, monkeypatch, override, sentence):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=sentence):
+        run.train(composed(toy_folder, override))
+    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5"))
