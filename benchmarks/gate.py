@@ -33,7 +33,7 @@ from hashhuman.geometry.camera import Camera  # noqa: E402
 from preprocess.body_fit.cameras import scaled  # noqa: E402
 from preprocess.body_fit.result import write_body  # noqa: E402
 from preprocess.doctor.clip import blur, finished_looks, height  # noqa: E402
-from preprocess.doctor.findings import Verdict, worst  # noqa: E402
+from preprocess.findings import Verdict, worst  # noqa: E402
 from preprocess.keypoints.points import NAMES, Keypoints, points_path  # noqa: E402
 from preprocess.quality import Quality, measure  # noqa: E402
 

@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from hashhuman.data import lip
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import read_image
+from preprocess.frames.decode import subject_name
 from preprocess.keypoints.points import segmentation_folder
 from preprocess.masks.parts import PartRenderer, spread
-from preprocess.video import subject_name
 
 COLUMNS = ("iou", "worst", "network_iou", "edges", "parts", *lip.PART_CLASSES)
 

@@ -50,7 +50,7 @@ from hashhuman.training import run
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.qualisys import read_qualisys
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
-from preprocess.multiview import (
+from preprocess.multiview.triangulation import (
     Similarity,
     project,
     refine_turns,
@@ -82,7 +82,7 @@ def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> N
     """Makes FOLDER/subjects and FOLDER/truth."""
     from hashhuman.io.assets import fetch_all
     from preprocess.assets import POSE2SIM_CALIBRATION, POSE2SIM_VIDEOS
-    from preprocess.video import decode  # here, since the machine that scores need not be able to decode videos
+    from preprocess.frames.decode import decode  # here, since the machine that scores need not be able to decode videos
 
     *videos, file = fetch_all([*POSE2SIM_VIDEOS, POSE2SIM_CALIBRATION])
     calibration = read_qualisys(file)

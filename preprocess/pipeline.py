@@ -7,10 +7,10 @@ from typing import Any
 from hydra.utils import instantiate
 
 from hashhuman.errors import UserError
-from preprocess.doctor.findings import Finding, Verdict
+from preprocess.findings import Finding, Verdict
+from preprocess.frames.decode import subject_name
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, run_stages
-from preprocess.video import subject_name
 
 STAGES = ("frames", "keypoints", "body_fit", "masks", "blend_weights", "quality", "report")
 

@@ -20,9 +20,9 @@ from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import load_npz, save_npz
+from preprocess.body_fit.optimise.terms import LIMITS, base_name
 from preprocess.body_fit.result import report_path, silhouette_iou
-from preprocess.body_fit.terms import LIMITS, base_name
-from preprocess.frames import CAMERA
+from preprocess.frames.monocular import CAMERA
 from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
 from preprocess.stage import Stage
 

@@ -11,13 +11,13 @@ from jaxtyping import Bool
 from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
-from preprocess.body_fit.begin import begin
+from preprocess.body_fit.evidence.observe import Observations
+from preprocess.body_fit.init.from_motion import begin
 from preprocess.body_fit.native import NativeFit, Start
-from preprocess.body_fit.observe import Observations
 from preprocess.body_fit.source.motion import Motion, Source, resample
+from preprocess.frames.video_index import origin
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
-from preprocess.origin import origin
 
 SAME_PICTURE = 0.5  # pictures: a row of the file farther off is of another one
 

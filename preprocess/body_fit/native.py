@@ -19,14 +19,14 @@ from hashhuman.gpu.device import device_named
 from hashhuman.io import threads
 from hashhuman.io.files import read_image
 from preprocess.body_fit import pictures, result
-from preprocess.body_fit.evidence import Evidence, moved
-from preprocess.body_fit.initialise import initialise
+from preprocess.body_fit.evidence.evidence import Evidence, moved
+from preprocess.body_fit.evidence.observe import Observations, observe
+from preprocess.body_fit.init.from_points import initialise
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
-from preprocess.body_fit.observe import Observations, observe
-from preprocess.body_fit.optimise import minimise
-from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.terms import Terms, project
-from preprocess.frames import CAMERA, image_paths
+from preprocess.body_fit.optimise.minimise import minimise
+from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
+from preprocess.body_fit.optimise.terms import Terms, project
+from preprocess.frames.monocular import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
 

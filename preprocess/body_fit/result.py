@@ -14,8 +14,8 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import read_image, save_npz
-from preprocess.body_fit.initialise import axis_angle_from_matrix
-from preprocess.body_fit.sequence import BodySequence, Posed, matrix_from_6d
+from preprocess.body_fit.init.from_points import axis_angle_from_matrix
+from preprocess.body_fit.optimise.sequence import BodySequence, Posed, matrix_from_6d
 from preprocess.keypoints.points import segmentation_folder
 from preprocess.raster import rasterise
 

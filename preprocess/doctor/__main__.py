@@ -19,8 +19,8 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from preprocess.doctor.examine import examine
-    from preprocess.doctor.findings import Verdict, worst
     from preprocess.doctor.table import PAGE, print_table
+    from preprocess.findings import Verdict, worst
     from preprocess.pipeline import subject_folder
 
     workspace = Path(config.workspace)

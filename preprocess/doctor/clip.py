@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.io.files import read_rgb
-from preprocess.doctor.findings import Finding, Limits, Verdict, at_least, at_most
-from preprocess.frames import image_paths
+from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
+from preprocess.frames.monocular import image_paths
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from preprocess.masks.background import is_static
 

@@ -11,15 +11,15 @@ from omegaconf import DictConfig
 from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from preprocess.doctor import clip, fit
-from preprocess.doctor.findings import Finding, Verdict
 from preprocess.doctor.installed import installed
 from preprocess.doctor.look import look
 from preprocess.doctor.weights import weights
-from preprocess.frames import Sample, VideoFrames
+from preprocess.findings import Finding, Verdict
+from preprocess.frames.monocular import Sample, VideoFrames
+from preprocess.frames.multiview import SynchronisedFrames
 from preprocess.pipeline import make_stages
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, is_finished
-from preprocess.synchronised import SynchronisedFrames
 
 
 def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, workspace: Path) -> list[Finding]:

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from preprocess.doctor.findings import Finding, Limits, Verdict, at_least, at_most
+from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
 from preprocess.quality import Quality
 
 TOPIC = "fit"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
-from preprocess.doctor.findings import Finding, Verdict
+from preprocess.findings import Finding, Verdict
 
 TOPIC = "installed"
 CORE = "core"

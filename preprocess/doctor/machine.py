@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from preprocess.doctor.findings import Finding, Limits, at_least
+from preprocess.findings import Finding, Limits, at_least
 
 TOPIC = "machine"
 GB = 1e9

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.doctor.findings import Finding, Verdict
+from preprocess.findings import Finding, Verdict
 
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.BAD: "bold red"}
 PAGE = 120  # columns, where there is no terminal that says how many there are

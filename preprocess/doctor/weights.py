@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hashhuman.body.model import BodyModel, files_of
 from hashhuman.io.assets import LPIPS_ALEX, LPIPS_VGG16, Asset, cache_root, is_whole
-from preprocess.doctor.findings import Finding, Verdict
+from preprocess.findings import Finding, Verdict
 from preprocess.stage import Stage
 
 TOPIC = "weights"

@@ -18,7 +18,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import atomic_path, load_json, read_image, save_json, write_image
 from preprocess.easymocap.output import Output
 from preprocess.external import follow, run_tool
-from preprocess.frames import image_paths
+from preprocess.frames.monocular import image_paths
 from preprocess.stage import FileStamp, Stage, is_finished, run_stage
 
 CAMERA = "00"

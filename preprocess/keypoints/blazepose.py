@@ -12,7 +12,7 @@ from hashhuman.io import threads
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
-from preprocess.frames import image_paths
+from preprocess.frames.monocular import image_paths
 from preprocess.keypoints import draw
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import MoveNet

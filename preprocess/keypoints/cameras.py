@@ -11,14 +11,14 @@ from rich.progress import Progress
 from hashhuman.data.subject import Subject
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import atomic_path, read_rgb
-from preprocess.frames import image_paths
+from preprocess.frames.monocular import image_paths
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.keypoints.same_person import same_person
 from preprocess.keypoints.tracks import Track, choose, link
 from preprocess.keypoints.triangulated import triangulated
+from preprocess.multiview.views import open_view
 from preprocess.stage import Stage
-from preprocess.views import open_view
 
 Person = int | Sequence[float] | None
 

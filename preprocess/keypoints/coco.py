@@ -21,11 +21,11 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
+from preprocess.frames.video_index import Origin
 from preprocess.keypoints.openpose import FACE, HAND
 from preprocess.keypoints.people import PeopleKeypoints, in_order
 from preprocess.keypoints.points import NAMES
-from preprocess.numbers import finite
-from preprocess.origin import Origin
+from preprocess.validate import finite
 
 COCO_17 = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",

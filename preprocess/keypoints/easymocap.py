@@ -16,7 +16,7 @@ from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Output
 from preprocess.easymocap.source import Source
-from preprocess.frames import CAMERA, image_paths
+from preprocess.frames.monocular import CAMERA, image_paths
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder

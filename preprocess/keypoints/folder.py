@@ -10,7 +10,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, read_image, read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY
-from preprocess.frames import image_paths
+from preprocess.frames.monocular import image_paths
 from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.points import NAMES, Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import Crop, PoseNetwork

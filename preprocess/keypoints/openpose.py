@@ -14,10 +14,10 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
+from preprocess.frames.video_index import Origin
 from preprocess.keypoints.people import PeopleKeypoints, in_order
 from preprocess.keypoints.points import BODY_25, NAMES
-from preprocess.numbers import finite
-from preprocess.origin import Origin
+from preprocess.validate import finite
 
 BODY = {names[0]: i for i, names in enumerate(BODY_25) if len(names) == 1}
 FACE = {

@@ -9,12 +9,12 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
-from preprocess.frames import image_paths
+from preprocess.frames.monocular import image_paths
+from preprocess.frames.video_index import Origin, origin
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import NAMES, Keypoints
 from preprocess.keypoints.tracks import Track, choose, link
-from preprocess.origin import Origin, origin
 
 # Where a point may start that a tool does not have: at another one's place, unseen. A fit reads all 33.
 STAND_INS = {

@@ -7,7 +7,7 @@ import numpy as np
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from preprocess.keypoints.tracks import Track
-from preprocess.multiview import intersect, project, projection
+from preprocess.multiview.triangulation import intersect, project, projection
 
 LEAST_SCORE = 0.3  # of a point that counts
 LEAST_SHARE = 0.25  # of the longest common stretch: shorter ones are of passers-by, or agree by chance

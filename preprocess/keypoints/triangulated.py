@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hashhuman.geometry.camera import Camera
-from preprocess.body_fit.observe import HIPS, axes_towards
+from preprocess.body_fit.evidence.observe import HIPS, axes_towards
 from preprocess.keypoints.points import Keypoints
-from preprocess.multiview import projection, triangulate
+from preprocess.multiview.triangulation import projection, triangulate
 
 LEAST_VISIBILITY = 0.3  # of a point that takes part
 TOLERANCE = 0.06  # of the person's height in the picture: how far a point may be from its projection

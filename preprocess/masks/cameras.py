@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from rich.progress import Progress
 
 from hashhuman.io.assets import Asset
+from preprocess.multiview.views import camera_count, open_view
 from preprocess.stage import Stage
-from preprocess.views import camera_count, open_view
 
 
 class CameraMasks(Stage):

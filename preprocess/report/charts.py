@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from preprocess.doctor.findings import Limits
+from preprocess.findings import Limits
 
 WIDTH, HEIGHT = 400, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # room for the axes' numbers

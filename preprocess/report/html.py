@@ -9,9 +9,9 @@ from rich.progress import Progress
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import atomic_path
 from preprocess.doctor.clip import ClipChecks, finished_looks
-from preprocess.doctor.findings import Finding, worst
 from preprocess.doctor.fit import FitChecks
-from preprocess.frames import CAMERA
+from preprocess.findings import Finding, worst
+from preprocess.frames.monocular import CAMERA
 from preprocess.keypoints.points import points_path
 from preprocess.quality import Quality, quality_path
 from preprocess.report import page

@@ -9,10 +9,10 @@ import numpy as np
 
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import load_json
-from preprocess.doctor.findings import Finding, Verdict, worst
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.installed import version_of
-from preprocess.frames import CAMERA
+from preprocess.findings import Finding, Verdict, worst
+from preprocess.frames.monocular import CAMERA
 from preprocess.pipeline import STAGES
 from preprocess.quality import Quality
 from preprocess.report.charts import Chart

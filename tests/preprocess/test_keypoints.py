@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
 from hashhuman.io.files import read_image, save_npz
-from preprocess.frames import VideoFrames, image_paths
+from preprocess.frames.decode import DEMO_CAMERA
+from preprocess.frames.monocular import VideoFrames, image_paths
 from preprocess.keypoints import blazepose, folder
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import overlap
@@ -18,7 +19,6 @@ from preprocess.keypoints.points import BODY_25, NAMES, Keypoints, body25_folder
 from preprocess.keypoints.pose_network import MIRROR, SIDE, Crop, _Answer, refine
 from preprocess.keypoints.tracks import Track, choose, link
 from preprocess.stage import run_stages
-from preprocess.video import DEMO_CAMERA
 from tests.preprocess import actors
 from tests.preprocess.actors import FakeMoveNet, FakePoseNetwork, Script
 from tests.preprocess.clips import grey_levels, write_video

@@ -10,8 +10,8 @@ import pytest
 
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
-from preprocess.body_fit.observe import observe
-from preprocess.frames import VideoFrames
+from preprocess.body_fit.evidence.observe import observe
+from preprocess.frames.monocular import VideoFrames
 from preprocess.keypoints.coco import COCO_17, CocoKeypoints
 from preprocess.keypoints.openpose import OpenPoseKeypoints
 from preprocess.keypoints.people import PeopleKeypoints

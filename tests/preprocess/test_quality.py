@@ -15,7 +15,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_npy, save_npy, save_npz
 from preprocess.body_fit.cameras import scaled
 from preprocess.body_fit.result import report_path
-from preprocess.doctor.findings import Verdict
+from preprocess.findings import Verdict
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from preprocess.quality import (
     MeasuredQuality,

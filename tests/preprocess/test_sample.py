@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from preprocess import video
-from preprocess.frames import VideoFrames
-from preprocess.video import pictures_a_second, sample
+from preprocess.frames import decode
+from preprocess.frames.decode import pictures_a_second, sample
+from preprocess.frames.monocular import VideoFrames
 from tests.preprocess.clips import damage, grey_levels, turn, write_video
 
 LEVEL = (-4, -4)  # a pixel away from the white corner
@@ -42,14 +42,14 @@ def test_other_containers(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
 def test_in_a_long_video(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(video, "_SHORT", 0)
+    monkeypatch.setattr(decode, "_SHORT", 0)
     clip = write_video(tmp_path / name, grey_levels(20))
     assert levels([picture.image for picture in sample(clip, [2, 9, 19])]) == [2, 9, 19]
     assert levels([picture.image for picture in sample(clip, [50])]) == [19]  # it promised more than it holds
 
 
 def test_key_pictures_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(video, "_SHORT", 0)
+    monkeypatch.setattr(decode, "_SHORT", 0)
     path = tmp_path / "clip.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "10", "g": "4"})

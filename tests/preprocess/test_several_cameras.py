@@ -15,7 +15,7 @@ from hashhuman.io.files import load_npz, write_image
 from preprocess.body_fit import cameras as body_cameras
 from preprocess.body_fit import result
 from preprocess.body_fit.cameras import JOINTS, CameraFit, scaled
-from preprocess.body_fit.observe import to_camera_axes
+from preprocess.body_fit.evidence.observe import to_camera_axes
 from preprocess.keypoints import cameras as keypoint_cameras
 from preprocess.keypoints.cameras import CameraKeypoints
 from preprocess.keypoints.movenet import Detection

@@ -13,7 +13,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.checks import entry, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 
 class Amass(Source):

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
-from preprocess.numbers import finite, numbers
+from preprocess.validate import finite, numbers
 
 COMMON = 22  # joints that all of SMPL's family begin with: all of SMPL's but the hands
 

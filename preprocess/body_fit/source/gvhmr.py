@@ -16,7 +16,7 @@ from preprocess.body_fit.source.camera import rescaled
 from preprocess.body_fit.source.checks import axis_angles, entry, smpl_joints
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world
 from preprocess.body_fit.source.tensors import load_torch
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 
 class Gvhmr(Source):

@@ -20,7 +20,7 @@ from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, matrices, pictures
 from preprocess.body_fit.source.joblib_file import load_joblib
 from preprocess.body_fit.source.motion import Motion, Source, ordered
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 FOCAL = 5000 / 256  # of the long side
 JOINTS_OF_BODY_25 = {0: 8, 1: 12, 2: 9, 4: 13, 5: 10, 7: 14, 8: 11, 12: 1, 16: 5, 17: 2, 18: 6, 19: 3, 20: 7, 21: 4}

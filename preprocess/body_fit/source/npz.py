@@ -19,7 +19,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_npz
 from preprocess.body_fit.source.checks import axis_angles, entry, matrices, pictures, smpl_joints
 from preprocess.body_fit.source.motion import Motion, Source, ordered
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 
 class Npz(Source):

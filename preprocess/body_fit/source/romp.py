@@ -21,7 +21,7 @@ from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, link
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 FAR = 10.0  # focal length over the long side: so far away, the perspective is as weak as ROMP's
 

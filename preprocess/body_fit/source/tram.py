@@ -20,7 +20,7 @@ from preprocess.body_fit.source.camera import image_points, rescaled
 from preprocess.body_fit.source.checks import entry, matrices, pictures
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
 from preprocess.body_fit.source.tensors import TENSORS
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 
 class Tram(Source):

@@ -16,7 +16,7 @@ from preprocess.body_fit.source.camera import centred, image_points
 from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
 from preprocess.body_fit.source.joblib_file import load_joblib
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
-from preprocess.numbers import numbers
+from preprocess.validate import numbers
 
 
 class Wham(Source):

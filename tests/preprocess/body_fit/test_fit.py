@@ -14,15 +14,15 @@ from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npz, save_npy, write_image
-from preprocess.body_fit.evidence import Evidence
-from preprocess.body_fit.flow import observe_flow
+from preprocess.body_fit.evidence.evidence import Evidence
+from preprocess.body_fit.evidence.flow import observe_flow
+from preprocess.body_fit.evidence.observe import observe
+from preprocess.body_fit.evidence.silhouette import observe_silhouettes
+from preprocess.body_fit.evidence.texture import CELLS, Texture
 from preprocess.body_fit.folder import FolderFit
 from preprocess.body_fit.landmarks import WORLD_BIAS
 from preprocess.body_fit.native import NativeFit, fit
-from preprocess.body_fit.observe import observe
-from preprocess.body_fit.silhouette import observe_silhouettes
-from preprocess.body_fit.terms import Terms, project
-from preprocess.body_fit.texture import CELLS, Texture
+from preprocess.body_fit.optimise.terms import Terms, project
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import run_stages

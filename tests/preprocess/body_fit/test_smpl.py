@@ -17,8 +17,8 @@ from hashhuman.io.files import load_npy, load_npz, write_image
 from preprocess.blend_weights import BlendWeightVolumes
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit
-from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.terms import project
+from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
+from preprocess.body_fit.optimise.terms import project
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import is_finished, run_stages

@@ -9,7 +9,7 @@ import pytest
 
 from preprocess.doctor import clip
 from preprocess.doctor.clip import ClipChecks, Look, Person
-from preprocess.doctor.findings import Finding, Verdict, worst
+from preprocess.findings import Finding, Verdict, worst
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from tests.preprocess.doctor.limits import checks
 from tests.preprocess.masks.clip import wall

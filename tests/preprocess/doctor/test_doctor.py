@@ -16,7 +16,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import save_json
 from preprocess.doctor import __main__ as program
 from preprocess.doctor import examine, look
-from preprocess.doctor.findings import Finding, Verdict, worst
+from preprocess.findings import Finding, Verdict, worst
 from preprocess.quality import MeasuredQuality, quality_path
 from preprocess.stage import run_stages
 from tests.preprocess import actors

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from preprocess.doctor.findings import Finding, Verdict, worst
 from preprocess.doctor.fit import FitChecks, ranges
+from preprocess.findings import Finding, Verdict, worst
 from preprocess.pipeline import refuse_bad_fit
 from preprocess.quality import Quality
 from tests.preprocess.doctor.limits import checks

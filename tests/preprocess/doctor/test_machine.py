@@ -9,10 +9,10 @@ from rich.console import Console
 from hashhuman.body.anny import AnnyBody
 from hashhuman.io.assets import Asset, Package
 from preprocess.doctor import installed, machine
-from preprocess.doctor.findings import Finding, Verdict, at_least, at_most, worst
 from preprocess.doctor.machine import GB, MachineChecks
 from preprocess.doctor.table import print_table
 from preprocess.doctor.weights import check_asset, check_supplied, weights
+from preprocess.findings import Finding, Verdict, at_least, at_most, worst
 from preprocess.quality import MeasuredQuality
 from tests.preprocess.doctor.limits import checks
 

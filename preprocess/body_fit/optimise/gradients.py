@@ -1,0 +1,65 @@
+"""Which way the weighted terms fall: their gradients, on a GPU as a recorded CUDA graph."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hashhuman.gpu.cuda_graph import aside, record
+from preprocess.body_fit.optimise.terms import Terms
+
+
+class Slope:
+    """The gradients of a weighted sum of terms in some parameters of their sequence.
+
+    A step launches a thousand kernels of some microseconds each, for which the host needs ten times as long as a GPU.
+    So they are recorded there, and replayed until a search for correspondences finds another number of them. The body's
+    basis is not recorded, since the body model stays on the CPU.
+
+    Args:
+        weights: {term: weight}.
+        free: names of parameters of the sequence.
+    """
+
+    def __init__(self, terms: Terms, weights: Mapping[str, float], free: Sequence[str]) -> None:
+        self.terms, self.weights, self.free = terms, weights, free
+        self.parameters = [getattr(terms.sequence, name) for name in free]
+        self.basis = terms.sequence.basis().detach().to(self.parameters[0].device).requires_grad_()
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.gradients: Sequence[Tensor] = ()
+        self.ready = False  # whether every kernel has run once
+
+    def rematch(self) -> None:
+        """Searches for correspondences anew, for the body as it stands."""
+        sequence = self.terms.sequence
+        sequence.refresh_normals()
+        with torch.no_grad():
+            stay = self.terms.match(sequence(), self.weights)
+        if self.basis.is_cuda and not (stay and self.graph):
+            self.graph = None  # frees its memory before the next one
+            if not self.ready:
+                aside(self._gradients)
+                self.ready = True
+            self.graph, self.gradients = record(self._gradients)
+
+    def __call__(self) -> None:
+        """Sets the parameters' `grad`."""
+        basis = self.terms.sequence.basis()
+        with torch.no_grad():
+            self.basis.copy_(basis)
+        if self.graph is None:
+            self.gradients = self._gradients()
+        else:
+            self.graph.replay()
+        of_basis, *gradients = self.gradients
+        for name, parameter, gradient in zip(self.free, self.parameters, gradients):
+            if name == "shape":
+                (through_basis,) = torch.autograd.grad(basis, parameter, of_basis.to(basis.device))
+                gradient = gradient + through_basis
+            parameter.grad = gradient
+
+    def _gradients(self) -> Sequence[Tensor]:
+        """In the basis, then in each parameter, as far as it does not go through the basis."""
+        posed = self.terms.sequence(self.basis)
+        values = [weight * getattr(self.terms, name)(posed) for name, weight in self.weights.items()]
+        return torch.autograd.grad(torch.stack(values).sum(), [self.basis, *self.parameters], materialize_grads=True)

@@ -1,0 +1,1 @@
+"""From videos to pictures and cameras: one video, or several synchronised ones."""

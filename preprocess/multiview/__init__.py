@@ -1,0 +1,1 @@
+"""Several calibrated cameras: triangulation, and each camera as a subject of its own."""

@@ -1,0 +1,221 @@
+"""Pictures out of videos, and the camera that is written beside them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from hashhuman.errors import UserError
+from hashhuman.io.files import load_json, load_npy, read_image
+from preprocess.frames.decode import DEMO_CAMERA, decode, find_video, subject_name
+from preprocess.frames.monocular import Lens, Rectifier, VideoFrames, image_paths
+from preprocess.stage import is_finished, run_stages
+from tests.preprocess.clips import damage, grey_levels, packets, turn, write_video
+
+LEVEL = (-4, -4)  # a pixel away from the white corner
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pictures of 64 x 48; the i-th has grey level 30 + 10 i."""
+    return write_video(tmp_path_factory.mktemp("clips") / "clip.mp4", grey_levels(10))
+
+
+def run(stage: VideoFrames, subject: Path) -> list[int]:
+    """The grey levels of what the stage wrote."""
+    with Progress(disable=True) as progress:
+        stage.run(subject, progress)
+    return [round((float(read_image(path)[LEVEL].mean()) - 30) / 10) for path in image_paths(subject).values()]
+
+
+def test_every_picture_in_order(clip: Path, tmp_path: Path) -> None:
+    assert run(VideoFrames(str(clip)), tmp_path / "s") == list(range(10))
+    assert list(image_paths(tmp_path / "s")) == list(range(10))
+    annots = load_npy(tmp_path / "s/annots.npy")
+    assert annots["ims"][3]["ims"] == ["images/00/000003.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ({"start": 7}, [7, 8, 9]),
+        ({"stop": 3}, [0, 1, 2]),
+        ({"step": 4}, [0, 4, 8]),
+        ({"start": 1, "stop": 8, "step": 3}, [1, 4, 7]),
+        ({"start": 8, "stop": 100}, [8, 9]),
+    ],
+)
+def test_range_and_step(clip: Path, tmp_path: Path, options: dict, chosen: list[int]) -> None:
+    assert run(VideoFrames(str(clip), **options), tmp_path / "s") == chosen
+    meta = load_json(tmp_path / "s/subject.json")["video"]
+    assert meta["pictures"] == chosen
+    assert meta["seconds"] == pytest.approx([0.04 * i for i in chosen])
+    assert list(image_paths(tmp_path / "s")) == list(range(len(chosen)))
+
+
+def test_variable_rate_keeps_every_picture_and_its_time(tmp_path: Path) -> None:
+    ticks = [0, 40, 400, 410, 1000]
+    video = write_video(tmp_path / "vfr.mp4", grey_levels(5), ticks)
+    assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(5))
+    seconds = load_json(tmp_path / "s/subject.json")["video"]["seconds"]
+    assert seconds == pytest.approx([t / 1000 for t in ticks], abs=1e-3)
+
+
+def test_rotation_of_phones_is_undone(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "phone.mp4", grey_levels(2))
+    turn(video)
+    image = next(decode(video)).image
+    assert image.shape == (64, 48, 3)
+    corners = [int(image[y, x].mean()) for y, x in ((4, 4), (4, -4), (-4, 4), (-4, -4))]
+    assert corners[1] > 240 and max(corners[0], *corners[2:]) < 40  # the white corner went from top left to top right
+
+
+def test_colours_follow_the_stream(tmp_path: Path) -> None:
+    colour = np.array([200, 80, 40], np.uint8)
+    video = write_video(tmp_path / "red.mp4", [np.broadcast_to(colour, (48, 64, 3)).copy()] * 2)
+    np.testing.assert_allclose(next(decode(video)).image[24, 32], colour, atol=4)
+
+
+def test_jpg(clip: Path, tmp_path: Path) -> None:
+    run(VideoFrames(str(clip), format="jpg", stop=2), tmp_path / "s")
+    assert [p.suffix for p in image_paths(tmp_path / "s").values()] == [".jpg", ".jpg"]
+
+
+def test_assumed_camera(clip: Path, tmp_path: Path) -> None:
+    run(VideoFrames(str(clip), stop=1), tmp_path / "s")
+    cams = load_npy(tmp_path / "s/annots.npy")["cams"]
+    np.testing.assert_allclose(cams["K"][0], [[57.6, 0, 31.5], [0, 57.6, 23.5], [0, 0, 1]], rtol=1e-6)  # 1.2 x 48
+    np.testing.assert_array_equal(cams["R"][0], np.eye(3))
+    assert not np.any(cams["T"][0]) and not np.any(cams["D"][0])
+
+
+def test_shrinking_moves_the_camera_with_the_pixels(clip: Path, tmp_path: Path) -> None:
+    run(VideoFrames(str(clip), stop=1, max_size=32, focal=100.0), tmp_path / "s")
+    assert read_image(tmp_path / "s/images/00/000000.png").shape == (24, 32, 3)
+    K = load_npy(tmp_path / "s/annots.npy")["cams"]["K"][0]
+    np.testing.assert_allclose(K, [[50, 0, 15.5], [0, 50, 11.5], [0, 0, 1]], rtol=1e-6)
+
+
+def test_small_videos_are_not_enlarged(clip: Path, tmp_path: Path) -> None:
+    run(VideoFrames(str(clip), stop=1, max_size=500), tmp_path / "s")
+    assert read_image(tmp_path / "s/images/00/000000.png").shape == (48, 64, 3)
+
+
+def test_distortion_is_undone() -> None:
+    """A picture of dots, distorted by the definition; each must land where the written pinhole camera projects it."""
+    K = np.array([[300.0, 0, 165], [0, 310, 115], [0, 0, 1]])
+    D = np.array([-0.25, 0.08, 0.002, -0.001, 0.0])
+    x, y = np.meshgrid([-0.3, -0.1, 0.15, 0.28], [-0.2, 0.05, 0.22])
+    directions = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
+    image = np.zeros((240, 320, 3), np.uint8)
+    for u, v in cv2.projectPoints(directions, np.zeros(3), np.zeros(3), K, D)[0][:, 0]:
+        rows, columns = np.mgrid[0:240, 0:320]
+        blob = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / 18)
+        image = np.maximum(image, blob[..., None].astype(np.uint8))
+    rectify = Rectifier(Lens(K, D), 240, 320, max_size=None)
+    straight = rectify(image)[..., 0].astype(float)
+    for u, v, _ in directions @ rectify.K.T:
+        left, top = round(u) - 6, round(v) - 6
+        patch = straight[top : top + 13, left : left + 13]
+        rows, columns = np.mgrid[top : top + 13, left : left + 13]
+        found = np.array([(patch * columns).sum(), (patch * rows).sum()]) / patch.sum()
+        np.testing.assert_allclose(found, (u, v), atol=0.25)
+    assert (rectify(np.full_like(image, 200)) > 150).all()  # no black rim
+
+
+def test_camera_file(tmp_path: Path) -> None:
+    K = [[50, 0, 30], [0, 51, 20], [0, 0, 1]]
+    (tmp_path / "camera.json").write_text(json.dumps({"K": K}))
+    lens = Lens.parse(str(tmp_path / "camera.json"))
+    np.testing.assert_array_equal(lens.K, K)
+    assert not lens.D.any()
+
+
+@pytest.mark.parametrize(
+    "camera", [{"D": [0, 0, 0, 0]}, {"K": [1, 2]}, {"K": np.eye(3).tolist(), "D": [1]}, {"K": "x"}]
+)
+def test_wrong_camera(camera: dict) -> None:
+    with pytest.raises(UserError, match="the camera"):
+        Lens.parse(camera)
+
+
+@pytest.mark.parametrize("options", [{"start": -1}, {"step": 0}, {"start": 5, "stop": 5}, {"format": "bmp"}])
+def test_wrong_options(clip: Path, options: dict) -> None:
+    with pytest.raises(UserError):
+        VideoFrames(str(clip), **options)
+
+
+def test_second_run_is_skipped_and_another_range_replaces_the_first(clip: Path, tmp_path: Path) -> None:
+    subject = tmp_path / "s"
+    run_stages([VideoFrames(str(clip))], subject)
+    assert is_finished(VideoFrames(str(clip)), subject)
+    run_stages([VideoFrames(str(clip), stop=4, format="jpg")], subject)
+    assert [p.name for p in sorted((subject / "images/00").iterdir())] == [f"{i:06d}.jpg" for i in range(4)]
+
+
+def test_another_video_of_the_same_name_is_refused(clip: Path, tmp_path: Path) -> None:
+    other = write_video(tmp_path / "clip.mp4", grey_levels(3))
+    run_stages([VideoFrames(str(clip))], tmp_path / "s")
+    with pytest.raises(UserError, match="subject="):
+        run_stages([VideoFrames(str(other))], tmp_path / "s")
+    assert is_finished(VideoFrames(str(clip)), tmp_path / "s")
+
+
+def test_video_edited_in_place_is_read_again(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mp4", grey_levels(3))
+    run_stages([VideoFrames(str(video))], tmp_path / "s")
+    write_video(video, grey_levels(5))
+    run_stages([VideoFrames(str(video))], tmp_path / "s")
+    assert len(image_paths(tmp_path / "s")) == 5
+
+
+def test_foreign_pictures_are_not_overwritten(clip: Path, toy_copy: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted(toy_copy.rglob("*.png"))}
+    with pytest.raises(UserError, match="not made from a video"):
+        run_stages([VideoFrames(str(clip))], toy_copy)
+    assert before == {path: path.read_bytes() for path in sorted(toy_copy.rglob("*.png"))}
+
+
+def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(8)]
+    video = write_video(tmp_path / "clip.mp4", pictures)
+    damage(video, 5)
+    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 does not decode .*stop=5"):
+        run_stages([VideoFrames(str(video))], tmp_path / "s")
+    run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
+    assert len(image_paths(tmp_path / "s")) == 5
+
+
+def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = write_video(tmp_path / "clip.mp4", grey_levels(8), faststart=True)
+    offset, size = packets(video)[5]
+    video.write_bytes(video.read_bytes()[: offset + size])
+    assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(6))
+    assert "ends after 6 of the 8 pictures" in caplog.text
+
+
+def test_names_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("foo.mp4", "bar.MOV", "both.mp4", "both.mov", "demo.mp4"):
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        (tmp_path / "videos" / name).write_bytes(b"")
+    assert find_video("foo", tmp_path).name == "foo.mp4"
+    assert find_video("bar.MOV", tmp_path).name == "bar.MOV"
+    assert find_video(str(tmp_path / "videos/foo.mp4"), tmp_path / "elsewhere").name == "foo.mp4"
+    assert find_video("demo", tmp_path).name == "demo.mp4"  # the user's own goes first
+    with pytest.raises(UserError, match=r"both\.mov or both\.mp4"):
+        find_video("both", tmp_path)
+    monkeypatch.setattr("preprocess.frames.decode.fetch", lambda asset: Path("fetched", asset.filename))
+    assert find_video("demo", tmp_path / "elsewhere") == Path("fetched", DEMO_CAMERA.filename)
+
+
+def test_names_of_subjects_do_not_clash() -> None:
+    assert subject_name("/any/where/foo.mp4") == subject_name("foo") == "foo"
+    assert subject_name("take.2") == "take.2"
+    names = ["a b.mp4", "a_b.mp4", "a  b.mp4", "a(b).mp4", "../a=b.mp4", "\u00e9.mp4", "\u00e8.mp4", ".mp4", "..."]
+    made = [subject_name(name) for name in names]
+    assert len(set(made)) == len(names)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-.") and name.strip(".") for name in made)
