@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 from hashhuman.avatar.model import Avatar  # noqa: E402
-from hashhuman.avatar.warmup import rehearse  # noqa: E402
+from hashhuman.avatar.warmup import warm_up  # noqa: E402
 from hashhuman.gpu import backend, precompile  # noqa: E402
 from hashhuman.training import run  # noqa: E402
 
@@ -42,7 +42,7 @@ STAGES = {"ttir": "passes", "ttgir": "passes", "llir": "LLVM, ptxas", "ptx": "LL
 COLUMNS = ("Python", "passes", "LLVM, ptxas", "C")
 
 
-class NoGpu(precompile.Understudy):
+class NoGpu(precompile.StandInDriver):
     """Where there is no GPU, kernels are compiled for an H100."""
 
     launcher_cls = CudaLauncher
@@ -88,13 +88,13 @@ def empty_cache() -> Iterator[None]:
 
 
 def variants(avatar: Avatar) -> list[tuple[Any, Any, dict]]:
-    """Source, target and options of everything that the rehearsal launches."""
+    """Source, target and options of everything that the listing launches."""
     asked: list = []
     with knobs.runtime.scope():
         compiler = precompile.Compiler(lambda function, *arguments: asked.append(arguments[:3]))  # type: ignore
         knobs.runtime.jit_cache_hook = compiler
-        with compiler.rehearsal():
-            rehearse(avatar)
+        with compiler.listing():
+            warm_up(avatar)
     return asked
 
 
@@ -122,7 +122,7 @@ def side_by_side(avatar: Avatar) -> float:
     """Seconds for all, as a run compiles them."""
     with empty_cache():
         begun = time.perf_counter()
-        with precompile.kernels_ahead(lambda: rehearse(avatar)):
+        with precompile.precompiled(lambda: warm_up(avatar)):
             pass
         return time.perf_counter() - begun
 
@@ -163,7 +163,7 @@ def main() -> None:
             variants(avatar)
             alone.append(time.perf_counter() - begun)
         rows = [same[0] | {name: min(row[name] for row in same) for name in COLUMNS} for same in zip(*runs)]
-        text = report(rows, min(together)) + f"\n\nSide by side includes the rehearsal, {min(alone):.2f} s."
+        text = report(rows, min(together)) + f"\n\nSide by side includes the listing, {min(alone):.2f} s."
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")

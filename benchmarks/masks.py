@@ -45,11 +45,11 @@ def compare(folder: Path, scene_folder: Path) -> dict:
         real = truth[numbers[picture.frame]]
         mask, exact = subject.mask(picture), scene.mask(real)
         network = read_image(segmentation_folder(folder) / f"{picture.frame:06d}.png")
-        solid, wanted = mask > 0.5, exact > 0.5
-        labels = spread(render(camera, scene.vertices(real.frame)), wanted)
-        found, both = subject.parts(picture), solid & wanted
-        row = {"iou": iou(solid, wanted), "network_iou": iou(network > 127, wanted)}
-        row |= {"edges": np.abs(mask - exact).sum() / wanted.sum(), "parts": (found == labels)[both].mean()}
+        solid, needed = mask > 0.5, exact > 0.5
+        labels = spread(render(camera, scene.vertices(real.frame)), needed)
+        found, both = subject.parts(picture), solid & needed
+        row = {"iou": iou(solid, needed), "network_iou": iou(network > 127, needed)}
+        row |= {"edges": np.abs(mask - exact).sum() / needed.sum(), "parts": (found == labels)[both].mean()}
         for part, classes in lip.PART_CLASSES.items():
             row[part] = iou(np.isin(found, classes) & both, np.isin(labels, classes) & both)
         rows.append(row)

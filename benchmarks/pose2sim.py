@@ -16,9 +16,9 @@ The avatar lives in the axes of the camera it was trained on, at a scale that on
 transform for the whole sequence, from the fitted joints onto the triangulated ones, places it among the four cameras;
 what remains of pose and depth shows as it is. Truth is what our own masks of the other cameras say.
 
-The recording's cameras were turned after their calibration: points of the room that all of them see miss each other by
-11 pixels of 1920, BlazePose's points by 12. `calibrated` takes the cameras as the file has them; `refined` turns each
-about its centre until BlazePose's points agree best (6 and 6 pixels).
+The recording's cameras were turned after their calibration: points of the background that all of them see
+miss each other by 11 pixels of 1920, BlazePose's points by 12. `calibrated` takes the cameras as the file has them;
+`refined` turns each about its centre until BlazePose's points agree best (6 and 6 pixels).
 """
 
 import argparse
@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.evaluation import comparison
+from hashhuman.evaluation import drawing
 from hashhuman.evaluation.metrics.image import mask_iou
 from hashhuman.evaluation.metrics.lpips import LPIPS, Net
 from hashhuman.evaluation.metrics.protocols import Comparison, Strict
@@ -274,7 +274,7 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
             each.append({"picture": path.stem, **figures})
             if path in drawn:
                 title = f"{name} {path.stem}: LPIPS {figures['lpips_box']:.3f}, IoU {figures['mask_iou']:.3f}"
-                page = comparison.comparison(rendered.rgb, image, (mask > 0) | (rendered.alpha > 0.5), title)
+                page = drawing.side_by_side(rendered.rgb, image, (mask > 0) | (rendered.alpha > 0.5), title)
                 write_image(out / f"comparisons_{kind}" / run_folder.name / f"{name}_{path.stem}.png", page)
         mean = {key: statistics.fmean(row[key] for row in each) for key in each[0] if key != "picture"}
         views[name] = {"pictures": len(each), "mean": mean, "each": each}

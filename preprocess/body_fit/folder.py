@@ -79,10 +79,10 @@ class FolderFit(Stage):
             raise UserError(
                 f"{params} lacks {absent[0]}.npy: one file for each of the {len(frames)} pictures is needed."
             )
-        wanted = [Path("smpl_params") / f"{frame}.npy" for frame in frames]
-        wanted += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames]
-        wanted += [path.relative_to(subject) for path in result.template_paths(subject)]
-        for name in wanted:
+        needed = [Path("smpl_params") / f"{frame}.npy" for frame in frames]
+        needed += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames]
+        needed += [path.relative_to(subject) for path in result.template_paths(subject)]
+        for name in needed:
             if (self.path / name).exists():
                 with atomic_path(subject / name) as path:
                     shutil.copyfile(self.path / name, path)

@@ -53,7 +53,7 @@ class MachineChecks:
         folder = next(path for path in (workspace.absolute(), *workspace.absolute().parents) if path.exists())
         free, needed = shutil.disk_usage(folder).free, max(pixels * self.bytes_a_pixel, 1)
         value = f"{free / GB:.1f} GB free, the subject takes about {needed / GB:.1f} GB"
-        advice = f"make room in {folder}, or move the data: workspace="
+        advice = f"free space in {folder}, or move the data: workspace="
         return Finding(TOPIC, "disk", value, at_least(free / needed, self.disk), advice)
 
 

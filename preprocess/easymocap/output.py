@@ -192,8 +192,8 @@ def _array(path: Path, entry: dict[str, Any], name: str, shape: tuple[int, ...] 
         array = np.asarray(entry[name], np.float64)
         array = array if shape is None else array.reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError):
-        wanted = "" if shape is None else f" ({' x '.join('any' if n < 0 else str(n) for n in shape)})"
-        raise UserError(f"{path}: a person lacks the numbers {name}{wanted}.") from None
+        expected = "" if shape is None else f" ({' x '.join('any' if n < 0 else str(n) for n in shape)})"
+        raise UserError(f"{path}: a person lacks the numbers {name}{expected}.") from None
     if not np.isfinite(array).all():
         raise UserError(f"{path}: {name} of a person holds numbers that are not finite.")
     return array

@@ -107,8 +107,8 @@ def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
     if not indices:
         return []
     if indices[-1] < _SHORT:
-        wanted = set(indices)
-        return [picture for picture in decode(path, indices[-1] + 1) if picture.index in wanted]
+        chosen = set(indices)
+        return [picture for picture in decode(path, indices[-1] + 1) if picture.index in chosen]
     with _opened(path) as container:
         container.streams.video[0].thread_type = "AUTO"
         found = [_jump(path, container, index) for index in indices]
@@ -119,11 +119,11 @@ def _jump(path: Path, container: av.container.InputContainer, index: int) -> Vid
     """The picture at the time of that place, or the last one before the end."""
     stream = container.streams.video[0]
     rate, unit = float(stream.average_rate or 25), float(stream.time_base or 1)
-    wanted = (stream.start_time or 0) + round(index / rate / unit)
-    container.seek(wanted, stream=stream)
+    target = (stream.start_time or 0) + round(index / rate / unit)
+    container.seek(target, stream=stream)
     frame = None
     for frame in _frames(path, container, index):
-        if frame.pts is None or (frame.pts - wanted) * unit > -0.5 / rate:
+        if frame.pts is None or (frame.pts - target) * unit > -0.5 / rate:
             break
     return None if frame is None else _picture(stream, index, frame)
 

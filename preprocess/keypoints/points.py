@@ -69,10 +69,10 @@ class Keypoints:
             raise UserError(f"{path} must hold `frames`, the frame number of each row.")
         model = Keypoints.empty(frames.tolist())
         for field in dataclasses.fields(Keypoints):
-            wanted = getattr(model, field.name)
-            if field.name not in arrays or arrays[field.name].shape != wanted.shape:
-                raise UserError(f"{path} must hold `{field.name}` of shape {wanted.shape}.")
-            arrays[field.name] = arrays[field.name].astype(wanted.dtype)
+            expected = getattr(model, field.name)
+            if field.name not in arrays or arrays[field.name].shape != expected.shape:
+                raise UserError(f"{path} must hold `{field.name}` of shape {expected.shape}.")
+            arrays[field.name] = arrays[field.name].astype(expected.dtype)
         return Keypoints(**{field.name: arrays[field.name] for field in dataclasses.fields(Keypoints)})
 
     def write_body25(self, folder: Path) -> None:

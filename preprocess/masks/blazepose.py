@@ -126,10 +126,10 @@ class BlazePoseMasks(Stage):
         chosen = np.unique(np.linspace(0, len(pictures) - 1, self.background_pictures).round().astype(int))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         people = [cv2.dilate(clip.probabilities[i], kernel) >= _SEEN for i in chosen]
-        wanted = self.background
-        if wanted is None:
-            wanted = is_static([clip.greys[i] for i in chosen], people)
-        if not wanted:
+        use_background = self.background
+        if use_background is None:
+            use_background = is_static([clip.greys[i] for i in chosen], people)
+        if not use_background:
             return None
         images = np.stack(list(threads.ordered(lambda i: reader.image(pictures[i])[region], chosen)))
         size = reader.camera(0).width, reader.camera(0).height

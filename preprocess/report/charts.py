@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from preprocess.findings import Limits
 
 WIDTH, HEIGHT = 400, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # room for the axes' numbers
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # margins for the axes' numbers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,7 +123,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
 def _assemble(columns: list[_Column], row_height: int) -> UInt8[np.ndarray, "H W 3"]:
     """Cuts every column to the same size around its person, and lays out the page."""
     width, height = np.max([column.size for column in columns], axis=0) * (1 + 2 * _MARGIN) + 1
-    width = max(width, 0.6 * height)  # room for the captions
+    width = max(width, 0.6 * height)  # so that captions fit
     scale = row_height / height
     cell = round(width * scale), row_height
     strips = []

@@ -37,8 +37,8 @@ def test_a_repeated_frame_is_that_frame(scenes, frame, source):
     assert torch.equal(large.pose(frame).poses, small.pose(source).poses)
     assert np.array_equal(large.vertices(frame), small.vertices(source))
     before, after = (
-        next(p for p in subject.pictures if (p.camera, p.frame) == (0, wanted))
-        for subject, wanted in ((small, source), (large, frame))
+        next(p for p in subject.pictures if (p.camera, p.frame) == (0, needed))
+        for subject, needed in ((small, source), (large, frame))
     )
     assert large.image(after).shape == (2 * small.camera(0).height, 2 * small.camera(0).width, 3)
 
@@ -56,5 +56,5 @@ def test_bodies_fall_on_the_same_places(scenes):
     point = torch.from_numpy(small.vertices(0))
     for camera in (0, 1):
         x, y, _ = small.camera(camera).project(point).unbind(-1)
-        wanted = torch.stack([2 * x + 0.5, 2 * y + 0.5], -1)  # the corner of the picture lies at -0.5 in both
-        assert torch.allclose(large.camera(camera).project(point)[:, :2], wanted, atol=1e-2)
+        needed = torch.stack([2 * x + 0.5, 2 * y + 0.5], -1)  # the corner of the picture lies at -0.5 in both
+        assert torch.allclose(large.camera(camera).project(point)[:, :2], needed, atol=1e-2)

@@ -1,4 +1,4 @@
-"""Compiles three small kernels as `kernels_ahead` does, for a GPU that need not be here, and prints as JSON what came
+"""Compiles three small kernels as `precompiled` does, for a GPU that need not be here, and prints as JSON what came
 of it: `python -m tests.hashhuman.compiled_ahead`. A process of its own, since Triton must not be interpreted here."""
 
 import json
@@ -15,7 +15,7 @@ from triton import knobs
 from triton.compiler import CompilationError
 
 from benchmarks.compile import empty_cache, pretend_cuda, pretend_gpu
-from hashhuman.gpu.precompile import kernels_ahead
+from hashhuman.gpu.precompile import precompiled
 
 
 @triton.jit
@@ -35,7 +35,7 @@ X = torch.arange(64.0)
 HERE = threading.current_thread()
 
 
-def rehearse() -> None:
+def warm_up() -> None:
     """Two variants, one of them twice."""
     for n in (16, 32, 16):
         double[(1,)](X, X, N=n)
@@ -66,7 +66,7 @@ def refused() -> dict[str, bool]:
     shown = {}
 
     def run() -> None:
-        with kernels_ahead(lambda: broken[(1,)](X)):
+        with precompiled(lambda: broken[(1,)](X)):
             shown["at the launch"] = fails(lambda: broken.warmup(X, grid=(1,)))
 
     return {"at the end": fails(run), **shown}
@@ -82,8 +82,8 @@ def main() -> None:
 
     knobs.compilation.listener = listen
     with empty_cache():
-        with kernels_ahead(rehearse):
-            told = {"compiled while rehearsing": len(found)}
+        with precompiled(warm_up):
+            told = {"compiled while listing_only": len(found)}
             for n in (16, 32, 64):
                 compile_as_launched(n)
         ahead, launchers = kept(), len(list(Path(knobs.cache.dir).rglob("__triton_launcher*.so")))

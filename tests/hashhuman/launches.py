@@ -1,6 +1,6 @@
 """Prints, as JSON, what kernels the default avatar launches on a subject: `python -m tests.hashhuman.launches SUBJECT`.
 
-`rehearsed`: how many variants of each kernel the rehearsal finds. `others`: what other sizes launch beyond them. A
+`listed`: how many variants of each kernel the listing finds. `others`: what other sizes launch beyond them. A
 process of its own, since Triton must not be interpreted here; nothing is compiled.
 """
 
@@ -14,11 +14,11 @@ from triton import knobs
 
 from benchmarks.compile import avatar_of, pretend_gpu
 from hashhuman.avatar.model import Avatar
-from hashhuman.avatar.warmup import rehearse
+from hashhuman.avatar.warmup import warm_up
 from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.gpu import precompile
-from hashhuman.gpu.capacity import Room, StageRoom
+from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
 from hashhuman.renderer.volume import Rays
 from tests import tiny, toy
 
@@ -37,10 +37,10 @@ def other_sizes(avatar: Avatar) -> None:
         frames = 1 + count % 3
         poses = [toy.pose(frame) for frame in range(frames)]
         avatar.linked_stage(poses)
-        avatar.measured_stage(poses[:1], room=StageRoom(1000 * count, (50 + count, 60, 70), 999 + count, sizes))
+        avatar.measured_stage(poses[:1], capacity=IndexCapacity(1000 * count, (50 + count, 60, 70), 999 + count, sizes))
         stage = avatar.stage(poses)
-        room = Room(sum(sizes) + count, sizes)
-        seen = avatar(rays(count, frames), stage, jitter=True, room=room)[0]
+        capacity = RayCapacity(sum(sizes) + count, sizes)
+        seen = avatar(rays(count, frames), stage, jitter=True, capacity=capacity)[0]
         (seen.color.square().mean() + (seen.weights * seen.samples.t).sum() + seen.alpha.sum()).backward()
         points = Points(
             torch.zeros(count, 3), torch.zeros(count, 3), torch.arange(count) % frames, torch.tensor([count])
@@ -50,8 +50,14 @@ def other_sizes(avatar: Avatar) -> None:
         avatar.occupancy.look(avatar.field, CellRows(index, cells, len(sizes)))
         avatar.eval()
         with torch.no_grad():
-            avatar(rays(count, 1), stage, room=room, stretch=(0, 3))
-            avatar(rays(count, 1), stage, room=room, only=torch.zeros(count, dtype=torch.bool), stretch=(3, 1 << 20))
+            avatar(rays(count, 1), stage, capacity=capacity, stretch=(0, 3))
+            avatar(
+                rays(count, 1),
+                stage,
+                capacity=capacity,
+                only=torch.zeros(count, dtype=torch.bool),
+                stretch=(3, 1 << 20),
+            )
         avatar.train()
 
 
@@ -63,14 +69,14 @@ def main(subject: str) -> None:
     state = torch.random.get_rng_state()
     compiler = precompile.Compiler(lambda *arguments: Future())
     knobs.runtime.jit_cache_hook = compiler
-    with compiler.rehearsal():
-        rehearse(avatar)
-        rehearsed = list(compiler.begun)
+    with compiler.listing():
+        warm_up(avatar)
+        listed = list(compiler.begun)
         untouched = torch.equal(state, torch.random.get_rng_state())
         untouched &= all(parameter.grad is None for parameter in avatar.parameters())
         other_sizes(avatar)
     names = [f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}" for kernel, _ in compiler.begun]
-    found = {"rehearsed": collections.Counter(names[: len(rehearsed)]), "others": names[len(rehearsed) :]}
+    found = {"listed": collections.Counter(names[: len(listed)]), "others": names[len(listed) :]}
     print(json.dumps(found | {"untouched": untouched}))
 
 

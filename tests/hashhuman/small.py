@@ -128,6 +128,6 @@ def pairs(x: torch.Tensor, counts: list[int], **changes) -> CanonicalPairs:
         x=placed(x),
         points=changes.get("points", points),
         frame_time=changes.get("frame_time", torch.zeros(1, dtype=torch.long)),
-        wanted=torch.tensor(counts, dtype=torch.int32),
+        needed=torch.tensor(counts, dtype=torch.int32),
         **{name: None if value is None else placed(value) for name, value in values.items()},
     )

@@ -38,7 +38,7 @@ class Copy(Stage):
         (subject / "words").mkdir(parents=True, exist_ok=True)
         for i, word in enumerate(words):
             if i == self.fail_at:
-                raise UserError("no room")
+                raise UserError("disk full")
             temporary = subject / "words" / f".{i}"
             temporary.write_text(word)
             os.replace(temporary, subject / "words" / f"{i}{self.suffix}")
@@ -153,7 +153,7 @@ def test_failure_leaves_finished_stages_and_no_stamp(source: Path, subject: Path
             return [subject / "others"]
 
     first = Copy(source)
-    with pytest.raises(UserError, match="no room"):
+    with pytest.raises(UserError, match="disk full"):
         run_stages([first, Second(source, fail_at=1)], subject, console=Console(file=io.StringIO()))
     assert not stamp_path(Second(source), subject).exists()
     run(first, subject)

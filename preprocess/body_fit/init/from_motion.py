@@ -115,13 +115,13 @@ def shape_of_bones(body: BodyModel, lengths: Mapping[str, float], steps: int = 1
     names = list(body.joint_names)
     ends = [(names.index(name), body.parents.index(names.index(name))) for name in lengths]
     starts, stops = (torch.tensor(side) for side in zip(*ends))
-    wanted = torch.tensor(list(lengths.values()))
+    target = torch.tensor(list(lengths.values()))
     basis = body.joint_basis()
     shape = torch.zeros_like(body.shape_mean, requires_grad=True)
     optimizer = torch.optim.Adam([shape], lr=0.05)
     for _ in range(steps):
         joints = torch.einsum("k,kjc->jc", body.basis(body.shape_mean + shape * body.shape_deviation), basis)
-        miss = ((joints[stops] - joints[starts]).norm(dim=-1) - wanted) / BONE
+        miss = ((joints[stops] - joints[starts]).norm(dim=-1) - target) / BONE
         loss = miss.square().mean() + shape.square().sum() * 0.1
         optimizer.zero_grad()
         loss.backward()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hashhuman.gpu.cuda_graph import aside, record
+from hashhuman.gpu.cuda_graph import on_side_stream, record
 from preprocess.body_fit.optimise.terms import Terms
 
 
@@ -38,7 +38,7 @@ class Slope:
         if self.basis.is_cuda and not (stay and self.graph):
             self.graph = None  # frees its memory before the next one
             if not self.ready:
-                aside(self._gradients)
+                on_side_stream(self._gradients)
                 self.ready = True
             self.graph, self.gradients = record(self._gradients)
 

@@ -34,13 +34,13 @@ def load_network(path: Path, labels: LabelSet) -> AugmentedCE2P:
         weights = {name.removeprefix(_PREFIX): value for name, value in weights.items() if not name.endswith(_COUNTER)}
     with torch.device("meta"):
         network = AugmentedCE2P(len(labels))
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name in [*wanted, *weights]:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in [*expected, *weights]:
         shape = tuple(weights[name].shape) if isinstance(weights.get(name), torch.Tensor) else None
-        if shape != wanted.get(name):
+        if shape != expected.get(name):
             raise UserError(
                 f"{path} is not {labels.checkpoint} or a network like it: its {name} is {shape or 'missing'}, "
-                f"not {wanted.get(name, 'absent')}."
+                f"not {expected.get(name, 'absent')}."
             )
         if not weights[name].isfinite().all():
             raise UserError(f"{path} holds numbers that are not finite ({name}): download {labels.checkpoint} anew.")

@@ -18,8 +18,8 @@ from hashhuman.avatar.images import EagerImages, RenderedImage
 from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
-from hashhuman.gpu.capacity import Room, StageRoom
-from hashhuman.gpu.cuda_graph import aside, record
+from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
+from hashhuman.gpu.cuda_graph import on_side_stream, record
 from hashhuman.gpu.part_rows import padded
 from hashhuman.neighbors.grid import GridNeighbors
 
@@ -45,7 +45,7 @@ class Recorded(Generic[Result]):
     ) -> None:
         self.inputs = [x.to(device, copy=True) for x in inputs]
         if first:
-            aside(lambda: work(*self.inputs))
+            on_side_stream(lambda: work(*self.inputs))
         self.graph, self.result = record(lambda: work(*self.inputs))
 
     def __call__(self, inputs: Sequence[Tensor]) -> Result:
@@ -60,17 +60,17 @@ class Recorded(Generic[Result]):
 class Recording(Generic[Result]):
     """What is recorded of one kind of work, and the most that it has needed."""
 
-    most: Int[Tensor, "demand"]
-    room: Int[Tensor, "demand"] | None = None
+    most: Int[Tensor, "needed"]
+    capacity: Int[Tensor, "needed"] | None = None
     recorded: Recorded[Result] | None = None
 
-    def fits(self, needed: Int[Tensor, "demand"]) -> Tensor:
-        """Whether there is room, on the device."""
-        assert self.room is not None
-        return (needed <= self.room).all()
+    def fits(self, needed: Int[Tensor, "needed"]) -> Tensor:
+        """Whether there is capacity, on the device."""
+        assert self.capacity is not None
+        return (needed <= self.capacity).all()
 
 
-class RecordedImages:
+class GraphImages:
     """`EagerImages`' pictures.
 
     The first picture of a size is eager and measures; with the second, posing and rendering are recorded. Pictures that
@@ -105,15 +105,15 @@ class RecordedImages:
         if self.posed is not pose:
             self.posing.recorded(pose)
             self.posed = pose
-        image, demand = self.viewing.recorded([camera.K, camera.R, camera.T])
-        fits = self.posing.fits(self.posing.recorded.result[1]), self.viewing.fits(demand)
+        image, needed = self.viewing.recorded([camera.K, camera.R, camera.T])
+        fits = self.posing.fits(self.posing.recorded.result[1]), self.viewing.fits(needed)
         posed, seen = torch.stack(fits).tolist()
         if posed and seen:
             return RenderedImage(image.rgb.clone(), image.alpha.clone(), image.depth.clone())
         return self._measured(camera, pose, (not posed, not seen))
 
     def _measured(self, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]) -> RenderedImage:
-        """Renders eagerly; records what of posing and rendering was `short` of room, if it is not the first picture."""
+        """Renders eagerly; captures what was `short` of capacity (posing, viewing), if it is not the first picture."""
         stage, of_stage = self._posed(None, *pose)
         image, of_view = self.eager.picture(camera, stage)
         if not isinstance(stage.neighbors, GridNeighbors):  # others read back how much they found
@@ -129,42 +129,42 @@ class RecordedImages:
     def _record(
         self, posing: Recording, viewing: Recording, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]
     ) -> None:
-        device, first = self.avatar.device, viewing.room is None
-        front, back = view_rooms(viewing.most.tolist())
+        device, first = self.avatar.device, viewing.capacity is None
+        front, back = view_capacities(viewing.most.tolist())
         viewing.recorded = None  # frees its memory before the next one; it also holds the stage that it reads
         if short[0]:
             posing.recorded = None
-            room = stage_room(posing.most.tolist())
-            posing.room = torch.tensor(room.sizes(), device=device)
-            posing.recorded = Recorded(partial(self._posed, room), pose, device, first)
+            capacity = index_capacity(posing.most.tolist())
+            posing.capacity = torch.tensor(capacity.sizes(), device=device)
+            posing.recorded = Recorded(partial(self._posed, capacity), pose, device, first)
             posing.recorded.graph.replay()  # a recording computes nothing, and rendering needs a stage to be tried on
         assert posing.recorded is not None
         stage = posing.recorded.result[0]
 
         def seen(K: Tensor, R: Tensor, T: Tensor) -> tuple[RenderedImage, Tensor]:
             view = dataclasses.replace(camera, K=K, R=R, T=T)
-            image, demand = self.eager.picture(view, stage, (front, back))
-            return image, demand.flatten()
+            image, needed = self.eager.picture(view, stage, (front, back))
+            return image, needed.flatten()
 
-        viewing.room = torch.tensor([*front.sizes(), *back.sizes()], device=device)
+        viewing.capacity = torch.tensor([*front.sizes(), *back.sizes()], device=device)
         viewing.recorded = Recorded(seen, [camera.K, camera.R, camera.T], device, first)
         self.posed = None
 
     def _posed(
-        self, room: StageRoom | None, poses: Tensor, Rh: Tensor, Th: Tensor, time: Tensor
-    ) -> tuple[Stage, Int[Tensor, "demand"]]:
-        return self.avatar.measured_stage([BodyPose(poses, Rh, Th)], time, room)
+        self, capacity: IndexCapacity | None, poses: Tensor, Rh: Tensor, Th: Tensor, time: Tensor
+    ) -> tuple[Stage, Int[Tensor, "needed"]]:
+        return self.avatar.measured_stage([BodyPose(poses, Rh, Th)], time, capacity)
 
 
-def stage_room(needed: Sequence[int]) -> StageRoom:
-    """Room for posing, from what was needed, in the order of `StageRoom.sizes`."""
+def index_capacity(needed: Sequence[int]) -> IndexCapacity:
+    """RayCapacity for posing, from what was needed, in the order of `IndexCapacity.sizes`."""
     nodes, *shell, voxels = (math.ceil(SLACK * n) for n in needed[:5])
     rows = tuple(padded(math.ceil(SLACK * n) + 1) for n in needed[5:])
-    return StageRoom(nodes, (shell[0], shell[1], shell[2]), voxels, rows)
+    return IndexCapacity(nodes, (shell[0], shell[1], shell[2]), voxels, rows)
 
 
-def view_rooms(needed: Sequence[int]) -> tuple[Room, Room]:
-    """Room for both rounds of rendering, from what was needed, in the order of `Room.sizes`."""
+def view_capacities(needed: Sequence[int]) -> tuple[RayCapacity, RayCapacity]:
+    """RayCapacity for both rounds of rendering, from what was needed, in the order of `RayCapacity.sizes`."""
     half = len(needed) // 2
     sizes = [padded(math.ceil(VIEW_SLACK * n) + 1) for n in needed]
-    return Room(sizes[0], tuple(sizes[1:half])), Room(sizes[half], tuple(sizes[half + 1 :]))
+    return RayCapacity(sizes[0], tuple(sizes[1:half])), RayCapacity(sizes[half], tuple(sizes[half + 1 :]))

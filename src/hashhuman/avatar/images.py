@@ -11,7 +11,7 @@ from torch import Tensor
 from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
-from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.renderer.shell_sampler import EVERYTHING
 from hashhuman.renderer.volume import Rays, Rendering
 
@@ -52,37 +52,42 @@ class EagerImages:
             yield self.picture(camera, stage)[0]
 
     def picture(
-        self, camera: Camera, stage: Stage, room: tuple[Room, Room] | None = None
-    ) -> tuple[RenderedImage, Int[Tensor, "2 demand"]]:
+        self, camera: Camera, stage: Stage, capacity: tuple[RayCapacity, RayCapacity] | None = None
+    ) -> tuple[RenderedImage, Int[Tensor, "2 needed"]]:
         """The first body of a stage over black, and the most that a chunk of rays demanded in each round: samples, then
         rows of each part.
 
         Args:
-            room: sizes fixed beforehand for a chunk of rays in each round; see `Avatar.forward`.
+            capacity: sizes fixed beforehand for a chunk of rays in each round; see `Avatar.forward`.
         """
         rays = camera_rays(camera, self.avatar.device)
-        chunks = [self._rays(rays[i : i + self.chunk], stage, room) for i in range(0, len(rays), self.chunk)]
-        *images, demands = zip(*chunks)
+        chunks = [self._rays(rays[i : i + self.chunk], stage, capacity) for i in range(0, len(rays), self.chunk)]
+        *images, needed = zip(*chunks)
         rgb, alpha, depth = (torch.cat(values).unflatten(0, (camera.height, camera.width)) for values in images)
         depth = depth / alpha.clamp_min(1e-6) * (alpha > 0)
-        return RenderedImage(rgb, alpha, depth), torch.stack(demands).amax(0)
+        return RenderedImage(rgb, alpha, depth), torch.stack(needed).amax(0)
 
     def _rays(
-        self, rays: Rays, stage: Stage, room: tuple[Room, Room] | None
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Int[Tensor, "2 demand"]]:
-        """Premultiplied colour, opacity, depth and demand of rays."""
-        front_room, back_room = room or (None, None)
-        front, first = self._round(rays, stage, front_room, None, self.stretches[0])
-        back, second = self._round(rays, stage, back_room, front.alpha < OPAQUE, self.stretches[1])
+        self, rays: Rays, stage: Stage, capacity: tuple[RayCapacity, RayCapacity] | None
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Int[Tensor, "2 needed"]]:
+        """Premultiplied colour, opacity, depth and needed of rays."""
+        front_capacity, back_capacity = capacity or (None, None)
+        front, first = self._round(rays, stage, front_capacity, None, self.stretches[0])
+        back, second = self._round(rays, stage, back_capacity, front.alpha < OPAQUE, self.stretches[1])
         left = 1 - front.alpha
         color = front.color + left[:, None] * back.color
         return color, front.alpha + left * back.alpha, front.depth + left * back.depth, torch.stack([first, second])
 
     def _round(
-        self, rays: Rays, stage: Stage, room: Room | None, only: Bool[Tensor, "N"] | None, stretch: tuple[int, int]
-    ) -> tuple[Rendering, Int[Tensor, "demand"]]:
-        rendering, _, demand = self.avatar(rays, stage, room=room, only=only, stretch=stretch)
-        return rendering, torch.cat([demand.samples, demand.rows]).long()
+        self,
+        rays: Rays,
+        stage: Stage,
+        capacity: RayCapacity | None,
+        only: Bool[Tensor, "N"] | None,
+        stretch: tuple[int, int],
+    ) -> tuple[Rendering, Int[Tensor, "needed"]]:
+        rendering, _, needed = self.avatar(rays, stage, capacity=capacity, only=only, stretch=stretch)
+        return rendering, torch.cat([needed.samples, needed.rows]).long()
 
 
 def camera_rays(camera: Camera, device: torch.device) -> Rays:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from hashhuman.avatar.graph_images import RecordedImages
+from hashhuman.avatar.graph_images import GraphImages
 from hashhuman.avatar.images import EagerImages, RenderedImage
 from hashhuman.avatar.search_index import LinkedStage, Stage, leave_out_empty, link
 from hashhuman.body.posed_bodies import PosedBodies
@@ -18,7 +18,7 @@ from hashhuman.deformer.residual import Residual
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
-from hashhuman.gpu.capacity import Demand, Room, StageRoom
+from hashhuman.gpu.capacity import IndexCapacity, Needed, RayCapacity
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
@@ -65,7 +65,7 @@ class Avatar(nn.Module):
         self.skinning, self.neighbors, self.sampler = skinning, neighbors, sampler
         self.shell_voxel, self.kernels = shell_voxel, kernels
         self.eager_images = EagerImages(self, chunk, front_bins)
-        self.recorded_images = RecordedImages(self.eager_images)
+        self.graph_images = GraphImages(self.eager_images)
 
     @property
     def device(self) -> torch.device:
@@ -73,10 +73,10 @@ class Avatar(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def images(self) -> EagerImages | RecordedImages:
+    def images(self) -> EagerImages | GraphImages:
         """Renders pictures, on the present device as fast as that allows."""
         eager = self.kernels == "torch" or self.device.type != "cuda"
-        return self.eager_images if eager else self.recorded_images
+        return self.eager_images if eager else self.graph_images
 
     def stage(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Stage:
         """Poses the body; `time` gives each pose's index among the training frames, -1 for a pose of its own."""
@@ -84,17 +84,20 @@ class Avatar(nn.Module):
 
     @torch.no_grad()
     def measured_stage(
-        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None = None, room: StageRoom | None = None
-    ) -> tuple[Stage, Int[Tensor, "demand"]]:
+        self,
+        poses: Sequence[BodyPose],
+        time: Sequence[int] | Tensor | None = None,
+        capacity: IndexCapacity | None = None,
+    ) -> tuple[Stage, Int[Tensor, "needed"]]:
         """`stage`, and what `room` would have had to be: its sizes in their order.
 
         Args:
-            room: sizes fixed beforehand; None: as large as need be, for which the host waits.
+            capacity: sizes fixed beforehand; None: as large as need be, for which the host waits.
         """
-        stage = self._posed(poses, time, room)
-        of_shell = leave_out_empty(stage, self.skinning, room)
-        of_grids = getattr(stage.neighbors, "wanted", of_shell.new_zeros(1))
-        return stage, torch.cat([of_grids, stage.shell.wanted, of_shell])
+        stage = self._posed(poses, time, capacity)
+        of_shell = leave_out_empty(stage, self.skinning, capacity)
+        of_grids = getattr(stage.neighbors, "needed", of_shell.new_zeros(1))
+        return stage, torch.cat([of_grids, stage.shell.needed, of_shell])
 
     @torch.no_grad()
     def linked_stage(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> LinkedStage:
@@ -102,16 +105,16 @@ class Avatar(nn.Module):
         return link(self._posed(poses, time), self.skinning)
 
     def _posed(
-        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None, room: StageRoom | None = None
+        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None, capacity: IndexCapacity | None = None
     ) -> Stage:
         """A stage whose shell has everything near the bodies."""
         self.template = self.template.to(self.device)  # once: later calls find it there
         self.part_points = [points.to(self.device) for points in self.part_points]
         times = torch.as_tensor(time if time is not None else [-1] * len(poses), device=self.device)
         bodies = PosedBodies.from_poses(self.template, [pose.to(self.device) for pose in poses], times)
-        fixed = {} if room is None else {"room": room.nodes}
+        fixed = {} if capacity is None else {"capacity": capacity.nodes}
         neighbors = self.neighbors(bodies.vertices, self.part_points, **fixed)
-        shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel, room and room.shell)
+        shell = Shell.around(bodies.vertices, self.skinning.reach, self.shell_voxel, capacity and capacity.shell)
         uv = self.template.uv if self.residual.displaces else None
         return Stage(bodies, neighbors, shell, uv, self.occupancy.cells(self.field))
 
@@ -131,27 +134,27 @@ class Avatar(nn.Module):
         rays: Rays,
         stage: Stage,
         jitter: bool = False,
-        room: Room | None = None,
+        capacity: RayCapacity | None = None,
         only: Bool[Tensor, "N"] | None = None,
         stretch: tuple[int, int] = (0, EVERYTHING),
-    ) -> tuple[Rendering, Residual | None, Demand]:
+    ) -> tuple[Rendering, Residual | None, Needed]:
         """Renders rays; also returns the residual displacements, for their losses, and what room all of it took.
 
         Args:
-            room: fixed sizes for everything whose size depends on the data; None: as large as need be, for which the
-                host waits.
+            capacity: fixed sizes for everything whose size depends on the data; None: as large as need be, for which
+                the host waits.
             only, stretch: which rays, and which part of their way; see `ShellSampler`.
         """
-        fixed = None if room is None else room.samples
+        fixed = None if capacity is None else capacity.samples
         samples = self.sampler(rays, stage.bodies, stage.shell, jitter, fixed, only, stretch)
         points = self.points(rays, samples)
-        rows = None if room is None else room.rows
+        rows = None if capacity is None else capacity.rows
         pairs = self.skinning(points, stage.bodies, stage.neighbors, stage.uv, stage.canonical, rows)
         residual = self.residual(pairs)
         if residual is not None:
             pairs = dataclasses.replace(pairs, x=pairs.x + residual.value)
         color, density = self.field(pairs)
-        return composite(color, density, samples, self.kernels), residual, Demand(samples.wanted, pairs.wanted)
+        return composite(color, density, samples, self.kernels), residual, Needed(samples.needed, pairs.needed)
 
     @staticmethod
     def points(rays: Rays, samples: Samples) -> Points:

@@ -13,7 +13,7 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.occupancy import CellRows
-from hashhuman.gpu.capacity import StageRoom
+from hashhuman.gpu.capacity import IndexCapacity
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
 
@@ -67,24 +67,26 @@ def link(stage: Stage, skinning: InverseSkinning) -> LinkedStage:
     return linked
 
 
-def leave_out_empty(stage: Stage, skinning: InverseSkinning, room: StageRoom | None = None) -> Int[Tensor, "demand"]:
+def leave_out_empty(
+    stage: Stage, skinning: InverseSkinning, capacity: IndexCapacity | None = None
+) -> Int[Tensor, "needed"]:
     """Marks just those voxels of the shell whose centre some part carries to a marked cell.
 
     Args:
-        room: None for as much as need be, for which the host waits.
+        capacity: None for as much as need be, for which the host waits.
 
     Returns:
         What its `voxels` and `rows` would have had to be.
     """
-    position, count = stage.shell.marked(None if room is None else room.voxels)
-    used, rows = (None, None) if room is None else (count, room.rows)
-    reached, wanted = [], torch.zeros(stage.neighbors.n_parts, dtype=torch.int32, device=position.device)
-    for some in position.split(CHUNK if room is None else room.voxels):
+    position, count = stage.shell.marked(None if capacity is None else capacity.voxels)
+    used, rows = (None, None) if capacity is None else (count, capacity.rows)
+    reached, needed = [], torch.zeros(stage.neighbors.n_parts, dtype=torch.int32, device=position.device)
+    for some in position.split(CHUNK if capacity is None else capacity.voxels):
         pairs = _carried(stage, skinning, some, stage.canonical, used, rows)
         reached.append((pairs.slots >= 0).any(0))
-        wanted = wanted + pairs.wanted
+        needed = needed + pairs.needed
     _mark(stage.shell, [(position, torch.cat(reached).to(torch.uint8))])
-    return torch.cat([count, wanted])
+    return torch.cat([count, needed])
 
 
 def _carried(

@@ -37,23 +37,25 @@ class InverseSkinning:
         neighbors: NeighborIndex,
         uv: Float[Tensor, "V 2"] | None = None,
         cells: Cells | None = None,
-        room: tuple[int, ...] | None = None,
+        capacity: tuple[int, ...] | None = None,
     ) -> CanonicalPairs:
         """Carries the points near the body to canonical space.
 
         Args:
             uv: None where texture coordinates are not asked for.
             cells: only pairs in marked cells are kept; None: all.
-            room: how many rows to set aside for each part (Triton only); None for as many as there are.
+            capacity: rows to reserve for each part (Triton only); None for as many as there are.
 
         Raises:
-            UserError: for room, if plain PyTorch is to be used.
+            UserError: for capacity, if plain PyTorch is to be used.
         """
         if isinstance(neighbors, GridNeighbors) and chosen(self.kernels, points.position.device):
+            from hashhuman.deformer import inverse_skinning_kernels
+
             return inverse_skinning_kernels.carry(
-                points, bodies, neighbors, uv, cells, self.reach, self.depth, self.smoothness, room
+                points, bodies, neighbors, uv, cells, self.reach, self.depth, self.smoothness, capacity
             )
-        if room is not None:
+        if capacity is not None:
             raise UserError("step=graph needs Triton's kernels and neighbors=grid: use step=eager")
         posed = bodies.to_posed(points.position, points.frame)
         pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))
@@ -92,7 +94,7 @@ class InverseSkinning:
             uv=None if texture is None else placed(texture),
             points=points,
             frame_time=bodies.time,
-            wanted=used,
+            needed=used,
         )
 
     def weights(self, pairs: Pairs) -> Float[Tensor, "M K"]:

@@ -23,7 +23,7 @@ BLOCK = 128  # query points of a program
 @no_type_check
 def _carry(
     positions, frames, used, world, vertices, maps, canonical, normals, texture,
-    origin, shape, first_node, keys, cell_low, cell_extent, marked, wanted, first_row, size,
+    origin, shape, first_node, keys, cell_low, cell_extent, marked, needed, first_row, size,
     point_out, slot_out, x_out, rotation_out, normal_out, uv_out,
     n_points, n_vertices, n_nodes, n_rows, voxel, unit, bound, radius, reach, depth, falloff, resolution,
     PARTS: tl.constexpr, UV: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
@@ -80,7 +80,7 @@ def _carry(
             cell = _cell(cell_low + part * 3, tl.load(cell_extent + part), resolution, part, cx, cy, cz)
             keep = keep & (tl.load(marked + cell, mask=keep, other=0) != 0)
             kept = keep.to(tl.int32)
-            before = tl.atomic_add(wanted + part, tl.sum(kept, 0))
+            before = tl.atomic_add(needed + part, tl.sum(kept, 0))
             rank = tl.cumsum(kept, 0) - 1 + before
             keep = keep & (rank < tl.load(size + part))
             row = tl.load(first_row + part) + rank
@@ -168,12 +168,12 @@ def carry(
     reach: float,
     depth: float,
     smoothness: float,
-    room: tuple[int, ...] | None,
+    capacity: tuple[int, ...] | None,
 ) -> CanonicalPairs:
     """What `InverseSkinning` does; see there. Within a part, the order of rows may differ from run to run.
 
     Args:
-        room: rows to set aside for each part (multiples of GRANULE); None for as many as there are, which another
+        capacity: rows to reserve for each part (multiples of GRANULE); None for as many as there are, which another
             launch counts and the host has to wait for.
     """
     device, n_points, parts = points.position.device, len(points.position), neighbors.n_parts
@@ -195,30 +195,30 @@ def carry(
         1 / (2 * smoothness**2), cells.resolution,
     )  # fmt: skip
 
-    def launch(wanted: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
+    def launch(needed: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
         arguments = [
-            positions, frames, used, *body, *tables, *grid, wanted, first_row, size, *outputs,
+            positions, frames, used, *body, *tables, *grid, needed, first_row, size, *outputs,
             n_points, bodies.vertices.shape[1], neighbors.keys.shape[1], n_rows, *numbers,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](
             *arguments, PARTS=parts, UV=uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
         )  # fmt: skip
 
-    if room is None:
+    if capacity is None:
         counted = torch.zeros_like(nothing)
-        launch(counted, nothing, nothing, (nothing, nothing, *[bodies.vertices] * 4), 0)  # no room: it only counts
-        room = tuple(padded(count) for count in counted.tolist())
-    n_rows = sum(room)
-    size = torch.cat([torch.full((1,), x, dtype=torch.int32, device=device) for x in room])
+        launch(counted, nothing, nothing, (nothing, nothing, *[bodies.vertices] * 4), 0)  # no capacity: it only counts
+        capacity = tuple(padded(count) for count in counted.tolist())
+    n_rows = sum(capacity)
+    size = torch.cat([torch.full((1,), x, dtype=torch.int32, device=device) for x in capacity])
     point = torch.zeros(n_rows, dtype=torch.int32, device=device)
     slots = torch.full((parts, n_points), -1, dtype=torch.int32, device=device)
     # Component by component, so that neighbouring rows are stored side by side.
     x, rotation, normal = torch.zeros(15, n_rows, device=device).split([3, 9, 3])
     texture = torch.zeros(0 if uv is None else n_rows, 2, device=device)
-    wanted = torch.zeros_like(nothing)
-    launch(wanted, size.cumsum(0, dtype=torch.int32) - size, size, (point, slots, x, rotation, normal, texture), n_rows)
+    needed = torch.zeros_like(nothing)
+    launch(needed, size.cumsum(0, dtype=torch.int32) - size, size, (point, slots, x, rotation, normal, texture), n_rows)
     return CanonicalPairs(
-        rows=PartRows(room, torch.minimum(wanted, size)),
+        rows=PartRows(capacity, torch.minimum(needed, size)),
         point=point,
         slots=slots,
         x=x.t(),
@@ -227,5 +227,5 @@ def carry(
         uv=None if uv is None else texture,
         points=points,
         frame_time=bodies.time,
-        wanted=wanted,
+        needed=needed,
     )

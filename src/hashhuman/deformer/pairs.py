@@ -38,7 +38,7 @@ class CanonicalPairs:
     uv: Float[Tensor, "M 2"] | None  # texture coordinates of the body nearby
     points: Points
     frame_time: Int[Tensor, "F"]  # training frame of each posed body, or -1
-    wanted: Int[Tensor, "P"]  # rows that each part would have liked; more than it has where room was short
+    needed: Int[Tensor, "P"]  # rows that each part needed; more than it has where its capacity was too small
 
     def part(self) -> Int[Tensor, "M"]:
         """Each row's part."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
-from hashhuman.gpu.backend import demand
+from hashhuman.gpu.backend import require
 from hashhuman.gpu.part_rows import PartRows
 
 Dtype = Literal["float32", "float16"]
@@ -71,7 +71,7 @@ class TritonHashGrids(TorchHashGrids):
         Raises:
             UserError: if Triton cannot run on the positions' device.
         """
-        demand(x, "encoder=triton")
+        require(x, "encoder=triton")
         return _Encode.apply(x, self.table, self, rows)  # type: ignore[return-value]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hashhuman.body import visibility
 from hashhuman.body.template import BodyPose
-from hashhuman.evaluation import comparison
+from hashhuman.evaluation import drawing
 from hashhuman.evaluation.orbit import orbit
 from hashhuman.evaluation.unseen import captioned
 from hashhuman.io.files import write_image
@@ -42,7 +42,7 @@ class CanonicalSheet:
         for i, image in enumerate(track(images, "canonical views", total=len(cameras))):
             share = visibility.unseen_fraction(vertices, template.faces, cameras[i], seen)
             lines = f"{360 * i / self.views:g} degrees from the front to the left"
-            cells.append(captioned(comparison.to_uint8(image.rgb), share, lines))
+            cells.append(captioned(drawing.to_uint8(image.rgb), share, lines))
             unseen.append(share)
-        write_image(path, comparison.sheet(cells, columns=math.ceil(self.views / 2)))
+        write_image(path, drawing.sheet(cells, columns=math.ceil(self.views / 2)))
         return unseen

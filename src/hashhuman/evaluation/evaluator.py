@@ -17,6 +17,7 @@ from rich.table import Table
 
 from hashhuman.body import visibility
 from hashhuman.errors import UserError
+from hashhuman.evaluation import drawing
 from hashhuman.evaluation.canonical_sheet import CanonicalSheet
 from hashhuman.evaluation.metrics.protocols import Comparison, MetricProtocol
 from hashhuman.evaluation.turntable import Turntable
@@ -111,7 +112,7 @@ class Evaluator:
                 each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
                 if self.save_images:
                     for kind, image in (("images", comparison.rgb), ("mask", comparison.alpha)):
-                        beside(write_image, folder / kind / f"{view.name}.png", comparison.to_uint8(image))
+                        beside(write_image, folder / kind / f"{view.name}.png", drawing.to_uint8(image))
                 if picture in shown:
                     column = next(iter(figures))
                     title = f"{TITLES[split]} {view.name}: {column} {figures[column]:.2f}"
@@ -157,7 +158,7 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
 
 def _compare(comparison: Comparison, title: str, path: Path) -> None:
     covered = (comparison.mask > 0) | (comparison.alpha > 0.5)
-    write_image(path, comparison.comparison(comparison.rgb, comparison.truth, covered, title))
+    write_image(path, drawing.side_by_side(comparison.rgb, comparison.truth, covered, title))
 
 
 def spread(items: Sequence[Any], most: int | None) -> list[Any]:

@@ -34,7 +34,7 @@ def orbit(
             one stands to the body's left of it, seen with `up` up.
         count: of cameras.
         height: of the pictures (px); their even width follows from the body's.
-        margin: room for what stands off the body, as a factor.
+        margin: factor by which the picture exceeds the body, for what stands off it.
     """
     center = (vertices.amin(0) + vertices.amax(0)) / 2
     away = toward - (toward @ up) * up

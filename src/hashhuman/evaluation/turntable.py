@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hashhuman.body import visibility
 from hashhuman.errors import UserError
-from hashhuman.evaluation import comparison
+from hashhuman.evaluation import drawing
 from hashhuman.evaluation.orbit import orbit, upright
 from hashhuman.evaluation.unseen import captioned
 from hashhuman.io.progress import track
@@ -53,7 +53,7 @@ class Turntable:
         def frames() -> Iterable[np.ndarray]:
             views = zip(avatar.render_images(cameras, pose, time, self.background), unseen)
             for image, share in track(views, "turntable", total=len(cameras)):
-                yield _even(captioned(comparison.to_uint8(image.rgb), share))
+                yield _even(captioned(drawing.to_uint8(image.rgb), share))
 
         write_video(path, frames(), self.fps)
         return unseen

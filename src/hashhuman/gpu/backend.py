@@ -21,7 +21,7 @@ def runs_on(x: Tensor) -> bool:
     return installed() and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
-def demand(x: Tensor, option: str) -> None:
+def require(x: Tensor, option: str) -> None:
     """Checks that kernels can run on the tensor's device.
 
     Raises:
@@ -40,5 +40,5 @@ def chosen(kernels: str, device: torch.device) -> bool:
     if kernels not in ("auto", "triton", "torch"):
         raise UserError(f"kernels={kernels} is none of auto, triton and torch.")
     if kernels == "triton":
-        demand(torch.empty(0, device=device), "kernels=triton")
+        require(torch.empty(0, device=device), "kernels=triton")
     return kernels == "triton" or (kernels == "auto" and device.type == "cuda" and installed())

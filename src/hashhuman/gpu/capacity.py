@@ -1,6 +1,6 @@
 """Sizes fixed beforehand, so that nothing has to be counted first, which the host would have to wait for.
 
-Only Triton's kernels keep to them; where they are too small, what finds no room is left out.
+Only Triton's kernels keep to them; where they are too small, what finds no capacity is left out.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class Room:
+class RayCapacity:
     """For rendering rays."""
 
     samples: int
@@ -22,15 +22,15 @@ class Room:
 
 
 @dataclasses.dataclass(frozen=True)
-class Demand:
-    """What `Room` would have had to be, on the device."""
+class Needed:
+    """What `RayCapacity` would have had to be, on the device."""
 
     samples: Int[Tensor, "1"]
     rows: Int[Tensor, "P"]
 
 
 @dataclasses.dataclass(frozen=True)
-class StageRoom:
+class IndexCapacity:
     """For posing a body."""
 
     nodes: int  # of the neighbour grids

@@ -8,7 +8,7 @@ import torch
 Result = TypeVar("Result")
 
 
-def aside(work: Callable[[], Result]) -> Result:
+def on_side_stream(work: Callable[[], Result]) -> Result:
     """Does work in a stream of its own, as recording will: compiles and initialises what a recording must not see."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -21,7 +21,7 @@ def aside(work: Callable[[], Result]) -> Result:
 def record(work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
     """The graph, and what the work returns: its tensors are filled anew by each replay, not by the recording.
 
-    Sizes must be fixed, and nothing may be read back. Do the work `aside` before.
+    Sizes must be fixed, and nothing may be read back. Do the work `on_side_stream` before.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be copying pictures

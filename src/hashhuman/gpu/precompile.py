@@ -16,10 +16,10 @@ from hashhuman.io.threads import Background
 
 
 @contextlib.contextmanager
-def kernels_ahead(rehearse: Callable[[], object]) -> Iterator[None]:
-    """Compiles in threads whatever `rehearse` launches; within the `with`, a launch waits for its own kernel alone.
+def precompiled(warm_up: Callable[[], object]) -> Iterator[None]:
+    """Compiles in threads whatever `warm_up` launches; within the `with`, a launch waits for its own kernel alone.
 
-    The rehearsal's launches do nothing, so that what kernels would write stays as it was allocated. What it leaves out
+    The listing's launches do nothing, so that what kernels would write stays as it was allocated. What it leaves out
     is compiled at its first launch, as ever. An error of the compiler is raised at the kernel's launch, and at the end
     if there is none.
     """
@@ -28,8 +28,8 @@ def kernels_ahead(rehearse: Callable[[], object]) -> Iterator[None]:
     with Background() as background, knobs.runtime.scope():
         compiler = Compiler(background)
         knobs.runtime.jit_cache_hook = compiler
-        with compiler.rehearsal():
-            rehearse()
+        with compiler.listing():
+            warm_up()
         yield
 
 
@@ -42,32 +42,32 @@ class Compiler:
 
     def __init__(self, background: Callable[..., Future]) -> None:
         self.background = background
-        self.rehearsing = False
+        self.listing_only = False
         self.begun: dict[tuple[Any, str], Future] = {}
 
     @contextlib.contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def listing(self) -> Iterator[None]:
         """Meanwhile nothing is launched, and what is not yet being compiled is begun."""
         from triton.runtime import driver
 
         real: Any = driver.active
         self.target, self.launcher = real.get_current_target(), real.launcher_cls
-        driver.set_active(Understudy(self.target))  # type: ignore[arg-type]
-        self.rehearsing = True
+        driver.set_active(StandInDriver(self.target))  # type: ignore[arg-type]
+        self.listing_only = True
         try:
             yield
         finally:
-            self.rehearsing = False
+            self.listing_only = False
             driver.set_active(real)
 
     def __call__(self, *, key: str, fn: Any, compile: Mapping[str, Any], **_: Any) -> bool:
         """`fn` and `compile` say which kernel and how; `key` tells its variants apart."""
         variant = fn.jit_function, key
-        if self.rehearsing and variant not in self.begun:
+        if self.listing_only and variant not in self.begun:
             self.begun[variant] = self._begin(fn.jit_function, compile)
-        elif not self.rehearsing and variant in self.begun:
+        elif not self.listing_only and variant in self.begun:
             self.begun[variant].result()
-        return self.rehearsing
+        return self.listing_only
 
     def _begin(self, kernel: Any, compile: Mapping[str, Any]) -> Future:
         from triton.compiler import ASTSource
@@ -79,7 +79,7 @@ class Compiler:
         return self.background(_compile, source, self.target, options, self.launcher)
 
 
-class Understudy:
+class StandInDriver:
     """Stands for Triton's driver, with a device of its own, for which no kernel is ever found compiled and launched.
 
     Args:

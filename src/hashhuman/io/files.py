@@ -69,7 +69,7 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         version, shape, kind, fortran, data = state
-        if kind.dtype.hasobject and len(data) != math.prod(shape):  # numpy would first make room for all of them
+        if kind.dtype.hasobject and len(data) != math.prod(shape):  # numpy would first allocate all of them
             raise pickle.UnpicklingError("an array of objects is not as long as it says")
         super().__setstate__((version, shape, kind.dtype, fortran, data))
 
@@ -123,7 +123,7 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
 class _Unpickler(pickle._Unpickler):
     """Admits arrays, containers, strings and numbers, and the stand-ins that the caller names.
 
-    It is Python's own reader in Python: that in C makes room for as many objects as the stream says to have numbered.
+    It is Python's own reader in Python: that in C allocates as many objects as the stream claims to have numbered.
     """
 
     def __init__(self, file: BufferedIOBase, stand_ins: Mapping[tuple[str, str], Callable] | None):

@@ -30,8 +30,8 @@ class GridNeighbors:
         reach: how far from a part's points nodes are filled (m). Where it is less than the radius of a query and half a
             voxel's diagonal together, some points near that radius are not found.
         kernels: auto, triton or torch, for filling the grids.
-        room: how many nodes a body's grids may have together, so that nothing has to be counted first; None for as many
-            as need be. Where it is too little, nothing is near anything.
+        capacity: nodes that the grids of a body may have together, so that none are counted first; None for as many as
+            need be. Where it is too little, nothing is near anything.
 
     Raises UserError for more body points than fit 16 bits.
     """
@@ -43,7 +43,7 @@ class GridNeighbors:
         voxel: float = 0.025,
         reach: float = 0.08,
         kernels: str = "auto",
-        room: int | None = None,
+        capacity: int | None = None,
     ) -> None:
         if vertices.shape[1] > torch.iinfo(torch.int16).max:
             raise UserError(
@@ -58,9 +58,9 @@ class GridNeighbors:
         shape = ((high - low).amax(0) / voxel).ceil().int() + 1  # P 3: one shape for all frames
         end = shape.prod(-1).cumsum(0, dtype=torch.int32)  # the parts' nodes lie one after another
         self.start = torch.nn.functional.pad(end, (1, 0))
-        self.wanted = end[-1:]  # nodes
-        nodes = int(self.wanted) if room is None else room
-        self.shape = shape if room is None else torch.where(self.wanted <= nodes, shape, 0)
+        self.needed = end[-1:]  # nodes
+        nodes = int(self.needed) if capacity is None else capacity
+        self.shape = shape if capacity is None else torch.where(self.needed <= nodes, shape, 0)
         # Distance in the upper bits, body point in the lower: the least of these keys belongs to the nearest point.
         self.keys = torch.full((len(vertices), nodes), EMPTY, dtype=torch.int32, device=vertices.device)
         if chosen(kernels, vertices.device):

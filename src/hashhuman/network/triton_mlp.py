@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.errors import UserError
-from hashhuman.gpu.backend import demand
+from hashhuman.gpu.backend import require
 from hashhuman.gpu.part_rows import PartRows
 from hashhuman.network.torch_mlp import TorchMLPs
 
@@ -59,7 +59,7 @@ class TritonMLPs(TorchMLPs):
         Raises:
             UserError: if Triton cannot run on the input's device, or the networks are too wide for it.
         """
-        demand(x, "network=triton")
+        require(x, "network=triton")
         return _Apply.apply(x, self, rows, *self.weights, *self.biases)  # type: ignore[return-value]
 
 

@@ -19,11 +19,11 @@ class Shell:
     end: Float[Tensor, "F 3"]  # beyond which nothing is marked
     voxel: float
     occupied: Bool[Tensor, "F X Y Z"]
-    wanted: Int[Tensor, "3"]  # X, Y and Z that there would be with room enough
+    needed: Int[Tensor, "3"]  # X, Y and Z that cover every body
 
     @classmethod
     def around(
-        cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float, room: tuple[int, int, int] | None = None
+        cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float, capacity: tuple[int, int, int] | None = None
     ) -> "Shell":
         """Marks the voxels whose centre lies within `reach` (m) and half a diagonal of a body point, and some more.
 
@@ -31,18 +31,18 @@ class Shell:
         voxels looks at each of those marked.
 
         Args:
-            room: the grids' size; None for as large as need be, for which the host waits.
+            capacity: the grids' size; None for as large as need be, for which the host waits.
         """
         radius = reach + 0.5 * 3**0.5 * voxel
         origin = vertices.amin(1) - radius - voxel
         sizes = ((vertices.amax(1) + radius + voxel - origin) / voxel).ceil()
-        wanted = sizes.amax(0).long()
-        shape = room or tuple(wanted.tolist())
+        needed = sizes.amax(0).long()
+        shape = capacity or tuple(needed.tolist())
         steps = math.ceil(radius / voxel)
         some = max(1, AT_A_TIME // math.prod(shape))
         cells = ((vertices - origin[:, None]) / voxel).long()
         occupied = torch.cat([_near(part, shape, steps) for part in cells.split(some)])
-        return cls(origin, origin + sizes * voxel, voxel, occupied, wanted)
+        return cls(origin, origin + sizes * voxel, voxel, occupied, needed)
 
     @property
     def diagonal(self) -> float:
@@ -62,22 +62,22 @@ class Shell:
         x, y, z = torch.where(inside[..., None], cells, 0).unbind(-1)
         return inside & self.occupied[frames[:, None], x, y, z]
 
-    def marked(self, room: int | None = None) -> tuple[Int[Tensor, "Q"], Int[Tensor, "1"]]:
+    def marked(self, capacity: int | None = None) -> tuple[Int[Tensor, "Q"], Int[Tensor, "1"]]:
         """Positions of the marked voxels in the flattened grids, and how many there are.
 
         Args:
-            room: how many positions to return, zeros where there are fewer; None for as many as there are, for which
-                the host waits.
+            capacity: positions to return, zeros where there are fewer; None for as many as there are, for which the
+                host waits.
         """
         flat = self.occupied.view(-1)
-        if room is None:
+        if capacity is None:
             position = flat.nonzero()[:, 0]
             return position, torch.full((1,), len(position), device=flat.device)
         rank = flat.cumsum(0)
-        place = torch.where(flat & (rank <= room), rank - 1, room)
-        position = torch.zeros(room + 1, dtype=torch.long, device=flat.device)
+        place = torch.where(flat & (rank <= capacity), rank - 1, capacity)
+        position = torch.zeros(capacity + 1, dtype=torch.long, device=flat.device)
         position.scatter_(0, place, torch.arange(len(flat), device=flat.device))
-        return position[:room], rank[-1:]
+        return position[:capacity], rank[-1:]
 
     def marked_in_turn(self, most: int) -> Iterator[Int[Tensor, "Q"]]:
         """What `marked` returns, at most so many at a time: all at once take several times as much as the grids."""

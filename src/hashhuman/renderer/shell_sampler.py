@@ -34,25 +34,27 @@ class ShellSampler:
         bodies: PosedBodies,
         shell: Shell,
         jitter: bool,
-        room: int | None = None,
+        capacity: int | None = None,
         only: Bool[Tensor, "N"] | None = None,
         stretch: tuple[int, int] = (0, EVERYTHING),
     ) -> Samples:
         """Stratified samples with `jitter`, midpoints without.
 
         Args:
-            room: how many samples to set aside (Triton only); None for as many as there are.
+            capacity: samples to reserve (Triton only); None for as many as there are.
             only: rays to sample; None: all.
             stretch: which of a ray's bins in the shell to sample: how many to pass over first, and how many then.
 
         Raises:
-            UserError: for room, if plain PyTorch is to be used.
+            UserError: for capacity, if plain PyTorch is to be used.
         """
         if chosen(self.kernels, rays.origins.device):
+            from hashhuman.renderer import shell_sampler_kernels
+
             return shell_sampler_kernels.sample(
-                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, room, only, stretch
+                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, capacity, only, stretch
             )
-        if room is not None:
+        if capacity is not None:
             raise UserError("step=graph needs Triton's kernels, kernels=auto or triton: use step=eager")
         near, far = self.span(rays, bodies, shell)
         meets = near < far if only is None else only & (near < far)
@@ -73,7 +75,7 @@ class ShellSampler:
             delta=torch.full_like(t, self.step).flatten(),
             start=start,
             complete=torch.ones_like(near, dtype=torch.bool),
-            wanted=start[-1:],
+            needed=start[-1:],
         )
 
     def n_bins(self, shell: Shell) -> int:

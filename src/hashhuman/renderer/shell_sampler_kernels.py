@@ -87,14 +87,14 @@ def sample(
     per_bin: int,
     n_bins: int,
     jitter: bool,
-    room: int | None,
+    capacity: int | None,
     only: Bool[Tensor, "N"] | None,
     stretch: tuple[int, int],
 ) -> Samples:
     """What `ShellSampler` does; see there.
 
     Args:
-        room: samples to set aside; None for as many as there are, which the host has to wait for.
+        capacity: samples to reserve; None for as many as there are, which the host has to wait for.
     """
     n_rays, device = len(rays), rays.origins.device
     sizes = shell.occupied.shape[1:]
@@ -117,7 +117,7 @@ def sample(
 
     launch(count, count, count, count, 0, write=False, random=False)
     start = torch.nn.functional.pad(count.cumsum(0, dtype=torch.int32), (1, 0))
-    total = int(start[-1]) if room is None else room
+    total = int(start[-1]) if capacity is None else capacity
     ray = torch.zeros(total, dtype=torch.int32, device=device)
     t = torch.zeros(total, device=device)
     noise = torch.rand(total, device=device) if jitter else t
@@ -128,5 +128,5 @@ def sample(
         delta=torch.full_like(t, step),
         start=start.clamp_max(total),
         complete=start[1:] <= total,
-        wanted=start[-1:],
+        needed=start[-1:],
     )

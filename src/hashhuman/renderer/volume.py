@@ -32,8 +32,7 @@ class Rays:
 class Samples:
     """Points along rays, ray by ray and from near to far. Rays have as many as they need.
 
-    Where room was set aside for a fixed number, samples from start[N] on are unused, and rays whose samples found no
-    room are not complete.
+    With a fixed capacity, samples from start[N] on are unused, and rays whose samples exceed it are not complete.
     """
 
     ray: Int[Tensor, "M"]  # 0 where unused
@@ -41,7 +40,7 @@ class Samples:
     delta: Float[Tensor, "M"]  # length that each sample stands for (m)
     start: Int[Tensor, "ends"]  # N + 1: samples of ray i are start[i] ... start[i + 1]
     complete: Bool[Tensor, "N"]
-    wanted: Int[Tensor, "1"]  # samples that there would have been with room enough
+    needed: Int[Tensor, "1"]  # samples that a large enough capacity would have held
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ from hashhuman.errors import UserError
 GRACE = 2.0  # seconds in which another process, whose end broke a collective, is found to have failed
 
 
-class ReplicaStrategy(DDPStrategy):
+class AveragingStrategy(DDPStrategy):
     """Lightning's process group without its wrapper around the module, which the recording of a step would not survive.
 
     `trainer=ddp`. The module's attribute `optimizer` averages gradients just before each of its updates.
@@ -80,7 +80,7 @@ def rank() -> int:
 
 
 @contextlib.contextmanager
-def replicas(config: DictConfig, count: int) -> Iterator[None]:
+def processes(config: DictConfig, count: int) -> Iterator[None]:
     """While it lasts, `count` processes take part in the run, this one among them.
 
     The others are started here, unless this is one of them or torchrun has started all. If one fails, this process says

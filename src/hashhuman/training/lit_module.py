@@ -14,7 +14,7 @@ from hashhuman.avatar.model import Avatar
 from hashhuman.avatar.search_index import LinkedStage
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
-from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.training.losses import Loss, Prediction, weighted_sum
 from hashhuman.training.schedules import Schedule
 from hashhuman.training.step.eager import EagerStep, Outcome
@@ -64,13 +64,15 @@ class HumanModule(L.LightningModule):
         poses = self.datamodule.train_poses
         self.stage: LinkedStage = self.avatar.linked_stage(poses, list(range(len(poses))))
 
-    def objective(self, draw: Callable[[float], RayBatch], share: float = 1.0, room: Room | None = None) -> Outcome:
+    def objective(
+        self, draw: Callable[[float], RayBatch], share: float = 1.0, capacity: RayCapacity | None = None
+    ) -> Outcome:
         """Renders newly drawn rays, `share` times as many as the data module says, and weighs the losses."""
         batch = draw(share)
-        rendering, residual, demand = self.avatar(batch.rays, self.stage, jitter=True, room=room)
+        rendering, residual, needed = self.avatar(batch.rays, self.stage, jitter=True, capacity=capacity)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
         total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
-        return Outcome(total, terms, demand)
+        return Outcome(total, terms, needed)
 
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
         """One step. What the data module yields draws rays on the device, so that drawing can be recorded too."""

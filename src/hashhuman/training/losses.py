@@ -116,7 +116,7 @@ class PatchLoss(Loss):
 
 
 def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
-    """The mean over the rays all of whose samples found room."""
+    """The mean over the rays all of whose samples found capacity."""
     complete = prediction.rendering.samples.complete
     return (errors * complete).sum() / complete.sum().clamp_min(1)
 

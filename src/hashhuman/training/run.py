@@ -45,7 +45,7 @@ def train(config: DictConfig) -> None:
         logger=list(instantiate(config.logger).values()),
         callbacks=list(instantiate(config.callbacks).values()),
     )
-    with ddp.replicas(config, trainer.num_devices):
+    with ddp.processes(config, trainer.num_devices):
         module, datamodule = build(config)
         if first:
             files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))

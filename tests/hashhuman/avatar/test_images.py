@@ -1,4 +1,4 @@
-"""Pictures in rooms fixed beforehand, and recorded, against those rendered launch by launch."""
+"""Pictures of fixed capacities, and those of CUDA graphs, against those rendered launch by launch."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar.graph_images import RecordedImages, stage_room, view_rooms
+from hashhuman.avatar.graph_images import GraphImages, index_capacity, view_capacities
 from hashhuman.avatar.images import EagerImages, RenderedImage
 from hashhuman.avatar.model import Avatar
 from hashhuman.gpu.part_rows import GRANULE
@@ -36,28 +36,32 @@ def same(mine: RenderedImage, theirs: RenderedImage) -> None:
 
 @torch.no_grad()
 def test_room_changes_nothing(device: torch.device):
-    """Posing and rendering in room planned from their own demand, with Triton's kernels, as they are recorded."""
+    """Posing and rendering in capacities planned from their own needs, with Triton's kernels, as they are captured."""
     plain, fast = made("torch").to(device), made("triton").to(device)
     stage, of_stage = plain.measured_stage([toy.pose(1)], [1])
     image, of_view = plain.eager_images.picture(CAMERA, stage)
-    fixed, wanted = fast.measured_stage([toy.pose(1)], [1], stage_room(of_stage.tolist()))
-    assert torch.equal(wanted, of_stage)
+    fixed, needed = fast.measured_stage([toy.pose(1)], [1], index_capacity(of_stage.tolist()))
+    assert torch.equal(needed, of_stage)
     x, y, z = stage.shell.occupied.shape[1:]
     assert torch.equal(fixed.shell.occupied[:, :x, :y, :z], stage.shell.occupied)
     assert fixed.shell.occupied.sum() == stage.shell.occupied.sum()
-    again, demand = fast.eager_images.picture(CAMERA, fixed, view_rooms(of_view.flatten().tolist()))
+    again, needed = fast.eager_images.picture(CAMERA, fixed, view_capacities(of_view.flatten().tolist()))
     same(again, image)
-    assert torch.equal(demand, of_view)
+    assert torch.equal(needed, of_view)
 
 
 def test_room_holds_what_was_needed_and_some_more():
     posing, viewing = [1000, 30, 40, 50, 7000, 100, 0, 300], [5000, 10, 20, 30, 600, 1, 2, 3]
-    room, (front, back) = stage_room(posing), view_rooms(viewing)
-    for needed, sizes, slack in ((posing, room.sizes(), 1.3), (viewing, [*front.sizes(), *back.sizes()], 2.0)):
+    capacity, (front, back) = index_capacity(posing), view_capacities(viewing)
+    for needed, sizes, slack in ((posing, capacity.sizes(), 1.3), (viewing, [*front.sizes(), *back.sizes()], 2.0)):
         assert len(sizes) == len(needed)
         assert all(n < m <= slack * n + 2 * GRANULE for n, m in zip(needed, sizes))
-    assert room.shell == (39, 52, 65) and room.voxels == 9100 and front.samples >= 10000 and back.samples >= 1200
-    assert all(n % GRANULE == 0 for rows in (room.rows, front.rows, back.rows) for n in rows) and len(back.rows) == 3
+    assert (
+        capacity.shell == (39, 52, 65) and capacity.voxels == 9100 and front.samples >= 10000 and back.samples >= 1200
+    )
+    assert (
+        all(n % GRANULE == 0 for rows in (capacity.rows, front.rows, back.rows) for n in rows) and len(back.rows) == 3
+    )
 
 
 def test_pictures_are_rendered_one_after_another():
@@ -72,11 +76,11 @@ def test_pictures_are_rendered_one_after_another():
 
 @pytest.mark.gpu
 def test_recorded_pictures_are_the_same_pictures():
-    """Also where the pose, the camera, its size, the room, the field or the occupancy changes."""
+    """Also where the pose, the camera, its size, the capacity, the field or the occupancy changes."""
     recorded, eager = made("triton").cuda(), made("triton").cuda()
-    images = recorded.recorded_images
-    assert recorded.images is images and isinstance(images, RecordedImages)
-    eager.recorded_images = eager.eager_images  # type: ignore[assignment]
+    images = recorded.graph_images
+    assert recorded.images is images and isinstance(images, GraphImages)
+    eager.graph_images = eager.eager_images  # type: ignore[assignment]
     near = CAMERA
     far = dataclasses.replace(near, T=near.T + torch.tensor([0.0, 0.0, 6.0]))
     replayed = 0

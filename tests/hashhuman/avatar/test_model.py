@@ -15,7 +15,7 @@ from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.geometry import skinning
-from hashhuman.gpu.capacity import Room
+from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.gpu.part_rows import padded
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
@@ -85,8 +85,8 @@ def test_pictures_are_made_of_rays():
     origins, directions = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
     rays = Rays(origins.clone(), directions, torch.ones(48 * 48, dtype=torch.long))
     with torch.no_grad():
-        rendering, residual, demand = avatar(rays, stage)
-    assert residual is None and demand.samples == len(rendering.weights) and demand.rows.sum() > 1000
+        rendering, residual, needed = avatar(rays, stage)
+    assert residual is None and needed.samples == len(rendering.weights) and needed.rows.sum() > 1000
     # Of rays that end early, pictures leave out what is behind.
     ends = image.alpha.flatten() >= OPAQUE
     assert 0 < ends.sum() < (image.alpha > 0).sum()
@@ -217,7 +217,7 @@ def test_what_is_empty_is_no_longer_sampled():
     torch.manual_seed(0)
     for _ in range(2):
         pictures.append(avatar.render_image(toy.camera(0), toy.pose(0)))
-        samples.append(int(avatar.sampler(rays, stage.bodies, stage.shell, jitter=False).wanted))
+        samples.append(int(avatar.sampler(rays, stage.bodies, stage.shell, jitter=False).needed))
         avatar.prune(stage)
     assert samples[1] < 0.95 * samples[0]
     # The body is dense up to its reach here, where a voxel's centre may belong to the head alone and a corner does not.
@@ -240,17 +240,17 @@ def test_when_all_is_empty_nothing_is_seen():
     assert (image.alpha == 0).all() and (image.rgb == 0.25).all() and (image.depth == 0).all()
 
 
-def graded(avatar: Avatar, stage: Stage, rays: Rays, room: Room | None = None):
-    """What the avatar renders, what room it took, and the gradients of all its parameters."""
+def graded(avatar: Avatar, stage: Stage, rays: Rays, capacity: RayCapacity | None = None):
+    """What the avatar renders, the capacity that it needed, and the gradients of all its parameters."""
     avatar.zero_grad()
-    rendering, residual, demand = avatar(rays, stage, room=room)
+    rendering, residual, needed = avatar(rays, stage, capacity=capacity)
     generator = torch.Generator().manual_seed(5)
     outputs = rendering.color, rendering.alpha, rendering.depth
     loss = sum((torch.rand(x.shape, generator=generator).to(x.device) * x).sum() for x in outputs)
     if residual is not None:
         loss = loss + mean_length(residual.value, residual)
     loss.backward()
-    return rendering, demand, {name: parameter.grad.clone() for name, parameter in avatar.named_parameters()}
+    return rendering, needed, {name: parameter.grad.clone() for name, parameter in avatar.named_parameters()}
 
 
 def compare(mine, theirs) -> None:
@@ -283,10 +283,10 @@ def test_room_to_spare_changes_nothing(device: torch.device):
     stage = three_bodies(plain)
     expected = graded(plain, stage, rays)
     samples, rows = int(expected[1].samples), expected[1].rows.tolist()
-    roomy = graded(avatar, stage, rays, Room(samples + 100, tuple(padded(n) + 128 for n in rows)))
-    assert len(roomy[0].weights) == samples + 100
-    assert int(roomy[1].samples) == samples and roomy[1].rows.tolist() == rows
-    compare(roomy, expected)
+    ample = graded(avatar, stage, rays, RayCapacity(samples + 100, tuple(padded(n) + 128 for n in rows)))
+    assert len(ample[0].weights) == samples + 100
+    assert int(ample[1].samples) == samples and ample[1].rows.tolist() == rows
+    compare(ample, expected)
 
 
 @pytest.mark.gpu

@@ -101,18 +101,18 @@ def test_voxels_of_unmarked_cells_are_left_out_from_the_start():
 
 def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
     expected = made(some_cells(0.4)).shell.occupied
-    demands = []
+    needed = []
     for chunk in (10**6, 1000):
         monkeypatch.setattr(stage_module, "CHUNK", chunk)
         stage = unlinked(some_cells(0.4))
         voxels = int(stage.shell.occupied.sum())
-        demands.append(leave_out_empty(stage, SKINNING))
-        assert torch.equal(stage.shell.occupied, expected) and demands[-1][0] == voxels > 1000
-    assert torch.equal(*demands)
+        needed.append(leave_out_empty(stage, SKINNING))
+        assert torch.equal(stage.shell.occupied, expected) and needed[-1][0] == voxels > 1000
+    assert torch.equal(*needed)
     rows = torch.zeros(5)  # one for each link to a marked cell
     for _, cell in links():
         rows[cell // R**3] += some_cells(0.4).marked[cell]
-    assert (demands[0][1:] - rows).abs().max() <= 1
+    assert (needed[0][1:] - rows).abs().max() <= 1
 
 
 def test_voxels_come_and_go_with_their_cells():

@@ -25,8 +25,8 @@ def test_no_kernel_is_compiled_more_often_than_it_must(launches):
     grids = [
         f"grid_kernels.{name}" for name in ("_fill", "grid_forward", "grid_backward")
     ]  # of neighbours, of features
-    others = [*both_ways, "skinning_kernels._carry", *grids]
-    assert launches["rehearsed"] == {"sampler_kernels._place": 5, **networks, **dict.fromkeys(others, 1)}
+    others = [*both_ways, "inverse_skinning_kernels._carry", *grids]
+    assert launches["listed"] == {"shell_sampler_kernels._place": 5, **networks, **dict.fromkeys(others, 1)}
 
 
 def test_sizes_make_no_difference(launches):
@@ -38,7 +38,7 @@ def test_it_leaves_no_trace(launches):
 
 
 def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
-    monkeypatch.setattr("hashhuman.avatar.warmup.kernels_ahead", lambda rehearse: pytest.fail("was asked to"))
+    monkeypatch.setattr("hashhuman.avatar.warmup.precompiled", lambda warm_up: pytest.fail("was asked to"))
     with prepared(small.avatar(kernels="triton")):
         pass
 
@@ -48,10 +48,10 @@ def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, 
     missed = []
 
     class Watching(precompile.Compiler):
-        """Notes what was not begun in the rehearsal."""
+        """Notes what was not begun in the listing."""
 
         def __call__(self, **asked) -> bool:
-            if not self.rehearsing and (asked["fn"].jit_function, asked["key"]) not in self.begun:
+            if not self.listing_only and (asked["fn"].jit_function, asked["key"]) not in self.begun:
                 missed.append(asked["fn"].name)
             return super().__call__(**asked)
 

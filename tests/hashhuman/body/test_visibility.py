@@ -72,9 +72,9 @@ def test_the_small_ball_hides_a_part_of_the_large_one(balls):
 def test_outside_the_picture_is_not_seen(balls):
     vertices, faces = torch.tensor(balls.vertices).float(), torch.tensor(balls.faces)
     camera = camera_at([0.0, 0.0, 2.5])
-    aside = Camera(camera.K - torch.tensor([[0, 0, 100.0], [0, 0, 0], [0, 0, 0]]), camera.R, camera.T, 200, 200)
-    whole, half = visible_vertices(vertices, faces, camera), visible_vertices(vertices, faces, aside)
-    in_picture = aside.project(vertices)[:, 0] > -0.5
+    shifted = Camera(camera.K - torch.tensor([[0, 0, 100.0], [0, 0, 0], [0, 0, 0]]), camera.R, camera.T, 200, 200)
+    whole, half = visible_vertices(vertices, faces, camera), visible_vertices(vertices, faces, shifted)
+    in_picture = shifted.project(vertices)[:, 0] > -0.5
     assert torch.equal(half, whole & in_picture) and 0 < half.sum() < whole.sum()
     behind = Camera(camera.K, camera.R, camera.T - torch.tensor([0.0, 0.0, 5.0]), 200, 200)
     assert not visible_vertices(vertices, faces, behind).any()

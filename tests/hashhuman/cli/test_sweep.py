@@ -12,7 +12,7 @@ import torch
 from hashhuman.cli import sweep
 from hashhuman.cli.sweep import Job, Outcome, devices_of, print_table, run_jobs
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 
 
 def job(folder: Path, name: str, script: str) -> Job:
@@ -112,7 +112,7 @@ def test_the_table_says_why_a_run_failed(tmp_path, capsys):
 SCRIPT = """
 import os
 from pathlib import Path
-from hashhuman import cli
+from hashhuman.cli import hydra_main
 from hashhuman.errors import UserError
 
 def main(config):
@@ -120,7 +120,7 @@ def main(config):
     if config.a == "bad one":
         raise UserError("this one is bad.")
 
-cli.run(main, "conf", "root")
+hydra_main.run(main, "conf", "root")
 """
 
 

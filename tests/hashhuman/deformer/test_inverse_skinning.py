@@ -66,12 +66,12 @@ def test_rows_and_slots_point_at_each_other():
     pairs = carried(world + 0.02, torch.ones(40, dtype=torch.long), uv=toy.template().uv)
     mask, (part, point) = pairs.rows.mask(), (pairs.slots >= 0).nonzero().unbind(1)
     rows = pairs.slots[part, point]
-    assert len(rows) == len(rows.unique()) == mask.sum() == pairs.wanted.sum() > 40  # some points have several parts
+    assert len(rows) == len(rows.unique()) == mask.sum() == pairs.needed.sum() > 40  # some points have several parts
     assert mask[rows].all()
     torch.testing.assert_close(pairs.part()[rows], part)
     torch.testing.assert_close(pairs.point[rows], point)
-    torch.testing.assert_close(pairs.rows.used, pairs.wanted)
-    assert pairs.rows.sizes == tuple(padded(int(count)) for count in pairs.wanted)
+    torch.testing.assert_close(pairs.rows.used, pairs.needed)
+    assert pairs.rows.sizes == tuple(padded(int(count)) for count in pairs.needed)
     for values in (pairs.point, pairs.x, pairs.rotation, pairs.normal, pairs.uv):
         assert (values[~mask] == 0).all()
 
@@ -130,7 +130,7 @@ def test_unmarked_cells_are_left_out():
     cells.marked[1:3] = 0
     world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)
     some, everything = carried(world, frames, cells=cells), carried(world, frames)
-    assert (everything.wanted > 0).all() and some.wanted[1:3].tolist() == [0, 0]
+    assert (everything.needed > 0).all() and some.needed[1:3].tolist() == [0, 0]
     torch.testing.assert_close(some.slots[[0, 3, 4]] >= 0, everything.slots[[0, 3, 4]] >= 0)
 
 
@@ -140,7 +140,7 @@ def test_recorded_steps_need_the_kernels_and_the_grid(index):
     skinning = InverseSkinning(small.REACH, small.REACH, 0.01, kernels)
     world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)
     with pytest.raises(UserError, match=r"step=graph needs Triton's kernels and neighbors=grid: use step=eager"):
-        carried(world, frames, index=index, skinning=skinning, room=(128,) * 5)
+        carried(world, frames, index=index, skinning=skinning, capacity=(128,) * 5)
 
 
 def some_pairs(distances: torch.Tensor, vertices: torch.Tensor) -> Pairs:
@@ -174,7 +174,7 @@ def test_texture_coordinates_do_not_mix_across_seams():
 
 def test_far_points_have_no_pair():
     pairs = carried(torch.full((3, 3), 9.0), torch.zeros(3, dtype=torch.long), uv=toy.template().uv)
-    assert pairs.wanted.tolist() == [0] * 5 and pairs.rows.total == 0
+    assert pairs.needed.tolist() == [0] * 5 and pairs.rows.total == 0
     assert pairs.x.shape == (0, 3) and pairs.uv.shape == (0, 2) and (pairs.slots == -1).all()
     assert carried(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).slots.shape == (5, 0)
 

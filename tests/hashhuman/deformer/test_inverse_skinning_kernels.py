@@ -29,7 +29,7 @@ def some_cells() -> Cells:
 
 
 def carried(
-    device: torch.device, kernels: str, uv: bool = False, room=None, used: int | None = None, cells=None,
+    device: torch.device, kernels: str, uv: bool = False, capacity=None, used: int | None = None, cells=None,
     count: int = COUNT,
 ) -> CanonicalPairs:  # fmt: skip
     bodies = small.on(small.bodies(), device)
@@ -38,13 +38,13 @@ def carried(
     texture = toy.template().uv if uv else None
     inputs = (small.on(x, device) for x in (some_points(used, count), texture, cells))
     points, texture, cells = inputs
-    return small.on(skinning(points, bodies, grid, texture, cells, room), torch.device("cpu"))
+    return small.on(skinning(points, bodies, grid, texture, cells, capacity), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("uv", [False, True])
 def test_both_carry_points_to_the_same_places(uv: bool, device: torch.device):
     slow, fast = carried(device, "torch", uv), carried(device, "triton", uv)
-    assert slow.wanted.sum() > COUNT / 2 and (slow.wanted > 10).all()
+    assert slow.needed.sum() > COUNT / 2 and (slow.needed > 10).all()
     assert fast.rows.sizes == slow.rows.sizes
     torch.testing.assert_close(fast.rows.used, slow.rows.used)
     torch.testing.assert_close(fast.slots >= 0, slow.slots >= 0)
@@ -63,7 +63,7 @@ def test_both_leave_out_unmarked_cells(device: torch.device):
         carried(device, "torch"),
     )
     torch.testing.assert_close(fast.slots >= 0, slow.slots >= 0)
-    ratio = slow.wanted.sum() / everything.wanted.sum()
+    ratio = slow.needed.sum() / everything.needed.sum()
     assert 0.1 < ratio < 0.9
     # By hand: cells have sides of half a metre, from -1 m on.
     part, point = (everything.slots >= 0).nonzero().unbind(1)
@@ -80,10 +80,10 @@ def test_unused_points_make_no_pairs(device: torch.device):
 
 def test_surplus_pairs_are_left_out(device: torch.device):
     everything = carried(device, "triton", count=900)
-    short = carried(device, "triton", room=(128,) * 5, count=900)
-    assert (everything.wanted > 128).any()
-    torch.testing.assert_close(short.wanted, everything.wanted)
-    torch.testing.assert_close(short.rows.used, everything.wanted.clamp_max(128))
+    short = carried(device, "triton", capacity=(128,) * 5, count=900)
+    assert (everything.needed > 128).any()
+    torch.testing.assert_close(short.needed, everything.needed)
+    torch.testing.assert_close(short.rows.used, everything.needed.clamp_max(128))
     for part in range(5):
         rows = short.slots[part][short.slots[part] >= 0]
         assert len(rows) == short.rows.used[part]

@@ -30,7 +30,7 @@ def test_scales_between_whole_numbers_round_the_resolution_up():
         (5, 7, 128, False),  # 125 nodes, padded to the whole table
         (5, 6, 64, True),
         (6, 10, 216, False),  # a multiple of eight already
-        (8, 9, 512, False),  # exactly as many as there is room for
+        (8, 9, 512, False),  # exactly as many as the table holds
         (9, 9, 512, True),
     ],
 )

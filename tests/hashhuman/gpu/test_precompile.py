@@ -16,7 +16,7 @@ def told() -> dict:
 
 
 def test_a_launch_finds_what_was_rehearsed(told):
-    assert told["compiled while rehearsing"] == 0
+    assert told["compiled while listing_only"] == 0
     assert told["found compiled"] == [True, True, False]  # the last was not rehearsed
     assert told["launchers"] == 1  # of two variants with the same arguments
 

@@ -54,12 +54,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_fetches_once_what_one_package_holds(registry: Path, root: Path) -> None:
-    wanted = [asset("toy/plain.bin"), asset("toy/packed.zip", "deep.bin")]
-    paths = fetch_all(wanted, root)
+    needed = [asset("toy/plain.bin"), asset("toy/packed.zip", "deep.bin")]
+    paths = fetch_all(needed, root)
     assert [path.read_bytes() for path in paths] == [WEIGHTS, WEIGHTS]
     assert sorted(p for p in root.rglob("*") if p.is_file()) == sorted(paths)  # no archive is kept
     shutil.rmtree(registry)
-    assert fetch_all(wanted, root) == paths  # from the cache
+    assert fetch_all(needed, root) == paths  # from the cache
 
 
 def test_cache_folder_is_the_environments(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

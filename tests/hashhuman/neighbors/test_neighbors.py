@@ -117,19 +117,19 @@ def test_both_fill_alike(device: torch.device):
 
 
 @pytest.mark.parametrize("kernels", ["torch", "triton"])
-def test_room(kernels: str, device: torch.device):
+def test_capacity(kernels: str, device: torch.device):
     vertices, parts = (small.on(values, device) for values in toy_body())
     fitting = GridNeighbors(vertices, parts, VOXEL, REACH, kernels)
-    needed = int(fitting.wanted)
+    needed = int(fitting.needed)
     points, frames = (values.to(device) for values in queries(vertices.cpu(), 500))
     pairs = fitting.query(points, frames, RADIUS)
     assert len(pairs.point) > 100
-    for room in (needed, needed + 1000):
-        roomy = GridNeighbors(vertices, parts, VOXEL, REACH, kernels, room)
-        assert roomy.wanted == needed
-        torch.testing.assert_close(roomy.query(points, frames, RADIUS).distances, pairs.distances)
+    for capacity in (needed, needed + 1000):
+        ample = GridNeighbors(vertices, parts, VOXEL, REACH, kernels, capacity)
+        assert ample.needed == needed
+        torch.testing.assert_close(ample.query(points, frames, RADIUS).distances, pairs.distances)
     short = GridNeighbors(vertices, parts, VOXEL, REACH, kernels, needed - 1)
-    assert short.wanted == needed and (short.keys == EMPTY).all()
+    assert short.needed == needed and (short.keys == EMPTY).all()
     assert len(short.query(points, frames, RADIUS).point) == 0
 
 

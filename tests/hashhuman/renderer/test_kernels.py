@@ -20,10 +20,12 @@ def some_rays(count: int) -> Rays:
     return Rays(origins.clone(), directions, torch.arange(count) % 3)
 
 
-def sampled(device: torch.device, kernels: str, count: int, jitter: bool = False, room: int | None = None) -> Samples:
+def sampled(
+    device: torch.device, kernels: str, count: int, jitter: bool = False, capacity: int | None = None
+) -> Samples:
     bodies = small.on(small.bodies(), device)
     shell = Shell.around(bodies.vertices, 0.1, 0.05)
-    return ShellSampler(STEP, PER_BIN, kernels)(small.on(some_rays(count), device), bodies, shell, jitter, room)
+    return ShellSampler(STEP, PER_BIN, kernels)(small.on(some_rays(count), device), bodies, shell, jitter, capacity)
 
 
 def test_both_samplers_take_the_same_places(device: torch.device):
@@ -33,7 +35,7 @@ def test_both_samplers_take_the_same_places(device: torch.device):
     torch.testing.assert_close(fast.ray.long(), slow.ray)
     torch.testing.assert_close(fast.t, slow.t, atol=1e-5, rtol=0)
     torch.testing.assert_close(fast.delta, slow.delta)
-    assert fast.complete.all() and fast.wanted == slow.wanted == len(slow.t)
+    assert fast.complete.all() and fast.needed == slow.needed == len(slow.t)
 
 
 @pytest.mark.parametrize("stretch", [(0, 2), (2, 100)])
@@ -58,17 +60,17 @@ def test_jitter_stays_within_a_step(device: torch.device):
 
 def test_rays_without_room_say_so(device: torch.device):
     all_of_it = sampled(device, "triton", 60)
-    room = int(all_of_it.start[30]) + 1
-    short = sampled(device, "triton", 60, room=room)
-    assert len(short.t) == room and short.wanted == len(all_of_it.t)
-    fits = all_of_it.start[1:] <= room
+    capacity = int(all_of_it.start[30]) + 1
+    short = sampled(device, "triton", 60, capacity=capacity)
+    assert len(short.t) == capacity and short.needed == len(all_of_it.t)
+    fits = all_of_it.start[1:] <= capacity
     torch.testing.assert_close(short.complete, fits)
-    assert (short.start <= room).all()
+    assert (short.start <= capacity).all()
     torch.testing.assert_close(short.t[: int(all_of_it.start[30])], all_of_it.t[: int(all_of_it.start[30])])
-    roomy = sampled(device, "triton", 60, room=len(all_of_it.t) + 100)
-    assert roomy.complete.all() and (roomy.t[len(all_of_it.t) :] == 0).all()
+    ample = sampled(device, "triton", 60, capacity=len(all_of_it.t) + 100)
+    assert ample.complete.all() and (ample.t[len(all_of_it.t) :] == 0).all()
     with pytest.raises(UserError, match="use step=eager"):
-        sampled(device, "torch", 5, room=100)
+        sampled(device, "torch", 5, capacity=100)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 3.0, 300.0])

@@ -89,27 +89,27 @@ def test_no_way_through_the_grid_is_longer_than_the_diagonal():
 def test_each_body_ends_where_it_ends():
     vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
     shell = Shell.around(vertices, reach, voxel)
-    assert shell.wanted.tolist() == list(shell.occupied.shape[1:])
+    assert shell.needed.tolist() == list(shell.occupied.shape[1:])
     for frame, occupied in enumerate(shell.occupied):
         last = occupied.nonzero().amax(0) + 1
-        room = (shell.end[frame] - shell.origin[frame]) / voxel
-        torch.testing.assert_close(room, room.round())
-        assert (last <= room + 1e-3).all()
+        capacity = (shell.end[frame] - shell.origin[frame]) / voxel
+        torch.testing.assert_close(capacity, capacity.round())
+        assert (last <= capacity + 1e-3).all()
 
 
 def test_room_changes_nothing_but_the_grids_size():
     vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
     fitting = Shell.around(vertices, reach, voxel)
     x, y, z = fitting.occupied.shape[1:]
-    roomy = Shell.around(vertices, reach, voxel, (x + 3, y, z + 8))
-    assert roomy.occupied.shape[1:] == (x + 3, y, z + 8) and torch.equal(roomy.wanted, fitting.wanted)
-    assert torch.equal(roomy.occupied[:, :x, :, :z], fitting.occupied)
-    assert roomy.occupied.sum() == fitting.occupied.sum()
-    torch.testing.assert_close(roomy.end, fitting.end)
-    assert Shell.around(vertices, reach, voxel, (x - 3, y, z)).wanted.tolist() == [x, y, z]  # says what it lacks
+    ample = Shell.around(vertices, reach, voxel, (x + 3, y, z + 8))
+    assert ample.occupied.shape[1:] == (x + 3, y, z + 8) and torch.equal(ample.needed, fitting.needed)
+    assert torch.equal(ample.occupied[:, :x, :, :z], fitting.occupied)
+    assert ample.occupied.sum() == fitting.occupied.sum()
+    torch.testing.assert_close(ample.end, fitting.end)
+    assert Shell.around(vertices, reach, voxel, (x - 3, y, z)).needed.tolist() == [x, y, z]  # says what it lacks
 
 
-def test_marked_voxels_in_room():
+def test_marked_voxels_in_capacity():
     shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
     position, _ = shell.marked()
     n = len(position)

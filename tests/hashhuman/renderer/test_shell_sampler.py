@@ -44,7 +44,7 @@ def test_by_hand():
     quarter = torch.tensor([0.025, 0.075, 0.125, 0.175, 0.225])
     torch.testing.assert_close(samples.t, torch.cat([2.25 + quarter, 2.75 + quarter, 0.25 + quarter]))
     assert samples.ray.tolist() == [0] * 10 + [2] * 5 and samples.start.tolist() == [0, 10, 10, 15]
-    assert (samples.delta == 0.05).all() and samples.complete.all() and samples.wanted == 15
+    assert (samples.delta == 0.05).all() and samples.complete.all() and samples.needed == 15
 
 
 def test_samples_are_packed_ray_by_ray_from_near_to_far():
@@ -53,7 +53,7 @@ def test_samples_are_packed_ray_by_ray_from_near_to_far():
     samples = ShellSampler(STEP, 4, "torch")(rays, bodies, shell, jitter=True)
     count = samples.start.diff()
     torch.testing.assert_close(samples.ray, torch.arange(len(rays)).repeat_interleave(count))
-    assert samples.start[0] == 0 and samples.start[-1] == len(samples.t) == samples.wanted
+    assert samples.start[0] == 0 and samples.start[-1] == len(samples.t) == samples.needed
     same = samples.ray[1:] == samples.ray[:-1]
     assert (samples.t.diff()[same] > 0).all()
     assert (count % 4 == 0).all() and 0.1 < (count > 0).float().mean() < 0.9

@@ -23,7 +23,7 @@ from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.renderer.volume import Rays
-from hashhuman.training import ddp, losses
+from hashhuman.training import ddp, ddp_worker, losses
 from tests import toy
 from tests.hashhuman import small
 from tests.hashhuman.data.test_datamodule import made as data_module
@@ -125,7 +125,7 @@ def trained(rank: int, root: Path, folder: Path) -> None:
     RaySampler.draw = lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1]
     L.seed_everything(rank, verbose=False)
     trainer = L.Trainer(
-        accelerator="cpu", devices=RANKS, strategy=replicas.ReplicaStrategy(), max_steps=5, max_epochs=-1,
+        accelerator="cpu", devices=RANKS, strategy=ddp.AveragingStrategy(), max_steps=5, max_epochs=-1,
         logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         use_distributed_sampler=False, num_sanity_val_steps=0,
     )  # fmt: skip
@@ -161,9 +161,7 @@ def test_a_module_without_an_optimizer_of_its_own():
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), 0.1)
 
-    trainer = L.Trainer(
-        accelerator="cpu", strategy=replicas.ReplicaStrategy(), logger=False, enable_checkpointing=False
-    )
+    trainer = L.Trainer(accelerator="cpu", strategy=ddp.AveragingStrategy(), logger=False, enable_checkpointing=False)
     with mock.patch.dict(os.environ):  # Lightning adds LOCAL_RANK=0 and more, and leaves them there
         try:
             with pytest.raises(UserError, match="has none"):
@@ -178,7 +176,7 @@ def taking_part(scripts: list[str], work) -> tuple[int | None, float]:
     def first() -> None:
         os.environ.pop("LOCAL_RANK", None)
         ddp._start = lambda place, text: subprocess.Popen([sys.executable, "-c", scripts[place - 1]])
-        with ddp.replicas(OmegaConf.create({}), len(scripts) + 1):
+        with ddp.processes(OmegaConf.create({}), len(scripts) + 1):
             work()
 
     process = multiprocessing.get_context("fork").Process(target=first)
@@ -232,7 +230,7 @@ def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
     monkeypatch.setattr(ddp, "_start", start)
     monkeypatch.setattr(ddp, "_watch", lambda others, place, ending: None)
     before = dict(os.environ)
-    with pytest.raises(ZeroDivisionError), ddp.replicas(OmegaConf.create({}), 2):
+    with pytest.raises(ZeroDivisionError), ddp.processes(OmegaConf.create({}), 2):
         assert os.environ["LOCAL_RANK"] == "0" and ddp.rank() == 0
         raise ZeroDivisionError
     assert len(others) == 1 and others[0].wait(10) != 0 and dict(os.environ) == before
@@ -243,14 +241,14 @@ def test_torchrun_has_started_all(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # as torchrun itself sets it
     monkeypatch.setattr(ddp, "_start", None)
     before = dict(os.environ)
-    with ddp.replicas(OmegaConf.create({}), 2):
+    with ddp.processes(OmegaConf.create({}), 2):
         assert dict(os.environ) == before
 
 
 def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(ddp, "_start", None)
-    with ddp.replicas(OmegaConf.create({}), 2):
+    with ddp.processes(OmegaConf.create({}), 2):
         assert ddp.rank() == 1
     reader, writer = os.pipe()
     child = os.fork()
@@ -259,7 +257,7 @@ def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
         with contextlib.suppress(BaseException):
             os.dup2(reader, 0)
             sys.stdin = os.fdopen(0)
-            ddp._end_with_the_first()
+            ddp_worker._end_with_the_first()
         os._exit(9)
     os.close(writer)  # as when the first process is gone
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
@@ -267,5 +265,5 @@ def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
 
 def test_one_process_is_left_alone(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with ddp.replicas(OmegaConf.create({}), 1):
+    with ddp.processes(OmegaConf.create({}), 1):
         assert "LOCAL_RANK" not in os.environ

@@ -35,7 +35,7 @@ def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = (
         delta=rand(m),
         start=torch.tensor([0, *np.cumsum(counts)]),
         complete=complete,
-        wanted=torch.tensor([m]),
+        needed=torch.tensor([m]),
     )
     rendering = composite(rand(m, 3), 2 * rand(m), samples, "torch")
     rays = Rays(rand(n, 3), rand(n, 3), torch.zeros(n, dtype=torch.long))
@@ -100,7 +100,7 @@ def test_gradient_of_the_distortion():
 
 
 def test_unused_samples_do_not_distort():
-    """Where room was set aside, samples that no ray has follow the last one: they weigh nothing."""
+    """With a fixed capacity, samples that no ray has follow the last one: they weigh nothing."""
     prediction, batch = make()
     samples, weights = prediction.rendering.samples, prediction.rendering.weights
     spare = torch.zeros(5)

@@ -17,7 +17,7 @@ from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
 from tests.tiny import SMALL, TOY
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 
 
 def composed(root: Path, *overrides: str) -> DictConfig:

@@ -31,9 +31,9 @@ def brute_force(guide, target, radius, epsilon):
 def test_follows_the_formula(radius, epsilon):
     rng = np.random.default_rng(0)
     guide, target = rng.random((9, 11, 3)), rng.random((9, 11))
-    wanted = brute_force(guide, target, radius, epsilon)
+    expected = brute_force(guide, target, radius, epsilon)
     inner = np.s_[radius:-radius, radius:-radius]  # at the border the second mean mirrors maps instead of pictures
-    np.testing.assert_allclose(guided_filter(guide, target, radius, epsilon)[inner], wanted[inner], atol=2e-4)
+    np.testing.assert_allclose(guided_filter(guide, target, radius, epsilon)[inner], expected[inner], atol=2e-4)
 
 
 def test_moves_a_blurred_edge_to_the_edge_of_the_picture():

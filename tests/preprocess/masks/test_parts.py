@@ -61,8 +61,8 @@ def test_renders_the_toys_parts():
     classes = PartRenderer(body)(view, vertices.numpy())
     face = toy.cast(vertices, body.faces, view)
     labels = np.array([toy.LIP_CLASS[name] for name in toy.JOINT_NAMES])[np.maximum(face, 0) // 12]
-    wanted = np.where(face >= 0, labels, 0)
-    assert (classes != wanted).mean() < 2e-3
+    expected = np.where(face >= 0, labels, 0)
+    assert (classes != expected).mean() < 2e-3
     assert set(np.unique(classes)) == {0, 5, 13, 14, 15, 16}
 
 
@@ -72,11 +72,11 @@ def test_spreads_to_the_nearest_label():
     classes[tuple(rng.integers(0, [40, 50], (12, 2)).T)] = rng.choice([5, 13, 14], 12)
     mask = rng.random((40, 50)) < 0.7
     _, (rows, columns) = distance_transform_edt(classes == 0, return_indices=True)
-    wanted = np.where(mask, classes[rows, columns], 0)
+    expected = np.where(mask, classes[rows, columns], 0)
     found = spread(classes, mask)
     assert ((found != 0) == mask).all()
     # the 5 x 5 distance is off by 2 %, so ties may fall otherwise
-    assert (found == wanted).mean() > 0.97
+    assert (found == expected).mean() > 0.97
     assert not spread(np.zeros((4, 5), np.uint8), np.ones((4, 5), bool)).any()
 
 

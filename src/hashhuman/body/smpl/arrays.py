@@ -112,8 +112,8 @@ def _numbers(path: Path, name: str, value: Any, shape: tuple[int | None, ...]) -
     value = np.asarray(value)
     fits = value.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, value.shape))
     if not fits or value.dtype.kind not in "fiu" or 0 in value.shape:
-        wanted = " x ".join("any" if want is None else str(want) for want in shape)
-        raise UserError(f"{path}: its {name} must hold {wanted} numbers, not {_described(value)}.")
+        expected = " x ".join("any" if want is None else str(want) for want in shape)
+        raise UserError(f"{path}: its {name} must hold {expected} numbers, not {_described(value)}.")
     with np.errstate(over="ignore"):
         value = np.ascontiguousarray(value, np.float32)
     if not np.isfinite(value).all():

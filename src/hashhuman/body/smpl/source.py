@@ -92,10 +92,10 @@ def stamp(model: Path) -> list[str]:
     return lines
 
 
-def _read_converted(target: Path, wanted: list[str]) -> SmplArrays | None:
+def _read_converted(target: Path, expected: list[str]) -> SmplArrays | None:
     try:
         raw = files.load_npz(target, KEYS)
-        return SmplArrays.checked(raw, target) if raw["sources"].tolist() == wanted else None
+        return SmplArrays.checked(raw, target) if raw["sources"].tolist() == expected else None
     except (UserError, KeyError):  # absent or damaged: made anew
         return None
 

@@ -97,7 +97,7 @@ class Subject:
 
     @property
     def train_frames(self) -> int | None:
-        """How many frames the folder itself sets aside for training (scene.json's `frames`), if it says so."""
+        """How many frames the folder itself reserves for training (scene.json's `frames`), if it says so."""
         return None if self.scene is None else self.scene.get("frames")
 
     @functools.cached_property
@@ -344,8 +344,8 @@ class Subject:
             and array.dtype.kind in "fiu"
         )
         if not fits:
-            wanted = " x ".join("any" if want is None else str(want) for want in shape)
-            raise UserError(f"{path} must hold {wanted} numbers, not {_describe(array)}.")
+            expected = " x ".join("any" if want is None else str(want) for want in shape)
+            raise UserError(f"{path} must hold {expected} numbers, not {_describe(array)}.")
         if not np.isfinite(array).all():
             raise UserError(f"{path} holds numbers that are not finite.")
         return array

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning as L
 
-from hashhuman.evaluation import comparison
+from hashhuman.evaluation import drawing
 from hashhuman.training.loggers import log_image
 
 
@@ -25,10 +25,10 @@ class ValidationPictures(L.Callback):
         covered = (view.mask > 0) | (rendered.alpha.cpu() > 0.5)
         if trainer.is_global_zero and not trainer.sanity_checking and covered.any():
             title = f"{view.name}, step {trainer.global_step}"
-            self.rows.append(comparison.comparison(rendered.rgb, view.image, covered, title))
+            self.rows.append(drawing.side_by_side(rendered.rgb, view.image, covered, title))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the sheet."""
         if self.rows:
-            log_image(trainer.loggers, "val/pictures", comparison.sheet(self.rows, columns=1), trainer.global_step)
+            log_image(trainer.loggers, "val/pictures", drawing.sheet(self.rows, columns=1), trainer.global_step)
             self.rows = []

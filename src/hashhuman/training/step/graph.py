@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hashhuman.errors import UserError
-from hashhuman.gpu.capacity import Room
-from hashhuman.gpu.cuda_graph import aside, record
+from hashhuman.gpu.capacity import RayCapacity
+from hashhuman.gpu.cuda_graph import on_side_stream, record
 from hashhuman.gpu.part_rows import padded
 from hashhuman.training.step.eager import EagerStep, Objective, Outcome
 
-SLACK = 1.15  # room, over the most that was needed
+SLACK = 1.15  # capacity, over the most that was needed
 MOST_RAYS = 6.0  # times as many as at first
 LOOK = 300  # steps between two looks at whether there is room enough, for which the host waits
 
@@ -56,7 +56,7 @@ class GraphStep:
         self.calls, self.recorded_at = 0, 0
         self.share, self.budget = 1.0, 0  # rays, as a factor of the first number; samples a step
         self.most: Tensor | None = None  # samples, then rows of each part: the most needed since the last recording
-        self.room = Room(0, ())  # of the last recording
+        self.capacity = RayCapacity(0, ())  # of the last recording
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: Outcome
 
@@ -74,18 +74,18 @@ class GraphStep:
         if since >= self.revision:
             self.revision *= 2
             return self._revise()
-        if since % LOOK == 0 and any(needed > room for needed, room in zip(self._needed(), self.room.sizes())):
+        if since % LOOK == 0 and any(needed > room for needed, room in zip(self._needed(), self.capacity.sizes())):
             return self._revise()
         self.graph.replay()
         return self.result
 
     def _note(self, outcome: Outcome) -> None:
-        """Remembers the greatest demand, on the device."""
-        demand = torch.cat([outcome.demand.samples, outcome.demand.rows]).float()
+        """Remembers the greatest needed, on the device."""
+        needed = torch.cat([outcome.needed.samples, outcome.needed.rows]).float()
         if self.most is None:
-            self.most = demand.clone()
+            self.most = needed.clone()
         else:
-            torch.maximum(self.most, demand, out=self.most)
+            torch.maximum(self.most, needed, out=self.most)
 
     def _needed(self) -> list[int]:
         """Samples, then rows of each part, for which the host waits."""
@@ -95,24 +95,24 @@ class GraphStep:
     def _revise(self) -> Outcome:
         """Plans for what was needed, takes one step eagerly with the new sizes, and records the next ones."""
         samples, *rows = self._needed()
-        self.share, self.room = plan(samples, rows, self.share, self.budget)
+        self.share, self.capacity = plan(samples, rows, self.share, self.budget)
         self.recorded_at = self.calls
         self.graph = None  # frees its memory before the next one
 
         def step() -> Outcome:
-            result = self.eager(self.share, self.room)
+            result = self.eager(self.share, self.capacity)
             self._note(result)
             return result
 
         assert self.most is not None
         self.most.zero_()
-        result = aside(step)
+        result = on_side_stream(step)
         self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory
         self.graph, self.result = record(step)
         return result
 
 
-def plan(samples: int, rows: Sequence[int], share: float, budget: int) -> tuple[float, Room]:
+def plan(samples: int, rows: Sequence[int], share: float, budget: int) -> tuple[float, RayCapacity]:
     """How many rays to draw from now on, and the room for what they need.
 
     Args:
@@ -123,10 +123,10 @@ def plan(samples: int, rows: Sequence[int], share: float, budget: int) -> tuple[
     Returns:
         The new share, and room with some slack.
     """
-    wanted = min(share * max(budget, 1) / max(samples, 1), MOST_RAYS)
-    grown = SLACK * wanted / share
+    needed = min(share * max(budget, 1) / max(samples, 1), MOST_RAYS)
+    grown = SLACK * needed / share
     sizes = [padded(max(1, math.ceil(needed * grown))) for needed in (samples, *rows)]
-    return wanted, Room(sizes[0], tuple(sizes[1:]))
+    return needed, RayCapacity(sizes[0], tuple(sizes[1:]))
 
 
 def device_of(optimizer: Optimizer) -> torch.device:

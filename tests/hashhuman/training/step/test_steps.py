@@ -11,7 +11,7 @@ from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.gpu.capacity import Demand, Room
+from hashhuman.gpu.capacity import Needed, RayCapacity
 from hashhuman.training import losses
 from hashhuman.training.step.auto import automatic_step
 from hashhuman.training.step.eager import EagerStep, Outcome
@@ -26,15 +26,15 @@ class Squares:
 
     def __init__(self, device: str = "cpu") -> None:
         self.weight = nn.Parameter(torch.tensor([3.0, -1.0], device=device))
-        self.asked: list[tuple[float, Room | None]] = []
+        self.asked: list[tuple[float, RayCapacity | None]] = []
 
-    def __call__(self, share: float = 1.0, room: Room | None = None) -> Outcome:
+    def __call__(self, share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
         """Twice the sum of squares."""
-        self.asked.append((share, room))
+        self.asked.append((share, capacity))
         squared = (self.weight**2).sum()
         device = squared.device
         needed = torch.full((1,), 300, device=device), torch.full((2,), 200, device=device)
-        return Outcome(2 * squared, {"squared": squared}, Demand(*needed))
+        return Outcome(2 * squared, {"squared": squared}, Needed(*needed))
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Plain descent."""
@@ -47,12 +47,12 @@ def test_eager_is_forward_backward_update():
     outcome = step()
     assert outcome.total.item() == 20 and outcome.terms["squared"].item() == 10  # before the update
     assert not outcome.total.requires_grad and not outcome.terms["squared"].requires_grad
-    assert outcome.demand.samples.item() == 300 and outcome.demand.rows.tolist() == [200, 200]
+    assert outcome.needed.samples.item() == 300 and outcome.needed.rows.tolist() == [200, 200]
     torch.testing.assert_close(squares.weight.detach(), torch.tensor([1.8, -0.6]))  # the gradient is 4 w
-    room = Room(512, (256, 256))
-    step(2.5, room)
+    capacity = RayCapacity(512, (256, 256))
+    step(2.5, capacity)
     torch.testing.assert_close(squares.weight.detach(), torch.tensor([1.08, -0.36]))  # and was not added up
-    assert squares.asked == [(1.0, None), (2.5, room)]
+    assert squares.asked == [(1.0, None), (2.5, capacity)]
 
 
 def test_without_a_gpu_the_choice_is_eager():
@@ -73,28 +73,28 @@ def test_graphs_need_a_gpu():
 
 
 def test_the_first_recording_has_room_for_what_was_measured():
-    share, room = plan(10_000, [7000, 0, 128], share=1.0, budget=10_000)
+    share, capacity = plan(10_000, [7000, 0, 128], share=1.0, budget=10_000)
     assert share == 1
-    assert room.samples is not None and room.rows is not None
-    for size, needed in zip((room.samples, *room.rows), (10_000, 7000, 0, 128)):
+    assert capacity.samples is not None and capacity.rows is not None
+    for size, needed in zip((capacity.samples, *capacity.rows), (10_000, 7000, 0, 128)):
         assert size % 128 == 0 and size > 0
         assert 1.15 * needed <= size < 1.15 * needed + 129
 
 
 def test_later_ones_draw_as_many_rays_as_the_samples_allow():
     """Twice as many where half the samples are needed; all else grows with them."""
-    share, room = plan(10_000, [6000], share=1.5, budget=20_000)
+    share, capacity = plan(10_000, [6000], share=1.5, budget=20_000)
     assert share == pytest.approx(3.0)
     again = plan(20_000, [12_000], share=3.0, budget=20_000)
-    assert again == (pytest.approx(3.0), room)
+    assert again == (pytest.approx(3.0), capacity)
     fewer, _ = plan(40_000, [12_000], share=3.0, budget=20_000)  # also when more are needed
     assert fewer == pytest.approx(1.5)
 
 
 def test_the_number_of_rays_has_bounds():
-    share, room = plan(10, [10], share=2.0, budget=10**6)
-    assert share == MOST_RAYS and room == Room(128, (128,))
-    assert plan(0, [0, 0], share=1.0, budget=0) == (1.0, Room(128, (128, 128)))  # nobody was seen
+    share, capacity = plan(10, [10], share=2.0, budget=10**6)
+    assert share == MOST_RAYS and capacity == RayCapacity(128, (128,))
+    assert plan(0, [0, 0], share=1.0, budget=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
 
 
 @pytest.mark.gpu
@@ -116,10 +116,10 @@ def test_recorded_steps_are_the_same_steps():
             history.append(step().total.clone())
         histories.append(torch.stack([*history, *squares.weight.detach()]))
         if recorded:
-            first, later = Room(384, (256, 256)), squares.asked[5:]
+            first, later = RayCapacity(384, (256, 256)), squares.asked[5:]
             assert squares.asked[:3] == [(1.0, None)] * 3 and squares.asked[3:5] == [(1.0, first)] * 2
             assert len(later) == 4 and all(
-                room is not None for _, room in later
+                capacity is not None for _, capacity in later
             )  # after 4 and after 8 more: eager, recorded
     torch.testing.assert_close(*histories)
 
@@ -138,31 +138,31 @@ def training(avatar: Avatar, store: PixelStore, n_rays: int, jitter: bool):
     terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.1)}
     posed = avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
 
-    def objective(share: float = 1.0, room: Room | None = None) -> Outcome:
+    def objective(share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
         batch = sampler.draw(store, share)
-        rendering, residual, demand = avatar(batch.rays, posed, jitter=jitter, room=room)
+        rendering, residual, needed = avatar(batch.rays, posed, jitter=jitter, capacity=capacity)
         total, each = losses.weighted_sum(terms, losses.Prediction(rendering, residual), batch)
-        return Outcome(total, each, demand)
+        return Outcome(total, each, needed)
 
     return objective, torch.optim.Adam(avatar.parameters(), 0.01, eps=1e-15)
 
 
 @pytest.mark.gpu
 def test_a_step_in_planned_room_is_the_same_step(start):
-    """With sizes that were planned from its own demand, a step sees and learns what it does without, on one seed."""
-    totals, gradients, demands, room = [], [], [], None
+    """With sizes that were planned from its own needed, a step sees and learns what it does without, on one seed."""
+    totals, gradients, needed, capacity = [], [], [], None
     for _ in range(2):
         avatar = copy.deepcopy(start[0])
         objective, _ = training(avatar, start[1], n_rays=512, jitter=False)
         torch.manual_seed(0)
-        outcome = objective(1.0, room)
+        outcome = objective(1.0, capacity)
         outcome.total.backward()
         totals.append(outcome.total.detach())
         gradients.append({name: p.grad for name, p in avatar.named_parameters() if p.grad is not None})
-        demands.append((outcome.demand.samples.item(), *outcome.demand.rows.tolist()))
-        samples, *rows = demands[0]
-        _, room = plan(samples, rows, 1.0, samples)
-    assert demands[0] == demands[1] and demands[0][0] > 200
+        needed.append((outcome.needed.samples.item(), *outcome.needed.rows.tolist()))
+        samples, *rows = needed[0]
+        _, capacity = plan(samples, rows, 1.0, samples)
+    assert needed[0] == needed[1] and needed[0][0] > 200
     torch.testing.assert_close(*totals)
     assert len(gradients[0]) > 3
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)

@@ -53,7 +53,7 @@ def color_bar(height: int, top: float = ERROR_TOP) -> np.ndarray:
     return np.concatenate([bar, labels], 1)
 
 
-def comparison(
+def side_by_side(
     rgb: Float[Tensor, "H W 3"],
     truth: Float[Tensor, "H W 3"],
     covered: Bool[Tensor, "H W"],
