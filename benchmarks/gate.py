@@ -61,7 +61,7 @@ def moved(shift: Sequence[float]) -> Change:
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         offset = torch.tensor(shift).float() @ case.camera.R
-        return dataclasses.replace(case, poses=[dataclasses.replace(p, Th=p.Th + offset) for p in case.poses])
+        return dataclasses.replace(case, poses=[dataclasses.replace(p, transl=p.transl + offset) for p in case.poses])
 
     return change
 
@@ -71,7 +71,7 @@ def taller(factor: float) -> Change:
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         pelvis = [p.world_from_posed()[:3, :3] @ case.template.joints[0] for p in case.poses]
-        poses = [dataclasses.replace(p, Th=p.Th + (1 - factor) * x) for p, x in zip(case.poses, pelvis)]
+        poses = [dataclasses.replace(p, transl=p.transl + (1 - factor) * x) for p, x in zip(case.poses, pelvis)]
         return dataclasses.replace(case, template=scaled(case.template, factor), poses=poses)
 
     return change
@@ -82,7 +82,7 @@ def enlarged(factor: float) -> Change:
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         center = case.camera.center
-        poses = [dataclasses.replace(p, Th=center + factor * (p.Th - center)) for p in case.poses]
+        poses = [dataclasses.replace(p, transl=center + factor * (p.transl - center)) for p in case.poses]
         return dataclasses.replace(case, template=scaled(case.template, factor), poses=poses)
 
     return change
@@ -110,10 +110,10 @@ def trembling(metres: float, degrees: float) -> Change:
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         def noisy(pose: BodyPose) -> BodyPose:
-            turns = torch.from_numpy(rng.normal(0, np.deg2rad(degrees), pose.poses.shape)).float()
-            turns[0] = 0  # by convention: the root is turned by Rh
+            turns = torch.from_numpy(rng.normal(0, np.deg2rad(degrees), pose.body_pose.shape)).float()
+            turns[0] = 0  # by convention: the root is turned by orient
             shift = torch.from_numpy(rng.normal(0, metres, 3)).float()
-            return dataclasses.replace(pose, poses=pose.poses + turns, Th=pose.Th + shift)
+            return dataclasses.replace(pose, body_pose=pose.body_pose + turns, transl=pose.transl + shift)
 
         return dataclasses.replace(case, poses=[noisy(pose) for pose in case.poses])
 

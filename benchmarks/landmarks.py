@@ -47,7 +47,7 @@ class Observed:
         camera, template, transforms = scene.camera(0), scene.template(), []
         for frame in range(len(keypoints.frames)):
             pose = scene.pose(frame)
-            bones = pose.world_from_posed().double() @ template.bone_transforms(pose.poses).double()
+            bones = pose.world_from_posed().double() @ template.bone_transforms(pose.body_pose).double()
             bones[:, :3] = camera.R.double() @ bones[:, :3]
             bones[:, :3, 3] += camera.T.double()
             transforms.append(bones[:, :3])

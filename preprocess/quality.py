@@ -140,7 +140,7 @@ def measure(subject: Path, progress: Progress) -> Quality:
     steps = progress.track(threads.ordered(compare, pictures), total=len(pictures), description="quality")
     for picture, found in zip(pictures, steps):
         figures[:, picture.camera, column[picture.frame]] = found
-    beyond, worst = beyond_limits(torch.stack([pose.poses for pose in poses]), template.joint_names)
+    beyond, worst = beyond_limits(torch.stack([pose.body_pose for pose in poses]), template.joint_names)
     return Quality(
         cameras=tuple(reader.camera_names),
         frames=np.array(frames),
@@ -157,7 +157,7 @@ def measure(subject: Path, progress: Progress) -> Quality:
 
 def world_joints(pose: BodyPose, template: BodyTemplate) -> Float[np.ndarray, "J 3"]:
     """The posed skeleton (world, m)."""
-    bones = pose.world_from_posed() @ template.bone_transforms(pose.poses)
+    bones = pose.world_from_posed() @ template.bone_transforms(pose.body_pose)
     return skinning.transform(bones, template.joints).numpy()
 
 
@@ -197,12 +197,12 @@ def jitter(joints: Float[np.ndarray, "F J 3"]) -> Float[np.ndarray, "F"]:
 
 
 def beyond_limits(
-    poses: Float[torch.Tensor, "F J 3"], joint_names: tuple[str, ...]
+    body_pose: Float[torch.Tensor, "F J 3"], joint_names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, "F"], Int[np.ndarray, "F"]]:
     """How far (degrees) the worst joint is turned beyond its range in each frame, and which one that is."""
     mirror = torch.tensor([[1.0, -1, -1] if name.startswith("right_") else [1.0, 1, 1] for name in joint_names])
     ranges = torch.tensor([LIMITS.get(base_name(name), ((-180, 180),) * 3) for name in joint_names])
-    degrees = torch.rad2deg(poses) * mirror
+    degrees = torch.rad2deg(body_pose) * mirror
     excess = torch.maximum(degrees - ranges[..., 1], ranges[..., 0] - degrees).clamp_min(0).amax(-1)
     most, worst = excess.max(1)
     return most.numpy(), worst.numpy()

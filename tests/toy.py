@@ -60,15 +60,16 @@ def template() -> BodyTemplate:
 def pose(frame: int) -> BodyPose:
     """A pose of the toy: it waves and turns about."""
     swing = float(np.sin(0.9 * frame))
-    poses = torch.zeros(5, 3)
-    poses[1, 1], poses[2, 2], poses[3, 2], poses[4, 0] = 0.3 * swing, 0.5 * swing, -0.4 * swing, 0.3 * swing
-    return BodyPose(poses, torch.tensor([0.05, 0.35 * frame, 0.0]), torch.tensor([0.02 * frame, 0.1, 0.03 * swing]))
+    body_pose = torch.zeros(5, 3)
+    body_pose[1, 1], body_pose[2, 2] = 0.3 * swing, 0.5 * swing
+    body_pose[3, 2], body_pose[4, 0] = -0.4 * swing, 0.3 * swing
+    return BodyPose(body_pose, torch.tensor([0.05, 0.35 * frame, 0.0]), torch.tensor([0.02 * frame, 0.1, 0.03 * swing]))
 
 
 def world_vertices(body: BodyTemplate, frame: int) -> torch.Tensor:
     """The toy's vertices in the world (m)."""
     matrix = pose(frame).world_from_posed()
-    return skinning.transform(matrix, body.pose_vertices(pose(frame).poses))
+    return skinning.transform(matrix, body.pose_vertices(pose(frame).body_pose))
 
 
 def camera(index: int, size: int = SIZE) -> Camera:

@@ -90,7 +90,7 @@ class CameraFit(Stage):
         writer = SubjectWriter(subject)
         writer.write_template(scaled(reader.template(), scale))
         for frame, pose in poses.items():
-            writer.write_pose(frame, dataclasses.replace(pose, Th=middle + scale * (pose.Th - middle)), shape)
+            writer.write_pose(frame, dataclasses.replace(pose, transl=middle + scale * (pose.transl - middle)), shape)
             writer.write_vertices(frame, vertices[frame])
         writer.update_meta(scale=round(scale, 5))
         return vertices

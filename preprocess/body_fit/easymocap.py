@@ -119,24 +119,24 @@ class _Converter:
     camera: Camera
 
     def __call__(self, frame: int, body: Body) -> _Placed:
-        poses = torch.from_numpy(body.poses).float()
-        bones = skinning.transform(self.template.bone_transforms(poses), self.template.joints).double().numpy()
+        body_pose = torch.from_numpy(body.body_pose).float()
+        bones = skinning.transform(self.template.bone_transforms(body_pose), self.template.joints).double().numpy()
         R, T = place(body, bones, self.output.calibration(), self.camera)
-        vertices = (self._posed(frame, body, poses) @ R.T + T).astype(np.float32)
+        vertices = (self._posed(frame, body, body_pose) @ R.T + T).astype(np.float32)
         self._refuse_unseen(frame, vertices)
-        Rh, Th = (torch.from_numpy(x).float() for x in (Rotation.from_matrix(R).as_rotvec(), T))
-        return _Placed(BodyPose(poses, Rh, Th), vertices, bones @ R.T + T)
+        orient, transl = (torch.from_numpy(x).float() for x in (Rotation.from_matrix(R).as_rotvec(), T))
+        return _Placed(BodyPose(body_pose, orient, transl), vertices, bones @ R.T + T)
 
-    def _posed(self, frame: int, body: Body, poses: torch.Tensor) -> Float[np.ndarray, "V 3"]:
-        """Vertices before Rh and Th (m): EasyMocap's own if it wrote them, else those that the parameters make.
+    def _posed(self, frame: int, body: Body, body_pose: torch.Tensor) -> Float[np.ndarray, "V 3"]:
+        """Vertices in posed space (m): EasyMocap's own if it wrote them, else those that the parameters make.
 
         Raises UserError if both exist and differ, so that this SMPL is not the one that EasyMocap fitted.
         """
-        made = self.model.pose_vertices(self.template, poses).double().numpy()
+        made = self.model.pose_vertices(self.template, body_pose).double().numpy()
         given = self.output.vertices(frame, body.id)
         if given is None:
             return made
-        posed = (given - body.Th) @ Rotation.from_rotvec(body.Rh).as_matrix()
+        posed = (given - body.transl) @ Rotation.from_rotvec(body.orient).as_matrix()
         distance = np.median(np.linalg.norm(posed - made, axis=1)) if len(posed) == len(made) else np.inf
         if distance > AGREE:
             raise UserError(
@@ -164,8 +164,8 @@ def place(
     the subject's is another, the body moves in the camera's axes to where its joints are seen at the same pixels.
     """
     R, T = (np.eye(3), np.zeros(3)) if calibration is None else (calibration.R, calibration.T)
-    turn = R @ Rotation.from_rotvec(body.Rh).as_matrix()
-    shift = R @ body.Th + T
+    turn = R @ Rotation.from_rotvec(body.orient).as_matrix()
+    shift = R @ body.transl + T
     if calibration is None:
         assumed = assumed_intrinsics(camera.height, camera.width)
         shift = shift + reseen(bones @ turn.T + shift, assumed, camera.K.double().numpy())

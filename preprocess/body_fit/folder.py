@@ -61,7 +61,7 @@ class FolderFit(Stage):
         for frame in progress.track(paths, description="checking bodies"):
             pose = given.pose(frame)
             world = pose.world_from_posed()
-            bones = skinning.transform(template.bone_transforms(pose.poses), template.joints)
+            bones = skinning.transform(template.bone_transforms(pose.body_pose), template.joints)
             joints.append((bones @ world[:3, :3].T + world[:3, 3]).numpy())
             vertices.append(given.vertices(frame))
             self._check(frame, vertices[-1], pose, template, camera)
@@ -99,7 +99,7 @@ class FolderFit(Stage):
                 "its world is not that of annots.npy (metres, OpenCV axes)."
             )
         world = pose.world_from_posed()
-        skinned = (template.pose_vertices(pose.poses) @ world[:3, :3].T + world[:3, 3]).numpy()
+        skinned = (template.pose_vertices(pose.body_pose) @ world[:3, :3].T + world[:3, 3]).numpy()
         distance = float(np.median(np.linalg.norm(skinned - vertices, axis=1)))
         if distance > AGREE:
             raise UserError(

@@ -78,13 +78,13 @@ def report_path(subject: Path) -> Path:
 
 @torch.no_grad()
 def world_poses(sequence: BodySequence, posed: Posed, template: BodyTemplate, camera: Camera) -> list[BodyPose]:
-    """Each frame's pose under the convention of the subject folder: world = R(Rh) posed + Th."""
+    """Each frame's pose under the convention of the subject folder: world = rotation(orient) posed + transl."""
     # camera = root (rest - j0) + pelvis, and camera = R world + T
     turn = camera.R.T @ matrix_from_6d(sequence.root)
-    Th = (posed.joints[:, 0] - camera.T) @ camera.R - turn @ template.joints[0]
-    poses = sequence.pose.clone()
-    poses[:, 0] = 0
-    return [BodyPose(*x) for x in zip(poses, axis_angle_from_matrix(turn), Th)]
+    transl = (posed.joints[:, 0] - camera.T) @ camera.R - turn @ template.joints[0]
+    body_pose = sequence.pose.clone()
+    body_pose[:, 0] = 0
+    return [BodyPose(*x) for x in zip(body_pose, axis_angle_from_matrix(turn), transl)]
 
 
 def write_body(
@@ -99,7 +99,7 @@ def write_body(
 
     def write(timed: tuple[int, BodyPose]) -> Float[np.ndarray, "V 3"]:
         frame, pose = timed
-        posed = pose_vertices(template, pose.poses)
+        posed = pose_vertices(template, pose.body_pose)
         world = pose.world_from_posed()
         vertices = (posed @ world[:3, :3].T + world[:3, 3]).numpy()
         writer.write_pose(frame, pose, shape)

@@ -40,9 +40,9 @@ class Body:
     """One fitted body in one frame, as EasyMocap writes it."""
 
     id: int
-    poses: Float[np.ndarray, "J 3"]
-    Rh: Float[np.ndarray, "3"]
-    Th: Float[np.ndarray, "3"]
+    body_pose: Float[np.ndarray, "J 3"]
+    orient: Float[np.ndarray, "3"]
+    transl: Float[np.ndarray, "3"]
     shapes: Float[np.ndarray, " S"]
 
 
@@ -128,8 +128,8 @@ class Output:
             full = np.concatenate([np.zeros(3 * joints - poses.size), poses.ravel()]).reshape(joints, 3)
             if abs(full[0]).max() > 1e-3:
                 raise UserError(f"{path}: the first three poses must be zero, Rh turns the body; is it EasyMocap's?")
-            Rh, Th = (_array(path, entry, name, (3,)) for name in ("Rh", "Th"))
-            body = Body(_id(path, entry, row), full, Rh, Th, _array(path, entry, "shapes", None).ravel())
+            orient, transl = (_array(path, entry, name, (3,)) for name in ("Rh", "Th"))
+            body = Body(_id(path, entry, row), full, orient, transl, _array(path, entry, "shapes", None).ravel())
             bodies[body.id] = body
         return bodies
 

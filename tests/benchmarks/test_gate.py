@@ -84,8 +84,8 @@ def test_left_and_right(case: gate.Case):
 def test_noise_is_as_large_as_it_says(case: gate.Case):
     many = dataclasses.replace(case, poses=case.poses * 200)
     shaken = gate.trembling(0.01, 3)(many, np.random.default_rng(1)).poses
-    turns = torch.stack([a.poses - b.poses for a, b in zip(shaken, many.poses)])
-    shift = torch.stack([a.Th - b.Th for a, b in zip(shaken, many.poses)])
+    turns = torch.stack([a.body_pose - b.body_pose for a, b in zip(shaken, many.poses)])
+    shift = torch.stack([a.transl - b.transl for a, b in zip(shaken, many.poses)])
     assert float(shift.std()) == pytest.approx(0.01, rel=0.05) and (turns[:, 0] == 0).all()
     assert float(torch.rad2deg(turns[:, 1:]).std()) == pytest.approx(3, rel=0.05)
 

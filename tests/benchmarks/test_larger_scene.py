@@ -34,7 +34,7 @@ def test_frames_repeat_for_the_first_camera_alone(scenes):
 @pytest.mark.parametrize("frame, source", [(0, 0), (4, 1), (6, 0), (7, 3)])
 def test_a_repeated_frame_is_that_frame(scenes, frame, source):
     small, large = scenes
-    assert torch.equal(large.pose(frame).poses, small.pose(source).poses)
+    assert torch.equal(large.pose(frame).body_pose, small.pose(source).body_pose)
     assert np.array_equal(large.vertices(frame), small.vertices(source))
     before, after = (
         next(p for p in subject.pictures if (p.camera, p.frame) == (0, needed))

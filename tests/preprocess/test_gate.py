@@ -38,7 +38,7 @@ def shift(subject: Path) -> None:
     for frame in reader.posed_frames:
         writer.write_vertices(frame, reader.vertices(frame) + np.array([0.4, 0, 0], np.float32))
         pose = reader.pose(frame)
-        writer.write_pose(frame, type(pose)(pose.poses, pose.Rh, pose.Th + torch.tensor([0.4, 0, 0])))
+        writer.write_pose(frame, type(pose)(pose.body_pose, pose.orient, pose.transl + torch.tensor([0.4, 0, 0])))
 
 
 def exchange_left_and_right(subject: Path) -> None:

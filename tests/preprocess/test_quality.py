@@ -54,7 +54,7 @@ def move(subject: Path, shift: tuple[float, float, float]) -> None:
     reader, writer = Subject(subject), SubjectWriter(subject)
     for frame in reader.posed_frames:
         pose, vertices = reader.pose(frame), reader.vertices(frame)
-        writer.write_pose(frame, dataclasses.replace(pose, Th=pose.Th + torch.tensor(shift)))
+        writer.write_pose(frame, dataclasses.replace(pose, transl=pose.transl + torch.tensor(shift)))
         writer.write_vertices(frame, vertices + np.array(shift, np.float32))
 
 
@@ -118,7 +118,7 @@ def test_a_body_too_far_away_is_seen_by_the_other_cameras(seen_by_three: Path):
     writer.write_template(scaled(reader.template(), further))
     for frame in reader.frames:
         pose, vertices = reader.pose(frame), torch.from_numpy(reader.vertices(frame))
-        writer.write_pose(frame, dataclasses.replace(pose, Th=center + further * (pose.Th - center)))
+        writer.write_pose(frame, dataclasses.replace(pose, transl=center + further * (pose.transl - center)))
         writer.write_vertices(frame, (center + further * (vertices - center)).numpy())
     after = measured(seen_by_three)
     np.testing.assert_allclose(after.silhouette_iou[0], before.silhouette_iou[0], atol=0.02)
@@ -211,7 +211,7 @@ def test_reprojection_takes_what_is_visible_and_named():
 def test_joints_of_the_world_are_those_of_the_posed_vertices():
     """A joint that no rotation but the global one moves goes where a vertex at its place would go."""
     body, pose = toy.template(), toy.pose(3)
-    still = BodyPose(torch.zeros_like(pose.poses), pose.Rh, pose.Th)
+    still = BodyPose(torch.zeros_like(pose.body_pose), pose.orient, pose.transl)
     matrix = still.world_from_posed().numpy()
     expected = body.joints.numpy() @ matrix[:3, :3].T + matrix[:3, 3]
     np.testing.assert_allclose(world_joints(still, body), expected, atol=1e-6)

@@ -199,7 +199,7 @@ class FakeFit(Stage):
         center = reader.camera(0).center
         template = scaled(toy.template(), self.size)
         poses = [toy.pose(frame) for frame in range(4)]
-        moved = [dataclasses.replace(p, Th=center + self.size * (p.Th - center)) for p in poses]
+        moved = [dataclasses.replace(p, transl=center + self.size * (p.transl - center)) for p in poses]
         result.write_body(writer, template, moved, list(range(4)), np.array([0.5, 2]))
         nothing = np.zeros(4, bool)
         joints = center.numpy() + self.size * (self.joints - center.numpy())
@@ -225,7 +225,7 @@ def test_the_other_cameras_tell_the_size(several, views, rng, size):
     reader = Subject(several)
     for frame in range(4):
         np.testing.assert_allclose(reader.vertices(frame), toy.world_vertices(toy.template(), frame), atol=0.01)
-        posed = reader.template().pose_vertices(reader.pose(frame).poses)
+        posed = reader.template().pose_vertices(reader.pose(frame).body_pose)
         world = posed @ reader.pose(frame).world_from_posed()[:3, :3].T + reader.pose(frame).world_from_posed()[:3, 3]
         np.testing.assert_allclose(reader.vertices(frame), world, atol=1e-4)
     np.testing.assert_allclose(load_npz(result.report_path(several))["joints"], joints, atol=0.01)

@@ -90,7 +90,7 @@ class GraphImages:
 
     def __call__(self, cameras: Iterable[Camera], pose: BodyPose, time: int) -> Iterator[RenderedImage]:
         """A picture over black from each camera; `time` as for `Avatar.stage`."""
-        inputs = [pose.poses, pose.Rh, pose.Th, torch.tensor([time])]
+        inputs = [pose.body_pose, pose.orient, pose.transl, torch.tensor([time])]
         for camera in cameras:
             yield self._picture(camera, inputs)
 
@@ -151,9 +151,9 @@ class GraphImages:
         self.posed = None
 
     def _posed(
-        self, capacity: IndexCapacity | None, poses: Tensor, Rh: Tensor, Th: Tensor, time: Tensor
+        self, capacity: IndexCapacity | None, body_pose: Tensor, orient: Tensor, transl: Tensor, time: Tensor
     ) -> tuple[Stage, Int[Tensor, "needed"]]:
-        return self.avatar.measured_stage([BodyPose(poses, Rh, Th)], time, capacity)
+        return self.avatar.measured_stage([BodyPose(body_pose, orient, transl)], time, capacity)
 
 
 def index_capacity(needed: Sequence[int]) -> IndexCapacity:

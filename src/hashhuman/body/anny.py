@@ -155,6 +155,8 @@ class AnnyBody(LinearBody):
         constant[0] = 1
         return torch.einsum("nj,knc->kjc", weights, torch.cat([self._vertices[:, used], constant], -1))
 
-    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+    def pose_vertices(
+        self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
+    ) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (m; no global motion): plain skinning."""
-        return template.pose_vertices(poses)
+        return template.pose_vertices(body_pose)

@@ -52,7 +52,9 @@ class BodyModel(Protocol):
         """The whole rest body of one shape."""
         ...
 
-    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+    def pose_vertices(
+        self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
+    ) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (no global motion), with what of the surface depends on the pose."""
         ...
 

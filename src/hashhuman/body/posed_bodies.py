@@ -27,15 +27,15 @@ class PosedBodies:
     @classmethod
     def from_poses(cls, template: BodyTemplate, poses: Sequence[BodyPose], time: Int[Tensor, "F"]) -> "PosedBodies":
         """Poses the template; canonical is the template's big pose."""
-        bones = template.bone_transforms(torch.stack([pose.poses for pose in poses]))
+        bones = template.bone_transforms(torch.stack([pose.body_pose for pose in poses]))
         maps, vertices = [], []
         for some in bones.split(AT_A_TIME):
             posed = torch.einsum("vj,fjab->fvab", template.lbs_weights, some)
             vertices.append(skinning.transform(posed, template.vertices))
             maps.append((template.canonical_from_rest @ skinning.invert_affine(posed))[..., :3, :].contiguous())
-        rotation = skinning.axis_angle_to_matrix(torch.stack([pose.Rh for pose in poses]))
+        rotation = skinning.axis_angle_to_matrix(torch.stack([pose.orient for pose in poses]))
         return cls(
-            world_from_posed=skinning.rigid(rotation, torch.stack([pose.Th for pose in poses])),
+            world_from_posed=skinning.rigid(rotation, torch.stack([pose.transl for pose in poses])),
             canonical_from_posed=torch.cat(maps),
             vertices=torch.cat(vertices),
             canonical_vertices=template.canonical_vertices,

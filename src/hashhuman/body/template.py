@@ -70,30 +70,37 @@ class BodyTemplate:
                 pose[self.joint_names.index(name), 2] = sign * torch.pi * BIG_POSE_DEGREES / 180
         return pose
 
-    def bone_transforms(self, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch J 4 4"]:
-        """`posed_from_rest` of every joint for axis-angle poses (radians); no global motion."""
-        return skinning.forward_kinematics(skinning.axis_angle_to_matrix(poses), self.joints, list(self.parents))
+    def bone_transforms(self, body_pose: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch J 4 4"]:
+        """`posed_from_rest` of every joint for axis-angle rotations relative to the parent (radians).
 
-    def pose_vertices(self, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+        The root joint stays at its rest position: `BodyPose.world_from_posed` is applied afterwards.
+        """
+        return skinning.forward_kinematics(skinning.axis_angle_to_matrix(body_pose), self.joints, list(self.parents))
+
+    def pose_vertices(self, body_pose: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (no global motion)."""
-        return skinning.skin(self.vertices, self.lbs_weights, self.bone_transforms(poses))
+        return skinning.skin(self.vertices, self.lbs_weights, self.bone_transforms(body_pose))
 
 
 @dataclasses.dataclass(frozen=True)
 class BodyPose:
-    """One frame's pose: world = rotation(Rh) posed + Th, with `poses[0]` zero by convention."""
+    """One frame's pose: world = rotation(orient) posed + transl.
 
-    poses: Float[Tensor, "J 3"]  # axis-angle, radians
-    Rh: Float[Tensor, "3"]  # axis-angle, radians: rotation about the world's origin
-    Th: Float[Tensor, "3"]  # metres
+    `orient` turns the posed body about the world's origin. SMPL's `global_orient` turns it about the pelvis, so its
+    `transl` is another one too: see `hashhuman.body.conventions`.
+    """
+
+    body_pose: Float[Tensor, "J 3"]  # axis-angle relative to the parent joint (radians); row 0, the root, is zero
+    orient: Float[Tensor, "3"]  # axis-angle (radians)
+    transl: Float[Tensor, "3"]  # metres
 
     def to(self, device: torch.device | str) -> "BodyPose":
         """The same pose with its tensors on `device`."""
-        return BodyPose(self.poses.to(device), self.Rh.to(device), self.Th.to(device))
+        return BodyPose(self.body_pose.to(device), self.orient.to(device), self.transl.to(device))
 
     def world_from_posed(self) -> Float[Tensor, "4 4"]:
         """The rigid transform from posed to world space."""
-        return skinning.rigid(skinning.axis_angle_to_matrix(self.Rh), self.Th)
+        return skinning.rigid(skinning.axis_angle_to_matrix(self.orient), self.transl)
 
 
 def thinned(template: BodyTemplate, max_points: int | None) -> BodyTemplate:

@@ -22,7 +22,7 @@ TOLERANCE = 0.03  # metres behind the buffer at which a vertex still counts as i
 
 def world_vertices(template: BodyTemplate, pose: BodyPose) -> Float[Tensor, "V 3"]:
     """The posed body in the world (m)."""
-    return skinning.transform(pose.world_from_posed(), template.pose_vertices(pose.poses))
+    return skinning.transform(pose.world_from_posed(), template.pose_vertices(pose.body_pose))
 
 
 def visible_vertices(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], camera: Camera) -> Bool[Tensor, "V"]:

@@ -378,10 +378,10 @@ class SyntheticScene:
         labels = np.array([*(lip_class(capsule.joint) for capsule in capsules), 0], np.uint8)
         for frame, pose in enumerate(track(poses, "rendering the synthetic scene")):
             world_from_posed = pose.world_from_posed()
-            world_from_rest = (world_from_posed @ template.bone_transforms(pose.poses)).double().numpy()
+            world_from_rest = (world_from_posed @ template.bone_transforms(pose.body_pose)).double().numpy()
             writer.write_pose(frame, pose)
             writer.write_vertices(
-                frame, skinning.transform(world_from_posed, template.pose_vertices(pose.poses)).numpy()
+                frame, skinning.transform(world_from_posed, template.pose_vertices(pose.body_pose)).numpy()
             )
             for index, camera in enumerate(cameras):
                 if index and frame % settings["test_every"]:

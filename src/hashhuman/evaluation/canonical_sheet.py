@@ -33,7 +33,7 @@ class CanonicalSheet:
         template = datamodule.subject.template().to(avatar.device)
         # It stands as in the first training picture, not along the world's axes: the learned light knows no other.
         filmed = datamodule.subject.pose(datamodule.splits["train"][0].frame).to(avatar.device)
-        pose = BodyPose(template.big_pose(), filmed.Rh, filmed.Th)
+        pose = BodyPose(template.big_pose(), filmed.orient, filmed.transl)
         vertices = visibility.world_vertices(template, pose)
         _, up, front = pose.world_from_posed()[:3, :3].T
         cameras = orbit(vertices, up, front, self.views, self.height)

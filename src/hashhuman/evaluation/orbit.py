@@ -16,7 +16,7 @@ FIELD_OF_VIEW = 30.0  # degrees: long enough a lens that limbs towards the camer
 
 def upright(poses: Iterable[BodyPose]) -> Float[Tensor, "3"]:
     """The world's upward direction (unit), as the mean of the body's own over the poses."""
-    rotations = skinning.axis_angle_to_matrix(torch.stack([pose.Rh for pose in poses]))
+    rotations = skinning.axis_angle_to_matrix(torch.stack([pose.orient for pose in poses]))
     up = rotations[:, :, 1].mean(0)
     return up / up.norm()
 

@@ -149,19 +149,19 @@ def test_searches_agree_in_values_and_gradients(residual: bool):
 def moved(pose: BodyPose, camera, turn: torch.Tensor, shift: torch.Tensor):
     """The same pose and camera in a world that is turned and shifted."""
     angle = turn.norm()
-    half = pose.Rh.norm()
+    half = pose.orient.norm()
 
     def quaternion(axis_angle: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
         return torch.cat([(size / 2).cos()[None], (size / 2).sin() * axis_angle / size.clamp_min(1e-9)])
 
-    (a, *u), (b, *v) = quaternion(turn, angle), quaternion(pose.Rh, half)
+    (a, *u), (b, *v) = quaternion(turn, angle), quaternion(pose.orient, half)
     u, v = torch.stack(u), torch.stack(v)
     w, xyz = a * b - u @ v, a * v + b * u + torch.linalg.cross(u, v)
-    Rh = 2 * torch.atan2(xyz.norm(), w) * xyz / xyz.norm()
+    orient = 2 * torch.atan2(xyz.norm(), w) * xyz / xyz.norm()
     world = skinning.axis_angle_to_matrix(turn)
     R = camera.R @ world.T
     return (
-        dataclasses.replace(pose, Rh=Rh, Th=world @ pose.Th + shift),
+        dataclasses.replace(pose, orient=orient, transl=world @ pose.transl + shift),
         dataclasses.replace(camera, R=R, T=camera.T - R @ shift),
     )
 

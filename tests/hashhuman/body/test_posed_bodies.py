@@ -17,7 +17,7 @@ def test_each_points_map_undoes_its_skinning():
     canonical = template.pose_vertices(template.big_pose())
     for frame in range(3):
         maps = bodies.canonical_from_posed[frame]
-        torch.testing.assert_close(bodies.vertices[frame], template.pose_vertices(toy.pose(frame).poses))
+        torch.testing.assert_close(bodies.vertices[frame], template.pose_vertices(toy.pose(frame).body_pose))
         carried = (maps[..., :3] @ bodies.vertices[frame, :, :, None])[..., 0] + maps[..., 3]
         torch.testing.assert_close(carried, canonical)
     assert bodies.time.tolist() == [0, 1, 2]

@@ -168,7 +168,7 @@ def test_a_ground_truth_scene_loads_unchanged(ground_truth_scene: Path):
     assert template.joint_names == tuple(f"joint_{i}" for i in range(5))
     pose = subject.pose(4)
     posed = torch.from_numpy(subject.posed_vertices(4))
-    torch.testing.assert_close(posed, template.pose_vertices(pose.poses), atol=1e-5, rtol=0)
+    torch.testing.assert_close(posed, template.pose_vertices(pose.body_pose), atol=1e-5, rtol=0)
     assert subject.big_pose_vertices().shape == (40, 3)
     assert subject.blend_weight_volume()[0].shape[-1] == 6
     for picture in splits["novel_pose"]:

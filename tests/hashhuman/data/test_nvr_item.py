@@ -178,7 +178,7 @@ def test_blend_weight_semantics(items):
     item = items["test"]
     R, Th = item["R"].numpy(), item["Th"].numpy()
     pose = toy.pose(2)
-    np.testing.assert_allclose(R, cv2.Rodrigues(pose.Rh.double().numpy())[0], atol=1e-6)
+    np.testing.assert_allclose(R, cv2.Rodrigues(pose.orient.double().numpy())[0], atol=1e-6)
     np.testing.assert_allclose((item["wpts"].numpy() - Th) @ R, item["ppts"].numpy(), atol=1e-5)
     rest = toy.template().vertices.numpy()
     for transforms, name in ((item["A"], "ppts"), (item["big_A"], "tpts")):

@@ -27,11 +27,11 @@ def edit(path: Path, **changes) -> None:
 def skinned(body, frame: int) -> np.ndarray:
     """The toy's world vertices from matrices that scipy made: every toy limb hangs from the pelvis."""
     pose = toy.pose(frame)
-    rotations = Rotation.from_rotvec(pose.poses.numpy()).as_matrix()
+    rotations = Rotation.from_rotvec(pose.body_pose.numpy()).as_matrix()
     joints, rest = body.joints.numpy(), body.vertices.numpy()
     moved = np.einsum("jab,vjb->vja", rotations, rest[:, None] - joints) + joints
     posed = np.einsum("vj,vja->va", body.lbs_weights.numpy(), moved)
-    return posed @ Rotation.from_rotvec(pose.Rh.numpy()).as_matrix().T + pose.Th.numpy()
+    return posed @ Rotation.from_rotvec(pose.orient.numpy()).as_matrix().T + pose.transl.numpy()
 
 
 def test_round_trip(toy_subject: Subject, toy_template):
@@ -44,7 +44,7 @@ def test_round_trip(toy_subject: Subject, toy_template):
     assert template.parents == (-1, 0, 0, 0, 0)
     assert template.joint_names == toy.JOINT_NAMES
     pose, expected = toy_subject.pose(3), toy.pose(3)
-    for name in ("poses", "Rh", "Th"):
+    for name in ("body_pose", "orient", "transl"):
         torch.testing.assert_close(getattr(pose, name), getattr(expected, name))
     camera, expected = toy_subject.camera(1), toy.camera(1)
     for name in ("K", "R", "T"):

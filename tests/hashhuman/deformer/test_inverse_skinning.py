@@ -42,7 +42,7 @@ def rows_of(pairs: CanonicalPairs, part: str) -> torch.Tensor:
 def attached(rest: torch.Tensor, joint: str, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
     """World and canonical positions of points that move rigidly with a joint."""
     template, index = toy.template(), toy.JOINT_NAMES.index(joint)
-    posed = template.bone_transforms(toy.pose(frame).poses)[index]
+    posed = template.bone_transforms(toy.pose(frame).body_pose)[index]
     canonical = template.bone_transforms(template.big_pose())[index]
     return skinning.transform(toy.pose(frame).world_from_posed() @ posed, rest), skinning.transform(canonical, rest)
 

@@ -36,7 +36,7 @@ def test_orientation_tells_how_the_body_stands_to_a_light_in_the_world():
         features = condition(pairs)
         assert features.shape == (len(pairs.x), condition.n_features)
         pose = toy.pose(frame)
-        world = Rotation.from_rotvec(pose.Rh.numpy()) * Rotation.from_rotvec(pose.poses[3].numpy())
+        world = Rotation.from_rotvec(pose.orient.numpy()) * Rotation.from_rotvec(pose.body_pose[3].numpy())
         row = pairs.slots[list(toy.PARTS).index("rarm"), 0]
         torch.testing.assert_close(
             features.unflatten(1, (3, 3))[row] @ light, torch.tensor(world.inv().apply(light.numpy())).float()

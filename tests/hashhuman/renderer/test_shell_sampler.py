@@ -28,7 +28,7 @@ def one_body_at_rest() -> PosedBodies:
     """For geometry by hand: posed space is the world."""
     still = toy.pose(0)
     zero = torch.zeros(3)
-    return PosedBodies.from_poses(toy.template(), [type(still)(0 * still.poses, zero, zero)], torch.tensor([0]))
+    return PosedBodies.from_poses(toy.template(), [type(still)(0 * still.body_pose, zero, zero)], torch.tensor([0]))
 
 
 def test_by_hand():

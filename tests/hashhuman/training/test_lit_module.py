@@ -125,5 +125,5 @@ def test_bodies_are_those_of_the_training_frames(fitted):
     module, _, data, _, _ = fitted
     assert module.stage.bodies.time.tolist() == [0, 1, 2, 3]
     for posed, frame in zip(module.stage.bodies.vertices, data.train_frames):
-        expected = data.subject.template().pose_vertices(data.subject.pose(frame).poses)
+        expected = data.subject.template().pose_vertices(data.subject.pose(frame).body_pose)
         torch.testing.assert_close(posed, expected)

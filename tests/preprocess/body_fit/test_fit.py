@@ -166,8 +166,8 @@ def test_written_body_is_where_the_report_says(subject):
     assert tuple(report["joint_names"]) == template.joint_names
     for frame in (0, 9):
         pose = written.pose(frame)
-        assert not pose.poses[0].any()
-        transforms = template.bone_transforms(pose.poses)
+        assert not pose.body_pose[0].any()
+        transforms = template.bone_transforms(pose.body_pose)
         joints = transforms[:, :3, :3] @ template.joints[..., None] + transforms[:, :3, 3:]
         world = pose.world_from_posed()
         joints = (joints[..., 0] @ world[:3, :3].T + world[:3, 3]).numpy()

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.anny import AnnyBody
-from hashhuman.body.conventions import transl_from_Th
+from hashhuman.body.conventions import smpl_transl
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
@@ -117,7 +117,9 @@ def test_joints_of_the_file_decide_place_and_shape(body, moving, subject, given,
     written = Subject(subject)
     assert written.meta["body"] == "anny" and written.frames == list(range(14))
     world = written.pose(3).world_from_posed()
-    joints = skinning.transform(written.template().bone_transforms(written.pose(3).poses), written.template().joints)
+    joints = skinning.transform(
+        written.template().bone_transforms(written.pose(3).body_pose), written.template().joints
+    )
     np.testing.assert_allclose(skinning.transform(world, joints), report["joints"][3], atol=2e-4)
 
 
@@ -279,7 +281,7 @@ def test_a_refused_file_leaves_the_last_fit_whole(body, subject, given, tmp_path
 
 
 def test_smpl_takes_poses_shape_and_translation_as_they_are(moving, subject, given, tmp_path):
-    """Round trip: from global_orient and transl to Rh and Th, and by design.md's formula back."""
+    """Round trip: from global_orient and transl to ours, and back by SMPL's formula."""
     body, (_, truth, sequence) = SmplLike(), moving
     shape = sequence.shape_vector().detach()
     template = body.template(shape)
@@ -296,10 +298,10 @@ def test_smpl_takes_poses_shape_and_translation_as_they_are(moving, subject, giv
     written = Subject(subject)
     for frame in (0, 5, 13):
         pose = written.pose(frame)
-        np.testing.assert_allclose(pose.poses[1:], vectors[frame, 1:], atol=1e-4)
-        turn = Rotation.from_rotvec(pose.Rh.numpy()).as_matrix()
+        np.testing.assert_allclose(pose.body_pose[1:], vectors[frame, 1:], atol=1e-4)
+        turn = Rotation.from_rotvec(pose.orient.numpy()).as_matrix()
         np.testing.assert_allclose(turn, local[frame, 0], atol=1e-5)
-        np.testing.assert_allclose(transl_from_Th(pose.Rh, pose.Th, pelvis), transl[frame], atol=1e-4)
+        np.testing.assert_allclose(smpl_transl(pose.orient, pose.transl, pelvis), transl[frame], atol=1e-4)
     np.testing.assert_allclose(written.template().joints, template.joints, atol=1e-5)
 
 

@@ -21,32 +21,37 @@ BETAS = np.array([0.4, -1.2, 0.7])
 DECIMALS = 3  # as EasyMocap writes
 
 
-def poses(frame: int) -> np.ndarray:
+def body_pose(frame: int) -> np.ndarray:
     """Axis-angles, 5 x 3, the root's zero."""
-    return toy.pose(frame).poses.numpy().astype(float).round(DECIMALS)
+    return toy.pose(frame).body_pose.numpy().astype(float).round(DECIMALS)
 
 
-def Rh(frame: int) -> np.ndarray:
+def orient(frame: int) -> np.ndarray:
     """EasyMocap's rotation: the body stands upright before the camera, and turns."""
     upright = Rotation.from_rotvec([np.pi, 0, 0])
     return (upright * Rotation.from_rotvec([0, 0.4 * frame, 0])).as_rotvec().round(DECIMALS)
 
 
-def Th(frame: int) -> np.ndarray:
+def transl(frame: int) -> np.ndarray:
     """EasyMocap's translation (m)."""
     return np.array([0.05 * frame, -0.1, 3.2]).round(DECIMALS)
 
 
 def joints_and_vertices(frame: int) -> tuple[np.ndarray, np.ndarray]:
     """In EasyMocap's world (m), by the slow code of tests/smpl_files.py."""
-    turn = Rotation.from_rotvec(Rh(frame))
-    joints, vertices = smpl_files.posed_by_hand(ARRAYS, BETAS, poses(frame))
-    return turn.apply(joints) + Th(frame), turn.apply(vertices) + Th(frame)
+    turn = Rotation.from_rotvec(orient(frame))
+    joints, vertices = smpl_files.posed_by_hand(ARRAYS, BETAS, body_pose(frame))
+    return turn.apply(joints) + transl(frame), turn.apply(vertices) + transl(frame)
 
 
 def body(frame: int, id: int = 0, full: bool = True) -> dict[str, Any]:
     """One person of a file of smpl/; `full` poses have the root's three zeros."""
-    rows = {"Rh": Rh(frame), "Th": Th(frame), "poses": poses(frame).ravel()[0 if full else 3 :], "shapes": BETAS}
+    rows = {
+        "Rh": orient(frame),
+        "Th": transl(frame),
+        "poses": body_pose(frame).ravel()[0 if full else 3 :],
+        "shapes": BETAS,
+    }
     return {"id": id, **{name: [row.tolist()] for name, row in rows.items()}}
 
 

@@ -51,7 +51,7 @@ def test_a_folder_converts(tmp_path, subject, smpl, annots, full):
         assert {name: value.shape for name, value in params.items()} == {
             "poses": (1, 15), "Rh": (1, 3), "Th": (1, 3), "shapes": (1, 3),
         }  # fmt: skip
-        np.testing.assert_allclose(params["Th"][0], folders.Th(frame), atol=1e-4)
+        np.testing.assert_allclose(params["Th"][0], folders.transl(frame), atol=1e-4)
         np.testing.assert_allclose(params["shapes"][0], folders.BETAS, atol=1e-6)
     rest = folders.ARRAYS["v_template"] + folders.ARRAYS["shapedirs"] @ folders.BETAS
     np.testing.assert_allclose(reader.template().vertices, rest, atol=1e-5)

@@ -68,7 +68,7 @@ def test_fits_bodies(subject, easymocap):
     tool = easymocap()
     with Progress(disable=True) as progress:
         bodies = tool.bodies(subject, progress).bodies([0, 1, 2], joints=5, person=None)
-    np.testing.assert_allclose([body.Th for body in bodies], [folders.Th(frame) for frame in range(3)])
+    np.testing.assert_allclose([body.transl for body in bodies], [folders.transl(frame) for frame in range(3)])
     root = subject / "easymocap/body_fit"
     ((arguments, _, _),) = calls(tool)
     recipe = ["--data", "config/datasets/svimage.yml", "--exp", "config/1v1p/hrnet_pare_finetune.yml", "--root"]

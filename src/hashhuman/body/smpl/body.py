@@ -69,10 +69,12 @@ class SmplBody(LinearBody):
             moments[0, index, 3] += weight
         return moments
 
-    def pose_vertices(self, template: BodyTemplate, poses: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
+    def pose_vertices(
+        self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
+    ) -> Float[Tensor, "*batch V 3"]:
         """Vertices in posed space (m; no global motion), with the pose blend shapes."""
-        rest = template.vertices + blend_shapes.pose_offsets(self.posedirs, skinning.axis_angle_to_matrix(poses))
-        return skinning.skin(rest, template.lbs_weights, template.bone_transforms(poses))
+        rest = template.vertices + blend_shapes.pose_offsets(self.posedirs, skinning.axis_angle_to_matrix(body_pose))
+        return skinning.skin(rest, template.lbs_weights, template.bone_transforms(body_pose))
 
 
 class SmplxBody(SmplBody):

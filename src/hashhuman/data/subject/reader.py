@@ -231,7 +231,7 @@ class Subject:
             return torch.from_numpy(self._array("smpl_lbs/tvertices.npy", shape)).float()
         if (self.root / "smpl_lbs/bigpose_vertices.npy").exists():
             posed = torch.from_numpy(self._array("smpl_lbs/bigpose_vertices.npy", shape)).float()
-            poses = template.big_pose()
+            body_pose = template.big_pose()
         else:
             frame = next((f for f in self.posed_frames if (self.root / f"smpl_vertices/{f}.npy").exists()), None)
             if frame is None:
@@ -241,8 +241,9 @@ class Subject:
                 )
             pose = self._read_pose(frame, len(template.parents))
             world = torch.from_numpy(self._array(f"smpl_vertices/{frame}.npy", shape)).float()
-            posed, poses = skinning.transform(skinning.invert_affine(pose.world_from_posed()), world), pose.poses
-        blended = skinning.blend(template.lbs_weights, template.bone_transforms(poses))
+            posed = skinning.transform(skinning.invert_affine(pose.world_from_posed()), world)
+            body_pose = pose.body_pose
+        blended = skinning.blend(template.lbs_weights, template.bone_transforms(body_pose))
         return skinning.transform(skinning.invert_affine(blended), posed)
 
     def _uv(self, template: BodyTemplate) -> np.ndarray:
@@ -276,11 +277,11 @@ class Subject:
         if (self.root / f"smpl_vertices/{frame}.npy").exists():
             return self._array(f"smpl_vertices/{frame}.npy", (len(self.template().vertices), 3)).astype(np.float32)
         pose = self.pose(frame)
-        posed = self.template().pose_vertices(pose.poses)
+        posed = self.template().pose_vertices(pose.body_pose)
         return skinning.transform(pose.world_from_posed(), posed).numpy()
 
     def posed_vertices(self, frame: int) -> Float[np.ndarray, "V 3"]:
-        """The same vertices in posed space (m): before Rh and Th."""
+        """The same vertices in posed space (m): before `orient` and `transl` are applied."""
         posed_from_world = skinning.invert_affine(self.pose(frame).world_from_posed())
         return skinning.transform(posed_from_world, torch.from_numpy(self.vertices(frame))).numpy()
 

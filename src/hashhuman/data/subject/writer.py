@@ -62,9 +62,9 @@ class SubjectWriter:
     def write_pose(self, frame: int, pose: BodyPose, shapes: Float[np.ndarray, "S"] | None = None) -> None:
         """Writes smpl_params/F.npy; `shapes` are the body model's shape parameters."""
         params = {
-            "poses": pose.poses.numpy(force=True).reshape(1, -1),
-            "Rh": pose.Rh.numpy(force=True).reshape(1, 3),
-            "Th": pose.Th.numpy(force=True).reshape(1, 3),
+            "poses": pose.body_pose.numpy(force=True).reshape(1, -1),
+            "Rh": pose.orient.numpy(force=True).reshape(1, 3),
+            "Th": pose.transl.numpy(force=True).reshape(1, 3),
             "shapes": np.zeros((1, 10), np.float32)
             if shapes is None
             else np.asarray(shapes, np.float32).reshape(1, -1),
