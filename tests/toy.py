@@ -88,8 +88,8 @@ def camera(index: int, size: int = SIZE) -> Camera:
 def cast(vertices: torch.Tensor, faces: torch.Tensor, view: Camera) -> np.ndarray:
     """The face that each pixel's centre sees, H x W, -1 for none: every ray against every triangle."""
     x, y = np.meshgrid(np.arange(view.width), np.arange(view.height))
-    origins, directions = view.rays(torch.tensor(np.stack([x, y], -1).reshape(-1, 2)).float())
-    o, d = origins.double().numpy(), directions.double().numpy()
+    rays_o, rays_d = view.rays(torch.tensor(np.stack([x, y], -1).reshape(-1, 2)).float())
+    o, d = rays_o.double().numpy(), rays_d.double().numpy()
     a, b, c = vertices.double().numpy()[faces.numpy()].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     with np.errstate(divide="ignore", invalid="ignore"):

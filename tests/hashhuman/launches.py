@@ -17,9 +17,9 @@ from hashhuman.avatar.model import Avatar
 from hashhuman.avatar.warmup import warm_up
 from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
+from hashhuman.geometry.rays import Rays
 from hashhuman.gpu import precompile
 from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
-from hashhuman.renderer.volume import Rays
 from tests import tiny, toy
 
 

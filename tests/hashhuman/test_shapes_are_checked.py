@@ -6,7 +6,7 @@ from jaxtyping import TypeCheckError
 
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
-from hashhuman.renderer.volume import Rays
+from hashhuman.geometry.rays import Rays
 
 
 def test_functions_check_their_arguments():

@@ -11,9 +11,10 @@ from torch import Tensor
 from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
+from hashhuman.geometry.rays import Rays, camera_rays
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.renderer.shell_sampler import EVERYTHING
-from hashhuman.renderer.volume import Rays, Rendering
+from hashhuman.renderer.volume import Rendering
 
 if TYPE_CHECKING:
     from hashhuman.avatar.model import Avatar
@@ -88,11 +89,3 @@ class EagerImages:
     ) -> tuple[Rendering, Int[Tensor, "needed"]]:
         rendering, _, needed = self.avatar(rays, stage, capacity=capacity, only=only, stretch=stretch)
         return rendering, torch.cat([needed.samples, needed.rows]).long()
-
-
-def camera_rays(camera: Camera, device: torch.device) -> Rays:
-    """The rays through all pixels, row by row, of the first body."""
-    x, y = torch.arange(camera.width, device=device), torch.arange(camera.height, device=device)
-    grid = torch.stack(torch.meshgrid(x.float(), y.float(), indexing="xy"), -1).flatten(0, 1)
-    origins, directions = camera.rays(grid)
-    return Rays(origins, directions, torch.zeros(len(grid), dtype=torch.long, device=device))

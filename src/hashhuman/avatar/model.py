@@ -18,11 +18,12 @@ from hashhuman.deformer.residual import Residual
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
+from hashhuman.geometry.rays import Rays
 from hashhuman.gpu.capacity import IndexCapacity, Needed, RayCapacity
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import EVERYTHING, ShellSampler
-from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
+from hashhuman.renderer.volume import Rendering, Samples, composite
 
 
 class Avatar(nn.Module):
@@ -159,8 +160,8 @@ class Avatar(nn.Module):
     @staticmethod
     def points(rays: Rays, samples: Samples) -> Points:
         """The samples' places in the world."""
-        directions = rays.directions[samples.ray]
-        position = torch.addcmul(rays.origins[samples.ray], directions, samples.t[:, None])
+        directions = rays.rays_d[samples.ray]
+        position = torch.addcmul(rays.rays_o[samples.ray], directions, samples.t[:, None])
         return Points(position, directions, rays.frames[samples.ray], samples.start[-1:])
 
     @torch.no_grad()

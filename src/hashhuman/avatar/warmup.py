@@ -6,13 +6,13 @@ import torch
 
 from hashhuman.avatar.model import Avatar
 from hashhuman.body.template import BodyPose
+from hashhuman.geometry.rays import Rays
 from hashhuman.gpu.backend import chosen
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.gpu.part_rows import GRANULE
 from hashhuman.gpu.precompile import precompiled
 from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell_sampler import EVERYTHING
-from hashhuman.renderer.volume import Rays
 
 
 def prepared(avatar: Avatar) -> contextlib.AbstractContextManager[None]:

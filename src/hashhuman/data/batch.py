@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.renderer.volume import Rays
+from hashhuman.geometry.rays import Rays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,5 +21,6 @@ class RayBatch:
 
     def to(self, device: torch.device | str) -> "RayBatch":
         """The same batch on `device`."""
-        rays = Rays(*(x.to(device) for x in (self.rays.origins, self.rays.directions, self.rays.frames)))
-        return RayBatch(rays, self.color.to(device), self.mask.to(device), self.background.to(device), self.patch)
+        return RayBatch(
+            self.rays.to(device), self.color.to(device), self.mask.to(device), self.background.to(device), self.patch
+        )

@@ -190,8 +190,8 @@ def ray_nodes(
     """
     camera = subject.camera(picture.camera)
     rows, columns = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
-    origins, directions = camera.rays(torch.stack([columns, rows], -1).reshape(-1, 2).float())
-    near, far = box.intersect(origins, directions, wbounds[:1], wbounds[1:])
+    rays_o, rays_d = camera.rays(torch.stack([columns, rows], -1).reshape(-1, 2).float())
+    near, far = box.intersect(rays_o, rays_d, wbounds[:1], wbounds[1:])
     hit = near < far
     if n_rays is None:
         chosen = hit.nonzero()[:, 0]
@@ -203,8 +203,8 @@ def ray_nodes(
         "rgb": color * (msk.flatten()[chosen, None] != 0),
         "occupancy": orig_msk.flatten()[chosen],
         "mask_at_box": hit if n_rays is None else hit[chosen],
-        "ray_o": origins[chosen],
-        "ray_d": directions[chosen],
+        "ray_o": rays_o[chosen],
+        "ray_d": rays_d[chosen],
         "near": near[chosen],
         "far": far[chosen],
         "coord": torch.stack([rows.flatten(), columns.flatten()], -1)[chosen],

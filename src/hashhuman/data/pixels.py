@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
-from hashhuman.renderer.volume import Rays
+from hashhuman.geometry.rays import Rays
 
 
 @dataclasses.dataclass(frozen=True)

@@ -188,8 +188,8 @@ class Wardrobe:
 
 
 def intersect(
-    origins: Float[np.ndarray, "N 3"],
-    directions: Float[np.ndarray, "N 3"],
+    rays_o: Float[np.ndarray, "N 3"],
+    rays_d: Float[np.ndarray, "N 3"],
     start: Float[np.ndarray, "3"],
     end: Float[np.ndarray, "3"],
     radius: float,
@@ -202,10 +202,10 @@ def intersect(
     axis = end - start
     length = np.linalg.norm(axis)
     axis = axis / length
-    offset = origins - start
-    d, o = directions @ axis, offset @ axis
+    offset = rays_o - start
+    d, o = rays_d @ axis, offset @ axis
     a = 1 - d * d
-    b = np.einsum("nk,nk->n", directions, offset) - d * o
+    b = np.einsum("nk,nk->n", rays_d, offset) - d * o
     c = np.einsum("nk,nk->n", offset, offset) - o * o - radius**2
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (-b - np.sqrt(b * b - a * c)) / a
@@ -213,8 +213,8 @@ def intersect(
     side = (height >= 0) & (height <= length)
     result = np.where(side & (t > 0), t, np.inf)
     for centre in (start, end):
-        away = origins - centre
-        half = np.einsum("nk,nk->n", directions, away)
+        away = rays_o - centre
+        half = np.einsum("nk,nk->n", rays_d, away)
         with np.errstate(invalid="ignore"):
             t = -half - np.sqrt(half * half - np.einsum("nk,nk->n", away, away) + radius**2)
         beyond = (o + t * d < 0) if centre is start else (o + t * d > length)
@@ -238,14 +238,14 @@ def render(
     x = (np.arange(width)[:, None] + offset).ravel()
     y = (np.arange(height)[:, None] + offset).ravel()
     pixels = torch.from_numpy(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)).float()
-    origins, directions = (rays.double().numpy() for rays in camera.rays(pixels))
+    rays_o, rays_d = (rays.double().numpy() for rays in camera.rays(pixels))
 
     depth, seen = np.full(len(pixels), np.inf), np.full(len(pixels), -1)
     for index, capsule in enumerate(capsules):
         move = world_from_rest[SMPL_JOINTS.index(capsule.joint)]
         start, end = (move[:3, :3] @ np.array(p) + move[:3, 3] for p in (capsule.start, capsule.end))
         near = _around(camera, np.stack([start, end]), capsule.radius, x, y)
-        hit = intersect(origins[near], directions[near], start, end, capsule.radius)
+        hit = intersect(rays_o[near], rays_d[near], start, end, capsule.radius)
         closer = near[hit < depth[near]]
         depth[closer], seen[closer] = hit[hit < depth[near]], index
 
@@ -253,7 +253,7 @@ def render(
     for index in np.unique(seen[seen >= 0]):
         rows, capsule = np.flatnonzero(seen == index), capsules[index]
         move = world_from_rest[SMPL_JOINTS.index(capsule.joint)]
-        point = origins[rows] + depth[rows, None] * directions[rows]
+        point = rays_o[rows] + depth[rows, None] * rays_d[rows]
         rest = (point - move[:3, 3]) @ move[:3, :3]
         axis = np.subtract(capsule.end, capsule.start)
         along = np.clip((rest - capsule.start) @ axis / (axis @ axis), 0, 1)

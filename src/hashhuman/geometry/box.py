@@ -11,8 +11,8 @@ def bounds(points: Float[Tensor, "V 3"], padding: float) -> Float[Tensor, "2 3"]
 
 
 def intersect(
-    origins: Float[Tensor, "N 3"],
-    directions: Float[Tensor, "N 3"],
+    rays_o: Float[Tensor, "N 3"],
+    rays_d: Float[Tensor, "N 3"],
     low: Float[Tensor, "#N 3"],
     high: Float[Tensor, "#N 3"],
 ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
@@ -20,8 +20,8 @@ def intersect(
 
     far < near where it misses. The slab method of Kay and Kajiya (1986).
     """
-    safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
-    first, second = (low - origins) / safe, (high - origins) / safe
+    safe = torch.where(rays_d.abs() < 1e-9, torch.full_like(rays_d, 1e-9), rays_d)
+    first, second = (low - rays_o) / safe, (high - rays_o) / safe
     near = torch.minimum(first, second).amax(1).clamp_min(0)
     far = torch.maximum(first, second).amin(1)
     return near, far

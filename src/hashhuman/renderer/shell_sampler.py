@@ -9,9 +9,10 @@ from torch import Tensor
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.errors import UserError
 from hashhuman.geometry import box
+from hashhuman.geometry.rays import Rays
 from hashhuman.gpu.backend import chosen
 from hashhuman.renderer.shell import Shell
-from hashhuman.renderer.volume import Rays, Samples
+from hashhuman.renderer.volume import Samples
 
 EVERYTHING = 1 << 20  # bins: more than any ray has
 
@@ -48,7 +49,7 @@ class ShellSampler:
         Raises:
             UserError: for capacity, if plain PyTorch is to be used.
         """
-        if chosen(self.kernels, rays.origins.device):
+        if chosen(self.kernels, rays.rays_o.device):
             from hashhuman.renderer import shell_sampler_kernels
 
             return shell_sampler_kernels.sample(
@@ -88,15 +89,15 @@ class ShellSampler:
         """Which of the bins between `near` and `far` (m along the rays) lie in the shell."""
         width = self.step * self.per_bin
         centers = near[:, None] + width * (torch.arange(self.n_bins(shell), device=near.device) + 0.5)
-        origins = bodies.to_posed(rays.origins, rays.frames)
-        directions = bodies.directions_to_posed(rays.directions, rays.frames)
+        origins = bodies.to_posed(rays.rays_o, rays.frames)
+        directions = bodies.directions_to_posed(rays.rays_d, rays.frames)
         points = origins[:, None] + directions[:, None] * centers[..., None]
         return shell.contains(points, rays.frames) & (centers - width < far[:, None])
 
     @staticmethod
     def span(rays: Rays, bodies: PosedBodies, shell: Shell) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
         """Where each ray enters and leaves the shell's box (m along the ray); far < near where it misses."""
-        origins = bodies.to_posed(rays.origins, rays.frames)
-        directions = bodies.directions_to_posed(rays.directions, rays.frames)
+        origins = bodies.to_posed(rays.rays_o, rays.frames)
+        directions = bodies.directions_to_posed(rays.rays_d, rays.frames)
         low, high = shell.bounds()
         return box.intersect(origins, directions, low[rays.frames], high[rays.frames])

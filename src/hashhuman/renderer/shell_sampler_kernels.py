@@ -10,8 +10,9 @@ from torch import Tensor
 
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
+from hashhuman.geometry.rays import Rays
 from hashhuman.renderer.shell import Shell
-from hashhuman.renderer.volume import Rays, Samples
+from hashhuman.renderer.volume import Samples
 
 BLOCK = 128  # rays of a program
 
@@ -96,12 +97,12 @@ def sample(
     Args:
         capacity: samples to reserve; None for as many as there are, which the host has to wait for.
     """
-    n_rays, device = len(rays), rays.origins.device
+    n_rays, device = len(rays), rays.rays_o.device
     sizes = shell.occupied.shape[1:]
     count = torch.empty(n_rays, dtype=torch.int32, device=device)
     grid = (triton.cdiv(n_rays, BLOCK),)
     geometry = (
-        rays.origins.contiguous(), rays.directions.contiguous(), rays.frames.contiguous(), bodies.world_from_posed,
+        rays.rays_o.contiguous(), rays.rays_d.contiguous(), rays.frames.contiguous(), bodies.world_from_posed,
         shell.origin, shell.end, shell.occupied.view(torch.uint8),
     )  # fmt: skip
     numbers = (*sizes, shell.voxel, n_bins, step)

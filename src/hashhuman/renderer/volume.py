@@ -14,21 +14,6 @@ from hashhuman.gpu.backend import chosen
 
 
 @dataclasses.dataclass(frozen=True)
-class Rays:
-    """World-space rays, each of one frame."""
-
-    origins: Float[Tensor, "N 3"]  # metres
-    directions: Float[Tensor, "N 3"]  # unit
-    frames: Int[Tensor, "N"]  # which posed body
-
-    def __len__(self) -> int:
-        return len(self.origins)
-
-    def __getitem__(self, rows: slice | Tensor) -> "Rays":
-        return Rays(self.origins[rows], self.directions[rows], self.frames[rows])
-
-
-@dataclasses.dataclass(frozen=True)
 class Samples:
     """Points along rays, ray by ray and from near to far. Rays have as many as they need.
 

@@ -7,7 +7,7 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar.images import OPAQUE, camera_rays
+from hashhuman.avatar.images import OPAQUE
 from hashhuman.avatar.model import Avatar
 from hashhuman.avatar.search_index import Stage
 from hashhuman.body.template import BodyPose
@@ -15,11 +15,11 @@ from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.geometry import skinning
+from hashhuman.geometry.rays import Rays, camera_rays
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.gpu.part_rows import padded
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.renderer.volume import Rays
 from hashhuman.training.losses import mean_length
 from tests import toy
 from tests.hashhuman import small
@@ -55,8 +55,8 @@ def uv_residual() -> UVTimeResidual:
 def some_rays(step: int) -> Rays:
     """Of a picture, of three frames in turn."""
     y, x = torch.meshgrid(torch.arange(0, 48, step), torch.arange(0, 48, step), indexing="ij")
-    origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
-    return Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
+    rays_o, rays_d = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
+    return Rays(rays_o.clone(), rays_d, torch.arange(len(rays_o)) % 3)
 
 
 def three_bodies(avatar: Avatar) -> Stage:
@@ -82,8 +82,8 @@ def test_pictures_are_made_of_rays():
     image = avatar.render_image(camera, toy.pose(2), 2)
     stage = avatar.stage([toy.pose(2), toy.pose(2)], [0, 2])
     y, x = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
-    origins, directions = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
-    rays = Rays(origins.clone(), directions, torch.ones(48 * 48, dtype=torch.long))
+    rays_o, rays_d = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
+    rays = Rays(rays_o.clone(), rays_d, torch.ones(48 * 48, dtype=torch.long))
     with torch.no_grad():
         rendering, residual, needed = avatar(rays, stage)
     assert residual is None and needed.samples == len(rendering.weights) and needed.rows.sum() > 1000

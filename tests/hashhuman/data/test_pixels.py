@@ -63,9 +63,9 @@ def test_rays_are_the_cameras(store, pictures):
     for k, picture in enumerate(pictures):
         mine = slice(int(store.start[k]), int(store.start[k + 1]))
         pixels = torch.tensor([(x, y) for of, x, y in places(store) if of == k])
-        origins, directions = picture.camera.rays(pixels.float())
-        torch.testing.assert_close(rays.origins[mine], origins)
-        torch.testing.assert_close(rays.directions[mine], directions)
+        rays_o, rays_d = picture.camera.rays(pixels.float())
+        torch.testing.assert_close(rays.rays_o[mine], rays_o)
+        torch.testing.assert_close(rays.rays_d[mine], rays_d)
         assert (rays.frames[mine] == picture.frame).all()
 
 
@@ -77,8 +77,8 @@ def test_crops_contain_the_person_and_the_shell(store, pictures):
     y, x = np.mgrid[: toy.SIZE, : toy.SIZE]
     for k, picture in enumerate(pictures):
         assert in_store[k][picture.mask > 0].all()
-        origins, directions = picture.camera.rays(torch.tensor(np.stack([x, y], -1).reshape(-1, 2)).float())
-        away = torch.linalg.cross((picture.vertices - origins[0])[None], directions[:, None]).norm(dim=-1).amin(1)
+        rays_o, rays_d = picture.camera.rays(torch.tensor(np.stack([x, y], -1).reshape(-1, 2)).float())
+        away = torch.linalg.cross((picture.vertices - rays_o[0])[None], rays_d[:, None]).norm(dim=-1).amin(1)
         near = (away < 0.8 * REACH).view(toy.SIZE, toy.SIZE).numpy()  # nearer parts of the body look larger
         assert in_store[k][near].all() and (near & (picture.mask == 0)).any()
     assert not in_store.all()

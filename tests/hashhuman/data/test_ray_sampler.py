@@ -41,7 +41,7 @@ def sampler(**changes) -> RaySampler:
 def pixels_of(store: PixelStore, batch) -> torch.Tensor:
     """Positions in the store of a batch's rays, found by their directions and frames."""
     everything = store.rays(torch.arange(len(store.color)))
-    distance = torch.cdist(batch.rays.directions, everything.directions)
+    distance = torch.cdist(batch.rays.rays_d, everything.rays_d)
     distance[batch.rays.frames[:, None] != everything.frames] = torch.inf
     assert distance.amin(1).max() < 1e-3
     return distance.argmin(1)

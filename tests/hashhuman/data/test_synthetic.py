@@ -33,16 +33,16 @@ def distance_to_axis(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> 
 def test_intersections_agree_with_sphere_tracing():
     rng = np.random.default_rng(0)
     start, end, radius = np.array([0.1, -0.2, 0.3]), np.array([0.4, 0.3, -0.1]), 0.15
-    origins = rng.normal(size=(400, 3))
-    origins *= 2 / np.linalg.norm(origins, axis=1, keepdims=True)
-    directions = rng.uniform(-0.5, 0.5, (400, 3)) - origins
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    rays_o = rng.normal(size=(400, 3))
+    rays_o *= 2 / np.linalg.norm(rays_o, axis=1, keepdims=True)
+    rays_d = rng.uniform(-0.5, 0.5, (400, 3)) - rays_o
+    rays_d /= np.linalg.norm(rays_d, axis=1, keepdims=True)
     traced = np.zeros(400)
     for _ in range(500):
-        traced += distance_to_axis(origins + traced[:, None] * directions, start, end) - radius
+        traced += distance_to_axis(rays_o + traced[:, None] * rays_d, start, end) - radius
     expected = np.where(traced < 10, traced, np.inf)
     assert 50 < np.isfinite(expected).sum() < 300
-    np.testing.assert_allclose(synthetic.intersect(origins, directions, start, end, radius), expected, atol=1e-5)
+    np.testing.assert_allclose(synthetic.intersect(rays_o, rays_d, start, end, radius), expected, atol=1e-5)
 
 
 def test_rays_from_behind_the_capsule_miss():

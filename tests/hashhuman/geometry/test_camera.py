@@ -25,9 +25,9 @@ def test_projection_by_hand():
 
 
 def test_rays_by_hand():
-    origins, directions = BY_HAND.rays(torch.tensor([[2.0, 1.0], [12.0, 1.0]]))
-    torch.testing.assert_close(origins, torch.tensor([[0.0, 0.0, -2.0]]).expand(2, 3))
-    torch.testing.assert_close(directions, torch.tensor([[0.0, 0.0, 1.0], [0.5**0.5, 0.0, 0.5**0.5]]))
+    rays_o, rays_d = BY_HAND.rays(torch.tensor([[2.0, 1.0], [12.0, 1.0]]))
+    torch.testing.assert_close(rays_o, torch.tensor([[0.0, 0.0, -2.0]]).expand(2, 3))
+    torch.testing.assert_close(rays_d, torch.tensor([[0.0, 0.0, 1.0], [0.5**0.5, 0.0, 0.5**0.5]]))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -43,12 +43,12 @@ def test_projection_agrees_with_opencv(index: int):
 def test_rays_pass_through_what_is_projected():
     camera, points = toy.camera(1), torch.randn(4, 50, 3, generator=torch.Generator().manual_seed(0)) * 0.5
     projected = camera.project(points)
-    origins, directions = camera.rays(projected[..., :2])
-    torch.testing.assert_close(directions.norm(dim=-1), torch.ones(4, 50))
-    along = ((points - origins) * directions).sum(-1, keepdim=True)
-    torch.testing.assert_close(origins + along * directions, points, atol=1e-5, rtol=0)
+    rays_o, rays_d = camera.rays(projected[..., :2])
+    torch.testing.assert_close(rays_d.norm(dim=-1), torch.ones(4, 50))
+    along = ((points - rays_o) * rays_d).sum(-1, keepdim=True)
+    torch.testing.assert_close(rays_o + along * rays_d, points, atol=1e-5, rtol=0)
     optical_axis = camera.R[2]
-    torch.testing.assert_close(along[..., 0] * (directions @ optical_axis), projected[..., 2])
+    torch.testing.assert_close(along[..., 0] * (rays_d @ optical_axis), projected[..., 2])
 
 
 @pytest.mark.parametrize(("scale", "size"), [(0.5, (48, 64)), (0.37, (97, 131)), (2.0, (50, 41))])

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from hashhuman.errors import UserError
+from hashhuman.geometry.rays import Rays
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ShellSampler
-from hashhuman.renderer.volume import Rays, Samples, composite
+from hashhuman.renderer.volume import Samples, composite
 from tests import toy
 from tests.hashhuman import small
 
@@ -16,8 +17,8 @@ STEP, PER_BIN = 0.02, 3
 def some_rays(count: int) -> Rays:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.rand(count, 2, generator=generator) * 47
-    origins, directions = toy.camera(0).rays(pixels)
-    return Rays(origins.clone(), directions, torch.arange(count) % 3)
+    rays_o, rays_d = toy.camera(0).rays(pixels)
+    return Rays(rays_o.clone(), rays_d, torch.arange(count) % 3)
 
 
 def sampled(

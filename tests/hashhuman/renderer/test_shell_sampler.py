@@ -3,9 +3,9 @@
 import torch
 
 from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.geometry.rays import Rays
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ShellSampler
-from hashhuman.renderer.volume import Rays
 from tests import toy
 from tests.hashhuman import small
 
@@ -15,8 +15,8 @@ REACH, VOXEL, STEP = 0.2, 0.03, 0.01  # the toy has points at its corners only
 def picture_rays() -> Rays:
     """A camera's rays: some through the body, some past it, some past its box; of all three frames."""
     x, y = torch.meshgrid(torch.arange(-24, 72, 3.0), torch.arange(-24, 72, 3.0), indexing="xy")
-    origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1))
-    return Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
+    rays_o, rays_d = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1))
+    return Rays(rays_o.clone(), rays_d, torch.arange(len(rays_o)) % 3)
 
 
 def setting() -> tuple[PosedBodies, Shell]:
@@ -36,8 +36,8 @@ def test_by_hand():
     occupied = torch.zeros(1, 4, 1, 1, dtype=torch.bool)
     occupied[0, [1, 3]] = True
     shell = Shell(torch.zeros(1, 3), torch.tensor([[1.0, 0.25, 0.25]]), 0.25, occupied, torch.tensor([4, 1, 1]))
-    origins = torch.tensor([[-2.0, 0.1, 0.1], [-2.0, 0.3, 0.1], [0.6, 0.1, 0.1]])
-    rays = Rays(origins, torch.eye(3)[:1].expand(3, 3), torch.zeros(3, dtype=torch.long))
+    rays_o = torch.tensor([[-2.0, 0.1, 0.1], [-2.0, 0.3, 0.1], [0.6, 0.1, 0.1]])
+    rays = Rays(rays_o, torch.eye(3)[:1].expand(3, 3), torch.zeros(3, dtype=torch.long))
     samples = ShellSampler(0.05, 5, "torch")(rays, one_body_at_rest(), shell, jitter=False)
     # The second ray misses; the third starts within the box: its bins are those from 0.6 to 0.85 and to 1.1 m, whose
     # middles, 0.725 and 0.975, lie in the third and the fourth quarter.
@@ -80,15 +80,15 @@ def test_samples_lie_in_the_shell_and_cover_it():
     bodies, shell = setting()
     rays, per_bin = picture_rays(), 2
     samples = ShellSampler(STEP, per_bin, "torch")(rays, bodies, shell, jitter=True)
-    origins = bodies.to_posed(rays.origins, rays.frames)
-    directions = bodies.directions_to_posed(rays.directions, rays.frames)
+    rays_o = bodies.to_posed(rays.rays_o, rays.frames)
+    rays_d = bodies.directions_to_posed(rays.rays_d, rays.frames)
     # Within half a bin of a place in the shell.
     tried = samples.t[:, None] + per_bin * STEP / 2 * torch.linspace(-1, 1, 9)
-    points = origins[samples.ray, None] + directions[samples.ray, None] * tried[..., None]
+    points = rays_o[samples.ray, None] + rays_d[samples.ray, None] * tried[..., None]
     assert shell.contains(points, rays.frames[samples.ray]).any(1).all()
     # What the samples stand for adds up to the length inside, measured every millimetre.
     along = torch.arange(1.5, 4.5, 0.001)
-    points = origins[:, None] + directions[:, None] * along[:, None]
+    points = rays_o[:, None] + rays_d[:, None] * along[:, None]
     length = torch.cat([shell.contains(p, f).sum(1) for p, f in zip(points.split(64), rays.frames.split(64))]) * 0.001
     sampled = torch.zeros(len(rays)).index_add(0, samples.ray, samples.delta)
     assert (length == 0).any() and length.max() > 0.5

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from hashhuman.renderer.volume import Rays, Samples, before, composite
+from hashhuman.renderer.volume import Samples, before, composite
 
 COUNT = torch.tensor([9, 4, 0, 9, 1, 0])
 
@@ -102,10 +102,3 @@ def test_sums_before_each_sample():
 def test_no_samples_at_all():
     rendering = composite(torch.zeros(0, 3), torch.zeros(0), packed(torch.zeros(4).long(), *torch.zeros(2, 0)), "torch")
     assert (rendering.alpha == 0).all() and rendering.color.shape == (4, 3)
-
-
-def test_rows_of_rays():
-    rays = Rays(torch.randn(4, 3), torch.randn(4, 3), torch.arange(4))
-    assert len(rays) == 4 and len(rays[1:3]) == 2
-    chosen = rays[torch.tensor([3, 0])]
-    assert chosen.frames.tolist() == [3, 0] and torch.equal(chosen.origins, rays.origins[[3, 0]])

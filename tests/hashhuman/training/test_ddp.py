@@ -22,7 +22,7 @@ from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.renderer.volume import Rays
+from hashhuman.geometry.rays import Rays
 from hashhuman.training import ddp, ddp_worker, losses
 from tests import toy
 from tests.hashhuman import small
@@ -65,7 +65,7 @@ def halves(batch: RayBatch) -> list[RayBatch]:
     parts = (slice(None, half), slice(half, None))
     return [
         RayBatch(
-            Rays(batch.rays.origins[p], batch.rays.directions[p], batch.rays.frames[p]),
+            Rays(batch.rays.rays_o[p], batch.rays.rays_d[p], batch.rays.frames[p]),
             batch.color[p], batch.mask[p], batch.background[p],
         )
         for p in parts
@@ -131,7 +131,7 @@ def trained(rank: int, root: Path, folder: Path) -> None:
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
     assert (trainer.world_size, trainer.global_rank, trainer.global_step) == (RANKS, rank, 5)
-    rays = torch.cat([batch.rays.directions for batch in drawn])
+    rays = torch.cat([batch.rays.rays_d for batch in drawn])
     torch.save({"rays": rays, **dict(module.named_parameters())}, folder / f"{rank}.pt")
 
 

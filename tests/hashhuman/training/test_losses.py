@@ -11,7 +11,8 @@ from torch import nn
 from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
-from hashhuman.renderer.volume import Rays, Rendering, Samples, composite
+from hashhuman.geometry.rays import Rays
+from hashhuman.renderer.volume import Rendering, Samples, composite
 from hashhuman.training import losses
 from hashhuman.training.losses import Prediction
 

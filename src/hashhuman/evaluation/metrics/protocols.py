@@ -161,9 +161,9 @@ def mask_at_box(camera: Camera, vertices: Float[Tensor, "V 3"], padding: float) 
         torch.arange(camera.width, device=vertices.device, dtype=torch.float32),
         indexing="ij",
     )
-    origins, directions = camera.rays(torch.stack([x, y], -1))
-    directions = torch.where(directions.abs() < 1e-5, 1e-5, directions)  # a ray along a slab never leaves it
-    t = torch.stack([vertices.amin(0) - padding - origins, vertices.amax(0) + padding - origins]) / directions
+    rays_o, rays_d = camera.rays(torch.stack([x, y], -1))
+    rays_d = torch.where(rays_d.abs() < 1e-5, 1e-5, rays_d)  # a ray along a slab never leaves it
+    t = torch.stack([vertices.amin(0) - padding - rays_o, vertices.amax(0) + padding - rays_o]) / rays_d
     near, far = t.amin(0).amax(-1), t.amax(0).amin(-1)
     return near < far
 
