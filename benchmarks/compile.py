@@ -33,8 +33,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
-from hashhuman.avatar.model import Avatar  # noqa: E402
-from hashhuman.avatar.warmup import warm_up  # noqa: E402
+from hashhuman.avatar.model import HashGridAvatar  # noqa: E402
 from hashhuman.gpu import backend, precompile  # noqa: E402
 from hashhuman.training import run  # noqa: E402
 
@@ -70,7 +69,7 @@ def pretend_cuda(folder: Path) -> None:
     ctypes.CDLL(str(library))  # launchers that are loaded later find it by its name
 
 
-def avatar_of(overrides: list[str]) -> Avatar:
+def avatar_of(overrides: list[str]) -> HashGridAvatar:
     """The untrained avatar of a run of train.py, on the GPU if there is one."""
     train.register_resolvers()
     kernels = ["experiment=fast", "kernels=triton", "encoder=triton", "network=triton", "run_dir=."]
@@ -87,14 +86,14 @@ def empty_cache() -> Iterator[None]:
         yield
 
 
-def variants(avatar: Avatar) -> list[tuple[Any, Any, dict]]:
+def variants(avatar: HashGridAvatar) -> list[tuple[Any, Any, dict]]:
     """Source, target and options of everything that the listing launches."""
     asked: list = []
     with knobs.runtime.scope():
         compiler = precompile.Compiler(lambda function, *arguments: asked.append(arguments[:3]))  # type: ignore
         knobs.runtime.jit_cache_hook = compiler
-        with compiler.listing():
-            warm_up(avatar)
+        with compiler.dry_run():
+            avatar.warm_up()
     return asked
 
 
@@ -118,11 +117,11 @@ def one_by_one(asked: list[tuple[Any, Any, dict]]) -> list[dict]:
     return rows
 
 
-def side_by_side(avatar: Avatar) -> float:
+def side_by_side(avatar: HashGridAvatar) -> float:
     """Seconds for all, as a run compiles them."""
     with empty_cache():
         begun = time.perf_counter()
-        with precompile.precompiled(lambda: warm_up(avatar)):
+        with precompile.precompiled(avatar.warm_up):
             pass
         return time.perf_counter() - begun
 

@@ -95,7 +95,7 @@ def main() -> None:
         pages.append(table(title, partial(next, images), PICTURES))
         title = f"A picture of {camera.width} x {camera.height}, the body posed for it"
         pages.append(table(title, partial(avatar.render_image, camera, view.pose), PICTURES))
-    pages.append(table("Posing a body, launch by launch", lambda: avatar.stage([view.pose], [-1]), PICTURES))
+    pages.append(table("Posing a body, launch by launch", lambda: avatar.scene([view.pose], [-1]), PICTURES))
     page = f"{torch.cuda.get_device_name()}, {arguments.scene.name}, {arguments.steps} steps\n\n" + "\n".join(pages)
     print(page)
     if arguments.out:

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.tables import Row
-from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
 from hashhuman.evaluation.evaluator import spread
@@ -21,7 +21,7 @@ from hashhuman.evaluation.metrics.protocols import to_8bit
 from hashhuman.evaluation.orbit import orbit, upright
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import checkpoint, files
-from hashhuman.renderer.shell_sampler import EVERYTHING
+from hashhuman.renderer.shell_sampler import ALL_BINS
 from hashhuman.training import run
 
 WARM_UP = 5  # pictures
@@ -66,12 +66,12 @@ def compared(folder: Path, most: int) -> Row:
     return {"size": max(views[0].image.shape), "pose": "each novel view's", **row, **quality}
 
 
-def slow(folder: Path) -> Avatar:
+def slow(folder: Path) -> HashGridAvatar:
     """A run's avatar without any kernel of our own, and with nothing left out of a ray."""
     config: Any = OmegaConf.create(_without_kernels(files.load_json(folder / run.CONFIG)))
     config.encoder.backend = {"_target_": "hashhuman.encoder.torch_grid.TorchHashGrids", "_partial_": True}
     config.network = {"_target_": "hashhuman.network.torch_mlp.TorchMLPs", "_partial_": True}
-    config.renderer.front_bins, config.renderer.chunk = EVERYTHING, SLOW_CHUNK
+    config.renderer.front_bins, config.renderer.chunk = ALL_BINS[1], SLOW_CHUNK
     module, _ = run.build(config)
     module.load_state_dict(checkpoint.load(folder / run.CHECKPOINT)["state_dict"])
     return module.eval().avatar
@@ -108,11 +108,11 @@ def square(camera: Camera, size: int) -> Camera:
     return dataclasses.replace(camera, K=K, height=size, width=size)
 
 
-def _picture(avatar: Avatar, view: View) -> Any:
+def _picture(avatar: HashGridAvatar, view: View) -> Any:
     return avatar.render_image(view.camera, view.pose, view.frame)
 
 
-def _psnr(avatar: Avatar, views: Sequence[View]) -> float:
+def _psnr(avatar: HashGridAvatar, views: Sequence[View]) -> float:
     return statistics.fmean(psnr(to_8bit(_picture(avatar, view).rgb), view.image.to(avatar.device)) for view in views)
 
 

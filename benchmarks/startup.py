@@ -32,7 +32,7 @@ PHASES = (
     ("imports: Lightning and ours", "hashhuman.training.run.train", "call"),
     ("subject prepared, evaluator and trainer made", "hashhuman.training.run.build", "call"),
     ("avatar and optimizer built", "hashhuman.training.run.build", "return"),
-    ("kernels rehearsed, Lightning's start", "hashhuman.data.datamodule.SubjectDataModule.setup", "call"),
+    ("dry run of kernels, Lightning's start", "hashhuman.data.datamodule.SubjectDataModule.setup", "call"),
     ("pictures decoded or read from the cache", "hashhuman.data.datamodule.SubjectDataModule.setup", "return"),
     ("first step", "hashhuman.training.callbacks.TrainingClock.on_train_batch_end", "call"),
     ("training after it (and validation, checkpoints)", "hashhuman.evaluation.evaluator.Evaluator.__call__", "call"),

@@ -132,8 +132,9 @@ def make_everything(root: str, config: DictConfig) -> None:
     if root == "train":
         module, datamodule = run.build(config)
         assert len(datamodule.splits["train"]) > 0 and module.avatar.field.names
-        stage = module.avatar.stage(datamodule.train_poses)
-        assert len(stage.neighbors.query(stage.bodies.vertices[0], torch.zeros(40, dtype=torch.long), 0.01).point) >= 40
+        scene = module.avatar.scene(datamodule.train_poses)
+        found = scene.index.neighbors.query(scene.bodies.vertices[0], torch.zeros(40, dtype=torch.long), 0.01)
+        assert len(found.point) >= 40
         module.configure_optimizers()
         assert module.schedule(0) > 0
         loggers, callbacks = list(instantiate(config.logger).values()), list(instantiate(config.callbacks).values())
@@ -227,7 +228,7 @@ def test_presets():
         skinning, neighbors = config.deformer.skinning, config.neighbors
         assert neighbors.reach >= max(skinning.reach, skinning.depth) + 0.87 * neighbors.voxel
     for config in (fast, cpu, best):
-        assert config.pruning.after < config.trainer.max_steps / 2 and config.field.conditions == {}
+        assert config.avatar.prune_after < config.trainer.max_steps / 2 and config.field.conditions == {}
         assert config.field.shading._target_.endswith("HarmonicLight") and "spec" not in config.deformer.residual
     # Geng et al. 2023: colours depend on the view and nothing is lit, learned displacements, 5 cm around the body,
     # black backgrounds, and no memory of what is empty.
@@ -235,7 +236,7 @@ def test_presets():
     assert paper.field.shading == {"_target_": "hashhuman.field.shading.Unshaded"}
     assert paper.deformer.residual._target_.endswith("UVTimeResidual")
     assert paper.deformer.skinning.reach == paper.deformer.skinning.depth == 0.05
-    assert paper.pruning.after is None and paper.data.ray_sampler.background == "black"
+    assert paper.avatar.prune_after is None and paper.data.ray_sampler.background == "black"
     assert set(paper.loss) == {"color", "patches", "distortion", "residual_size", "residual_smoothness"}
     assert paper.optimizer.optimizer.lr == 5e-4 and paper.loss.distortion.weight > 0
 

@@ -37,7 +37,7 @@ def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = (
         f"data.root={toy_folder}", f"run_dir='{folder}'", f"trainer.max_steps={STEPS}", "data.train_frames=4",
         "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "eval.save_images=true",
-        "pruning.after=40", "pruning.every=20",
+        "avatar.prune_after=40", "avatar.prune_every=20",
     )  # fmt: skip
     train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
     return folder
@@ -144,15 +144,15 @@ def test_presets_train(experiment, toy_folder, tmp_path):
         f"data.root={toy_folder}", f"run_dir='{tmp_path}'", f"experiment={experiment}", "trainer.accelerator=cpu",
         "trainer.max_steps=2", "encoder.log2_hashmap_size=8", "data.ray_sampler.n_rays=64",
         "data.ray_sampler.patch_size=8", "data.val_views=0", "data.cache_mb=0", "metrics.lpips=null",
-        "eval.splits=[]", "eval.turntable=false", "eval.canonical=false", "pruning.every=1",
+        "eval.splits=[]", "eval.turntable=false", "eval.canonical=false", "avatar.prune_every=1",
     ]  # fmt: skip
     config = composed("train", "data=zju_mocap", *options)
     OmegaConf.set_struct(config, False)
     config.loss.pop("patches", None)
     for part in config.field.parts.values():
         part.grid.log2_hashmap_size = 8
-    if config.pruning.after is not None:
-        config.pruning.after = 1
+    if config.avatar.prune_after is not None:
+        config.avatar.prune_after = 1
     before = run.build(config)[0].state_dict()
     train.main(config)
     state = checkpoint.load(tmp_path / run.CHECKPOINT)["state_dict"]

@@ -83,7 +83,7 @@ def main() -> None:
     knobs.compilation.listener = listen
     with empty_cache():
         with precompiled(warm_up):
-            told = {"compiled while listing_only": len(found)}
+            told = {"compiled in the dry run": len(found)}
             for n in (16, 32, 64):
                 compile_as_launched(n)
         ahead, launchers = kept(), len(list(Path(knobs.cache.dir).rglob("__triton_launcher*.so")))

@@ -13,8 +13,7 @@ import torch
 from triton import knobs
 
 from benchmarks.compile import avatar_of, pretend_gpu
-from hashhuman.avatar.model import Avatar
-from hashhuman.avatar.warmup import warm_up
+from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.deformer.pairs import Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.geometry.rays import Rays
@@ -29,48 +28,48 @@ def rays(count: int, frames: int) -> Rays:
     return Rays(torch.zeros_like(ahead), ahead, torch.arange(count) % frames)
 
 
-def other_sizes(avatar: Avatar) -> None:
-    """A step, a look at what is empty, and a picture, with sizes and alignments of all kinds."""
+def other_sizes(avatar: HashGridAvatar) -> None:
+    """A step, a pruning, and a picture, with sizes and alignments of all kinds."""
     cells = avatar.occupancy.resolution**3
     # Rays by whether 16 divides them, rows by how often 2 does; the last of many programs are no multiple of 16.
     for count, sizes in ((33, (128, 384, 256, 128, 2048)), (64, (4096, 128, 128, 1280, 1024)), (1, (128 * 97,) * 5)):
         frames = 1 + count % 3
         poses = [toy.pose(frame) for frame in range(frames)]
-        avatar.linked_stage(poses)
-        avatar.measured_stage(poses[:1], capacity=IndexCapacity(1000 * count, (50 + count, 60, 70), 999 + count, sizes))
-        stage = avatar.stage(poses)
+        avatar.prepare(poses)
+        avatar.measured_scene(poses[:1], capacity=IndexCapacity(1000 * count, (50 + count, 60, 70), 999 + count, sizes))
+        scene = avatar.scene(poses)
         capacity = RayCapacity(sum(sizes) + count, sizes)
-        seen = avatar(rays(count, frames), stage, jitter=True, capacity=capacity)[0]
+        seen = avatar.render_rays(rays(count, frames), scene, jitter=True, capacity=capacity).rendering
         (seen.color.square().mean() + (seen.weights * seen.samples.t).sum() + seen.alpha.sum()).backward()
         points = Points(
             torch.zeros(count, 3), torch.zeros(count, 3), torch.arange(count) % frames, torch.tensor([count])
         )
-        avatar.skinning(points, stage.bodies, stage.neighbors, stage.uv, stage.canonical, sizes)
+        avatar.skinning(points, scene.bodies, scene.index.neighbors, None, scene.index.cells, sizes)
         index = torch.cat([part * cells + torch.arange(min(size, cells) - 5) for part, size in enumerate(sizes)])
-        avatar.occupancy.look(avatar.field, CellRows(index, cells, len(sizes)))
+        avatar.occupancy.update(avatar.field, CellRows(index, cells, len(sizes)))
         avatar.eval()
         with torch.no_grad():
-            avatar(rays(count, 1), stage, capacity=capacity, stretch=(0, 3))
-            avatar(
+            avatar.render_rays(rays(count, 1), scene, capacity=capacity, bins=(0, 3))
+            avatar.render_rays(
                 rays(count, 1),
-                stage,
+                scene,
                 capacity=capacity,
-                only=torch.zeros(count, dtype=torch.bool),
-                stretch=(3, 1 << 20),
+                ray_mask=torch.zeros(count, dtype=torch.bool),
+                bins=(3, 1 << 20),
             )
         avatar.train()
 
 
 def main(subject: str) -> None:
-    """Rehearses, then goes on."""
+    """Warms up, then goes on."""
     pretend_gpu()
     small = [override for override in tiny.SMALL if not override.startswith("experiment=")]
     avatar = avatar_of(["data=zju_mocap", f"data.root={subject}", *small, *tiny.TOY]).cpu()
     state = torch.random.get_rng_state()
     compiler = precompile.Compiler(lambda *arguments: Future())
     knobs.runtime.jit_cache_hook = compiler
-    with compiler.listing():
-        warm_up(avatar)
+    with compiler.dry_run():
+        avatar.warm_up()
         listed = list(compiler.begun)
         untouched = torch.equal(state, torch.random.get_rng_state())
         untouched &= all(parameter.grad is None for parameter in avatar.parameters())

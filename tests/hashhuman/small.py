@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
@@ -74,14 +74,14 @@ def field(n_frames: int = 3, parts=None, reach: float = REACH) -> tuple[PartsFie
 
 def avatar(
     n_frames: int = 3, residual=None, neighbors=None, chunk: int = 4096, reach: float = REACH, kernels: str = "torch"
-) -> Avatar:
+) -> HashGridAvatar:
     """An untrained avatar, the same one each time."""
     grid = functools.partial(GridNeighbors, voxel=VOXEL, reach=reach + VOXEL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         parts, points = field(n_frames, reach=reach)
         parts.kernels = parts.shading.kernels = kernels
-        return Avatar(
+        return HashGridAvatar(
             toy.template(),
             points,
             parts,

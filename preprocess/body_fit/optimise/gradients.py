@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hashhuman.gpu.cuda_graph import on_side_stream, record
+from hashhuman.gpu.cuda_graph import capture, on_side_stream
 from preprocess.body_fit.optimise.terms import Terms
 
 
@@ -40,7 +40,7 @@ class Slope:
             if not self.ready:
                 on_side_stream(self._gradients)
                 self.ready = True
-            self.graph, self.gradients = record(self._gradients)
+            self.graph, self.gradients = capture(self._gradients)
 
     def __call__(self) -> None:
         """Sets the parameters' `grad`."""

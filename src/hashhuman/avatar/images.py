@@ -1,25 +1,23 @@
-"""Pictures, rendered launch by launch."""
+"""Whole pictures, rendered launch by launch."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.avatar.search_index import Stage
+from hashhuman.avatar.prediction import RayOutputs
+from hashhuman.avatar.scene import Scene
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays, camera_rays
-from hashhuman.gpu.capacity import RayCapacity
-from hashhuman.renderer.shell_sampler import EVERYTHING
+from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
+from hashhuman.renderer.shell_sampler import ALL_BINS
 from hashhuman.renderer.volume import Rendering
 
-if TYPE_CHECKING:
-    from hashhuman.avatar.model import Avatar
-
-OPAQUE = 0.998  # from here on nothing behind shows: less than half a grey level of 255
+OPAQUE = 0.998  # beyond this opacity nothing behind shows: less than half a grey level of 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,50 +29,86 @@ class RenderedImage:
     depth: Float[Tensor, "H W"]  # expected distance along the ray (m); 0 where alpha is 0
 
 
+@runtime_checkable
+class SceneRenderer(Protocol):
+    """What pictures need of an avatar: it poses bodies and renders rays."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What was learned."""
+        ...
+
+    def measured_scene(
+        self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None, capacity: IndexCapacity | None = None
+    ) -> tuple[Scene, Int[Tensor, "sizes"]]:
+        """A scene, and what `capacity` would have had to be."""
+        ...
+
+    def render_rays(
+        self,
+        rays: Rays,
+        scene: Scene,
+        jitter: bool = False,
+        capacity: RayCapacity | None = None,
+        ray_mask: Bool[Tensor, "N"] | None = None,
+        bins: tuple[int, int] = ALL_BINS,
+    ) -> RayOutputs:
+        """Renders rays of a scene."""
+        ...
+
+
 class EagerImages:
-    """Renders all pixels of a picture in two rounds: most rays end at the first surface, and what lies behind it is
-    evaluated for the others alone.
+    """Renders all pixels of a picture in two rounds.
+
+    Most rays end at the first surface. So the first bins of all rays are rendered, and what lies behind them only for
+    the rays that are not opaque yet.
 
     Args:
-        avatar: what is seen.
+        renderer: the avatar.
         chunk: rays rendered at a time; bounds the memory.
-        front_bins: bins (`ShellSampler`) of a ray that are rendered before those behind, for the rays that have met no
-            surface by then.
+        front_bins: bins of a ray in the shell (`ShellSampler`) that the first round renders.
     """
 
-    def __init__(self, avatar: "Avatar", chunk: int, front_bins: int) -> None:
-        self.avatar, self.chunk = avatar, chunk
-        self.stretches = (0, front_bins), (front_bins, EVERYTHING)
+    def __init__(self, renderer: SceneRenderer, chunk: int, front_bins: int) -> None:
+        self.renderer, self.chunk = renderer, chunk
+        self.rounds = (0, front_bins), (front_bins, ALL_BINS[1])
 
     def __call__(self, cameras: Iterable[Camera], pose: BodyPose, time: int) -> Iterator[RenderedImage]:
-        """A picture over black from each camera; `time` as for `Avatar.stage`."""
-        stage = self.avatar.stage([pose], [time])
+        """A picture over black from each camera; `time` is the pose's index among the training frames, or -1."""
+        scene, _ = self.renderer.measured_scene([pose], [time])
         for camera in cameras:
-            yield self.picture(camera, stage)[0]
+            yield self.picture(camera, scene)[0]
 
+    @torch.no_grad()
     def picture(
-        self, camera: Camera, stage: Stage, capacity: tuple[RayCapacity, RayCapacity] | None = None
-    ) -> tuple[RenderedImage, Int[Tensor, "2 needed"]]:
-        """The first body of a stage over black, and the most that a chunk of rays demanded in each round: samples, then
-        rows of each part.
+        self, camera: Camera, scene: Scene, capacity: tuple[RayCapacity, RayCapacity] | None = None
+    ) -> tuple[RenderedImage, Int[Tensor, "2 sizes"]]:
+        """The first body of a scene over black, and the most that a chunk of rays needed in each round.
 
         Args:
-            capacity: sizes fixed beforehand for a chunk of rays in each round; see `Avatar.forward`.
+            capacity: fixed sizes for a chunk of rays in each round; None for as much as need be.
+
+        Returns:
+            The picture; and for each round the samples needed, then the rows of each part.
         """
-        rays = camera_rays(camera, self.avatar.device)
-        chunks = [self._rays(rays[i : i + self.chunk], stage, capacity) for i in range(0, len(rays), self.chunk)]
-        *images, needed = zip(*chunks)
+        rays = camera_rays(camera, self.renderer.device)
+        chunks = [self._chunk(rays[i : i + self.chunk], scene, capacity) for i in range(0, len(rays), self.chunk)]
+        *images, needs = zip(*chunks)
         rgb, alpha, depth = (torch.cat(values).unflatten(0, (camera.height, camera.width)) for values in images)
         depth = depth / alpha.clamp_min(1e-6) * (alpha > 0)
-        return RenderedImage(rgb, alpha, depth), torch.stack(needed).amax(0)
+        return RenderedImage(rgb, alpha, depth), torch.stack(needs).amax(0)
 
-    def _rays(
-        self, rays: Rays, stage: Stage, capacity: tuple[RayCapacity, RayCapacity] | None
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Int[Tensor, "2 needed"]]:
-        """Premultiplied colour, opacity, depth and needed of rays."""
+    def _chunk(
+        self, rays: Rays, scene: Scene, capacity: tuple[RayCapacity, RayCapacity] | None
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Int[Tensor, "2 sizes"]]:
+        """Premultiplied colour, opacity, depth and needs of rays."""
         front_capacity, back_capacity = capacity or (None, None)
-        front, first = self._round(rays, stage, front_capacity, None, self.stretches[0])
-        back, second = self._round(rays, stage, back_capacity, front.alpha < OPAQUE, self.stretches[1])
+        front, first = self._round(rays, scene, front_capacity, None, self.rounds[0])
+        back, second = self._round(rays, scene, back_capacity, front.alpha < OPAQUE, self.rounds[1])
         left = 1 - front.alpha
         color = front.color + left[:, None] * back.color
         return color, front.alpha + left * back.alpha, front.depth + left * back.depth, torch.stack([first, second])
@@ -82,10 +116,10 @@ class EagerImages:
     def _round(
         self,
         rays: Rays,
-        stage: Stage,
+        scene: Scene,
         capacity: RayCapacity | None,
-        only: Bool[Tensor, "N"] | None,
-        stretch: tuple[int, int],
-    ) -> tuple[Rendering, Int[Tensor, "needed"]]:
-        rendering, _, needed = self.avatar(rays, stage, capacity=capacity, only=only, stretch=stretch)
-        return rendering, torch.cat([needed.samples, needed.rows]).long()
+        ray_mask: Bool[Tensor, "N"] | None,
+        bins: tuple[int, int],
+    ) -> tuple[Rendering, Int[Tensor, "sizes"]]:
+        outputs = self.renderer.render_rays(rays, scene, capacity=capacity, ray_mask=ray_mask, bins=bins)
+        return outputs.rendering, torch.cat([outputs.needs.samples, outputs.needs.rows]).long()

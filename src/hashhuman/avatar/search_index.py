@@ -1,11 +1,15 @@
-"""Posed bodies with everything that finds them: made once, rendered many times."""
+"""Where samples are worth taking around posed bodies, and which body points are near them.
+
+An index carries no gradients. It may be some steps older than the bodies: `SearchIndex.copy_from` brings it up to date
+in place, so that a CUDA graph that holds its addresses stays valid.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from hashhuman.body.posed_bodies import PosedBodies
@@ -15,6 +19,7 @@ from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.gpu.capacity import IndexCapacity
 from hashhuman.neighbors.base import NeighborIndex
+from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell import Shell
 
 CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
@@ -22,75 +27,100 @@ LINKS = 1 << 24  # links followed at a time, likewise
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """F posed bodies."""
+class SearchIndex:
+    """Of F posed bodies."""
 
-    bodies: PosedBodies
     neighbors: NeighborIndex
-    shell: Shell
-    uv: Float[Tensor, "V 2"] | None  # None where the deformation does not ask for texture coordinates
-    canonical: Cells
+    shell: Shell  # voxels of posed space that are sampled
+    cells: Cells  # of canonical space; unmarked ones are known to be empty
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Everything that depends on the poses, in a fixed order."""
+        yield from self.neighbors.tensors()
+        yield from (self.shell.origin, self.shell.end, self.shell.occupied)
+
+    def sizes(self) -> tuple[int | None, tuple[int, int, int]]:
+        """Nodes of the neighbour grids, None where there are no grids, and the shell's voxels along each axis."""
+        x, y, z = self.shell.occupied.shape[1:]
+        grid = self.neighbors
+        return grid.keys.shape[1] if isinstance(grid, GridNeighbors) else None, (x, y, z)
+
+    def fits(self) -> bool:
+        """Whether the sizes that it was made with sufficed; the host waits for the answer."""
+        _, shell = self.sizes()
+        enough = (self.shell.needed <= self.shell.needed.new_tensor(shell)).all()
+        if isinstance(self.neighbors, GridNeighbors):
+            enough &= (self.neighbors.needed <= self.neighbors.keys.shape[1]).all()
+        return bool(enough)
+
+    def copy_from(self, other: "SearchIndex") -> None:
+        """Takes over, in place, the content of another index of the same sizes."""
+        for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
+            mine.copy_(theirs)
 
 
 @dataclasses.dataclass(frozen=True)
-class LinkedStage(Stage):
-    """A stage for training: the shell's voxels are linked to the cells of canonical space that they came from."""
+class LinkedIndex(SearchIndex):
+    """An index for training: each voxel of the shell is linked to the canonical cells that it comes from.
+
+    Training learns which cells are empty. The links tell which voxels need no samples then, without skinning anew.
+    """
 
     voxel: Int[Tensor, "L"]  # for each link, the position in the flattened `shell.occupied`
-    cell: Int[Tensor, "L"]  # and in `canonical`
+    cell: Int[Tensor, "L"]  # and in `cells`
 
     @functools.cached_property
-    def cells(self) -> CellRows:
+    def cell_rows(self) -> CellRows:
         """All cells that occur, arranged by part."""
-        return CellRows(self.cell, self.canonical.resolution**3, self.neighbors.n_parts)
+        return CellRows(self.cell, self.cells.resolution**3, self.neighbors.n_parts)
 
     def prune(self) -> None:
-        """Marks just those voxels of the shell that a marked cell is linked to."""
+        """Marks exactly those voxels of the shell that are linked to a marked cell."""
         links = zip(self.voxel.split(LINKS), self.cell.split(LINKS))
-        _mark(self.shell, ((voxel.long(), self.canonical.marked[cell]) for voxel, cell in links))
+        _mark(self.shell, ((voxel.long(), self.cells.marked[cell]) for voxel, cell in links))
 
 
-def link(stage: Stage, skinning: InverseSkinning) -> LinkedStage:
-    """Links the shell's voxels to canonical cells, and leaves out those linked to no marked one."""
-    # Half of what long integers would take: of a thousand frames, there are tens of millions of links.
-    small = torch.int32 if max(stage.shell.occupied.numel(), len(stage.canonical.marked)) < 1 << 31 else torch.int64
+def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> LinkedIndex:
+    """Links the shell's voxels to canonical cells, and drops voxels that are linked to no marked one."""
+    # Half of what long integers would take: a thousand frames have tens of millions of links.
+    small = torch.int32 if max(index.shell.occupied.numel(), len(index.cells.marked)) < 1 << 31 else torch.int64
     links: list[tuple[Tensor, Tensor]] = []
-    for position in stage.shell.marked_in_turn(CHUNK):
-        pairs = _carried(stage, skinning, position)
-        real = pairs.rows.mask()
-        cell = stage.canonical.index(pairs.x[real], pairs.part()[real])
-        links.append((position[pairs.point[real]].to(small), cell.to(small)))
+    for position in index.shell.marked_in_turn(CHUNK):
+        pairs = _carried(index, bodies, skinning, position)
+        used = pairs.rows.mask()
+        cell = index.cells.index(pairs.x[used], pairs.part()[used])
+        links.append((position[pairs.point[used]].to(small), cell.to(small)))
     voxel, cell = (torch.cat(x) for x in zip(*links))
-    values = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage)}
-    linked = LinkedStage(**values, voxel=voxel, cell=cell)
+    linked = LinkedIndex(index.neighbors, index.shell, index.cells, voxel, cell)
     linked.prune()
     return linked
 
 
-def leave_out_empty(
-    stage: Stage, skinning: InverseSkinning, capacity: IndexCapacity | None = None
-) -> Int[Tensor, "needed"]:
-    """Marks just those voxels of the shell whose centre some part carries to a marked cell.
+def drop_empty_voxels(
+    index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning, capacity: IndexCapacity | None = None
+) -> Int[Tensor, "sizes"]:
+    """Marks exactly those voxels of the shell whose centre some part carries to a marked cell.
 
     Args:
         capacity: None for as much as need be, for which the host waits.
 
     Returns:
-        What its `voxels` and `rows` would have had to be.
+        What `voxels` and `rows` of the capacity would have had to be.
     """
-    position, count = stage.shell.marked(None if capacity is None else capacity.voxels)
+    position, count = index.shell.marked(None if capacity is None else capacity.voxels)
     used, rows = (None, None) if capacity is None else (count, capacity.rows)
-    reached, needed = [], torch.zeros(stage.neighbors.n_parts, dtype=torch.int32, device=position.device)
+    reached, needed = [], torch.zeros(index.neighbors.n_parts, dtype=torch.int32, device=position.device)
     for some in position.split(CHUNK if capacity is None else capacity.voxels):
-        pairs = _carried(stage, skinning, some, stage.canonical, used, rows)
+        pairs = _carried(index, bodies, skinning, some, index.cells, used, rows)
         reached.append((pairs.slots >= 0).any(0))
         needed = needed + pairs.needed
-    _mark(stage.shell, [(position, torch.cat(reached).to(torch.uint8))])
+    _mark(index.shell, [(position, torch.cat(reached).to(torch.uint8))])
     return torch.cat([count, needed])
 
 
 def _carried(
-    stage: Stage,
+    index: SearchIndex,
+    bodies: PosedBodies,
     skinning: InverseSkinning,
     position: Int[Tensor, "Q"],
     cells: Cells | None = None,
@@ -98,10 +128,10 @@ def _carried(
     rows: tuple[int, ...] | None = None,
 ) -> CanonicalPairs:
     """The centres of voxels in canonical space."""
-    centers, frames = stage.shell.centers(position)
-    world = stage.bodies.to_world(centers, frames)
+    centers, frames = index.shell.centers(position)
+    world = bodies.to_world(centers, frames)
     points = Points(world, torch.zeros_like(world), frames, used)
-    return skinning(points, stage.bodies, stage.neighbors, None, cells, rows)
+    return skinning(points, bodies, index.neighbors, None, cells, rows)
 
 
 def _mark(shell: Shell, values: Iterable[tuple[Int[Tensor, "Q"], UInt8[Tensor, "Q"]]]) -> None:

@@ -22,6 +22,7 @@ class PosedBodies:
     vertices: Float[Tensor, "F V 3"]  # posed space
     canonical_vertices: Float[Tensor, "V 3"]
     canonical_normals: Float[Tensor, "V 3"]  # outward, unit
+    uv: Float[Tensor, "V 2"] | None  # texture coordinates of the body points
     time: Int[Tensor, "F"]  # index among the training frames; -1: a pose that training did not see
 
     @classmethod
@@ -40,6 +41,7 @@ class PosedBodies:
             vertices=torch.cat(vertices),
             canonical_vertices=template.canonical_vertices,
             canonical_normals=template.canonical_normals,
+            uv=template.uv,
             time=time,
         )
 

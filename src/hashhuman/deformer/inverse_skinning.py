@@ -9,7 +9,7 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
 from hashhuman.gpu.backend import chosen
-from hashhuman.gpu.part_rows import PartRows, padded
+from hashhuman.gpu.part_rows import PartRows, arrange
 from hashhuman.neighbors.base import NeighborIndex, Pairs
 from hashhuman.neighbors.grid import GridNeighbors
 
@@ -120,13 +120,3 @@ def blend(
     """Weighted sums of rows, which are not copied first."""
     sums = torch.nn.functional.embedding_bag(rows, values.flatten(1), per_sample_weights=weights, mode="sum")
     return sums.unflatten(1, values.shape[1:])
-
-
-def arrange(part: Int[Tensor, "M"], n_parts: int) -> tuple[tuple[int, ...], Int[Tensor, "P"], Int[Tensor, "M"]]:
-    """Places pairs that are sorted by part as `PartRows` wants them: sizes, used rows, and the row of each pair."""
-    counts = torch.bincount(part, minlength=n_parts)
-    sizes = [padded(count) for count in counts.tolist()]
-    first = torch.tensor([sum(sizes[:p]) for p in range(n_parts)], device=part.device)
-    before = counts.cumsum(0) - counts
-    row = torch.arange(len(part), device=part.device) + (first - before)[part]
-    return tuple(sizes), counts.int(), row

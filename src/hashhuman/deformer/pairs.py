@@ -6,10 +6,10 @@ Notation: N query points, P parts, M rows of pairs.
 import dataclasses
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.gpu.part_rows import PartRows
+from hashhuman.gpu.part_rows import PartRows, arrange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,42 @@ class CanonicalPairs:
     points: Points
     frame_time: Int[Tensor, "F"]  # training frame of each posed body, or -1
     needed: Int[Tensor, "P"]  # rows that each part needed; more than it has where its capacity was too small
+
+    @classmethod
+    def claimed(
+        cls,
+        points: Points,
+        claims: Bool[Tensor, "P N"],
+        rotation: Float[Tensor, "N 3 3"],
+        normal: Float[Tensor, "N 3"],
+    ) -> "CanonicalPairs":
+        """Pairs of points that are in canonical space already, without texture coordinates; training saw none of them.
+
+        Args:
+            points: positions (m, canonical); directions in the world.
+            claims: which parts reach each point.
+            rotation, normal: as in the pairs.
+        """
+        part, point = claims.nonzero().unbind(1)
+        sizes, used, row = arrange(part, len(claims))
+        slots = torch.full(claims.shape, -1, device=row.device)
+        slots[part, point] = row
+
+        def placed(values: Tensor) -> Tensor:
+            return values.new_zeros(sum(sizes), *values.shape[1:]).index_copy(0, row, values[point])
+
+        return cls(
+            rows=PartRows(sizes, used),
+            point=placed(torch.arange(len(points.position), device=row.device)),
+            slots=slots,
+            x=placed(points.position),
+            rotation=placed(rotation),
+            normal=placed(normal),
+            uv=None,
+            points=points,
+            frame_time=torch.full((1,), -1, device=row.device),
+            needed=used,
+        )
 
     def part(self) -> Int[Tensor, "M"]:
         """Each row's part."""

@@ -35,7 +35,7 @@ class Occupancy(nn.Module):
         return Cells(field.low, field.extent, self.resolution, self.marked)
 
     @torch.no_grad()
-    def look(self, field: PartsField, cells: "CellRows") -> None:
+    def update(self, field: PartsField, cells: "CellRows") -> None:
         """Brings the memory of some cells up to date with the field, and marks those worth sampling.
 
         These are the cells that have held density, the 26 around each, and those never looked at. What is not marked is

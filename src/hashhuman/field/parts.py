@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hashhuman.deformer.pairs import CanonicalPairs
+from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.merge import merge
 from hashhuman.gpu.part_rows import PartRows
 
@@ -87,6 +87,33 @@ class PartsField(nn.Module):
     def density(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M"]:
         """Density (1/m) alone."""
         return self.geometry(unit, rows)[0]
+
+    def query(
+        self,
+        x: Float[Tensor, "N 3"],
+        normal: Float[Tensor, "N 3"],
+        rotation: Float[Tensor, "N 3 3"] | None = None,
+        viewdirs: Float[Tensor, "N 3"] | None = None,
+        claims: Bool[Tensor, "P N"] | None = None,
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """Colour and density (1/m) at canonical positions, for whoever has no rays: exporters, losses.
+
+        Args:
+            x: positions (m).
+            normal: the body's nearby, unit; the light falls on it.
+            rotation: canonical from world, in which the light stands; None: the axes are the same.
+            viewdirs: unit directions to look along, canonical; None: against the normal.
+            claims: which parts reach each position; None: those whose cubes contain it. Cubes overlap, and a part has
+                learned nothing far from its own body points: `HashGridAvatar.query` knows what is near.
+        """
+        if claims is None:
+            unit = (x - self.low[:, None]) / self.extent[:, None, None]
+            claims = ((unit >= 0) & (unit <= 1)).all(-1)
+        rotation = torch.eye(3, device=x.device).expand(len(x), 3, 3) if rotation is None else rotation
+        viewdirs = -normal if viewdirs is None else viewdirs
+        directions = (rotation.transpose(1, 2) @ viewdirs[..., None])[..., 0]
+        points = Points(x, directions, torch.zeros(len(x), dtype=torch.long, device=x.device))
+        return self(CanonicalPairs.claimed(points, claims, rotation, normal))
 
     def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
         """Colour (`field/shading.py`) and density (1/m) of the query points; density 0 where no part reaches."""

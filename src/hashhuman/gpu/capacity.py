@@ -1,6 +1,8 @@
-"""Sizes fixed beforehand, so that nothing has to be counted first, which the host would have to wait for.
+"""Fixed sizes of arrays whose length depends on the data.
 
-Only Triton's kernels keep to them; where they are too small, what finds no capacity is left out.
+Counting first would make the host wait for the GPU, and a CUDA graph cannot count at all. So such arrays get a
+capacity beforehand. Whatever exceeds it is dropped, and the size that was needed is reported on the device. Only
+Triton's kernels work within a capacity.
 """
 
 import dataclasses
@@ -11,7 +13,7 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class RayCapacity:
-    """For rendering rays."""
+    """Of what rendering a batch of rays makes."""
 
     samples: int
     rows: tuple[int, ...]  # of each part; multiples of `part_rows.GRANULE`
@@ -22,8 +24,8 @@ class RayCapacity:
 
 
 @dataclasses.dataclass(frozen=True)
-class Needed:
-    """What `RayCapacity` would have had to be, on the device."""
+class RayNeeds:
+    """What `RayCapacity` would have had to be to drop nothing, on the device."""
 
     samples: Int[Tensor, "1"]
     rows: Int[Tensor, "P"]
@@ -31,7 +33,7 @@ class Needed:
 
 @dataclasses.dataclass(frozen=True)
 class IndexCapacity:
-    """For posing a body."""
+    """Of what indexing one posed body makes."""
 
     nodes: int  # of the neighbour grids
     shell: tuple[int, int, int]  # its voxels along each axis

@@ -1,4 +1,4 @@
-"""Work on a GPU recorded as a CUDA graph, to be replayed in one launch."""
+"""Work on a GPU captured as a CUDA graph and replayed in one launch."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def on_side_stream(work: Callable[[], Result]) -> Result:
-    """Does work in a stream of its own, as recording will: compiles and initialises what a recording must not see."""
+    """Does work in a stream of its own, as a capture will: compiles and initialises what a capture must not see."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -18,10 +18,10 @@ def on_side_stream(work: Callable[[], Result]) -> Result:
     return result
 
 
-def record(work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
-    """The graph, and what the work returns: its tensors are filled anew by each replay, not by the recording.
+def capture(work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
+    """The graph, and what the work returns: each replay fills its tensors anew, the capture itself does not.
 
-    Sizes must be fixed, and nothing may be read back. Do the work `on_side_stream` before.
+    Sizes must be fixed, and nothing may be read back to the host. Do the work once `on_side_stream` before.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be copying pictures

@@ -51,3 +51,13 @@ class PartRows:
 def padded(count: int) -> int:
     """The smallest multiple of GRANULE that is at least `count`."""
     return -(-count // GRANULE) * GRANULE
+
+
+def arrange(part: Int[Tensor, "M"], n_parts: int) -> tuple[tuple[int, ...], Int[Tensor, "P"], Int[Tensor, "M"]]:
+    """Places pairs that are sorted by part as `PartRows` holds them: sizes, used rows, and the row of each pair."""
+    counts = torch.bincount(part, minlength=n_parts)
+    sizes = [padded(count) for count in counts.tolist()]
+    first = torch.tensor([sum(sizes[:p]) for p in range(n_parts)], device=part.device)
+    before = counts.cumsum(0) - counts
+    row = torch.arange(len(part), device=part.device) + (first - before)[part]
+    return tuple(sizes), counts.int(), row

@@ -1,9 +1,9 @@
-"""Compiles Triton's kernels side by side before they are launched.
+"""Compiles Triton's kernels side by side, ahead of their launch.
 
-Triton compiles a kernel when it is first launched, so that a first run on a machine waits for one kernel after the
-other. Here the launches are gone through beforehand with nothing run, which tells what there is to compile; most of
-that work, and what the C compiler does for each kernel, leaves Python's lock to others. The results lie in Triton's
-cache on disk, where a later run finds them.
+Triton compiles a kernel at its first launch, so a first run on a machine waits for one kernel after the other. Here a
+dry run goes through the launches without running anything, which lists what there is to compile. Most of the
+compiler's work releases Python's lock, so threads share it. The results lie in Triton's cache on disk, where later
+runs find them.
 """
 
 import contextlib
@@ -16,25 +16,25 @@ from hashhuman.io.threads import Background
 
 
 @contextlib.contextmanager
-def precompiled(warm_up: Callable[[], object]) -> Iterator[None]:
-    """Compiles in threads whatever `warm_up` launches; within the `with`, a launch waits for its own kernel alone.
+def precompiled(dry_run: Callable[[], object]) -> Iterator[None]:
+    """Compiles in threads whatever `dry_run` launches; inside the `with`, a launch waits for its own kernel only.
 
-    The listing's launches do nothing, so that what kernels would write stays as it was allocated. What it leaves out
-    is compiled at its first launch, as ever. An error of the compiler is raised at the kernel's launch, and at the end
-    if there is none.
+    Launches of the dry run do nothing: what kernels would write stays as it was allocated. A kernel that the dry run
+    misses is compiled at its first launch, as usual. An error of the compiler is raised at the kernel's launch, or at
+    the end if there is none.
     """
     from triton import knobs
 
     with Background() as background, knobs.runtime.scope():
         compiler = Compiler(background)
         knobs.runtime.jit_cache_hook = compiler
-        with compiler.listing():
-            warm_up()
+        with compiler.dry_run():
+            dry_run()
         yield
 
 
 class Compiler:
-    """What Triton calls before it compiles a variant of a kernel; to answer True is to have it do nothing.
+    """The hook that Triton calls before it compiles a variant of a kernel; the answer True makes Triton do nothing.
 
     Args:
         background: calls functions in threads.
@@ -42,45 +42,45 @@ class Compiler:
 
     def __init__(self, background: Callable[..., Future]) -> None:
         self.background = background
-        self.listing_only = False
+        self.in_dry_run = False
         self.begun: dict[tuple[Any, str], Future] = {}
 
     @contextlib.contextmanager
-    def listing(self) -> Iterator[None]:
-        """Meanwhile nothing is launched, and what is not yet being compiled is begun."""
+    def dry_run(self) -> Iterator[None]:
+        """Inside, nothing is launched, and every kernel that is not being compiled yet is begun."""
         from triton.runtime import driver
 
         real: Any = driver.active
         self.target, self.launcher = real.get_current_target(), real.launcher_cls
         driver.set_active(StandInDriver(self.target))  # type: ignore[arg-type]
-        self.listing_only = True
+        self.in_dry_run = True
         try:
             yield
         finally:
-            self.listing_only = False
+            self.in_dry_run = False
             driver.set_active(real)
 
     def __call__(self, *, key: str, fn: Any, compile: Mapping[str, Any], **_: Any) -> bool:
         """`fn` and `compile` say which kernel and how; `key` tells its variants apart."""
         variant = fn.jit_function, key
-        if self.listing_only and variant not in self.begun:
+        if self.in_dry_run and variant not in self.begun:
             self.begun[variant] = self._begin(fn.jit_function, compile)
-        elif not self.listing_only and variant in self.begun:
+        elif not self.in_dry_run and variant in self.begun:
             self.begun[variant].result()
-        return self.listing_only
+        return self.in_dry_run
 
     def _begin(self, kernel: Any, compile: Mapping[str, Any]) -> Future:
         from triton.compiler import ASTSource
 
         source = ASTSource(kernel, compile["signature"], compile["constants"], compile["configs"][0])
-        source.hash()  # found here once, for helpers that several kernels call
+        source.hash()  # computed here once, for helpers that several kernels call
         options = json.loads(compile["specialization_data"])["options"]
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         return self.background(_compile, source, self.target, options, self.launcher)
 
 
 class StandInDriver:
-    """Stands for Triton's driver, with a device of its own, for which no kernel is ever found compiled and launched.
+    """Replaces Triton's driver in a dry run. Its device is none of the real ones, so no kernel counts as compiled.
 
     Args:
         target: the GPU that kernels are compiled for.
@@ -94,11 +94,11 @@ class StandInDriver:
         return self.target
 
     def get_current_device(self) -> int:
-        """None that there is."""
+        """A number that no device has."""
         return -1
 
     def get_current_stream(self, device: int) -> int:
-        """The device's default."""
+        """The device's default stream."""
         return 0
 
 

@@ -4,6 +4,7 @@ Notation: F frames, V body points, P parts, N query points, M pairs, K candidate
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -22,12 +23,27 @@ class Pairs:
 
 @runtime_checkable
 class NeighborIndex(Protocol):
-    """Answers queries for a fixed set of posed bodies."""
+    """Answers queries for a set of posed bodies."""
 
     n_parts: int
 
-    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
-        """Pairs within `radius` (m) of the points, given in posed space of body `frames`."""
+    def query(
+        self,
+        points: Float[Tensor, "N 3"],
+        frames: Int[Tensor, "N"],
+        radius: float,
+        vertices: Float[Tensor, "F V 3"] | None = None,
+    ) -> Pairs:
+        """Pairs within `radius` (m) of the points, given in posed space of body `frames`.
+
+        Args:
+            vertices: the body points as they are now, to which distances are measured, where they have moved since the
+                index was made; None: they have not.
+        """
+        ...
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Everything that depends on the poses, in a fixed order."""
         ...
 
 

@@ -1,15 +1,11 @@
 """Filling `GridNeighbors` on a GPU: the grids of all parts of all bodies in one launch."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, no_type_check
+from typing import no_type_check
 
-import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float, Int
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from hashhuman.neighbors.grid import GridNeighbors
 
 POINTS, NODES = 16, 128  # of a program: body points, and nodes around each of them at a time
 
@@ -50,13 +46,29 @@ def _fill(
         tl.atomic_min(node, key, mask=wins, sem="relaxed")
 
 
-def fill(grids: "GridNeighbors", parts: Sequence[Tensor]) -> None:
-    """Writes the keys of all grids."""
-    members = torch.cat(list(parts)).int()
-    owners = torch.cat([torch.full_like(part, index, dtype=torch.int32) for index, part in enumerate(parts)])
-    n_frames, n_vertices = grids.vertices.shape[:2]
+def fill(
+    vertices: Float[Tensor, "F V 3"],
+    members: Int[Tensor, "W"],
+    owners: Int[Tensor, "W"],
+    origin: Float[Tensor, "F P 3"],
+    shape: Int[Tensor, "P 3"],
+    start: Int[Tensor, "P1"],
+    keys: Int[Tensor, "F nodes"],
+    voxel: float,
+    reach: float,
+    unit: float,
+    steps: int,
+) -> None:
+    """Writes the keys of all grids of a `GridNeighbors`.
+
+    Args:
+        vertices: body points (m, posed space).
+        members, owners: the points of all parts, and the part of each.
+        origin, shape, start, keys, voxel, reach, unit, steps: the grids, as `GridNeighbors` has them.
+    """
+    n_frames, n_vertices = vertices.shape[:2]
     _fill[triton.cdiv(len(members), POINTS), n_frames](
-        grids.vertices, members, owners, grids.origin, grids.shape, grids.start, grids.keys,
-        len(members), n_vertices, grids.keys.shape[1], len(parts), grids.voxel, grids.reach, grids.unit,
-        STEPS=grids.steps, POINTS=POINTS, NODES=NODES,
+        vertices, members, owners, origin, shape, start, keys,
+        len(members), n_vertices, keys.shape[1], len(shape), voxel, reach, unit,
+        STEPS=steps, POINTS=POINTS, NODES=NODES,
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """pytorch3d's exact search, for those who have installed it."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -25,19 +27,30 @@ class PyTorch3dNeighbors:
         self.knn_points, self.vertices, self.parts, self.k = knn_points, vertices, parts, k
         self.n_parts = len(parts)
 
-    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
+    def tensors(self) -> Iterator[Tensor]:
+        """The body points."""
+        yield self.vertices
+
+    def query(
+        self,
+        points: Float[Tensor, "N 3"],
+        frames: Int[Tensor, "N"],
+        radius: float,
+        vertices: Float[Tensor, "F V 3"] | None = None,
+    ) -> Pairs:
         """See `NeighborIndex.query`."""
-        counts = torch.bincount(frames, minlength=len(self.vertices))
+        bodies = self.vertices if vertices is None else vertices
+        counts = torch.bincount(frames, minlength=len(bodies))
         order = frames.argsort()
         rank = torch.empty_like(order)  # of each point among those of its frame
         rank[order] = torch.arange(len(points), device=points.device) - (counts.cumsum(0) - counts)[frames[order]]
         batch = points.new_zeros(len(counts), int(counts.max()), 3)
         batch[frames, rank] = points
-        vertices, distances = [], []
+        nearest, distances = [], []
         for part in self.parts:
-            found = self.knn_points(batch, self.vertices[:, part], lengths1=counts, K=self.k)
+            found = self.knn_points(batch, bodies[:, part], lengths1=counts, K=self.k)
             squared = found.dists[frames, rank]
             squared[:, len(part) :] = torch.inf  # a part of fewer points than K is filled up with zeros
-            vertices.append(part[found.idx[frames, rank]])
+            nearest.append(part[found.idx[frames, rank]])
             distances.append(squared.sqrt())
-        return pairs_within(radius, torch.stack(vertices), torch.stack(distances))
+        return pairs_within(radius, torch.stack(nearest), torch.stack(distances))

@@ -14,7 +14,7 @@ from hashhuman.gpu.backend import chosen
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Samples
 
-EVERYTHING = 1 << 20  # bins: more than any ray has
+ALL_BINS = (0, 1 << 20)  # more bins than any ray has
 
 
 class ShellSampler:
@@ -36,15 +36,15 @@ class ShellSampler:
         shell: Shell,
         jitter: bool,
         capacity: int | None = None,
-        only: Bool[Tensor, "N"] | None = None,
-        stretch: tuple[int, int] = (0, EVERYTHING),
+        ray_mask: Bool[Tensor, "N"] | None = None,
+        bins: tuple[int, int] = ALL_BINS,
     ) -> Samples:
         """Stratified samples with `jitter`, midpoints without.
 
         Args:
             capacity: samples to reserve (Triton only); None for as many as there are.
-            only: rays to sample; None: all.
-            stretch: which of a ray's bins in the shell to sample: how many to pass over first, and how many then.
+            ray_mask: rays to sample; None: all.
+            bins: which of a ray's bins in the shell to sample: the first one, counted from 0, and how many.
 
         Raises:
             UserError: for capacity, if plain PyTorch is to be used.
@@ -53,16 +53,16 @@ class ShellSampler:
             from hashhuman.renderer import shell_sampler_kernels
 
             return shell_sampler_kernels.sample(
-                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, capacity, only, stretch
+                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, capacity, ray_mask, bins
             )
         if capacity is not None:
             raise UserError("step=graph needs Triton's kernels, kernels=auto or triton: use step=eager")
         near, far = self.span(rays, bodies, shell)
-        meets = near < far if only is None else only & (near < far)
+        meets = near < far if ray_mask is None else ray_mask & (near < far)
         met = meets.nonzero()[:, 0]
         inside = self.inside(rays[met], near[met], far[met], bodies, shell)
         rank = inside.cumsum(1)  # 1 for a ray's first bin in the shell
-        inside &= (rank > stretch[0]) & (rank <= stretch[0] + stretch[1])
+        inside &= (rank > bins[0]) & (rank <= bins[0] + bins[1])
         row, index = inside.nonzero().unbind(1)
         ray = met[row]
         offset = torch.arange(self.per_bin, device=near.device).expand(len(ray), -1)

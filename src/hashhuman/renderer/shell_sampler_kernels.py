@@ -21,7 +21,7 @@ BLOCK = 128  # rays of a program
 @no_type_check
 def _place(
     origins, directions, frames, world, low, high, occupied, noise, near_out, count_out, start, ray_out, t_out,
-    only, n_rays, capacity, first_bin, most_bins, size_x, size_y, size_z, voxel, n_bins, step,
+    ray_mask, n_rays, capacity, first_bin, most_bins, size_x, size_y, size_z, voxel, n_bins, step,
     PER_BIN: tl.constexpr, WRITE: tl.constexpr, JITTER: tl.constexpr, ONLY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -48,7 +48,7 @@ def _place(
     far = tl.minimum(tl.minimum(tl.maximum(ax, bx), tl.maximum(ay, by)), tl.maximum(az, bz))
     live = live & (far > near)
     if ONLY:
-        live = live & (tl.load(only + ray, mask=live, other=0) != 0)
+        live = live & (tl.load(ray_mask + ray, mask=live, other=0) != 0)
     width = step * PER_BIN
     grid = occupied + frame.to(tl.int64) * size_x * size_y * size_z
     passed, count = tl.zeros([BLOCK], tl.int32), tl.zeros([BLOCK], tl.int32)
@@ -89,8 +89,8 @@ def sample(
     n_bins: int,
     jitter: bool,
     capacity: int | None,
-    only: Bool[Tensor, "N"] | None,
-    stretch: tuple[int, int],
+    ray_mask: Bool[Tensor, "N"] | None,
+    bins: tuple[int, int],
 ) -> Samples:
     """What `ShellSampler` does; see there.
 
@@ -109,11 +109,11 @@ def sample(
 
     def launch(noise, start, ray, t, capacity: int, write: bool, random: bool) -> None:
         arguments = [
-            *geometry, noise, count, count, start, ray, t, count if only is None else only.view(torch.uint8),
-            n_rays, capacity, *stretch, *numbers,
+            *geometry, noise, count, count, start, ray, t, count if ray_mask is None else ray_mask.view(torch.uint8),
+            n_rays, capacity, *bins, *numbers,
         ]  # fmt: skip
         _place[grid](
-            *arguments, PER_BIN=per_bin, WRITE=write, JITTER=random, ONLY=only is not None, BLOCK=BLOCK,
+            *arguments, PER_BIN=per_bin, WRITE=write, JITTER=random, ONLY=ray_mask is not None, BLOCK=BLOCK,
         )  # fmt: skip
 
     launch(count, count, count, count, 0, write=False, random=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import lightning as L
 import torch
@@ -10,14 +11,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hashhuman.avatar.images import RenderedImage
-from hashhuman.avatar.model import Avatar
-from hashhuman.avatar.search_index import LinkedStage
+from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.gpu.capacity import RayCapacity
-from hashhuman.training.losses import Loss, Prediction, weighted_sum
+from hashhuman.training.losses import Loss, weighted_sum
 from hashhuman.training.schedules import Schedule
-from hashhuman.training.step.eager import EagerStep, Outcome
+from hashhuman.training.step.eager import EagerStep, StepResult
 from hashhuman.training.step.graph import GraphStep
 
 
@@ -25,13 +25,11 @@ class HumanModule(L.LightningModule):
     """Optimises an avatar.
 
     Args:
-        avatar: what is learned.
+        avatar: what is learned, a `torch.nn.Module`.
         losses: name -> term of the objective.
-        optimizer: makes the optimizer from the parameters.
+        optimizer: makes the optimizer from the avatar's parameter groups.
         schedule: the learning rate's factor at each step.
-        step: makes what executes a step (`hashhuman.step`).
-        prune_after: steps before the field is trusted about what is empty; None: it never is.
-        prune_every: steps between two looks at what has become empty (`Avatar.prune`).
+        step: makes what executes a step (`training/step/`).
         log_every: steps between two logged values of the losses; reading them stalls the GPU.
     """
 
@@ -42,15 +40,13 @@ class HumanModule(L.LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
         step: Callable[..., EagerStep | GraphStep],
-        prune_after: int | None,
-        prune_every: int,
         log_every: int,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # the step, which may be one recorded launch, contains the update
+        self.automatic_optimization = False  # the step, which may be one captured launch, contains the update
         self.avatar, self.losses = avatar, nn.ModuleDict(losses)
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
-        self.prune_after, self.prune_every, self.log_every = prune_after, prune_every, log_every
+        self.log_every = log_every
         self.step: EagerStep | GraphStep | None = None
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
@@ -61,31 +57,28 @@ class HumanModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Poses every training body once."""
-        poses = self.datamodule.train_poses
-        self.stage: LinkedStage = self.avatar.linked_stage(poses, list(range(len(poses))))
+        self.scene: Any = self.avatar.prepare(self.datamodule.train_poses)
 
     def objective(
-        self, draw: Callable[[float], RayBatch], share: float = 1.0, capacity: RayCapacity | None = None
-    ) -> Outcome:
-        """Renders newly drawn rays, `share` times as many as the data module says, and weighs the losses."""
-        batch = draw(share)
-        rendering, residual, needed = self.avatar(batch.rays, self.stage, jitter=True, capacity=capacity)
+        self, draw: Callable[[float], RayBatch], ray_factor: float = 1.0, capacity: RayCapacity | None = None
+    ) -> StepResult:
+        """Renders newly drawn rays, `ray_factor` times as many as the data module says, and weighs the losses."""
+        prediction = self.avatar.predict(draw(ray_factor), self.scene, capacity)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
-        total, terms = weighted_sum(losses, Prediction(rendering, residual), batch)
-        return Outcome(total, terms, needed)
+        loss, terms = weighted_sum(losses, prediction)
+        return StepResult(loss, terms, prediction.needs)
 
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
-        """One step. What the data module yields draws rays on the device, so that drawing can be recorded too."""
+        """One step. What the data module yields draws rays on the device, so that drawing can be captured too."""
         if self.step is None:
             self.step = self.make_step(partial(self.objective, batch), self.optimizer)
-        outcome: Outcome = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
+        result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
-        trusted = self.prune_after is not None and self.global_step >= self.prune_after
-        if trusted and self.global_step % self.prune_every == 0:
-            self.avatar.prune(self.stage)
+        if self.avatar.after_step(self.scene, self.global_step):
+            self.step.invalidate()
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
-            terms = {f"train/{name}": value for name, value in outcome.terms.items()}
-            self.log_dict({"train/loss": outcome.total} | terms)
+            terms = {f"train/{name}": value for name, value in result.terms.items()}
+            self.log_dict({"train/loss": result.loss} | terms)
 
     def on_fit_end(self) -> None:
         """Frees what training alone needs."""
@@ -100,7 +93,7 @@ class HumanModule(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its schedule is advanced in `training_step`."""
-        self.optimizer = self.make_optimizer(self.parameters())
+        self.optimizer = self.make_optimizer(self.avatar.parameter_groups())
         self.scheduler = LambdaLR(self.optimizer, self.schedule)
         return StepCounter(self.optimizer)
 

@@ -1,6 +1,5 @@
-"""Losses: small callables over one step's outputs."""
+"""Terms of the training objective: small modules that see one step's `Prediction`."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hashhuman.data.batch import RayBatch
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
-from hashhuman.renderer.volume import Rendering, before
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the avatar made of a batch of rays."""
-
-    rendering: Rendering
-    residual: Residual | None  # displacements of the samples' canonical positions
+from hashhuman.renderer.volume import before
 
 
 class Loss(nn.Module):
@@ -33,7 +24,7 @@ class Loss(nn.Module):
         super().__init__()
         self.weight = weight
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         """The unweighted term."""
         raise NotImplementedError
 
@@ -41,22 +32,22 @@ class Loss(nn.Module):
 class ColorLoss(Loss):
     """Mean squared colour error over the batch's random backgrounds, which carve free space as well."""
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        return per_ray((over_background(prediction.rendering, batch) - batch.color).square().mean(1), prediction)
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        return per_ray((over_background(prediction) - prediction.batch.color).square().mean(1), prediction)
 
 
 class MaskLoss(Loss):
     """Mean squared error of the opacity against the mask's coverage."""
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        return per_ray((prediction.rendering.alpha - batch.mask).square(), prediction)
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        return per_ray((prediction.rendering.alpha - prediction.batch.mask).square(), prediction)
 
 
 class SparsityLoss(Loss):
     """Mean opacity of the rays that miss the person: unlike its square, it does not let go of a faint haze."""
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
-        return per_ray(prediction.rendering.alpha * (batch.mask == 0), prediction)
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        return per_ray(prediction.rendering.alpha * (prediction.batch.mask == 0), prediction)
 
 
 class DistortionLoss(Loss):
@@ -65,7 +56,7 @@ class DistortionLoss(Loss):
     The double sum over a ray's samples is computed in linear time from prefix sums, since t ascends along each ray.
     """
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         weights, samples = prediction.rendering.weights, prediction.rendering.samples
         between = 2 * weights * (samples.t * before(weights, samples) - before(weights * samples.t, samples))
         within = weights.square() * samples.delta / 3
@@ -75,18 +66,18 @@ class DistortionLoss(Loss):
 class ResidualSizeLoss(Loss):
     """Mean length of the learned displacements (m): skinning explains what it can."""
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         residual = prediction.residual
-        return batch.color.new_zeros(()) if residual is None else mean_length(residual.value, residual)
+        return prediction.rendering.alpha.new_zeros(()) if residual is None else mean_length(residual.value, residual)
 
 
 class ResidualSmoothnessLoss(Loss):
     """Mean difference (m) between displacements at neighbouring places of the surface."""
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         residual = prediction.residual
         if residual is None:
-            return batch.color.new_zeros(())
+            return prediction.rendering.alpha.new_zeros(())
         return mean_length(residual.value - residual.nearby, residual)
 
 
@@ -105,11 +96,12 @@ class PatchLoss(Loss):
         self.distance = distance
         self.low, self.high = data_range
 
-    def forward(self, prediction: Prediction, batch: RayBatch) -> Float[Tensor, ""]:
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        batch = prediction.batch
         if batch.patch is None:
             raise UserError("A loss on patches needs some to look at: set data.ray_sampler.n_patches=1.")
         count = math.prod(batch.patch)
-        seen = over_background(prediction.rendering, batch)[:count], batch.color[:count]
+        seen = over_background(prediction)[:count], batch.color[:count]
         x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) for colors in seen)
         scale = self.high - self.low
         return self.distance(x * scale + self.low, y * scale + self.low).mean()
@@ -126,14 +118,13 @@ def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tens
     return (vectors.norm(dim=1) * residual.real).sum() / residual.real.sum().clamp_min(1)
 
 
-def over_background(rendering: Rendering, batch: RayBatch) -> Float[Tensor, "N 3"]:
+def over_background(prediction: Prediction) -> Float[Tensor, "N 3"]:
     """The rendered colours over the batch's backgrounds."""
-    return rendering.color + (1 - rendering.alpha[:, None]) * batch.background
+    rendering = prediction.rendering
+    return rendering.color + (1 - rendering.alpha[:, None]) * prediction.batch.background
 
 
-def weighted_sum(
-    losses: Mapping[str, Loss], prediction: Prediction, batch: RayBatch
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+def weighted_sum(losses: Mapping[str, Loss], prediction: Prediction) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The objective, and each unweighted term by name."""
-    terms = {name: loss(prediction, batch) for name, loss in losses.items() if loss.weight}
+    terms = {name: loss(prediction) for name, loss in losses.items() if loss.weight}
     return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms

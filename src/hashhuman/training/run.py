@@ -1,5 +1,6 @@
 """Builds everything from a config, trains it, and loads what was trained."""
 
+import contextlib
 import logging
 import warnings
 from pathlib import Path
@@ -9,11 +10,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman.avatar import warmup
-from hashhuman.avatar.model import Avatar
-from hashhuman.body.template import thinned
+from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+from hashhuman.gpu import backend
+from hashhuman.gpu.precompile import precompiled
 from hashhuman.io import checkpoint, files, lock
 from hashhuman.training import ddp
 from hashhuman.training.lit_module import HumanModule
@@ -50,12 +51,19 @@ def train(config: DictConfig) -> None:
         if first:
             files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
         module.to(trainer.strategy.root_device)  # before pictures are read, so that kernels are compiled meanwhile
-        with warmup.prepared(module.avatar):
+        with compiled_ahead(module.avatar):
             trainer.fit(module, datamodule=datamodule)
     if evaluator is not None:
         module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
         report = evaluator(module.avatar, datamodule, folder / EVALUATION)
         log_evaluation(trainer.loggers, report, folder / EVALUATION, trainer.global_step)
+
+
+def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
+    """While this context lasts, the kernels of an avatar on a GPU are compiled in the background."""
+    if avatar.device.type != "cuda" or not backend.installed():
+        return contextlib.nullcontext()
+    return precompiled(avatar.warm_up)
 
 
 def refuse(config: DictConfig) -> None:
@@ -75,38 +83,14 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
     """The module and the data that a config describes; `config.data.root` must be a subject folder."""
     datamodule: SubjectDataModule = instantiate(config.data)
     module = HumanModule(
-        build_avatar(config, datamodule),
+        instantiate(config.avatar)(template=datamodule.subject.template(), n_frames=len(datamodule.train_frames)),
         dict(instantiate(config.loss)),
         instantiate(config.optimizer.optimizer),
         instantiate(config.optimizer.schedule),
         instantiate(config.step),
-        config.pruning.after,
-        config.pruning.every,
         config.log_every,
     )
     return module, datamodule
-
-
-def build_avatar(config: DictConfig, datamodule: SubjectDataModule) -> Avatar:
-    """An untrained avatar of the subject."""
-    template = thinned(datamodule.subject.template(), config.neighbors.max_points)
-    n_frames = len(datamodule.train_frames)
-    skinning, networks = instantiate(config.deformer.skinning), instantiate(config.network)
-    field, part_points = instantiate(config.field)(
-        template=template,
-        n_frames=n_frames,
-        encoder=instantiate(config.encoder),
-        networks=networks,
-        reach=skinning.reach,
-    )
-    residual = instantiate(config.deformer.residual)(
-        n_frames=n_frames, grids=instantiate(config.encoder.backend), networks=networks
-    )
-    renderer = dict(instantiate(config.renderer))
-    occupancy = renderer.pop("occupancy")(field)
-    return Avatar(
-        template, part_points, field, occupancy, skinning, residual, instantiate(config.neighbors.index), **renderer
-    )
 
 
 def load(folder: str | Path, overrides: DictConfig | None = None) -> tuple[HumanModule, SubjectDataModule, DictConfig]:

@@ -6,9 +6,9 @@ import functools
 import pytest
 import torch
 
-from hashhuman.avatar.graph_images import GraphImages, index_capacity, view_capacities
+from hashhuman.avatar.graph_images import GraphImages, posing_capacity, viewing_capacities
 from hashhuman.avatar.images import EagerImages, RenderedImage
-from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.gpu.part_rows import GRANULE
 from hashhuman.neighbors.grid import GridNeighbors
 from tests import toy
@@ -17,7 +17,7 @@ from tests.hashhuman import small
 CAMERA = toy.camera(0).scaled(0.25)
 
 
-def made(kernels: str) -> Avatar:
+def made(kernels: str) -> HashGridAvatar:
     """Dense enough to be seen; the same one each time. Some of it is empty."""
     neighbors = functools.partial(GridNeighbors, voxel=0.08, reach=0.28, kernels=kernels)
     avatar = small.avatar(reach=0.2, kernels=kernels, neighbors=neighbors)
@@ -35,24 +35,24 @@ def same(mine: RenderedImage, theirs: RenderedImage) -> None:
 
 
 @torch.no_grad()
-def test_room_changes_nothing(device: torch.device):
+def test_a_capacity_changes_nothing(device: torch.device):
     """Posing and rendering in capacities planned from their own needs, with Triton's kernels, as they are captured."""
     plain, fast = made("torch").to(device), made("triton").to(device)
-    stage, of_stage = plain.measured_stage([toy.pose(1)], [1])
-    image, of_view = plain.eager_images.picture(CAMERA, stage)
-    fixed, needed = fast.measured_stage([toy.pose(1)], [1], index_capacity(of_stage.tolist()))
-    assert torch.equal(needed, of_stage)
-    x, y, z = stage.shell.occupied.shape[1:]
-    assert torch.equal(fixed.shell.occupied[:, :x, :y, :z], stage.shell.occupied)
-    assert fixed.shell.occupied.sum() == stage.shell.occupied.sum()
-    again, needed = fast.eager_images.picture(CAMERA, fixed, view_capacities(of_view.flatten().tolist()))
+    scene, posing = plain.measured_scene([toy.pose(1)], [1])
+    image, viewing = plain.eager_images.picture(CAMERA, scene)
+    fixed, needed = fast.measured_scene([toy.pose(1)], [1], posing_capacity(posing.tolist()))
+    assert torch.equal(needed, posing)
+    x, y, z = scene.index.shell.occupied.shape[1:]
+    assert torch.equal(fixed.index.shell.occupied[:, :x, :y, :z], scene.index.shell.occupied)
+    assert fixed.index.shell.occupied.sum() == scene.index.shell.occupied.sum()
+    again, needed = fast.eager_images.picture(CAMERA, fixed, viewing_capacities(viewing.flatten().tolist()))
     same(again, image)
-    assert torch.equal(needed, of_view)
+    assert torch.equal(needed, viewing)
 
 
-def test_room_holds_what_was_needed_and_some_more():
+def test_capacities_hold_what_was_needed_with_slack():
     posing, viewing = [1000, 30, 40, 50, 7000, 100, 0, 300], [5000, 10, 20, 30, 600, 1, 2, 3]
-    capacity, (front, back) = index_capacity(posing), view_capacities(viewing)
+    capacity, (front, back) = posing_capacity(posing), viewing_capacities(viewing)
     for needed, sizes, slack in ((posing, capacity.sizes(), 1.3), (viewing, [*front.sizes(), *back.sizes()], 2.0)):
         assert len(sizes) == len(needed)
         assert all(n < m <= slack * n + 2 * GRANULE for n, m in zip(needed, sizes))
@@ -75,11 +75,11 @@ def test_pictures_are_rendered_one_after_another():
 
 
 @pytest.mark.gpu
-def test_recorded_pictures_are_the_same_pictures():
+def test_captured_pictures_are_the_same_pictures():
     """Also where the pose, the camera, its size, the capacity, the field or the occupancy changes."""
-    recorded, eager = made("triton").cuda(), made("triton").cuda()
-    images = recorded.graph_images
-    assert recorded.images is images and isinstance(images, GraphImages)
+    captured, eager = made("triton").cuda(), made("triton").cuda()
+    images = captured.graph_images
+    assert captured.images is images and isinstance(images, GraphImages)
     eager.graph_images = eager.eager_images  # type: ignore[assignment]
     near = CAMERA
     far = dataclasses.replace(near, T=near.T + torch.tensor([0.0, 0.0, 6.0]))
@@ -88,16 +88,16 @@ def test_recorded_pictures_are_the_same_pictures():
     views += [(CAMERA.scaled(2.0), 0)] * 3
     for i, (camera, frame) in enumerate(views):
         if i == 6:
-            for avatar in (recorded, eager):
+            for avatar in (captured, eager):
                 with torch.no_grad():
                     avatar.field.encoder.table.mul_(-1)
                 avatar.occupancy.marked.bernoulli_(0.5, generator=torch.Generator("cuda").manual_seed(2))
-        before = images.viewing and images.viewing.recorded
-        same(recorded.render_image(camera, toy.pose(frame), frame), eager.render_image(camera, toy.pose(frame), frame))
-        replayed += before is not None and images.viewing is not None and images.viewing.recorded is before
+        before = images.viewing and images.viewing.captured
+        same(captured.render_image(camera, toy.pose(frame), frame), eager.render_image(camera, toy.pose(frame), frame))
+        replayed += before is not None and images.viewing is not None and images.viewing.captured is before
     assert replayed >= 4
     # Two sequences in turn do not take each other's pose.
-    pairs = zip(*(recorded.render_images([near] * 3, toy.pose(frame), frame) for frame in (0, 2)))
+    pairs = zip(*(captured.render_images([near] * 3, toy.pose(frame), frame) for frame in (0, 2)))
     expected = [eager.render_image(near, toy.pose(frame), frame) for frame in (0, 2)]
     for pair in pairs:
         for mine, theirs in zip(pair, expected):

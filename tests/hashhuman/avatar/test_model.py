@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from hashhuman.avatar.images import OPAQUE
-from hashhuman.avatar.model import Avatar
-from hashhuman.avatar.search_index import Stage
+from hashhuman.avatar.model import HashGridAvatar
+from hashhuman.avatar.protocol import Avatar
+from hashhuman.avatar.scene import Scene
+from hashhuman.avatar.search_index import LinkedIndex
 from hashhuman.body.template import BodyPose
+from hashhuman.deformer.pairs import Points
 from hashhuman.deformer.residual import UVTimeResidual
 from hashhuman.encoder import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
@@ -20,6 +23,7 @@ from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.gpu.part_rows import padded
 from hashhuman.neighbors.brute import BruteNeighbors
 from hashhuman.network.torch_mlp import TorchMLPs
+from hashhuman.renderer.volume import composite
 from hashhuman.training.losses import mean_length
 from tests import toy
 from tests.hashhuman import small
@@ -28,7 +32,7 @@ from tests.hashhuman import small
 REACH = 0.2
 
 
-def made(**changes) -> Avatar:
+def made(**changes) -> HashGridAvatar:
     """An avatar of random colours, dense enough to be seen; the same one each time."""
     avatar = small.avatar(reach=REACH, **changes)
     avatar.field.density_scale = 30.0
@@ -36,7 +40,7 @@ def made(**changes) -> Avatar:
     return avatar
 
 
-def without_head(**changes) -> Avatar:
+def without_head(**changes) -> HashGridAvatar:
     """Another one, whose head is nothing but air."""
     avatar = made(**changes)
     with torch.no_grad():
@@ -55,12 +59,12 @@ def uv_residual() -> UVTimeResidual:
 def some_rays(step: int) -> Rays:
     """Of a picture, of three frames in turn."""
     y, x = torch.meshgrid(torch.arange(0, 48, step), torch.arange(0, 48, step), indexing="ij")
-    rays_o, rays_d = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
-    return Rays(rays_o.clone(), rays_d, torch.arange(len(rays_o)) % 3)
+    origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
+    return Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
 
 
-def three_bodies(avatar: Avatar) -> Stage:
-    return avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
+def three_bodies(avatar: HashGridAvatar) -> Scene:
+    return avatar.scene([toy.pose(frame) for frame in range(3)], [0, 1, 2])
 
 
 def test_a_picture_shows_the_body_and_nothing_else():
@@ -80,13 +84,14 @@ def test_a_picture_shows_the_body_and_nothing_else():
 def test_pictures_are_made_of_rays():
     avatar, camera = made(), toy.camera(1)
     image = avatar.render_image(camera, toy.pose(2), 2)
-    stage = avatar.stage([toy.pose(2), toy.pose(2)], [0, 2])
+    scene = avatar.scene([toy.pose(2), toy.pose(2)], [0, 2])
     y, x = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
-    rays_o, rays_d = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
-    rays = Rays(rays_o.clone(), rays_d, torch.ones(48 * 48, dtype=torch.long))
+    origins, directions = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
+    rays = Rays(origins.clone(), directions, torch.ones(48 * 48, dtype=torch.long))
     with torch.no_grad():
-        rendering, residual, needed = avatar(rays, stage)
-    assert residual is None and needed.samples == len(rendering.weights) and needed.rows.sum() > 1000
+        outputs = avatar.render_rays(rays, scene)
+        rendering, needs = outputs.rendering, outputs.needs
+    assert outputs.residual is None and needs.samples == len(rendering.weights) and needs.rows.sum() > 1000
     # Of rays that end early, pictures leave out what is behind.
     ends = image.alpha.flatten() >= OPAQUE
     assert 0 < ends.sum() < (image.alpha > 0).sum()
@@ -132,8 +137,9 @@ def test_searches_agree_in_values_and_gradients(residual: bool):
     for options in ({}, {"neighbors": functools.partial(BruteNeighbors, k=8)}):
         avatar = made(residual=copy.deepcopy(displacement), **options)
         avatar.eval()
-        rendering, displaced, _ = avatar(rays, three_bodies(avatar))
-        assert (displaced is None) == (not residual)
+        outputs = avatar.render_rays(rays, three_bodies(avatar))
+        rendering = outputs.rendering
+        assert (outputs.residual is None) == (not residual)
         (rendering.color.square().sum() + rendering.alpha.square().sum()).backward()
         results.append((rendering, dict(avatar.named_parameters())))
     (fast, mine), (slow, theirs) = results
@@ -196,61 +202,62 @@ def test_unseen_poses_are_not_displaced():
     assert (seen.rgb - unseen.rgb).abs().max() > 1e-4
 
 
-def test_stages_for_pictures_and_for_training_have_the_same_shell():
+def test_scenes_for_pictures_and_for_training_have_the_same_shell():
     avatar = made()
     avatar.occupancy.marked.bernoulli_(0.3, generator=torch.Generator().manual_seed(0))
     poses = [toy.pose(0), toy.pose(1)]
-    everything, linked, plain = made().stage(poses), avatar.linked_stage(poses), avatar.stage(poses)
-    assert torch.equal(linked.shell.occupied, plain.shell.occupied)
-    assert 0 < plain.shell.occupied.sum() < everything.shell.occupied.sum()
+    everything, linked, plain = made().scene(poses), avatar.prepare(poses), avatar.scene(poses)
+    assert torch.equal(linked.index.shell.occupied, plain.index.shell.occupied)
+    assert 0 < plain.index.shell.occupied.sum() < everything.index.shell.occupied.sum()
 
 
-def test_stages_default_to_poses_of_their_own():
-    stage = made().stage([toy.pose(0), toy.pose(1)])
-    assert stage.bodies.time.tolist() == [-1, -1] and len(stage.shell.origin) == 2
+def test_scenes_default_to_poses_of_their_own():
+    scene = made().scene([toy.pose(0), toy.pose(1)])
+    assert scene.bodies.time.tolist() == [-1, -1] and len(scene.index.shell.origin) == 2
 
 
 def test_what_is_empty_is_no_longer_sampled():
     avatar = without_head()
     pictures, samples = [], []
-    stage, rays = avatar.linked_stage([toy.pose(0)]), camera_rays(toy.camera(0), avatar.device)
+    scene, rays = avatar.prepare([toy.pose(0)]), camera_rays(toy.camera(0), avatar.device)
     torch.manual_seed(0)
     for _ in range(2):
         pictures.append(avatar.render_image(toy.camera(0), toy.pose(0)))
-        samples.append(int(avatar.sampler(rays, stage.bodies, stage.shell, jitter=False).needed))
-        avatar.prune(stage)
+        samples.append(int(avatar.sampler(rays, scene.bodies, scene.index.shell, jitter=False).needed))
+        avatar.prune(scene)
     assert samples[1] < 0.95 * samples[0]
     # The body is dense up to its reach here, where a voxel's centre may belong to the head alone and a corner does not.
     change = (pictures[1].rgb - pictures[0].rgb).abs().amax(-1)
     assert (change > 1e-3).float().mean() < 0.01 and change.max() < 0.1
     assert (pictures[0].alpha > 0.5).sum() > 20
-    later = avatar.stage([toy.pose(1)])  # what has been learned of canonical space holds for poses to come
+    later = avatar.scene([toy.pose(1)])  # what has been learned of canonical space holds for poses to come
     head = list(toy.PARTS).index("head")
-    assert not later.canonical.marked.view(5, -1)[head].all() and later.canonical.marked.any()
-    assert later.shell.occupied.sum() < made().stage([toy.pose(1)]).shell.occupied.sum()
+    assert not later.index.cells.marked.view(5, -1)[head].all() and later.index.cells.marked.any()
+    assert later.index.shell.occupied.sum() < made().scene([toy.pose(1)]).index.shell.occupied.sum()
 
 
 def test_when_all_is_empty_nothing_is_seen():
     avatar = made()
-    stage = avatar.linked_stage([toy.pose(0)])
+    scene = avatar.prepare([toy.pose(0)])
     avatar.occupancy.marked.zero_()
-    stage.prune()
-    assert not stage.shell.occupied.any() and not avatar.stage([toy.pose(0)]).shell.occupied.any()
+    scene.index.prune()
+    assert not scene.index.shell.occupied.any() and not avatar.scene([toy.pose(0)]).index.shell.occupied.any()
     image = avatar.render_image(toy.camera(0), toy.pose(0), background=0.25)
     assert (image.alpha == 0).all() and (image.rgb == 0.25).all() and (image.depth == 0).all()
 
 
-def graded(avatar: Avatar, stage: Stage, rays: Rays, capacity: RayCapacity | None = None):
+def graded(avatar: HashGridAvatar, scene: Scene, rays: Rays, capacity: RayCapacity | None = None):
     """What the avatar renders, the capacity that it needed, and the gradients of all its parameters."""
     avatar.zero_grad()
-    rendering, residual, needed = avatar(rays, stage, capacity=capacity)
+    outputs = avatar.render_rays(rays, scene, capacity=capacity)
+    rendering, residual = outputs.rendering, outputs.residual
     generator = torch.Generator().manual_seed(5)
-    outputs = rendering.color, rendering.alpha, rendering.depth
-    loss = sum((torch.rand(x.shape, generator=generator).to(x.device) * x).sum() for x in outputs)
+    seen = rendering.color, rendering.alpha, rendering.depth
+    loss = sum((torch.rand(x.shape, generator=generator).to(x.device) * x).sum() for x in seen)
     if residual is not None:
         loss = loss + mean_length(residual.value, residual)
     loss.backward()
-    return rendering, needed, {name: parameter.grad.clone() for name, parameter in avatar.named_parameters()}
+    return rendering, outputs.needs, {name: parameter.grad.clone() for name, parameter in avatar.named_parameters()}
 
 
 def compare(mine, theirs) -> None:
@@ -271,19 +278,19 @@ def test_kernels_render_the_same(device: torch.device):
     rays, residual = small.on(some_rays(8), device), uv_residual()
     plain = made(residual=copy.deepcopy(residual)).eval().to(device)
     fast = made(residual=copy.deepcopy(residual), kernels="triton").eval().to(device)
-    stage = three_bodies(plain)  # of plain PyTorch for both: interpreted, it would take a minute
-    compare(graded(fast, stage, rays), graded(plain, stage, rays))
+    scene = three_bodies(plain)  # of plain PyTorch for both: interpreted, it would take a minute
+    compare(graded(fast, scene, rays), graded(plain, scene, rays))
 
 
-def test_room_to_spare_changes_nothing(device: torch.device):
-    """As in a recorded step: unused samples and rows take no part."""
+def test_spare_capacity_changes_nothing(device: torch.device):
+    """As in a captured step: unused samples and rows take no part."""
     rays = small.on(some_rays(12), device)
     avatar = made(residual=uv_residual(), kernels="triton").eval().to(device)
     plain = made(residual=uv_residual()).eval().to(device)
-    stage = three_bodies(plain)
-    expected = graded(plain, stage, rays)
+    scene = three_bodies(plain)
+    expected = graded(plain, scene, rays)
     samples, rows = int(expected[1].samples), expected[1].rows.tolist()
-    ample = graded(avatar, stage, rays, RayCapacity(samples + 100, tuple(padded(n) + 128 for n in rows)))
+    ample = graded(avatar, scene, rays, RayCapacity(samples + 100, tuple(padded(n) + 128 for n in rows)))
     assert len(ample[0].weights) == samples + 100
     assert int(ample[1].samples) == samples and ample[1].rows.tolist() == rows
     compare(ample, expected)
@@ -297,3 +304,92 @@ def test_the_gpu_renders_the_same():
     assert there.rgb.is_cuda
     torch.testing.assert_close(there.rgb.cpu(), here.rgb, atol=5e-3, rtol=0)
     torch.testing.assert_close(there.alpha.cpu(), here.alpha, atol=5e-3, rtol=0)
+
+
+def test_it_is_what_training_and_evaluation_ask_for():
+    avatar = made()
+    assert isinstance(avatar, Avatar)
+    (group,) = avatar.parameter_groups()
+    assert {id(parameter) for parameter in group["params"]} == {id(parameter) for parameter in avatar.parameters()}
+
+
+def test_pruning_keeps_its_times():
+    avatar = made()
+    avatar.prune_after, avatar.prune_every = 4, 3
+    scene = avatar.prepare([toy.pose(0)])
+    times = []
+    avatar.prune = lambda _: times.append(step)  # type: ignore[assignment]
+    for step in range(1, 13):
+        assert avatar.after_step(scene, step) is False
+    avatar.prune_after = None
+    assert times == [6, 9, 12] and not avatar.after_step(scene, 15)
+
+
+def nudged(scene: Scene, shift: float) -> Scene:
+    """The same bodies some way off in posed space, with the index of before."""
+    return dataclasses.replace(scene, bodies=dataclasses.replace(scene.bodies, vertices=scene.bodies.vertices + shift))
+
+
+@pytest.mark.parametrize("search", ["grid", "brute"])
+def test_an_index_follows_bodies_that_move(search: str):
+    """In place, where bodies are as large as before: what reads the memory, such as a CUDA graph, sees the change."""
+    avatar = made(neighbors=functools.partial(BruteNeighbors, k=8)) if search == "brute" else made()
+    scene = avatar.prepare([toy.pose(0), toy.pose(1)])
+    before = [(tensor.data_ptr(), tensor.clone()) for tensor in scene.index.tensors()]
+    moved, replaced = avatar.refresh(nudged(scene, 0.013))
+    assert not replaced and isinstance(moved.index, LinkedIndex)
+    after = list(moved.index.tensors())
+    assert [tensor.data_ptr() for tensor in after] == [address for address, _ in before]
+    assert any(not torch.equal(tensor, old) for tensor, (_, old) in zip(after, before))
+    expected = avatar._index(moved.bodies)
+    if search == "grid":
+        assert torch.equal(moved.index.neighbors.keys, expected.neighbors.keys)
+    torch.testing.assert_close(moved.index.shell.origin, expected.shell.origin)
+    assert len(moved.index.cell) > 100
+
+
+def test_an_index_that_is_too_small_is_replaced():
+    avatar = made()
+    scene = avatar.prepare([toy.pose(0)])
+    larger = dataclasses.replace(scene.bodies, vertices=scene.bodies.vertices * 1.5)
+    grown, replaced = avatar.refresh(dataclasses.replace(scene, bodies=larger))
+    assert replaced and grown.index.shell.occupied.shape > scene.index.shell.occupied.shape
+    assert grown.index.fits() and scene.index.fits()
+
+
+def test_queries_see_what_rays_see():
+    """Colour and density at the samples of some rays, composited by hand, are the rendering."""
+    avatar = made()
+    scene, rays = avatar.scene([toy.pose(1)], [1]), camera_rays(toy.camera(0).scaled(0.3), avatar.device)
+    with torch.no_grad():
+        rendering = avatar.render_rays(rays, scene).rendering
+        samples = rendering.samples
+        positions = rays.rays_o[samples.ray] + samples.t[:, None] * rays.rays_d[samples.ray]
+        color, density = avatar.query(positions, scene, rays.rays_d[samples.ray])
+    again = composite(color, density, samples, "torch")
+    assert again.alpha.max() > 0.9
+    torch.testing.assert_close(again.color, rendering.color)
+    far = torch.full((3, 3), 50.0)
+    assert (avatar.query(far, scene)[1] == 0).all()
+
+
+def test_the_field_answers_in_canonical_space():
+    """Near a part's own points, where no other part reaches, the field says what the avatar in its big pose says."""
+    avatar = made()
+    template = avatar.template
+    scene = avatar.scene([BodyPose(template.big_pose(), torch.zeros(3), torch.zeros(3))])
+    head = avatar.part_points[list(toy.PARTS).index("head")]
+    top = template.canonical_vertices[head].amax(0)
+    x = top - torch.tensor([[0.02, 0.01, 0.02], [0.03, 0.0, 0.04]])
+    with torch.no_grad():
+        color, density = avatar.query(x, scene)
+        pairs = avatar._to_canonical(Points(x, torch.zeros_like(x), torch.zeros(2, dtype=torch.long)), scene)[0]
+        claims = pairs.slots >= 0
+        normal = torch.stack([pairs.normal[slot[slot >= 0]].mean(0) for slot in pairs.slots.T])
+        mine = avatar.field.query(x, normal, claims=claims)
+    assert claims.any(0).all() and (density > 0).all()
+    torch.testing.assert_close(mine[1], density, rtol=1e-3, atol=1e-3)
+    if (claims.sum(0) == 1).all():
+        torch.testing.assert_close(mine[0], color, rtol=1e-3, atol=1e-3)
+    everywhere = avatar.field.query(x, normal)[1]
+    assert (everywhere >= mine[1] - 1e-4).all()  # every cube that contains a place may claim it, and the densest wins

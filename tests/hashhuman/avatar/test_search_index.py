@@ -1,4 +1,4 @@
-"""Stages: voxels of posed space linked to cells of canonical space."""
+"""Voxels of posed space linked to cells of canonical space."""
 
 import functools
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from hashhuman.avatar import search_index as stage_module
-from hashhuman.avatar.search_index import LinkedStage, Stage, leave_out_empty, link
+from hashhuman.avatar import search_index as module
+from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.field.occupancy import CellRows
@@ -30,15 +30,15 @@ def some_cells(marked: float = 1.0) -> Cells:
 SKINNING = InverseSkinning(REACH, DEPTH, 0.01, "torch")
 
 
-def unlinked(cells: Cells) -> Stage:
+def unlinked(cells: Cells) -> SearchIndex:
     """With a single candidate for each pair, so that it can be done by hand."""
     bodies = small.bodies()
     neighbors = BruteNeighbors(bodies.vertices, small.part_points(), k=1)
-    return Stage(bodies, neighbors, Shell.around(bodies.vertices, REACH, VOXEL), None, cells)
+    return SearchIndex(neighbors, Shell.around(bodies.vertices, REACH, VOXEL), cells)
 
 
-def made(cells: Cells | None = None) -> LinkedStage:
-    return link(unlinked(cells or some_cells()), SKINNING)
+def made(cells: Cells | None = None) -> LinkedIndex:
+    return link(unlinked(cells or some_cells()), small.bodies(), SKINNING)
 
 
 @functools.cache
@@ -64,50 +64,50 @@ def links() -> set[tuple[int, int]]:
     return found
 
 
-def as_set(stage: LinkedStage) -> set[tuple[int, int]]:
-    return set(zip(stage.voxel.tolist(), stage.cell.tolist()))
+def as_set(index: LinkedIndex) -> set[tuple[int, int]]:
+    return set(zip(index.voxel.tolist(), index.cell.tolist()))
 
 
-def held(stage: LinkedStage, marked: torch.Tensor) -> torch.Tensor:
+def held(index: LinkedIndex, marked: torch.Tensor) -> torch.Tensor:
     """The voxels that a marked cell is linked to, by a loop."""
-    expected = torch.zeros(stage.shell.occupied.numel(), dtype=torch.bool)
+    expected = torch.zeros(index.shell.occupied.numel(), dtype=torch.bool)
     for voxel, cell in links():
         expected[voxel] |= bool(marked[cell])
-    return expected.view(stage.shell.occupied.shape)
+    return expected.view(index.shell.occupied.shape)
 
 
 def test_links_lead_to_the_cells_that_voxels_come_from():
-    stage = made()
+    index = made()
     assert len(links()) > 500 and len({cell for _, cell in links()}) > 20
-    assert len(as_set(stage) ^ links()) <= 2  # those on a border, where rounding decides
+    assert len(as_set(index) ^ links()) <= 2  # those on a border, where rounding decides
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = as_set(made())
-    monkeypatch.setattr(stage_module, "CHUNK", 1000)
+    monkeypatch.setattr(module, "CHUNK", 1000)
     monkeypatch.setattr(shell_module, "AT_A_TIME", 1500)
     assert as_set(made()) == whole
     kept = made(some_cells(0.4)).shell.occupied
-    monkeypatch.setattr(stage_module, "LINKS", 100)
+    monkeypatch.setattr(module, "LINKS", 100)
     assert torch.equal(made(some_cells(0.4)).shell.occupied, kept)
 
 
 def test_voxels_of_unmarked_cells_are_left_out_from_the_start():
-    stage = made(some_cells(0.4))
-    expected = held(stage, stage.canonical.marked)
-    assert (stage.shell.occupied != expected).sum() <= 2
-    assert len(as_set(stage) ^ links()) <= 2  # but remembered, so that they can come back
+    index = made(some_cells(0.4))
+    expected = held(index, index.cells.marked)
+    assert (index.shell.occupied != expected).sum() <= 2
+    assert len(as_set(index) ^ links()) <= 2  # but remembered, so that they can come back
 
 
 def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
     expected = made(some_cells(0.4)).shell.occupied
     needed = []
     for chunk in (10**6, 1000):
-        monkeypatch.setattr(stage_module, "CHUNK", chunk)
-        stage = unlinked(some_cells(0.4))
-        voxels = int(stage.shell.occupied.sum())
-        needed.append(leave_out_empty(stage, SKINNING))
-        assert torch.equal(stage.shell.occupied, expected) and needed[-1][0] == voxels > 1000
+        monkeypatch.setattr(module, "CHUNK", chunk)
+        index = unlinked(some_cells(0.4))
+        voxels = int(index.shell.occupied.sum())
+        needed.append(drop_empty_voxels(index, small.bodies(), SKINNING))
+        assert torch.equal(index.shell.occupied, expected) and needed[-1][0] == voxels > 1000
     assert torch.equal(*needed)
     rows = torch.zeros(5)  # one for each link to a marked cell
     for _, cell in links():
@@ -116,34 +116,34 @@ def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_voxels_come_and_go_with_their_cells():
-    stage = made()
-    everything = stage.shell.occupied.clone()
-    assert (everything != held(stage, torch.ones(5 * R**3))).sum() <= 2
+    index = made()
+    everything = index.shell.occupied.clone()
+    assert (everything != held(index, torch.ones(5 * R**3))).sum() <= 2
     for share in (0.3, 0.0, 0.7, 1.0):
-        stage.canonical.marked.copy_(some_cells(share).marked)
-        stage.prune()
-        assert (stage.shell.occupied != held(stage, stage.canonical.marked)).sum() <= 2
-        assert stage.shell.occupied.any() == (share > 0)
-    assert torch.equal(stage.shell.occupied, everything)
+        index.cells.marked.copy_(some_cells(share).marked)
+        index.prune()
+        assert (index.shell.occupied != held(index, index.cells.marked)).sum() <= 2
+        assert index.shell.occupied.any() == (share > 0)
+    assert torch.equal(index.shell.occupied, everything)
 
 
 def test_one_marked_cell_of_several_keeps_a_voxel():
-    stage = made()
-    counts = torch.bincount(stage.voxel)
+    index = made()
+    counts = torch.bincount(index.voxel)
     voxel = int(counts.argmax())
-    cells = stage.cell[stage.voxel == voxel]
+    cells = index.cell[index.voxel == voxel]
     assert len(cells) > 1  # of several parts
-    stage.canonical.marked.zero_()
-    stage.canonical.marked[cells[0]] = 1
-    stage.prune()
-    assert stage.shell.occupied.view(-1)[voxel]
-    stage.canonical.marked[cells[0]] = 0
-    stage.prune()
-    assert not stage.shell.occupied.any()
+    index.cells.marked.zero_()
+    index.cells.marked[cells[0]] = 1
+    index.prune()
+    assert index.shell.occupied.view(-1)[voxel]
+    index.cells.marked[cells[0]] = 0
+    index.prune()
+    assert not index.shell.occupied.any()
 
 
 def test_all_cells_that_occur():
-    stage = made()
-    assert isinstance(stage.cells, CellRows) and isinstance(stage.cells.rows, PartRows)
-    found = stage.cells.index[stage.cells.rows.mask()]
-    assert found.tolist() == sorted(set(stage.cell.tolist()))
+    index = made()
+    assert isinstance(index.cell_rows, CellRows) and isinstance(index.cell_rows.rows, PartRows)
+    found = index.cell_rows.index[index.cell_rows.rows.mask()]
+    assert found.tolist() == sorted(set(index.cell.tolist()))

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from hashhuman.avatar.warmup import prepared
 from hashhuman.gpu import precompile
 from hashhuman.training import run
 from tests import tiny
@@ -37,21 +36,21 @@ def test_it_leaves_no_trace(launches):
     assert launches["untouched"]
 
 
-def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
-    monkeypatch.setattr("hashhuman.avatar.warmup.precompiled", lambda warm_up: pytest.fail("was asked to"))
-    with prepared(small.avatar(kernels="triton")):
+def test_on_a_cpu_there_is_nothing_to_compile(monkeypatch):
+    monkeypatch.setattr("hashhuman.training.run.precompiled", lambda warm_up: pytest.fail("was asked to"))
+    with run.compiled_ahead(small.avatar(kernels="triton")):
         pass
 
 
 @pytest.mark.gpu
-def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, monkeypatch):
+def test_training_launches_nothing_that_the_dry_run_missed(toy_folder, tmp_path, monkeypatch):
     missed = []
 
     class Watching(precompile.Compiler):
-        """Notes what was not begun in the listing."""
+        """Notes what the dry run did not begin."""
 
         def __call__(self, **asked) -> bool:
-            if not self.listing_only and (asked["fn"].jit_function, asked["key"]) not in self.begun:
+            if not self.in_dry_run and (asked["fn"].jit_function, asked["key"]) not in self.begun:
                 missed.append(asked["fn"].name)
             return super().__call__(**asked)
 

@@ -60,7 +60,7 @@ def test_at_first_everything_counts():
 def test_a_cell_that_holds_something_and_those_around_it_are_marked(cell):
     field, occupancy = made()
     field.values[cell] = 10.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     np.testing.assert_array_equal(marks(occupancy), dilated(field.values > THRESHOLD))
     torch.testing.assert_close(occupancy.density, field.values)
 
@@ -69,7 +69,7 @@ def test_many_cells():
     field, occupancy = made()
     field.values = 1.3 * torch.rand(field.values.shape, generator=torch.Generator().manual_seed(0)) ** 4
     field.values[1, 2:] = 3.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     assert 0.3 < marks(occupancy).mean() < 0.95
     np.testing.assert_array_equal(marks(occupancy), dilated(field.values > THRESHOLD))
 
@@ -78,10 +78,10 @@ def test_what_has_gone_is_forgotten():
     field, occupancy = made()
     cells = occupancy.cells(field)
     field.values[0, 1, 1, 1] = 10.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     field.values.zero_()
     for remembered in (5.0, 2.5, 1.25, 0.625):
-        occupancy.look(field, every())
+        occupancy.update(field, every())
         assert occupancy.density[0, 1, 1, 1] == remembered and occupancy.density.sum() == remembered
         assert cells.marked.any() == (remembered > THRESHOLD)  # in the cells handed out before, too
 
@@ -90,19 +90,19 @@ def test_what_grows_is_found_at_its_border():
     """What appears among unmarked cells is nothing that training has put there."""
     field, occupancy = made()
     field.values[1, 1, 1, 1] = 10.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     field.values[1, 2, 1, 1] = 5.0
     field.values[0, 2, 2, 2] = field.values[1, 4, 1, 1] = 9.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     seen = field.values.clone()
     seen[0, 2, 2, 2] = seen[1, 4, 1, 1] = 0
     torch.testing.assert_close(occupancy.density, seen)
     np.testing.assert_array_equal(marks(occupancy), dilated(seen > THRESHOLD))
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     torch.testing.assert_close(occupancy.density, seen)
     field.values[1, 3, 1, 1] = 5.0
     for _ in range(2):
-        occupancy.look(field, every())
+        occupancy.update(field, every())
     seen[1, 3, 1, 1], seen[1, 4, 1, 1] = 5.0, 9.0
     torch.testing.assert_close(occupancy.density, seen)
 
@@ -111,16 +111,16 @@ def test_only_the_given_cells_are_looked_at():
     """The others keep what is known of them, be it nothing."""
     field, occupancy = made()
     some = torch.tensor([7, 60, 61, R**3 + 4, 60])
-    occupancy.look(field, CellRows(some, R**3, 2))
+    occupancy.update(field, CellRows(some, R**3, 2))
     expected = torch.full((2 * R**3,), torch.inf)
     expected[some] = 0
     torch.testing.assert_close(occupancy.density.flatten(), expected)
     np.testing.assert_array_equal(marks(occupancy).flatten(), expected > 0)  # what nobody looked at may hold something
     field, occupancy = made()
     field.values[:] = 4.0
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     field.values[:] = 0.0
-    occupancy.look(field, CellRows(some, R**3, 2))
+    occupancy.update(field, CellRows(some, R**3, 2))
     expected = torch.full((2 * R**3,), 4.0)
     expected[some] = 2.0
     torch.testing.assert_close(occupancy.density.flatten(), expected)
@@ -130,7 +130,7 @@ def test_a_part_without_cells():
     field, occupancy = made()
     rows = CellRows(torch.arange(R**3, 2 * R**3), R**3, 2)
     assert rows.rows.sizes[0] == 0
-    occupancy.look(field, rows)
+    occupancy.update(field, rows)
     assert marks(occupancy)[0].all() and not marks(occupancy)[1].any()
 
 
@@ -140,10 +140,10 @@ def test_both_halves_of_a_cell_are_looked_at():
     field.density = lambda unit, rows: 8.0 * ((unit[:, 0] * R) % 1 < 0.5)
     occupancy = Occupancy(field, R, THRESHOLD, 0.99)
     torch.manual_seed(0)
-    occupancy.look(field, every())
+    occupancy.update(field, every())
     assert 0.65 < (occupancy.density == 8).float().mean() < 0.85  # three quarters
     for _ in range(4):
-        occupancy.look(field, every())
+        occupancy.update(field, every())
     assert (occupancy.density > THRESHOLD).float().mean() > 0.99
 
 
@@ -164,7 +164,7 @@ def test_a_real_field():
     occupancy = Occupancy(field, R, THRESHOLD, DECAY)
     cells = CellRows(torch.arange(5 * R**3), R**3, 5)
     torch.manual_seed(0)
-    occupancy.look(field, cells)
+    occupancy.update(field, cells)
     corner = torch.stack(torch.unravel_index(cells.index % R**3, (R, R, R)), 1)
     with torch.no_grad():
         tried = [

@@ -39,13 +39,13 @@ def test_both_samplers_take_the_same_places(device: torch.device):
     assert fast.complete.all() and fast.needed == slow.needed == len(slow.t)
 
 
-@pytest.mark.parametrize("stretch", [(0, 2), (2, 100)])
-def test_both_take_the_same_stretches_of_the_same_rays(stretch: tuple[int, int], device: torch.device):
+@pytest.mark.parametrize("bins", [(0, 2), (2, 100)])
+def test_both_take_the_same_bins_of_the_same_rays(bins: tuple[int, int], device: torch.device):
     bodies = small.on(small.bodies(), device)
-    shell, only = Shell.around(bodies.vertices, 0.1, 0.05), torch.arange(60, device=device) % 3 > 0
+    shell, ray_mask = Shell.around(bodies.vertices, 0.1, 0.05), torch.arange(60, device=device) % 3 > 0
     rays = small.on(some_rays(60), device)
     slow, fast = (
-        ShellSampler(STEP, PER_BIN, kernels)(rays, bodies, shell, False, only=only, stretch=stretch)
+        ShellSampler(STEP, PER_BIN, kernels)(rays, bodies, shell, False, ray_mask=ray_mask, bins=bins)
         for kernels in ("torch", "triton")
     )
     assert len(slow.t) > 50
@@ -59,7 +59,7 @@ def test_jitter_stays_within_a_step(device: torch.device):
     assert off.abs().max() <= 0.5 + 1e-3 and off.std() > 0.2
 
 
-def test_rays_without_room_say_so(device: torch.device):
+def test_rays_beyond_the_capacity_say_so(device: torch.device):
     all_of_it = sampled(device, "triton", 60)
     capacity = int(all_of_it.start[30]) + 1
     short = sampled(device, "triton", 60, capacity=capacity)

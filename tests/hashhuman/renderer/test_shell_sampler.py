@@ -98,18 +98,18 @@ def test_samples_lie_in_the_shell_and_cover_it():
     assert (sampled[length > 0.02 + 0.002] > 0).all()
 
 
-def test_stretches_follow_one_another():
+def test_bin_ranges_follow_one_another():
     """The first three of a ray's bins in the shell, and the rest, of every other ray, make up what these rays have."""
     bodies, shell = setting()
     sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
     everything = sampler(rays, bodies, shell, jitter=False)
-    only = torch.arange(len(rays)) % 2 == 0
-    front = sampler(rays, bodies, shell, False, only=only, stretch=(0, 3))
-    back = sampler(rays, bodies, shell, False, only=only, stretch=(3, 1000))
+    ray_mask = torch.arange(len(rays)) % 2 == 0
+    front = sampler(rays, bodies, shell, False, ray_mask=ray_mask, bins=(0, 3))
+    back = sampler(rays, bodies, shell, False, ray_mask=ray_mask, bins=(3, 1000))
     for ray in range(len(rays)):
         mine, first, rest = (x.t[x.start[ray] : x.start[ray + 1]] for x in (everything, front, back))
-        assert torch.equal(first, mine[:12] if only[ray] else mine[:0])
-        assert torch.equal(rest, mine[12:] if only[ray] else mine[:0])
+        assert torch.equal(first, mine[:12] if ray_mask[ray] else mine[:0])
+        assert torch.equal(rest, mine[12:] if ray_mask[ray] else mine[:0])
     assert len(front.t) > 500 and len(back.t) > 500 and torch.equal(front.ray, front.ray.sort().values)
 
 

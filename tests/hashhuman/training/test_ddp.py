@@ -17,6 +17,8 @@ import torch.distributed as dist
 from omegaconf import OmegaConf
 from torch import nn
 
+from hashhuman.avatar.model import HashGridAvatar
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
@@ -51,12 +53,12 @@ def fork(job, *arguments) -> list[int]:
     return [process.exitcode for process in processes]
 
 
-def gradients(avatar: nn.Module, batch: RayBatch) -> dict[str, torch.Tensor]:
+def gradients(avatar: HashGridAvatar, batch: RayBatch) -> dict[str, torch.Tensor]:
     """Backward through the losses of a batch, as a step does."""
-    stage = avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
-    rendering, residual = avatar(batch.rays, stage, jitter=False)[:2]
+    scene = avatar.scene([toy.pose(frame) for frame in range(3)], [0, 1, 2])
+    outputs = avatar.render_rays(batch.rays, scene, jitter=False)
     terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.5), "distortion": losses.DistortionLoss(0.1)}
-    losses.weighted_sum(terms, losses.Prediction(rendering, residual), batch)[0].backward()
+    losses.weighted_sum(terms, Prediction(batch, outputs.rendering))[0].backward()
     return {name: p.grad.clone() for name, p in avatar.named_parameters() if p.grad is not None}
 
 

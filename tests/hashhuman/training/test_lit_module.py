@@ -31,9 +31,10 @@ class Recorder(L.Callback):
 
 def made(log_every: int = 2, prune_after: int | None = 3) -> HumanModule:
     avatar = small.avatar(n_frames=4, reach=0.2)
+    avatar.prune_after, avatar.prune_every = prune_after, 2
     terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.5), "off": losses.DistortionLoss(0.0)}
     optimizer = functools.partial(torch.optim.Adam, lr=0.02)
-    return HumanModule(avatar, terms, optimizer, warmup_then_decay(2, 8, 0.1), EagerStep, prune_after, 2, log_every)
+    return HumanModule(avatar, terms, optimizer, warmup_then_decay(2, 8, 0.1), EagerStep, log_every)
 
 
 def fit(module: HumanModule, toy_folder: Path, folder: Path, log_every: int = 2, max_steps: int = 6):
@@ -96,14 +97,14 @@ def test_training_changes_every_part(fitted):
 def test_the_field_is_trusted_from_a_step_on(fitted, toy_folder, tmp_path, monkeypatch):
     """Before, and where that is never, every cell counts."""
     assert fitted[0].avatar.occupancy.density.isfinite().any()
-    looks = []
+    prunings = []
     for after in (4, None):
         module, seen = made(prune_after=after), []
         monkeypatch.setattr(module.avatar, "prune", seen.append)
         fit(module, toy_folder, tmp_path / str(after))
-        assert all(stage is module.stage for stage in seen)
-        looks.append(len(seen))
-    assert looks == [2, 0]  # at steps 4 and 6
+        assert all(scene is module.scene for scene in seen)
+        prunings.append(len(seen))
+    assert prunings == [2, 0]  # at steps 4 and 6
 
 
 def test_validation_measures_whole_pictures(fitted):
@@ -123,7 +124,7 @@ def test_validation_measures_whole_pictures(fitted):
 
 def test_bodies_are_those_of_the_training_frames(fitted):
     module, _, data, _, _ = fitted
-    assert module.stage.bodies.time.tolist() == [0, 1, 2, 3]
-    for posed, frame in zip(module.stage.bodies.vertices, data.train_frames):
+    assert module.scene.bodies.time.tolist() == [0, 1, 2, 3]
+    for posed, frame in zip(module.scene.bodies.vertices, data.train_frames):
         expected = data.subject.template().pose_vertices(data.subject.pose(frame).body_pose)
         torch.testing.assert_close(posed, expected)

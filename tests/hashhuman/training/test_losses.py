@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
 from hashhuman.geometry.rays import Rays
 from hashhuman.renderer.volume import Rendering, Samples, composite
 from hashhuman.training import losses
-from hashhuman.training.losses import Prediction
 
 GENERATOR = torch.Generator()
 
@@ -23,7 +23,7 @@ def rand(*shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=GENERATOR)
 
 
-def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = ()) -> tuple[Prediction, RayBatch]:
+def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = ()) -> Prediction:
     """A rendering of random samples, from none to seven of each ray, and a batch that it misses."""
     GENERATOR.manual_seed(0)
     counts = [5 * i % 8 for i in range(n)]
@@ -40,36 +40,39 @@ def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = (
     )
     rendering = composite(rand(m, 3), 2 * rand(m), samples, "torch")
     rays = Rays(rand(n, 3), rand(n, 3), torch.zeros(n, dtype=torch.long))
-    return Prediction(rendering, residual), RayBatch(rays, rand(n, 3), rand(n), rand(n, 3), patch)
+    batch = RayBatch(rays, rand(n, 3), rand(n), rand(n, 3), patch)
+    return Prediction(batch, rendering, residual=residual)
 
 
 def test_colour_and_mask():
-    prediction, batch = make()
+    prediction = make()
+    batch = prediction.batch
     alpha = prediction.rendering.alpha.numpy()
     shown = prediction.rendering.color.numpy() + (1 - alpha[:, None]) * batch.background.numpy()
-    assert losses.ColorLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean((shown - batch.color.numpy()) ** 2))
-    assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(np.mean((alpha - batch.mask.numpy()) ** 2))
+    assert losses.ColorLoss(1.0)(prediction).item() == pytest.approx(np.mean((shown - batch.color.numpy()) ** 2))
+    assert losses.MaskLoss(1.0)(prediction).item() == pytest.approx(np.mean((alpha - batch.mask.numpy()) ** 2))
 
 
 def test_haze_counts_where_nobody_is():
-    prediction, batch = make()
+    prediction = make()
+    batch = prediction.batch
     batch.mask[::3] = 0
     alpha = prediction.rendering.alpha.numpy()
-    assert losses.SparsityLoss(1.0)(prediction, batch).item() == pytest.approx(alpha[::3].sum() / 18)
+    assert losses.SparsityLoss(1.0)(prediction).item() == pytest.approx(alpha[::3].sum() / 18)
     assert alpha[::3].sum() > 1
 
 
-def test_rays_that_found_no_room_say_nothing():
+def test_rays_cut_short_say_nothing():
     """What they see is unfinished: the mean is that of the others."""
-    whole, batch = make()
-    prediction, _ = make(incomplete=(2, 11))
+    whole = make()
+    batch, prediction = whole.batch, make(incomplete=(2, 11))
     kept = np.delete(np.arange(18), (2, 11))
     error = (whole.rendering.alpha - batch.mask).square().numpy()
-    assert losses.MaskLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
-    error = (losses.over_background(whole.rendering, batch) - batch.color).square().numpy()
-    assert losses.ColorLoss(1.0)(prediction, batch).item() == pytest.approx(error[kept].mean())
-    nobody, _ = make(incomplete=tuple(range(18)))
-    assert losses.ColorLoss(1.0)(nobody, batch).item() == 0
+    assert losses.MaskLoss(1.0)(prediction).item() == pytest.approx(error[kept].mean())
+    error = (losses.over_background(whole) - batch.color).square().numpy()
+    assert losses.ColorLoss(1.0)(prediction).item() == pytest.approx(error[kept].mean())
+    nobody = make(incomplete=tuple(range(18)))
+    assert losses.ColorLoss(1.0)(nobody).item() == 0
 
 
 def each_ray(prediction: Prediction) -> list[slice]:
@@ -79,22 +82,22 @@ def each_ray(prediction: Prediction) -> list[slice]:
 
 
 def test_distortion_is_the_papers_double_sum():
-    prediction, batch = make()
+    prediction = make()
     samples, weights = prediction.rendering.samples, prediction.rendering.weights.double().numpy()
     total = 0.0
     for mine in each_ray(prediction):
         w, t, delta = weights[mine], samples.t.double().numpy()[mine], samples.delta.double().numpy()[mine]
         total += sum(w[a] * w[b] * abs(t[a] - t[b]) for a in range(len(w)) for b in range(len(w)))
         total += sum(w**2 * delta) / 3
-    assert losses.DistortionLoss(1.0)(prediction, batch).item() == pytest.approx(total / 18, rel=1e-5)
+    assert losses.DistortionLoss(1.0)(prediction).item() == pytest.approx(total / 18, rel=1e-5)
 
 
 def test_gradient_of_the_distortion():
-    prediction, batch = make()
+    prediction = make()
     samples = prediction.rendering.samples
     w = prediction.rendering.weights.clone().requires_grad_()
     rendering = Rendering(torch.zeros(18, 3), torch.zeros(18), torch.zeros(18), w, samples)
-    loss = losses.DistortionLoss(1.0)(Prediction(rendering, None), batch)
+    loss = losses.DistortionLoss(1.0)(dataclasses.replace(prediction, rendering=rendering))
     apart = torch.block_diag(*[(samples.t[mine, None] - samples.t[mine]).abs() for mine in each_ray(prediction)])
     expected = (w @ apart @ w + (w**2 * samples.delta).sum() / 3) / 18
     torch.testing.assert_close(*(torch.autograd.grad(value, w)[0] for value in (loss, expected)))
@@ -102,7 +105,7 @@ def test_gradient_of_the_distortion():
 
 def test_unused_samples_do_not_distort():
     """With a fixed capacity, samples that no ray has follow the last one: they weigh nothing."""
-    prediction, batch = make()
+    prediction = make()
     samples, weights = prediction.rendering.samples, prediction.rendering.weights
     spare = torch.zeros(5)
     longer = dataclasses.replace(
@@ -113,29 +116,29 @@ def test_unused_samples_do_not_distort():
     )
     rendering = dataclasses.replace(prediction.rendering, weights=torch.cat([weights, spare]), samples=longer)
     loss = losses.DistortionLoss(1.0)
-    torch.testing.assert_close(loss(Prediction(rendering, None), batch), loss(prediction, batch))
+    torch.testing.assert_close(loss(dataclasses.replace(prediction, rendering=rendering)), loss(prediction))
 
 
 def test_residual_terms():
     value = torch.tensor([[0.3, 0.4, 0.0], [0.0, 0.0, 0.1], [9.0, 9.0, 9.0]])
     nearby = torch.tensor([[0.3, 0.4, 0.2], [0.0, 0.0, 0.1], [0.0, 0.0, 0.0]])
-    prediction, batch = make(residual=Residual(value, nearby, torch.tensor([True, True, False])))
-    assert losses.ResidualSizeLoss(1.0)(prediction, batch).item() == pytest.approx(0.3)
-    assert losses.ResidualSmoothnessLoss(1.0)(prediction, batch).item() == pytest.approx(0.1)
+    prediction = make(residual=Residual(value, nearby, torch.tensor([True, True, False])))
+    assert losses.ResidualSizeLoss(1.0)(prediction).item() == pytest.approx(0.3)
+    assert losses.ResidualSmoothnessLoss(1.0)(prediction).item() == pytest.approx(0.1)
 
 
 def test_no_residual_costs_nothing():
     nothing = Residual(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.bool))
-    for prediction, batch in (make(), make(residual=nothing)):
+    for prediction in (make(), make(residual=nothing)):
         for loss in (losses.ResidualSizeLoss(1.0), losses.ResidualSmoothnessLoss(1.0)):
-            assert loss(prediction, batch).item() == 0
+            assert loss(prediction).item() == 0
 
 
 def test_a_resting_residual_has_a_finite_gradient():
     """Training starts from displacements that are exactly zero."""
     value = torch.zeros(5, 3, requires_grad=True)
-    prediction, batch = make(residual=Residual(value, value * 2, torch.ones(5, dtype=torch.bool)))
-    total = losses.ResidualSizeLoss(1.0)(prediction, batch) + losses.ResidualSmoothnessLoss(1.0)(prediction, batch)
+    prediction = make(residual=Residual(value, value * 2, torch.ones(5, dtype=torch.bool)))
+    total = losses.ResidualSizeLoss(1.0)(prediction) + losses.ResidualSmoothnessLoss(1.0)(prediction)
     total.backward()
     assert value.grad.isfinite().all()
 
@@ -151,12 +154,13 @@ class Distance(nn.Module):
 
 @pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])
 def test_patches(data_range: tuple[float, float]):
-    prediction, batch = make(patch=(2, 2, 4))  # the last two rays are in none
+    prediction = make(patch=(2, 2, 4))  # the last two rays are in none
+    batch = prediction.batch
     loss = losses.PatchLoss(1.0, Distance(), data_range)
-    value = loss(prediction, batch)
+    value = loss(prediction)
     x, y = loss.distance.seen
     assert x.shape == y.shape == (2, 3, 2, 4)
-    shown = losses.over_background(prediction.rendering, batch)
+    shown = losses.over_background(prediction)
     low, high = data_range
     for picture, row, column in np.ndindex(2, 2, 4):
         ray = 8 * picture + 4 * row + column
@@ -166,19 +170,19 @@ def test_patches(data_range: tuple[float, float]):
 
 
 def test_patches_must_be_asked_for():
-    prediction, batch = make()
+    prediction = make()
     with pytest.raises(UserError, match=r"data\.ray_sampler\.n_patches=1"):
-        losses.PatchLoss(1.0, Distance(), (0.0, 1.0))(prediction, batch)
+        losses.PatchLoss(1.0, Distance(), (0.0, 1.0))(prediction)
 
 
 def test_the_sum_weighs_its_terms_and_leaves_out_those_of_no_weight():
-    prediction, batch = make()
+    prediction = make()
     terms = {
         "color": losses.ColorLoss(2.0),
         "mask": losses.MaskLoss(0.5),
         "patches": losses.PatchLoss(0.0, Distance(), (0.0, 1.0)),  # would raise: there are none
     }
-    total, each = losses.weighted_sum(terms, prediction, batch)
+    total, each = losses.weighted_sum(terms, prediction)
     assert set(each) == {"color", "mask"}
-    torch.testing.assert_close(each["color"], losses.ColorLoss(1.0)(prediction, batch))
+    torch.testing.assert_close(each["color"], losses.ColorLoss(1.0)(prediction))
     torch.testing.assert_close(total, 2 * each["color"] + 0.5 * each["mask"])

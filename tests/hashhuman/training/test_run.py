@@ -86,18 +86,18 @@ def test_tables_of_the_size_that_was_asked_for(toy_folder):
 
 
 def test_options_reach_what_they_configure(toy_folder):
-    overrides = ("deformer=uv_time", "field=single", "network=torch", "data.train_frames=4", "pruning.after=null")
+    overrides = ("deformer=uv_time", "field=single", "network=torch", "data.train_frames=4", "avatar.prune_after=null")
     module, data = run.build(composed(toy_folder, *overrides))
     avatar = module.avatar
     assert avatar.field.names == ["whole"] and len(avatar.part_points[0]) == 40
     assert type(avatar.field.color_network) is type(avatar.residual.network) is TorchMLPs
     assert avatar.field.density_network.width == 16 and avatar.field.shading.kernels == avatar.kernels == "auto"
     assert avatar.occupancy.resolution == 16 and len(avatar.occupancy.marked) == 16**3
-    assert (module.prune_after, module.prune_every) == (None, 50)
+    assert (avatar.prune_after, avatar.prune_every) == (None, 50)
     assert avatar.residual.n_frames == 4 == len(data.train_frames)
     assert avatar.skinning.reach == data.reach == 0.3
-    stage = avatar.stage(data.train_poses, [0, 1, 2, 3])
-    assert stage.neighbors.reach == 0.4 and stage.shell.voxel == 0.1
+    scene = avatar.scene(data.train_poses, [0, 1, 2, 3])
+    assert scene.index.neighbors.reach == 0.4 and scene.index.shell.voxel == 0.1
     assert (avatar.sampler.step, avatar.sampler.per_bin) == (0.06, 2)
     assert set(module.losses) == {"color", "mask", "sparsity", "distortion", "residual_size", "residual_smoothness"}
 

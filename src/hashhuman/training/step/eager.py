@@ -6,24 +6,24 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hashhuman.gpu.capacity import Needed, RayCapacity
+from hashhuman.gpu.capacity import RayCapacity, RayNeeds
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one batch of rays."""
+class StepResult:
+    """What a step computed of one batch of rays."""
 
-    total: Tensor  # what is minimised
+    loss: Tensor  # the weighted sum, which is minimised
     terms: dict[str, Tensor]  # each loss by name, unweighted
-    needed: Needed
+    needs: RayNeeds | None
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """Draws a batch and renders it."""
+    """Draws a batch, renders it, and weighs the losses."""
 
-    def __call__(self, share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
-        """`share` scales the number of rays; `room` fixes the sizes of what they need (`Avatar.forward`)."""
+    def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        """`ray_factor` scales the number of rays; `capacity` fixes the sizes of what they need."""
         ...
 
 
@@ -38,11 +38,14 @@ class EagerStep:
     def __init__(self, objective: Objective, optimizer: Optimizer) -> None:
         self.objective, self.optimizer = objective, optimizer
 
-    def __call__(self, share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
-        """Takes one step; the figures are those before it."""
-        outcome = self.objective(share, capacity)
+    def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        """Takes one step; the figures are those before the update."""
+        result = self.objective(ray_factor, capacity)
         self.optimizer.zero_grad(set_to_none=True)
-        outcome.total.backward()
+        result.loss.backward()
         self.optimizer.step()
-        terms = {name: term.detach() for name, term in outcome.terms.items()}
-        return Outcome(outcome.total.detach(), terms, outcome.needed)
+        terms = {name: term.detach() for name, term in result.terms.items()}
+        return StepResult(result.loss.detach(), terms, result.needs)
+
+    def invalidate(self) -> None:
+        """Nothing is kept from step to step."""

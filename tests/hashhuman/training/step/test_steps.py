@@ -6,16 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from hashhuman.avatar.model import Avatar
+from hashhuman.avatar.model import HashGridAvatar
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.gpu.capacity import Needed, RayCapacity
+from hashhuman.gpu.capacity import RayCapacity, RayNeeds
 from hashhuman.training import losses
 from hashhuman.training.step.auto import automatic_step
-from hashhuman.training.step.eager import EagerStep, Outcome
-from hashhuman.training.step.graph import MOST_RAYS, GraphStep, plan
+from hashhuman.training.step.eager import EagerStep, StepResult
+from hashhuman.training.step.graph import MAX_RAY_FACTOR, GraphStep, plan
 from tests import toy
 from tests.hashhuman import small
 from tests.hashhuman.data.test_pixels import training_picture
@@ -28,13 +29,13 @@ class Squares:
         self.weight = nn.Parameter(torch.tensor([3.0, -1.0], device=device))
         self.asked: list[tuple[float, RayCapacity | None]] = []
 
-    def __call__(self, share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
+    def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
         """Twice the sum of squares."""
-        self.asked.append((share, capacity))
+        self.asked.append((ray_factor, capacity))
         squared = (self.weight**2).sum()
         device = squared.device
         needed = torch.full((1,), 300, device=device), torch.full((2,), 200, device=device)
-        return Outcome(2 * squared, {"squared": squared}, Needed(*needed))
+        return StepResult(2 * squared, {"squared": squared}, RayNeeds(*needed))
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Plain descent."""
@@ -44,10 +45,10 @@ class Squares:
 def test_eager_is_forward_backward_update():
     squares = Squares()
     step = EagerStep(squares, squares.optimizer())
-    outcome = step()
-    assert outcome.total.item() == 20 and outcome.terms["squared"].item() == 10  # before the update
-    assert not outcome.total.requires_grad and not outcome.terms["squared"].requires_grad
-    assert outcome.needed.samples.item() == 300 and outcome.needed.rows.tolist() == [200, 200]
+    result = step()
+    assert result.loss.item() == 20 and result.terms["squared"].item() == 10  # before the update
+    assert not result.loss.requires_grad and not result.terms["squared"].requires_grad
+    assert result.needs.samples.item() == 300 and result.needs.rows.tolist() == [200, 200]
     torch.testing.assert_close(squares.weight.detach(), torch.tensor([1.8, -0.6]))  # the gradient is 4 w
     capacity = RayCapacity(512, (256, 256))
     step(2.5, capacity)
@@ -72,8 +73,8 @@ def test_graphs_need_a_gpu():
         GraphStep(squares, squares.optimizer())
 
 
-def test_the_first_recording_has_room_for_what_was_measured():
-    share, capacity = plan(10_000, [7000, 0, 128], share=1.0, budget=10_000)
+def test_the_first_capture_has_the_capacity_that_was_measured():
+    share, capacity = plan(10_000, [7000, 0, 128], ray_factor=1.0, sample_budget=10_000)
     assert share == 1
     assert capacity.samples is not None and capacity.rows is not None
     for size, needed in zip((capacity.samples, *capacity.rows), (10_000, 7000, 0, 128)):
@@ -83,28 +84,28 @@ def test_the_first_recording_has_room_for_what_was_measured():
 
 def test_later_ones_draw_as_many_rays_as_the_samples_allow():
     """Twice as many where half the samples are needed; all else grows with them."""
-    share, capacity = plan(10_000, [6000], share=1.5, budget=20_000)
+    share, capacity = plan(10_000, [6000], ray_factor=1.5, sample_budget=20_000)
     assert share == pytest.approx(3.0)
-    again = plan(20_000, [12_000], share=3.0, budget=20_000)
+    again = plan(20_000, [12_000], ray_factor=3.0, sample_budget=20_000)
     assert again == (pytest.approx(3.0), capacity)
-    fewer, _ = plan(40_000, [12_000], share=3.0, budget=20_000)  # also when more are needed
+    fewer, _ = plan(40_000, [12_000], ray_factor=3.0, sample_budget=20_000)  # also when more are needed
     assert fewer == pytest.approx(1.5)
 
 
 def test_the_number_of_rays_has_bounds():
-    share, capacity = plan(10, [10], share=2.0, budget=10**6)
-    assert share == MOST_RAYS and capacity == RayCapacity(128, (128,))
-    assert plan(0, [0, 0], share=1.0, budget=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
+    share, capacity = plan(10, [10], ray_factor=2.0, sample_budget=10**6)
+    assert share == MAX_RAY_FACTOR and capacity == RayCapacity(128, (128,))
+    assert plan(0, [0, 0], ray_factor=1.0, sample_budget=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
 
 
 @pytest.mark.gpu
-def test_recorded_steps_are_the_same_steps():
-    """Of an objective that is the same each time: measured, recorded and replayed, then recorded anew."""
+def test_captured_steps_are_the_same_steps():
+    """Of an objective that is the same each time: measured, captured and replayed, then captured again."""
     histories = []
-    for recorded in (False, True):
+    for captured in (False, True):
         squares = Squares("cuda")
         optimizer = torch.optim.Adam([squares.weight], lr=0.1)
-        step = GraphStep(squares, optimizer, measured_steps=3, first_revision=4) if recorded else None
+        step = GraphStep(squares, optimizer, measured_steps=3, first_revision=4) if captured else None
         step = step or EagerStep(squares, optimizer)
         history = []
         for index in range(20):
@@ -113,53 +114,69 @@ def test_recorded_steps_are_the_same_steps():
                 rate.fill_(0.1 / (index + 1))
             else:
                 optimizer.param_groups[0]["lr"] = 0.1 / (index + 1)
-            history.append(step().total.clone())
+            history.append(step().loss.clone())
         histories.append(torch.stack([*history, *squares.weight.detach()]))
-        if recorded:
+        if captured:
             first, later = RayCapacity(384, (256, 256)), squares.asked[5:]
             assert squares.asked[:3] == [(1.0, None)] * 3 and squares.asked[3:5] == [(1.0, first)] * 2
             assert len(later) == 4 and all(
                 capacity is not None for _, capacity in later
-            )  # after 4 and after 8 more: eager, recorded
+            )  # after 4 and after 8 more: eager, captured
     torch.testing.assert_close(*histories)
 
 
+@pytest.mark.gpu
+def test_an_invalid_graph_is_captured_again():
+    """Memory that the graph reads was replaced: without `invalidate`, the step would go on with the old."""
+    squares = Squares("cuda")
+    step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
+    for _ in range(5):
+        step()
+    asked = len(squares.asked)
+    step()
+    assert len(squares.asked) == asked  # a replay asks nothing
+    step.invalidate()
+    step()
+    assert len(squares.asked) == asked + 2 and step.graph is not None  # one eager step, and the capture
+    assert step.sample_budget == 300
+
+
 @pytest.fixture
-def start(toy_folder) -> tuple[Avatar, PixelStore]:
+def start(toy_folder) -> tuple[HashGridAvatar, PixelStore]:
     """An untrained avatar on the GPU, and pictures of three frames."""
     subject = Subject(toy_folder)
     pictures = [training_picture(subject, picture) for picture in subject.pictures if picture.frame < 3]
     return small.avatar(reach=0.2, kernels="triton").cuda(), PixelStore.build(pictures, 0.2, "cuda")
 
 
-def training(avatar: Avatar, store: PixelStore, n_rays: int, jitter: bool):
+def training(avatar: HashGridAvatar, store: PixelStore, n_rays: int, jitter: bool):
     """An objective as training has it, and its optimizer."""
     sampler = RaySampler(n_rays, {"body": 0.6, "surround": 0.4}, 0, 8, "random")
     terms = {"color": losses.ColorLoss(1.0), "mask": losses.MaskLoss(0.1)}
-    posed = avatar.stage([toy.pose(frame) for frame in range(3)], [0, 1, 2])
+    scene = avatar.scene([toy.pose(frame) for frame in range(3)], [0, 1, 2])
 
-    def objective(share: float = 1.0, capacity: RayCapacity | None = None) -> Outcome:
-        batch = sampler.draw(store, share)
-        rendering, residual, needed = avatar(batch.rays, posed, jitter=jitter, capacity=capacity)
-        total, each = losses.weighted_sum(terms, losses.Prediction(rendering, residual), batch)
-        return Outcome(total, each, needed)
+    def objective(ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        batch = sampler.draw(store, ray_factor)
+        outputs = avatar.render_rays(batch.rays, scene, jitter=jitter, capacity=capacity)
+        prediction = Prediction(**vars(outputs), batch=batch, bodies=scene.bodies, field=avatar.field)
+        return StepResult(*losses.weighted_sum(terms, prediction), prediction.needs)
 
     return objective, torch.optim.Adam(avatar.parameters(), 0.01, eps=1e-15)
 
 
 @pytest.mark.gpu
-def test_a_step_in_planned_room_is_the_same_step(start):
-    """With sizes that were planned from its own needed, a step sees and learns what it does without, on one seed."""
+def test_a_step_within_a_planned_capacity_is_the_same_step(start):
+    """With sizes that were planned from its own needs, a step sees and learns what it does without, on one seed."""
     totals, gradients, needed, capacity = [], [], [], None
     for _ in range(2):
         avatar = copy.deepcopy(start[0])
         objective, _ = training(avatar, start[1], n_rays=512, jitter=False)
         torch.manual_seed(0)
-        outcome = objective(1.0, capacity)
-        outcome.total.backward()
-        totals.append(outcome.total.detach())
+        result = objective(1.0, capacity)
+        result.loss.backward()
+        totals.append(result.loss.detach())
         gradients.append({name: p.grad for name, p in avatar.named_parameters() if p.grad is not None})
-        needed.append((outcome.needed.samples.item(), *outcome.needed.rows.tolist()))
+        needed.append((result.needs.samples.item(), *result.needs.rows.tolist()))
         samples, *rows = needed[0]
         _, capacity = plan(samples, rows, 1.0, samples)
     assert needed[0] == needed[1] and needed[0][0] > 200
@@ -169,15 +186,15 @@ def test_a_step_in_planned_room_is_the_same_step(start):
 
 
 @pytest.mark.gpu
-def test_a_recorded_step_learns_what_an_eager_one_does(start):
+def test_a_captured_step_learns_what_an_eager_one_does(start):
     final = {}
     for kind in (EagerStep, GraphStep):
         torch.manual_seed(0)
         avatar = copy.deepcopy(start[0])
         objective, optimizer = training(avatar, start[1], n_rays=512, jitter=True)
         step = GraphStep(objective, optimizer, 4, 60) if kind is GraphStep else EagerStep(objective, optimizer)
-        history = [step().total.clone() for _ in range(150)]
+        history = [step().loss.clone() for _ in range(150)]
         first, final[kind] = torch.stack(history[:5]).mean(), torch.stack(history[-20:]).mean()
         assert final[kind] < 0.5 * first
-    eager, recorded = final.values()
-    assert abs(eager - recorded) < 0.2 * eager
+    eager, captured = final.values()
+    assert abs(eager - captured) < 0.2 * eager
