@@ -59,15 +59,16 @@ class SubjectWriter:
         """Writes LIP classes in the palette's colours."""
         files.write_image(self.parts_path(camera, frame), lip.encode(labels))
 
-    def write_pose(self, frame: int, pose: BodyPose, shapes: Float[np.ndarray, "S"] | None = None) -> None:
-        """Writes smpl_params/F.npy; `shapes` are the body model's shape parameters."""
+    def write_pose(self, frame: int, pose: BodyPose, betas: Float[np.ndarray, "S"] | None = None) -> None:
+        """Writes smpl_params/F.npy.
+
+        `betas` are the body model's shape parameters; None writes ten zeros, which stand for SMPL's mean shape.
+        """
         params = {
             "poses": pose.body_pose.numpy(force=True).reshape(1, -1),
             "Rh": pose.orient.numpy(force=True).reshape(1, 3),
             "Th": pose.transl.numpy(force=True).reshape(1, 3),
-            "shapes": np.zeros((1, 10), np.float32)
-            if shapes is None
-            else np.asarray(shapes, np.float32).reshape(1, -1),
+            "shapes": np.zeros((1, 10), np.float32) if betas is None else np.asarray(betas, np.float32).reshape(1, -1),
         }
         files.save_npy(self.root / f"smpl_params/{frame}.npy", params)
 

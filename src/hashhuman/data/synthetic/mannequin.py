@@ -19,11 +19,9 @@ _LEFT = {
     "collar": (0.07, 0.44, 0.0), "shoulder": (0.19, 0.45, 0.0), "elbow": (0.45, 0.45, 0.0), "wrist": (0.69, 0.45, 0.0),
     "hand": (0.77, 0.45, 0.0),
 }  # fmt: skip
-_AROUND, _RINGS, _SPACING = (
-    12,
-    4,
-    0.03,
-)  # vertices around a capsule, steps from its side to its tip, metres between rings
+_AROUND = 12  # vertices of a ring around a capsule
+_RINGS = 4  # steps from a capsule's side to its tip
+_SPACING = 0.03  # metres between rings along a capsule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ def intersect(
     """Distances (m) along rays to the surface of the capsule around the segment `start`-`end`; infinite for misses.
 
     `rays_d` is unit; origins lie outside the capsule. A ray meets the infinite cylinder where a quadratic in the
-    distance vanishes. If that point lies beyond an end of the segment, the ray can only meet the sphere around that end.
+    distance vanishes. If that point lies beyond an end of the segment, the ray can only meet the sphere at that end.
     """
     axis = end - start
     length = np.linalg.norm(axis)
