@@ -32,7 +32,7 @@ class BodyTemplate:
     normals: Float[Tensor, "V 3"] | None = None  # unit; None: computed from the faces
 
     def to(self, device: torch.device | str) -> "BodyTemplate":
-        """The same template with its tensors on `device`; itself, cached properties included, if they are there already."""
+        """The same template with its tensors on `device`; itself, with its cached properties, if they are there."""
         if self.vertices.device == torch.device(device):
             return self
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -63,7 +63,7 @@ class BodyTemplate:
         return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:
-        """The canonical pose, axis-angle (radians): each leg turns outwards by 30 degrees, so that they do not touch."""
+        """The canonical pose, axis-angle (radians): each leg turns outwards by 30 degrees, so that legs are apart."""
         pose = torch.zeros_like(self.joints)
         for name, sign in (("left_hip", 1), ("right_hip", -1)):
             if name in self.joint_names:

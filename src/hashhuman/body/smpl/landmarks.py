@@ -88,7 +88,7 @@ def _foot(body: SmplArrays, side: str) -> dict[str, Landmark]:
 
 
 def _hand(body: SmplArrays, side: str) -> dict[str, Landmark]:
-    """Three knuckles, from the wrist, the middle knuckle (the hand's joint), the hand's outer edge and the thumb's tip."""
+    """Three knuckles, from the wrist, the hand's joint (the middle knuckle), its outer edge and the thumb's tip."""
     wrist, knuckle = _joint(body, f"{side}_wrist"), _joint(body, f"{side}_hand")
     along = (knuckle - wrist) / np.linalg.norm(knuckle - wrist)
     hand = _members(body, f"{side}_wrist", f"{side}_hand")
