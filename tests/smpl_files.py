@@ -42,7 +42,7 @@ def chumpy() -> Iterator[types.SimpleNamespace]:
             del sys.modules[module]
 
 
-def model(body: BodyTemplate, shapes: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
+def model(body: BodyTemplate, n_betas: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
     """A model whose mean is the body, with random blend shapes of a few centimetres."""
     rng = np.random.default_rng(seed)
     vertices, joints = body.vertices.double().numpy(), body.joints.double().numpy()
@@ -52,7 +52,7 @@ def model(body: BodyTemplate, shapes: int = 3, seed: int = 0) -> dict[str, np.nd
     posedirs[some] = rng.normal(0, 0.01, posedirs[some].shape)
     return {
         "v_template": vertices,
-        "shapedirs": rng.normal(0, 0.02, (len(vertices), 3, shapes)),
+        "shapedirs": rng.normal(0, 0.02, (len(vertices), 3, n_betas)),
         "posedirs": posedirs,
         "J_regressor": np.stack([regressor(vertices, joint) for joint in joints]),
         "weights": body.lbs_weights.double().numpy(),

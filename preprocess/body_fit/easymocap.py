@@ -189,9 +189,9 @@ def reseen(
 
 def _shape(bodies: list[Body], count: int) -> Float[np.ndarray, " S"]:
     """One shape for the sequence, of as many parameters as the model has."""
-    sizes = {body.shapes.size for body in bodies}
+    sizes = {body.betas.size for body in bodies}
     if len(sizes) > 1 or max(sizes) > count:
         raise UserError(f"EasyMocap's bodies have {max(sizes)} shape parameters, the model of body.model {count}.")
     shape = np.zeros(count, np.float32)
-    shape[: max(sizes)] = np.mean([body.shapes for body in bodies], axis=0)
+    shape[: max(sizes)] = np.mean([body.betas for body in bodies], axis=0)
     return shape

@@ -43,7 +43,7 @@ class Body:
     body_pose: Float[np.ndarray, "J 3"]
     orient: Float[np.ndarray, "3"]
     transl: Float[np.ndarray, "3"]
-    shapes: Float[np.ndarray, " S"]
+    betas: Float[np.ndarray, " S"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hashhuman.io.files import reading, unpickle
+from hashhuman.io.files import reading
+from hashhuman.io.pickles import unpickle
 from preprocess.body_fit.source.tensors import TENSORS
 
 _COMPRESSED = (b"\x78", b"\x1f\x8b")  # how zlib and gzip begin, and no pickle does

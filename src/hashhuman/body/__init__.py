@@ -1,1 +1,1 @@
-"""The body: rest template, skinning, and the models that make templates."""
+"""The body: template, pose, parts, and the body models that make templates."""

@@ -1,8 +1,9 @@
-"""The free body (`body=anny`): the Anny model, its bones gathered into SMPL's 24 joints.
+"""The free body (`body=anny`): the Anny model, with its bones grouped into SMPL's 24 joints.
 
 Anny (PyPI, code Apache-2.0, data CC0) has 13,718 vertices, 104 bones and six phenotype parameters in [0, 1].
-A rest vertex or bone head is linear in blend-shape coefficients, and these are piecewise multilinear in the phenotypes.
-Each bone belongs to one of our joints, so blend weights add up by joint; each joint sits at the head of one bone.
+Rest vertices and bone heads are linear in blend-shape coefficients, which are piecewise multilinear in the phenotypes.
+Each bone moves with one of SMPL's joints, so that a joint's skinning weight is the sum over its bones. Each joint lies
+at the head of one bone.
 """
 
 import importlib
@@ -21,7 +22,7 @@ from hashhuman.errors import UserError
 
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
-# joint (without its side): the bone at whose head it sits, and the bones that move with it, as a pattern
+# Joint (without its side) -> the bone at whose head it lies, and a pattern for the bones that move with it.
 BONES = {
     "pelvis": ("root", r"root|pelvis|spine05"),
     "spine1": ("spine04", r"spine04"),
@@ -40,13 +41,13 @@ BONES = {
     "hand": ("finger3-1", r"finger\d-\d"),
 }
 SIDES = {"L": "left", "R": "right"}
-# landmarks that are heads of bones; all others are Anny's own regressors of skin points
+# Landmarks that are heads of bones. For all others, Anny has regressors from vertices.
 KNUCKLES = {"pinky_knuckle": "finger5-1", "index_knuckle": "finger2-1", "thumb_knuckle": "finger1-2"}
 
-# Anny's world is z up, facing -y
+# In Anny's coordinates z is up and the body faces -y.
 YUP_FROM_ANNY = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 
-# phenotype: mean and standard deviation of the prior (adults of either sex and ordinary build)
+# Phenotype -> mean and standard deviation of the prior: adults of either sex and ordinary build.
 PRIOR = {
     "gender": (0.5, 0.3),
     "age": (0.67, 0.06),
@@ -58,7 +59,10 @@ PRIOR = {
 
 
 def joint_of_bone(label: str) -> str:
-    """The joint that a bone of Anny moves with, e.g. 'finger2-3.L' -> 'left_hand'. KeyError for an unknown bone."""
+    """The joint of SMPL that a bone of Anny moves with, e.g. 'finger2-3.L' -> 'left_hand'.
+
+    Raises KeyError for an unknown bone.
+    """
     bone, _, side = label.partition(".")
     for joint, (_, pattern) in BONES.items():
         if re.fullmatch(pattern, bone):
@@ -67,18 +71,20 @@ def joint_of_bone(label: str) -> str:
 
 
 def bone_at_joint(joint: str) -> str:
-    """The bone at whose head a joint sits, e.g. 'left_knee' -> 'lowerleg01.L'."""
+    """The bone of Anny at whose head a joint of SMPL lies, e.g. 'left_knee' -> 'lowerleg01.L'."""
     side, _, base = joint.rpartition("_")
     return BONES[base][0] + (f".{side[0].upper()}" if side else "")
 
 
 class AnnyBody(LinearBody):
-    """Anny behind the BodyModel protocol.
+    """Anny as a `hashhuman.body.model.BodyModel`.
 
     Args:
-        prior: mean and standard deviation of each phenotype, {name: (mean, deviation)}; the default is an adult.
+        prior: phenotype -> mean and standard deviation of the prior. Phenotypes that it lacks, or all with None, keep
+            the default, an adult.
 
-    Raises UserError when the package `anny` is absent.
+    Raises:
+        UserError: if the package `anny` is not installed, or `prior` names an unknown phenotype.
     """
 
     name = "anny"
@@ -130,11 +136,11 @@ class AnnyBody(LinearBody):
 
     @staticmethod
     def files(**_: object) -> list[Path]:
-        """None: the model is a package."""
+        """No files: the model's data lie in the package."""
         return []
 
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
-        """One, then Anny's blend-shape coefficients of a phenotype vector (values are clamped to its anchors)."""
+        """1, then the blend-shape coefficients of a phenotype vector. Phenotypes are clamped to Anny's range."""
         weights = self._blend_weights(shape[None], list(self.shape_names), self._anchors, self._mask, extrapolate=False)
         return torch.cat([torch.ones_like(weights[0, :1]), weights[0] @ self._compact])
 
@@ -158,5 +164,5 @@ class AnnyBody(LinearBody):
     def pose_vertices(
         self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
     ) -> Float[Tensor, "*batch V 3"]:
-        """Vertices in posed space (m; no global motion): plain skinning."""
+        """Vertices in posed space (m) by linear blend skinning: Anny has no pose blend shapes."""
         return template.pose_vertices(body_pose)

@@ -1,8 +1,7 @@
-"""Anny's first use on a machine, in seconds instead of minutes: blend shapes read as arrays.
+"""Speeds up the first use of Anny on a machine: reads its blend shapes as arrays.
 
-Anny 0.6.2 reads its 1,136 blend shapes as text, makes a tensor of each of their seven million lines, and keeps what
-comes out in its cache. That takes 150 s of one core, most of it in one function, which is replaced while the model is
-built: 27 s remain.
+Anny 0.6.2 parses 1,136 text files with seven million lines, makes a tensor of each line, and caches the result. That
+takes 150 s on one core, most of it in one function. With that function replaced, it takes 27 s.
 """
 
 import contextlib
@@ -20,10 +19,17 @@ from torch import Tensor
 def read_target(
     filename: str, vertices_count: int, world_transformation: Any, dtype: torch.dtype
 ) -> Float[Tensor, "V 3"]:
-    """A blend shape (dm) from a gzipped file of lines `vertex x y z`, in Anny's world: what Anny's own reader returns.
+    """Reads a blend shape from a gzipped file of lines `vertex x y z` (dm). Same signature and result as Anny's reader.
 
-    `world_transformation`: the `roma.Linear` from the file's axes and units to Anny's. Raises IndexError for a vertex
-    beyond `vertices_count`, ValueError for lines of another form.
+    Args:
+        filename: the file.
+        vertices_count: V, of the whole model.
+        world_transformation: the `roma.Linear` from the file's axes and units to Anny's.
+        dtype: of the result.
+
+    Raises:
+        IndexError: for a vertex from `vertices_count` on.
+        ValueError: for lines of another form.
     """
     with gzip.open(filename, "rt") as file:
         text = file.read()
@@ -37,7 +43,7 @@ def read_target(
 
 @contextlib.contextmanager
 def read_fast() -> Iterator[None]:
-    """Inside, Anny builds its model with `read_target`."""
+    """Makes Anny read its blend shapes with `read_target` during the `with`."""
     anny: Any = importlib.import_module("anny.models.full_model")
     own = anny.load_blend_shape
     anny.load_blend_shape = read_target

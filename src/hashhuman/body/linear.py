@@ -1,4 +1,4 @@
-"""What all body models share whose rest bodies are linear in a basis of their shape."""
+"""Base class of body models whose rest bodies are linear in a basis that depends on the shape."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ from hashhuman.body.template import BodyTemplate
 
 
 class LinearBody(ABC):
-    """The part of the BodyModel protocol that follows from the basis; V vertices, J joints, K basis bodies."""
+    """Implements the methods of `BodyModel` that follow from the basis. V vertices, J joints, K basis functions."""
 
     faces: Int[Tensor, "F 3"]
     lbs_weights: Float[Tensor, "V J"]
@@ -22,26 +22,26 @@ class LinearBody(ABC):
 
     @abstractmethod
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
-        """Coefficients of the linear basis; the first is the constant one."""
+        """Values of the K basis functions for a shape; the first is always 1."""
 
     @abstractmethod
     def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
-        """Moments of one landmark (see BodyModel)."""
+        """Moments of one landmark of each basis function (see `BodyModel`). KeyError for an unknown name."""
 
     def joint_basis(self) -> Float[Tensor, "K J 3"]:
-        """Rest joints are `basis @ joint_basis`."""
+        """Rest joints of each basis function (m). Those of a shape are the sum over k of basis[k] joint_basis[k]."""
         return self._joints
 
     def vertex_basis(self, indices: Int[Tensor, "N"]) -> Float[Tensor, "K N 3"]:
-        """Rest positions of the chosen vertices are `basis @ vertex_basis`."""
+        """The chosen rest vertices of each basis function (m); see `joint_basis`."""
         return self._vertices[:, indices]
 
     def landmark_basis(self, names: tuple[str, ...]) -> Float[Tensor, "K L J 4"]:
-        """Moments of landmarks (see BodyModel). Raises KeyError for a name that the body lacks."""
+        """Moments of L landmarks of each basis function (see `BodyModel`). KeyError for a name that the body lacks."""
         return torch.stack([self._moments(name) for name in names], 1)
 
     def template(self, shape: Float[Tensor, "S"]) -> BodyTemplate:
-        """The whole rest body of one shape."""
+        """The rest body of a shape."""
         basis = self.basis(shape)
         return BodyTemplate(
             vertices=torch.einsum("k,kvc->vc", basis, self._vertices),

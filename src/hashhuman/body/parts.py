@@ -1,4 +1,4 @@
-"""Parts of the body as lists of joint names."""
+"""Parts of the body, given as lists of joint names."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from jaxtyping import Int
 from hashhuman.body.template import BodyTemplate
 from hashhuman.errors import UserError
 
-# instant-nvr's five parts, in its order, on SMPL's joints.
+# The five parts of instant-nvr (Geng et al., CVPR 2023), in its order.
 INSTANT_NVR_PARTS: dict[str, tuple[str, ...]] = {
     "body": ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar"),
     "leg": (
@@ -21,9 +21,14 @@ INSTANT_NVR_PARTS: dict[str, tuple[str, ...]] = {
 
 
 def part_of_joints(joint_names: Sequence[str], parts: Mapping[str, Sequence[str]]) -> list[int]:
-    """The part of each joint, as a position in `parts`. Names of joints that the body lacks are ignored.
+    """The part of each joint, as a position in `parts`.
 
-    Raises UserError unless each joint lies in exactly one part, and for a part that holds none of the joints.
+    Args:
+        joint_names: the body's joints.
+        parts: name -> joint names. Joints that the body lacks are ignored.
+
+    Raises:
+        UserError: if a joint lies in no part or in several, or a part has none of the body's joints.
     """
     owners = {name: [i for i, joints in enumerate(parts.values()) if name in joints] for name in joint_names}
     if wrong := [f"{name} (in {len(owner)})" for name, owner in owners.items() if len(owner) != 1]:
@@ -36,6 +41,9 @@ def part_of_joints(joint_names: Sequence[str], parts: Mapping[str, Sequence[str]
 
 
 def part_of_vertices(template: BodyTemplate, parts: Mapping[str, Sequence[str]]) -> Int[torch.Tensor, "V"]:
-    """The part of each vertex: that of the joint with the largest skinning weight, as in instant-nvr."""
+    """The part of each vertex (position in `parts`): that of the joint with the largest weight, as in instant-nvr.
+
+    Raises UserError as `part_of_joints` does.
+    """
     part_of_joint = torch.tensor(part_of_joints(template.joint_names, parts), device=template.lbs_weights.device)
     return part_of_joint[template.lbs_weights.argmax(1)]

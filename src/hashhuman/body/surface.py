@@ -1,4 +1,4 @@
-"""Normals and areas of triangle meshes, as pure functions. Faces wind outwards."""
+"""Normals and areas of triangle meshes, as pure functions. Seen from outside, faces are counter-clockwise."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def face_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "F 3"]:
-    """Normals whose length is twice the face's area."""
+    """Outward normals, each as long as twice the face's area (square metres)."""
     a, b, c = vertices[faces].unbind(1)
     return torch.linalg.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V 3"]:
-    """Area-weighted normals, not of unit length."""
+    """Outward normals: sums of the normals of the faces around each vertex, weighted by area; not of unit length."""
     normals = torch.zeros_like(vertices)
     return normals.index_add(0, faces.flatten(), face_normals(vertices, faces).repeat_interleave(3, 0))
 

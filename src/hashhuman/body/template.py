@@ -1,4 +1,4 @@
-"""The body that training reads from `smpl_lbs/`: a rest mesh with a skeleton, of any joint and vertex count."""
+"""A body at rest (a mesh with a skeleton, of any number of joints and vertices) and its pose in a frame."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ SMPL_JOINTS = (
     "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
     "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
 )  # fmt: skip
-BIG_POSE_DEGREES = 30.0
+BIG_POSE_DEGREES = 30.0  # of each leg, as in instant-nvr
 
 
 @dataclasses.dataclass(frozen=True)
 class BodyTemplate:
-    """A shaped body at rest. Metres; y up, facing +z, as SMPL; left is the person's left (+x)."""
+    """A shaped body at rest, in metres. As in SMPL, y is up, the body faces +z, and its left is +x."""
 
     vertices: Float[Tensor, "V 3"]
     faces: Int[Tensor, "F 3"]
@@ -28,11 +28,11 @@ class BodyTemplate:
     joints: Float[Tensor, "J 3"]
     parents: tuple[int, ...]  # parents[0] == -1; a parent precedes its children
     joint_names: tuple[str, ...]
-    uv: Float[Tensor, "V 2"] | None = None  # in [0, 1]; seams are not split
-    normals: Float[Tensor, "V 3"] | None = None  # unit; None: those of the faces
+    uv: Float[Tensor, "V 2"] | None = None  # in [0, 1]; one a vertex, also at seams
+    normals: Float[Tensor, "V 3"] | None = None  # unit; None: computed from the faces
 
     def to(self, device: torch.device | str) -> "BodyTemplate":
-        """The same template with its tensors on `device`; itself if they are there, with what it has worked out."""
+        """The same template with its tensors on `device`; itself, with its cached properties, if they are there."""
         if self.vertices.device == torch.device(device):
             return self
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -40,7 +40,7 @@ class BodyTemplate:
         return dataclasses.replace(self, **moved)
 
     def surface_normals(self) -> Float[Tensor, "V 3"]:
-        """Outward unit normals of the rest surface."""
+        """Outward unit normals at rest: `normals`, or else those computed from the faces."""
         if self.normals is not None:
             return self.normals
         normals = vertex_normals(self.vertices, self.faces)
@@ -48,22 +48,22 @@ class BodyTemplate:
 
     @functools.cached_property
     def canonical_from_rest(self) -> Float[Tensor, "V 4 4"]:
-        """Each vertex' affine map into the canonical pose, the big one."""
+        """Each vertex's affine map from rest to canonical space, which is the body in the big pose."""
         return skinning.blend(self.lbs_weights, self.bone_transforms(self.big_pose()))
 
     @functools.cached_property
     def canonical_vertices(self) -> Float[Tensor, "V 3"]:
-        """The vertices in the canonical pose (m)."""
+        """The vertices in canonical space (m)."""
         return skinning.transform(self.canonical_from_rest, self.vertices)
 
     @functools.cached_property
     def canonical_normals(self) -> Float[Tensor, "V 3"]:
-        """Outward unit normals in the canonical pose."""
+        """Outward unit normals in canonical space."""
         normals = (self.canonical_from_rest[:, :3, :3] @ self.surface_normals()[..., None])[..., 0]
         return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:
-        """Axis-angle of the canonical pose: legs spread by 30 degrees each about z, so that they do not touch."""
+        """The canonical pose, axis-angle (radians): each leg turns outwards by 30 degrees, so that legs are apart."""
         pose = torch.zeros_like(self.joints)
         for name, sign in (("left_hip", 1), ("right_hip", -1)):
             if name in self.joint_names:
@@ -78,7 +78,7 @@ class BodyTemplate:
         return skinning.forward_kinematics(skinning.axis_angle_to_matrix(body_pose), self.joints, list(self.parents))
 
     def pose_vertices(self, body_pose: Float[Tensor, "*batch J 3"]) -> Float[Tensor, "*batch V 3"]:
-        """Vertices in posed space (no global motion)."""
+        """Vertices in posed space (m): linear blend skinning of the rest vertices by `bone_transforms`."""
         return skinning.skin(self.vertices, self.lbs_weights, self.bone_transforms(body_pose))
 
 
@@ -99,14 +99,15 @@ class BodyPose:
         return BodyPose(self.body_pose.to(device), self.orient.to(device), self.transl.to(device))
 
     def world_from_posed(self) -> Float[Tensor, "4 4"]:
-        """The rigid transform from posed to world space."""
+        """The rigid transform (m) from posed to world space."""
         return skinning.rigid(skinning.axis_angle_to_matrix(self.orient), self.transl)
 
 
 def thinned(template: BodyTemplate, max_points: int | None) -> BodyTemplate:
-    """The template with at most about `max_points` evenly spread vertices and no faces; itself if it has no more.
+    """The template reduced to at most `max_points` evenly spread vertices, without faces.
 
-    Keeps one vertex in each cube of a grid over the rest body, with cubes as small as the number allows.
+    One vertex is kept in each cube of a grid over the rest body; the cubes are as small as `max_points` allows. The
+    template itself is returned if it has no more vertices, or `max_points` is None.
     """
     count = len(template.vertices)
     if max_points is None or count <= max_points:

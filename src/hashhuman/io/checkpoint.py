@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and whose loading runs no code."""
+"""Writes checkpoints whole or not at all, and loads them without running their code."""
 
 import pickle
 import zipfile
@@ -13,29 +13,33 @@ from hashhuman.io.files import atomic_path
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Lightning's checkpoint reading and writing, for `Trainer(plugins=...)`.
+    """Lightning's way to read and write checkpoints, for `Trainer(plugins=...)`.
 
-    Lightning's own renames without flushing, so that a power cut can leave an empty file where a good one was.
+    Lightning's own class renames the file without flushing it to the disk, so that a power cut can replace a good
+    checkpoint by an empty file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes beside, flushes, renames. Raises UserError when the disk is full."""
+        """Writes a temporary sibling, flushes and renames it. Raises UserError if it cannot be written."""
         with atomic_path(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Reads tensors and plain containers, whatever `weights_only` says. Raises UserError for a damaged file."""
+        """Reads tensors and plain containers alone, whatever `weights_only` says. Raises UserError as `load` does."""
         return load(Path(path), map_location)
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Deletes a checkpoint."""
+        """Deletes a checkpoint if it exists."""
         Path(path).unlink(missing_ok=True)
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's content. Raises UserError when it is absent, damaged or holds more than tensors."""
+    """Reads a checkpoint: tensors (on `map_location`), numbers, strings and plain containers.
+
+    Raises UserError if the file is absent or damaged, or holds anything else.
+    """
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:

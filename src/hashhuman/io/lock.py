@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Lets one process at a time work on a folder."""
 
 import contextlib
 import fcntl
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process is in this function for the same folder, and keeps others waiting.
+    """Holds the lock of a folder during the `with`; waits first while another process holds it.
 
-    For what several runs of a sweep may make at once. Ends with the process, however that ends; the file `.NAME.lock`
-    beside the folder stays.
+    Runs of a sweep use it before they make the same files. The system releases the lock if the process dies. The lock
+    file, `.NAME.lock` beside the folder, stays.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Work spread over threads, for what releases Python's lock: files, OpenCV, arrays."""
+"""Spreads work over threads. It suits work that releases Python's global lock: files, OpenCV, numpy, PyTorch."""
 
 import os
 import threading
@@ -14,18 +14,19 @@ R = TypeVar("R")
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 WORKERS = min(16, cores())
-_starting = threading.Lock()  # one pool at a time tells PyTorch how many threads to compute in
+_starting = threading.Lock()  # `_workers` changes PyTorch's thread count for a moment: one call at a time
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WORKERS) -> Iterator[R]:
-    """`map(function, items)`, computed by threads; at most `ahead` results wait for whoever takes them.
+    """`map(function, items)`, computed by threads; results come in the order of `items`.
 
-    An exception of `function` is raised in the place of its result, and nothing further is begun.
+    At most `ahead` results are computed before the caller takes them. If `function` raises, the exception is raised in
+    place of that result, and no further call begins.
     """
     pool = _workers()
     waiting: deque = deque()
@@ -41,14 +42,18 @@ def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WOR
 
 
 class Background:
-    """Calls that run beside the program; leaving the `with` waits for all and raises the first exception of any."""
+    """Runs calls in threads beside the caller.
+
+    Leaving the `with` waits for all calls, and raises the first exception in the order in which they began. If the body
+    raises, calls that have not begun are cancelled.
+    """
 
     def __enter__(self) -> "Background":
         self.pool, self.begun = _workers(), []
         return self
 
     def __call__(self, function: Callable[..., R], *arguments: Any) -> "Future[R]":
-        """Begins `function(*arguments)`."""
+        """Begins `function(*arguments)` in a thread and returns its future."""
         self.begun.append(self.pool.submit(function, *arguments))
         return self.begun[-1]
 
@@ -60,9 +65,10 @@ class Background:
 
 
 def _workers() -> ThreadPoolExecutor:
-    """Threads in each of which PyTorch computes alone: teams of them would outnumber the cores many times.
+    """A pool of threads in each of which PyTorch computes with one thread.
 
-    Not to be called by one of them: threads that begin later would compute alone as well.
+    With more, the threads of all workers together would far outnumber the cores. Do not call it from a worker: the
+    count that it restores would be the worker's, one, for all threads that begin later.
     """
     with _starting:
         usual = torch.get_num_threads()
@@ -71,14 +77,14 @@ def _workers() -> ThreadPoolExecutor:
         try:
             for started in [pool.submit(all_there.wait) for _ in range(WORKERS)]:
                 started.result()
-        except BaseException:  # such as a thread that the system refuses: those waiting for it would wait for ever
+        except BaseException:  # if the system refuses a thread, the others would wait for it for ever
             all_there.abort()
             pool.shutdown()
             raise
-        torch.set_num_threads(usual)  # what the workers have set is also what threads begin with that come later
+        torch.set_num_threads(usual)  # a worker's count also becomes the default of later threads
         return pool
 
 
 def _compute_alone() -> None:
-    torch.get_num_threads()  # settles the thread's number before it is changed
+    torch.get_num_threads()  # PyTorch initialises the count at first use, which would undo an earlier change
     torch.set_num_threads(1)

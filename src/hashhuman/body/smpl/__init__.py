@@ -1,1 +1,1 @@
-"""SMPL and its successors, from the user's own files."""
+"""SMPL and its successors, read from the user's own files."""

@@ -1,4 +1,4 @@
-"""What a file of SMPL's family holds, checked: the only place that knows its keys and shapes."""
+"""The arrays of a model file of SMPL's family, checked. Only this module knows the file's keys and shapes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from hashhuman.errors import UserError
 
-SHAPES = 10  # principal shapes kept; what follows them is finer, and in SMPL-X facial expression
-ROOT = 2**32 - 1  # how such files write that the root has no parent
+N_BETAS = 10  # shape parameters kept; those that follow are finer, and in SMPL-X they are facial expressions
+ROOT = 2**32 - 1  # the parent of the root in such files: -1 as an unsigned number
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 OPTIONAL = ("vt", "ft", "uv", "joint_names", "J_regressor_body25", "sources")
 KEYS = NEEDED + OPTIONAL
@@ -19,7 +19,7 @@ KEYS = NEEDED + OPTIONAL
 
 @dataclasses.dataclass(frozen=True)
 class SmplArrays:
-    """A body model of J joints and V vertices, metres, y up; every array float32 or int64."""
+    """A body model of J joints and V vertices, in metres, y up. Arrays are float32 or int64."""
 
     v_template: Float[np.ndarray, "V 3"]
     shapedirs: Float[np.ndarray, "V 3 S"]
@@ -30,11 +30,14 @@ class SmplArrays:
     parents: tuple[int, ...]  # parents[0] == -1; a parent precedes its children
     joint_names: tuple[str, ...]
     uv: Float[np.ndarray, "V 2"] | None = None  # in [0, 1]
-    body25: Float[np.ndarray, "25 V"] | None = None  # OpenPose's 25 points from vertices
+    body25: Float[np.ndarray, "25 V"] | None = None  # regresses OpenPose's 25 points from the vertices
 
     @staticmethod
     def checked(raw: Mapping[str, np.ndarray], path: Path) -> "SmplArrays":
-        """The arrays of a file. Raises UserError naming `path` and the first entry that is missing or malformed."""
+        """Checks the entries `raw` of the file `path`.
+
+        Raises UserError, which names `path` and the entry, if one is missing or malformed.
+        """
         for name in NEEDED:
             if name not in raw:
                 raise UserError(f"{path} holds no body model of SMPL's family: it has no {name}.")
@@ -56,7 +59,7 @@ class SmplArrays:
         names = raw.get("joint_names")
         return SmplArrays(
             v_template=v_template,
-            shapedirs=numbers("shapedirs", vertices, 3, None)[..., :SHAPES],
+            shapedirs=numbers("shapedirs", vertices, 3, None)[..., :N_BETAS],
             posedirs=numbers("posedirs", vertices, 3, 9 * (joints - 1)),
             J_regressor=numbers("J_regressor", joints, vertices),
             weights=weights / weights.sum(1, keepdims=True),
@@ -68,7 +71,7 @@ class SmplArrays:
         )
 
     def raw(self) -> dict[str, np.ndarray]:
-        """The same under the keys that `checked` reads."""
+        """The arrays under the keys that `checked` reads."""
         arrays = {
             "v_template": self.v_template,
             "shapedirs": self.shapedirs,
@@ -90,7 +93,14 @@ def uv_of_vertices(
     faces: Int[np.ndarray, "F N"],
     vertices: int,
 ) -> Float[np.ndarray, "V 2"]:
-    """One texture coordinate for each vertex out of one for each corner of a face: at a seam the last face's."""
+    """One texture coordinate a vertex, from one a corner of each face; at a seam, that of the last face.
+
+    Args:
+        coordinates: T texture coordinates.
+        corners: index into `coordinates` for each corner of each face.
+        faces: index of the vertex at each corner.
+        vertices: V.
+    """
     uv = np.zeros((vertices, 2), np.float32)
     for column in range(faces.shape[1]):
         uv[faces[:, column]] = coordinates[corners[:, column]]
@@ -98,7 +108,10 @@ def uv_of_vertices(
 
 
 def checked_uv(uv: Float[np.ndarray, "V 2"], path: Path) -> Float[np.ndarray, "V 2"]:
-    """Texture coordinates that lie in the unit square. Raises UserError naming `path`."""
+    """Texture coordinates, clipped to [0, 1].
+
+    Raises UserError, which names `path`, if they lie outside by more than 1e-3.
+    """
     if uv.min() < -1e-3 or uv.max() > 1 + 1e-3:
         raise UserError(f"{path}: its texture coordinates must lie between 0 and 1.")
     return uv.clip(0, 1)
@@ -125,7 +138,7 @@ def _indices(path: Path, name: str, value: Any, shape: tuple[int | None, ...], c
     _numbers(path, name, value, shape)
     indices = np.asarray(value).astype(np.int64)
     if indices.min() < 0 or indices.max() >= count:
-        raise UserError(f"{path}: its {name} names points that it does not have (there are {count}).")
+        raise UserError(f"{path}: its {name} holds indices beyond the {count} points that there are.")
     return indices
 
 
@@ -133,7 +146,7 @@ def _parents(path: Path, value: Any, joints: int) -> tuple[int, ...]:
     _numbers(path, "kintree_table", value, (2, joints))
     parents = np.asarray(value)[0].astype(np.int64)
     if parents[0] not in (-1, ROOT) or (parents[1:] < 0).any() or (parents[1:] >= np.arange(1, joints)).any():
-        raise UserError(f"{path}: its kintree_table must list each joint's parent before the joint, the root's first.")
+        raise UserError(f"{path}: its kintree_table must list each joint after its parent, and the root first.")
     return (-1, *parents[1:].tolist())
 
 

@@ -1,7 +1,7 @@
-"""`body=smpl` and `body=smplx`: the user's own model behind the BodyModel protocol.
+"""`body=smpl` and `body=smplx`: the user's own model files.
 
-A rest vertex is linear in the shape parameters (betas, in standard deviations). A fit moves the body by plain skinning;
-its results have the pose blend shapes too (`pose_vertices`).
+Rest vertices are linear in the shape parameters (betas, in standard deviations). While a body is fitted, it moves by
+plain skinning; the vertices that the fit writes have the pose blend shapes too (`pose_vertices`).
 """
 
 from pathlib import Path
@@ -19,13 +19,16 @@ from hashhuman.geometry import skinning
 
 
 class SmplBody(LinearBody):
-    """A member of SMPL's family, of any number of joints and vertices; SMPL+H and SMPL-X with SMPL's joints.
+    """A model of SMPL's family as a `hashhuman.body.model.BodyModel`, of any number of joints and vertices.
+
+    SMPL+H and SMPL-X get SMPL's joints (`hashhuman.body.smpl.gather`).
 
     Args:
-        root: the folder with the model and what belongs to it (`hashhuman.body.smpl.source`).
-        model: the model's file in it: the original .pkl or .npz, or what `hashhuman convert-smpl` wrote.
+        root: the folder with the model's files (`hashhuman.body.smpl.source`).
+        model: name of the model file in it: the original .pkl or .npz, or one that `hashhuman convert-smpl` wrote.
 
-    Raises what `source.load` raises.
+    Raises:
+        UserError: if the files are missing, malformed or of different bodies.
     """
 
     name = "smpl"
@@ -40,23 +43,24 @@ class SmplBody(LinearBody):
         count = body.shapedirs.shape[-1]
         self.shape_names = tuple(f"beta_{i}" for i in range(count))
         self.shape_mean, self.shape_deviation = torch.zeros(count), torch.ones(count)
-        shapes = torch.from_numpy(body.shapedirs).permute(2, 0, 1)
-        self._vertices = torch.cat([torch.from_numpy(body.v_template)[None], shapes])
+        shapedirs = torch.from_numpy(body.shapedirs).permute(2, 0, 1)
+        self._vertices = torch.cat([torch.from_numpy(body.v_template)[None], shapedirs])
         self._joints = torch.from_numpy(body.J_regressor) @ self._vertices
         self._landmarks = landmarks(body)
 
     @staticmethod
     def files(root: Path | str, model: str) -> list[Path]:
-        """The files that decide what the model is."""
+        """The model file and the files beside it that belong to it."""
         return source.sources(Path(root).expanduser() / model)
 
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
-        """One, then the shape parameters."""
+        """1, then the betas."""
         return torch.cat([torch.ones_like(shape[:1]), shape])
 
     def _moments(self, name: str) -> Float[Tensor, "K J 4"]:
         landmark = self._landmarks[name]
-        shares = torch.zeros(len(landmark.vertices), len(self.joint_names))  # of each vertex, how it moves with a joint
+        # The regression weight of each vertex, divided among the joints that move it.
+        shares = torch.zeros(len(landmark.vertices), len(self.joint_names))
         used = list(landmark.vertices)
         if used:
             shares = self.lbs_weights[used] * torch.tensor([landmark.vertices[i] for i in used])[:, None]
@@ -72,12 +76,12 @@ class SmplBody(LinearBody):
     def pose_vertices(
         self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
     ) -> Float[Tensor, "*batch V 3"]:
-        """Vertices in posed space (m; no global motion), with the pose blend shapes."""
+        """Vertices in posed space (m) by linear blend skinning, with the pose blend shapes."""
         rest = template.vertices + blend_shapes.pose_offsets(self.posedirs, skinning.axis_angle_to_matrix(body_pose))
         return skinning.skin(rest, template.lbs_weights, template.bone_transforms(body_pose))
 
 
 class SmplxBody(SmplBody):
-    """SMPL-X with SMPL's joints: fingers and face move with hands and head (`hashhuman.body.smpl.gather`)."""
+    """SMPL-X with SMPL's joints: the fingers move with the hands, the face with the head."""
 
     name = "smplx"

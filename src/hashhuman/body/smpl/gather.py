@@ -1,7 +1,7 @@
-"""Joints of SMPL's family by name, and those of SMPL+H and SMPL-X gathered into SMPL's 24.
+"""Names the joints of SMPL's family, and groups those of SMPL+H and SMPL-X into SMPL's 24.
 
-Fingers move with the hand, which sits at its middle knuckle; jaw and eyes move with the head. What is left out: poses
-of single fingers, facial expression, and the pose blend shapes of all these joints.
+Fingers move with the hand, whose joint lies at its middle knuckle. Jaw and eyes move with the head. So poses of single
+fingers, facial expressions and the pose blend shapes of these joints are lost.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ _KNUCKLE = {"left_hand": "left_middle1", "right_hand": "right_middle1"}
 
 
 def member(joints: int) -> str | None:
-    """Which of the family has so many joints, or None."""
+    """The model of SMPL's family with so many joints: "SMPL", "SMPL+H" or "SMPL-X"; None if there is none."""
     return next((name for name, names in FAMILY.items() if len(names) == joints), None)
 
 
 def joint_of(name: str) -> str:
-    """The joint of SMPL that a joint moves with, e.g. 'left_ring2' -> 'left_hand'."""
+    """The joint of SMPL that a joint of the family moves with, e.g. 'left_ring2' -> 'left_hand'."""
     if name in _FACE:
         return "head"
     finger = re.fullmatch(r"(left|right)_(?:index|middle|pinky|ring|thumb)\d", name)
@@ -38,7 +38,7 @@ def joint_of(name: str) -> str:
 
 
 def gathered(body: SmplArrays) -> SmplArrays:
-    """The same body with joints that have names: SMPL's for a member of its family, its own for any other."""
+    """The same body with SMPL's 24 named joints if it belongs to SMPL's family; else the body itself."""
     family = member(len(body.joint_names))
     if family is None or body.joint_names == SMPL_JOINTS:
         return body
@@ -47,7 +47,7 @@ def gathered(body: SmplArrays) -> SmplArrays:
     target = np.array([SMPL_JOINTS.index(joint_of(name)) for name in names])
     weights = np.zeros((len(body.weights), len(SMPL_JOINTS)), np.float32)
     np.add.at(weights.T, target, body.weights.T)
-    # a pose blend shape is kept where a joint of SMPL is one of the body's own
+    # A joint keeps its pose blend shapes if both models have it. SMPL+H and SMPL-X have no hand joints.
     posedirs = np.zeros((len(body.weights), 3, len(SMPL_JOINTS) - 1, 9), np.float32)
     features = body.posedirs.reshape(len(body.weights), 3, -1, 9)
     for joint, source in enumerate(sources):

@@ -1,8 +1,9 @@
-"""Where the points that detectors find lie on a body of SMPL's skeleton.
+"""The points that keypoint detectors find, on a body with SMPL's skeleton.
 
-With the user's `J_regressor_body25.npy` they are what that says. Without it, and for knuckles, which it lacks, they are
-joints, and vertices that the rest body's geometry singles out: the nose is the foremost vertex of the head, a heel the
-hindmost of a foot. The body stands upright, faces +z, and holds its palms down or inwards, thumbs ahead.
+The user's `J_regressor_body25.npy` defines them where it is present. Without it, and for the knuckles, which it lacks,
+they are joints, or vertices chosen by the rest body's geometry: the nose is the foremost vertex of the head, a heel the
+rearmost vertex of a foot. This assumes that the body stands upright and faces +z, with palms down or inwards and thumbs
+forwards.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import numpy as np
 
 from hashhuman.body.smpl.arrays import SmplArrays
 
-# OpenPose's order; the neck and the middle of the hips, which no fit uses, are left out
+# Rows of the regressor, in OpenPose's order, without the neck and the middle of the hips, which no fit uses.
 BODY_25 = {
     "nose": 0, "right_shoulder": 2, "right_elbow": 3, "right_wrist": 4, "left_shoulder": 5, "left_elbow": 6,
     "left_wrist": 7, "right_hip": 9, "right_knee": 10, "right_ankle": 11, "left_hip": 12, "left_knee": 13,
@@ -21,19 +22,19 @@ BODY_25 = {
 }  # fmt: skip
 SIDES = {"left": 1.0, "right": -1.0}  # along x
 JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-EYE = 0.2  # an eye lies that share of the way from the nose to the crown above the nose, and as far to the side
+EYE = 0.2  # an eye's height above the nose, and its distance to the side, over the crown's height above the nose
 
 
 @dataclasses.dataclass(frozen=True)
 class Landmark:
-    """A point as a weighted sum of joints, by name, and vertices, by index; the weights add up to one."""
+    """A point as a weighted sum of joints (by name) and vertices (by index). The weights add up to one."""
 
     joints: Mapping[str, float] = dataclasses.field(default_factory=dict)
     vertices: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
 
 def landmarks(body: SmplArrays) -> dict[str, Landmark]:
-    """All landmarks that a body has, by name; none if its joints are not SMPL's."""
+    """All landmarks of a body, by name; none if its joints are not SMPL's."""
     if not {"head", "left_hand", "left_ankle"} <= set(body.joint_names):
         return {}
     found = {"nose": Landmark(vertices={_nose(body): 1.0})}
@@ -52,7 +53,7 @@ def _regressed(row: np.ndarray) -> Landmark:
 
 
 def _members(body: SmplArrays, *joints: str) -> np.ndarray:
-    """Vertices that move most with one of the joints."""
+    """Vertices whose largest skinning weight is that of one of the joints."""
     return np.flatnonzero(np.isin(body.weights.argmax(1), [body.joint_names.index(joint) for joint in joints]))
 
 
@@ -87,7 +88,7 @@ def _foot(body: SmplArrays, side: str) -> dict[str, Landmark]:
 
 
 def _hand(body: SmplArrays, side: str) -> dict[str, Landmark]:
-    """Knuckles, out of the hand's outer edge beside the middle one, where the hand's joint is, and the thumb's tip."""
+    """Three knuckles, from the wrist, the hand's joint (the middle knuckle), its outer edge and the thumb's tip."""
     wrist, knuckle = _joint(body, f"{side}_wrist"), _joint(body, f"{side}_hand")
     along = (knuckle - wrist) / np.linalg.norm(knuckle - wrist)
     hand = _members(body, f"{side}_wrist", f"{side}_hand")

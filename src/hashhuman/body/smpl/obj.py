@@ -1,4 +1,4 @@
-"""Texture coordinates out of a Wavefront .obj such as SMPL's `smpl_uv.obj`."""
+"""Reads texture coordinates from a Wavefront .obj file such as SMPL's `smpl_uv.obj`."""
 
 from pathlib import Path
 
@@ -10,10 +10,16 @@ from hashhuman.errors import UserError
 
 
 def read_uv(path: Path, vertices: int) -> Float[np.ndarray, "V 2"]:
-    """One texture coordinate for each of the body's vertices: at a seam that of the last face.
+    """One texture coordinate a vertex, in [0, 1]; at a seam, that of the last face.
 
-    Only the lines `vt` and `f` count; whatever else the file names (materials, pictures) is not opened.
-    Raises UserError if the file is absent or malformed, or is not of a mesh with so many vertices.
+    Only the lines `vt` and `f` are read; other files that it names (materials, pictures) are not opened.
+
+    Args:
+        path: the .obj file.
+        vertices: V.
+
+    Raises:
+        UserError: if the file is absent or malformed, or belongs to a mesh of another number of vertices.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

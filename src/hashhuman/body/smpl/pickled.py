@@ -1,7 +1,7 @@
-"""SMPL's own .pkl: a pickle of Python 2 with chumpy's expressions and SciPy's sparse matrices, read without either.
+"""Reads SMPL's .pkl, a pickle of Python 2 with expressions of chumpy and sparse matrices of SciPy, without either.
 
-Their classes are replaced by stand-ins that keep the state they are given and do nothing; the few kinds of expression
-that such files are known to hold are evaluated here.
+Stand-ins replace their classes: they only keep the state that the pickle gives them. The few kinds of expression that
+such files are known to contain are evaluated here.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from hashhuman.io import files
 
 
 class Recorded:
-    """Stands for an object of another package."""
+    """Stands for an object of another package, of which it keeps the state."""
 
     state: dict[str, Any]
 
@@ -27,7 +27,7 @@ class Recorded:
 
     def value(self) -> np.ndarray:
         """The array that the object stands for."""
-        raise ValueError("it is an expression of chumpy that is not known here")
+        raise ValueError("it is a kind of chumpy expression that cannot be evaluated here")
 
 
 class Leaf(Recorded):
@@ -46,21 +46,21 @@ class Select(Recorded):
 
 
 class Reshape(Recorded):
-    """`chumpy.reordering.Reshape`."""
+    """`chumpy.reordering.Reshape`: an array in another shape."""
 
     def value(self) -> np.ndarray:
         return evaluated(self.state["a"]).reshape(self.state["newshape"])
 
 
 class Transpose(Recorded):
-    """`chumpy.reordering.transpose`."""
+    """`chumpy.reordering.transpose`: an array with its axes permuted."""
 
     def value(self) -> np.ndarray:
         return evaluated(self.state["a"]).transpose(self.state.get("axes"))
 
 
 class SparseColumns(Recorded):
-    """`scipy.sparse.csc_matrix`."""
+    """`scipy.sparse.csc_matrix`: a matrix stored column by column."""
 
     def value(self) -> np.ndarray:
         rows, columns = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
@@ -68,7 +68,7 @@ class SparseColumns(Recorded):
 
 
 class SparseRows(Recorded):
-    """`scipy.sparse.csr_matrix`."""
+    """`scipy.sparse.csr_matrix`: a matrix stored row by row."""
 
     def value(self) -> np.ndarray:
         rows, columns = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
@@ -76,7 +76,7 @@ class SparseRows(Recorded):
 
 
 def _dense(state: dict[str, Any], minor: int, major: int) -> np.ndarray:
-    """The matrix minor x major whose columns are stored one after the other."""
+    """The dense matrix (minor, major) of a sparse one whose columns are stored one after the other."""
     starts, indices, data = (np.asarray(state[name]) for name in ("indptr", "indices", "data"))
     if starts.shape != (major + 1,) or indices.shape != data.shape or starts[-1] != len(data):
         raise ValueError("the sparse matrix is damaged")
@@ -86,22 +86,22 @@ def _dense(state: dict[str, Any], minor: int, major: int) -> np.ndarray:
 
 
 def evaluated(value: Any) -> np.ndarray:
-    """The array that a value of the file stands for."""
+    """The array that a value of the file stands for. Raises ValueError if it cannot be evaluated."""
     return value.value() if isinstance(value, Recorded) else np.asarray(value)
 
 
 class _Object:
-    """`object`, which old protocols name as the base of what they make."""
+    """`object`, which protocols 0 and 1 name as the base class of every object."""
 
 
 def _reconstructor(kind: Any, base: Any, state: Any) -> Recorded:
-    """`copy_reg._reconstructor`: how protocols 0 and 1 make an object."""
+    """`copy_reg._reconstructor`, which protocols 0 and 1 call to make an object."""
     if not (isinstance(kind, type) and issubclass(kind, Recorded)) or base is not _Object:
-        raise pickle.UnpicklingError("only objects of chumpy and SciPy are made")
+        raise pickle.UnpicklingError("only objects of chumpy and SciPy are admitted")
     return kind()
 
 
-# What such files may hold besides, in entries that are not read.
+# Classes in entries that are not read: they must load, but are never evaluated.
 _UNUSED = {
     "ch": ("MatVecMult",),
     "ch_ops": ("add", "subtract", "multiply", "divide", "dot", "tensordot", "sum"),
@@ -123,13 +123,14 @@ STAND_INS: dict[tuple[str, str], Callable] = {
 
 
 def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Those of the named entries that the pickle's dictionary has, as arrays.
+    """The named entries of the pickle's dictionary as arrays; entries that it lacks are left out.
 
-    Raises UserError if the file is absent or damaged, names any other class, holds no dictionary, or an entry is none.
+    Raises UserError if the file is absent or damaged, names any other class or holds no dictionary, or an entry cannot
+    be evaluated to an array.
     """
     content = files.load_pickle(path, STAND_INS)
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no body model: a dictionary with v_template, weights and others is expected.")
+        raise UserError(f"{path} holds no body model: it must be a dictionary with v_template, weights and others.")
     return {name: _array(path, name, content[name]) for name in names if name in content}
 
 

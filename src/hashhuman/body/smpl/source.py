@@ -1,7 +1,7 @@
-"""The user's files of a body model, converted once to an .npz that is read without pickles.
+"""Reads the user's files of a body model, and converts them once to an .npz that needs no unpickling.
 
-A folder as the recipe lays it out: the model (`SMPL_NEUTRAL.pkl`), and beside it, all optional, `smpl_uv.obj`
-(texture), `J_regressor_body25.npy` (OpenPose's points), and `faces.npy`, `parents.npy`, `weights.npy`, which repeat the
+The folder holds the model (`SMPL_NEUTRAL.pkl`). Beside it may lie `smpl_uv.obj` (texture coordinates),
+`J_regressor_body25.npy` (OpenPose's points), and `faces.npy`, `parents.npy`, `weights.npy`, which repeat parts of the
 model and are only compared with it.
 """
 
@@ -17,29 +17,30 @@ from hashhuman.body.smpl.arrays import KEYS, ROOT, SmplArrays
 from hashhuman.errors import UserError
 from hashhuman.io import files
 
-FORMAT = 1  # to be raised when the same files convert to something else
+FORMAT = 1  # of the conversion; raise it when the same files are converted differently
 UV, BODY25, REPEATED = "smpl_uv.obj", "J_regressor_body25.npy", ("faces.npy", "parents.npy", "weights.npy")
 
 
 def sources(model: Path) -> list[Path]:
-    """The files that decide what a model is: its own and those beside it that exist."""
+    """The model file, and those of its companions that exist."""
     return [model, *(path for name in (UV, BODY25, *REPEATED) if (path := model.with_name(name)).exists())]
 
 
 def converted_path(model: Path) -> Path:
-    """Where a model's conversion is kept."""
+    """The path of a model's conversion: beside the model file."""
     return model.with_name(f"{model.stem}.converted.npz")
 
 
 def load(model: Path) -> SmplArrays:
-    """A model, from its conversion if that was made of the same files; else it is converted first.
+    """Loads a model from its conversion, and converts it first if there is none of the same files.
 
-    Raises UserError for files that are missing, malformed or hostile (nothing in them is run), or of different bodies.
+    `model` may also be a conversion itself. Raises UserError if files are missing, malformed or hostile (no code in
+    them is run), or belong to different bodies.
     """
     if not model.is_file():
         raise UserError(
-            f"{model} does not exist: get SMPL's files from its site (they may not be passed on) and put them there, "
-            "or name their folder and the model's file with body.root= and body.model=."
+            f"{model} does not exist: get SMPL's files from its site (others may not pass them on) and put them "
+            "there, or name their folder and the model's file with body.root= and body.model=."
         )
     target = converted_path(model)
     if is_converted(model):
@@ -48,12 +49,12 @@ def load(model: Path) -> SmplArrays:
 
 
 def is_converted(model: Path) -> bool:
-    """Whether a file was written by `convert`."""
+    """Whether `convert` wrote a file. Raises UserError if it is absent or damaged."""
     return model.suffix == ".npz" and "sources" in files.load_npz(model, ("sources",))
 
 
 def convert(model: Path, target: Path) -> SmplArrays:
-    """Reads the user's files and writes what they hold to `target`, whole or not at all."""
+    """Reads the user's files and writes the model to `target`, whole or not at all. Raises UserError as `load` does."""
     if target.exists() and target.samefile(model):
         raise UserError(f"{target} is the file to be converted: name another with --out.")
     body = read(model)
@@ -62,11 +63,14 @@ def convert(model: Path, target: Path) -> SmplArrays:
 
 
 def read(model: Path) -> SmplArrays:
-    """A model and what lies beside it, with SMPL's joints where it is one of its family."""
+    """Reads a model and its companions without the conversion; models of SMPL's family get SMPL's joints.
+
+    Raises UserError as `load` does.
+    """
     raw = read_raw(model)
     body = SmplArrays.checked(raw, model)
     beside = {path.name: path for path in sources(model)[1:]}
-    if "sources" not in raw:  # a conversion is complete in itself
+    if "sources" not in raw:  # a conversion already contains its companions
         _compare(beside, body)
         if UV in beside:
             body = dataclasses.replace(body, uv=obj.read_uv(beside[UV], len(body.v_template)))
@@ -77,14 +81,14 @@ def read(model: Path) -> SmplArrays:
 
 
 def read_raw(model: Path) -> dict[str, np.ndarray]:
-    """The entries of the model's file that are known here."""
+    """The model file's entries with the keys `KEYS`, unchecked. Raises UserError if the file is absent or damaged."""
     if model.suffix == ".npz":
         return files.load_npz(model, KEYS)
     return pickled.load(model, KEYS)
 
 
 def stamp(model: Path) -> list[str]:
-    """Names and SHA-256 of what a conversion is made of."""
+    """Names and SHA-256 of the files that a conversion is made of, and the conversion's format."""
     lines = [f"format {FORMAT}"]
     for path in sources(model):
         with path.open("rb") as file:
@@ -96,7 +100,7 @@ def _read_converted(target: Path, expected: list[str]) -> SmplArrays | None:
     try:
         raw = files.load_npz(target, KEYS)
         return SmplArrays.checked(raw, target) if raw["sources"].tolist() == expected else None
-    except (UserError, KeyError):  # absent or damaged: made anew
+    except (UserError, KeyError):  # absent or damaged: convert again
         return None
 
 
@@ -108,7 +112,7 @@ def _matrix(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _compare(beside: dict[str, Path], body: SmplArrays) -> None:
-    """Refuses files that repeat the model and disagree with it: they belong to another one."""
+    """Raises UserError for a companion file that disagrees with the model: it belongs to another one."""
     parents = np.array(body.parents)
     for name, expected in (("faces.npy", body.faces), ("parents.npy", parents), ("weights.npy", body.weights)):
         if name in beside:

@@ -1,19 +1,21 @@
-"""The subject folder: every file, shape, unit and axis. The only reader and the only writer.
+"""The subject folder: all its files with shapes, units and axes; its only reader and its only writer.
 
-The layout is ZJU-MoCap's as instant-nvr refined it (J joints, V vertices, of any number; metres, radians):
+The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices may be any number; metres and radians:
 
     annots.npy                    {cams: {K, D, R, T}, ims: [{ims: [each camera's path]} of each frame]}; T in mm
-    images/CC/FFFFFF.*            pictures as recorded, with the lens's distortion
+    images/CC/FFFFFF.*            pictures as filmed, with the lens's distortion
     mask/CC/FFFFFF.png            8-bit coverage (or mask_cihp/, labels)
     schp/CC/FFFFFF.png            part labels in the LIP palette's colours
-    smpl_params/F.npy             {poses 1 x 3J, Rh 1 x 3, Th 1 x 3, shapes}: world = rotation(Rh) posed + Th
+    smpl_params/F.npy             {poses 1 x 3J, Rh 1 x 3, Th 1 x 3, shapes}: world = rotation(Rh) posed + Th; they are
+                                  `body_pose`, `orient`, `transl` of `BodyPose`, and betas
     smpl_vertices/F.npy           V x 3, world
     smpl_lbs/                     joints J x 3, parents J, faces F x 3, weights V x J, tvertices V x 3 (rest), uv V x 2,
                                   bigpose_vertices V x 3, bigpose_bw X x Y x Z x (J + 1), bweights/F.npy likewise
     bigpose_uv.npy                X x Y x Z x 2
-    subject.json, scene.json      joint names and how things were made; both optional
+    subject.json, scene.json      joint names, and how the files were made; both optional
 
-What can be derived may be missing: vertices, big-pose vertices, rest vertices, texture coordinates and volumes.
+Files that the reader can derive may be missing: vertices, big-pose vertices, rest vertices, texture coordinates and
+volumes. CC is the camera and FFFFFF the frame, with leading zeros; F is the frame without.
 """
 
 from hashhuman.data.subject.layout import Picture

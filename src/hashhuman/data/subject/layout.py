@@ -1,4 +1,4 @@
-"""What the reader and the writer of a subject folder share."""
+"""Definitions that the reader and the writer of a subject folder share."""
 
 import dataclasses
 from pathlib import Path
@@ -9,10 +9,10 @@ MILLIMETRES = 1000.0  # in a metre: `T` of annots.npy is in millimetres
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One picture that is listed in annots.npy and present on disk."""
+    """A picture that annots.npy lists and that exists."""
 
     camera: int  # position in annots.npy
-    frame: int
+    frame: int  # number in the file's name
     image: Path
-    mask: Path | None
+    mask: Path | None  # None: it does not exist
     parts: Path | None

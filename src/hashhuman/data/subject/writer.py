@@ -15,27 +15,36 @@ from hashhuman.io import files
 
 
 class SubjectWriter:
-    """Writes a subject folder; every file whole or not at all."""
+    """Writes a subject folder; each file whole or not at all.
+
+    Cameras and frames are numbers, as in the file names. Every method that writes raises UserError if it cannot.
+    """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
     def image_path(self, camera: int, frame: int, suffix: str = ".png") -> Path:
-        """Where a picture lies."""
+        """The path of a picture."""
         return self.root / "images" / f"{camera:02d}" / f"{frame:06d}{suffix}"
 
     def mask_path(self, camera: int, frame: int) -> Path:
-        """Where a picture's mask lies."""
+        """The path of a picture's mask."""
         return self.root / "mask" / f"{camera:02d}" / f"{frame:06d}.png"
 
     def parts_path(self, camera: int, frame: int) -> Path:
-        """Where a picture's part labels lie."""
+        """The path of a picture's part labels."""
         return self.root / "schp" / f"{camera:02d}" / f"{frame:06d}.png"
 
     def write_annots(
         self, cameras: Sequence[Camera], distortions: Sequence[np.ndarray], images: Sequence[Sequence[Path]]
     ) -> None:
-        """Writes annots.npy; `images` lists each frame's pictures, one of each camera."""
+        """Writes annots.npy.
+
+        Args:
+            cameras: in OpenCV's convention, T in metres.
+            distortions: OpenCV's k1, k2, p1, p2, k3 of each camera.
+            images: for each frame, the paths of its pictures, one a camera.
+        """
         cams = {
             "K": [np.asarray(camera.K, np.float64) for camera in cameras],
             "D": [np.asarray(D, np.float64).reshape(5, 1) for D in distortions],
@@ -46,37 +55,38 @@ class SubjectWriter:
         files.save_npy(self.root / "annots.npy", {"cams": cams, "ims": ims})
 
     def write_image(self, camera: int, frame: int, image: UInt8[np.ndarray, "H W 3"], suffix: str = ".png") -> Path:
-        """Writes a picture (RGB) and returns its path."""
+        """Writes a picture (RGB) and returns its path. The suffix chooses the format."""
         path = self.image_path(camera, frame, suffix)
         files.write_image(path, image)
         return path
 
     def write_mask(self, camera: int, frame: int, mask: Float[np.ndarray, "H W"]) -> None:
-        """Writes coverage in [0, 1] as 8 bits."""
+        """Writes a mask: the person's coverage in [0, 1], as 8 bits."""
         files.write_image(self.mask_path(camera, frame), np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
 
     def write_parts(self, camera: int, frame: int, labels: UInt8[np.ndarray, "H W"]) -> None:
-        """Writes LIP classes in the palette's colours."""
+        """Writes part labels: LIP classes, in the palette's colours."""
         files.write_image(self.parts_path(camera, frame), lip.encode(labels))
 
-    def write_pose(self, frame: int, pose: BodyPose, shapes: Float[np.ndarray, "S"] | None = None) -> None:
-        """Writes smpl_params/F.npy; `shapes` are the body model's shape parameters."""
+    def write_pose(self, frame: int, pose: BodyPose, betas: Float[np.ndarray, "S"] | None = None) -> None:
+        """Writes smpl_params/F.npy.
+
+        `betas` are the body model's shape parameters; None writes ten zeros, which stand for SMPL's mean shape.
+        """
         params = {
             "poses": pose.body_pose.numpy(force=True).reshape(1, -1),
             "Rh": pose.orient.numpy(force=True).reshape(1, 3),
             "Th": pose.transl.numpy(force=True).reshape(1, 3),
-            "shapes": np.zeros((1, 10), np.float32)
-            if shapes is None
-            else np.asarray(shapes, np.float32).reshape(1, -1),
+            "shapes": np.zeros((1, 10), np.float32) if betas is None else np.asarray(betas, np.float32).reshape(1, -1),
         }
         files.save_npy(self.root / f"smpl_params/{frame}.npy", params)
 
     def write_vertices(self, frame: int, vertices: Float[np.ndarray, "V 3"]) -> None:
-        """Writes smpl_vertices/F.npy: world, metres."""
+        """Writes smpl_vertices/F.npy: vertices in the world (m)."""
         files.save_npy(self.root / f"smpl_vertices/{frame}.npy", np.asarray(vertices, np.float32))
 
     def write_template(self, template: BodyTemplate) -> None:
-        """Writes the rest body and its canonical vertices into smpl_lbs/, and the joints' names into subject.json."""
+        """Writes the body at rest and its canonical vertices to smpl_lbs/, and the joints' names to subject.json."""
         arrays = {
             "joints": template.joints.numpy(force=True),
             "parents": np.array(template.parents, np.int64),
@@ -92,16 +102,19 @@ class SubjectWriter:
         self.update_meta(joint_names=list(template.joint_names))
 
     def write_blend_weight_volume(self, volume: Float[np.ndarray, "X Y Z J1"], frame: int | None = None) -> None:
-        """Writes the canonical body's volume, or that of a frame's posed body (`hashhuman.body.volumes`)."""
+        """Writes the volume of skinning weights around the canonical body, or around a frame's posed body.
+
+        Its last channel is the distance to the body (m); see `hashhuman.body.volumes`.
+        """
         name = "bigpose_bw.npy" if frame is None else f"bweights/{frame}.npy"
         files.save_npy(self.root / "smpl_lbs" / name, volume.astype(np.float32))
 
     def write_uv_volume(self, volume: Float[np.ndarray, "X Y Z 2"]) -> None:
-        """Writes bigpose_uv.npy."""
+        """Writes bigpose_uv.npy: the volume of texture coordinates around the canonical body."""
         files.save_npy(self.root / "bigpose_uv.npy", volume.astype(np.float32))
 
     def update_meta(self, **entries: Any) -> None:
-        """Adds to subject.json, or replaces entries of it."""
+        """Adds entries to subject.json, or replaces them."""
         path = self.root / "subject.json"
         meta: Mapping[str, Any] = files.load_json(path) if path.exists() else {}
         files.save_json(path, {**meta, "version": VERSION, **entries})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hashhuman.body.smpl import source
-from hashhuman.body.smpl.arrays import SHAPES
+from hashhuman.body.smpl.arrays import N_BETAS
 from hashhuman.errors import UserError
 from tests import smpl_files, toy
 
@@ -65,9 +65,9 @@ def test_a_conversion_is_complete_without_the_rest(tree: Path, tmp_path: Path):
 
 
 def test_no_more_shapes_than_the_principal_ones(tmp_path: Path, toy_template):
-    arrays = smpl_files.model(toy_template, shapes=SHAPES + 5)
+    arrays = smpl_files.model(toy_template, n_betas=N_BETAS + 5)
     body = source.load(smpl_files.write_pickle(tmp_path / MODEL, arrays))
-    np.testing.assert_allclose(body.shapedirs, arrays["shapedirs"][..., :SHAPES], atol=1e-6)
+    np.testing.assert_allclose(body.shapedirs, arrays["shapedirs"][..., :N_BETAS], atol=1e-6)
 
 
 def test_an_npz_with_pickled_extras_reads(tmp_path: Path, toy_model, toy_template):
