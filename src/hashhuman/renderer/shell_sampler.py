@@ -28,6 +28,7 @@ class ShellSampler:
     def __init__(self, step: float, per_bin: int, kernels: str = "auto") -> None:
         self.step, self.per_bin, self.kernels = step, per_bin, kernels
 
+    @torch.no_grad()
     def __call__(
         self,
         rays: Rays,
@@ -38,7 +39,7 @@ class ShellSampler:
         only: Bool[Tensor, "N"] | None = None,
         stretch: tuple[int, int] = (0, EVERYTHING),
     ) -> Samples:
-        """Stratified samples with `jitter`, midpoints without.
+        """Stratified samples with `jitter`, midpoints without; where they lie has no gradient.
 
         Args:
             capacity: samples to reserve (Triton only); None for as many as there are.
