@@ -14,12 +14,13 @@ from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
 from hashhuman.deformer.candidate_kernels import blend, blend_linear, blend_vector, candidates, in_voxels
 from hashhuman.deformer.cells import Cells
+from hashhuman.deformer.inverse_skinning_backward_kernels import carry_backward
 from hashhuman.deformer.pairs import CanonicalPairs, Points
-from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, store_vector, turn, turn_back
-from hashhuman.gpu.part_rows import PartRows, padded
+from hashhuman.gpu.matrix_kernels import load_vector, store_vector, turn
+from hashhuman.gpu.part_rows import GRANULE, PartRows, padded
 from hashhuman.neighbors.grid import EMPTY, GridNeighbors
 
-BLOCK = 128  # query points, or backwards rows, of a program; divides GRANULE, so that rows are of one part
+BLOCK = 128  # query points of a program
 
 
 @triton.jit(do_not_specialize=["used", "n_points", "n_vertices", "n_nodes", "n_rows", "resolution"])
@@ -86,87 +87,6 @@ def _carry(
                 tl.store(uv_out + row * 2 + 1, v, mask=keep)
 
 
-@triton.jit(do_not_specialize=["n_vertices", "n_nodes", "dx_row", "dx_axis", "dq_row", "dq_axis", "dq_column"])
-@no_type_check
-def _carry_backward(
-    world, maps, positions, frames, vertices, origin, shape, first_node, keys, point_of, first_row, size, needed,
-    d_x, dx_row, dx_axis, d_rotation, dq_row, dq_axis, dq_column, d_world, d_maps, d_positions,
-    n_vertices, n_nodes, voxel, falloff,
-    OF_WORLD: tl.constexpr, OF_MAPS: tl.constexpr, OF_POSITIONS: tl.constexpr,
-    PARTS: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Adds to the gradients; a program has rows of one part, whose candidates it finds again.
-
-    With w = world - t, p = R^T w, the blended map x = L p + c and the rotation Q = L R^T: dL = dx p^T + dQ R, dc = dx,
-    dp = L^T dx, dw = R dp, dt = -R dp and dR = w dp^T + dQ^T L.
-    """
-    first = tl.program_id(0) * BLOCK
-    part = 0
-    for later in tl.static_range(1, PARTS):
-        part += (first >= tl.load(first_row + later)).to(tl.int32)
-    left = tl.load(first_row + part) + tl.minimum(tl.load(needed + part), tl.load(size + part)) - first
-    if left > 0:
-        live = tl.arange(0, BLOCK) < left
-        row = first + tl.arange(0, BLOCK)
-        point = tl.load(point_of + row, mask=live, other=0)
-        frame = tl.load(frames + point, mask=live, other=0)
-        pose = world + frame * 16
-        w = from_body(pose, positions, point, live)
-        p = turn_to_posed(pose, w[0], w[1], w[2])  # as in `_carry`, to find the same candidates
-        x, y, z = in_voxels(origin + (frame * PARTS + part) * 3, voxel, p[0], p[1], p[2], live)
-        nodes = frame * n_nodes + tl.load(first_node + part)
-        vertex, _, weight = candidates(
-            nodes, shape + part * 3, keys, vertices, frame * n_vertices, p[0], p[1], p[2], x, y, z, falloff, live, EMPTY
-        )
-        place = (frame[:, None] * n_vertices + vertex) * 12
-        turned = load_matrix(pose, 4, 1, live)
-        dx = load_vector(d_x + row * dx_row, dx_axis, live)
-        dq = load_matrix(d_rotation + row * dq_row, dq_axis, dq_column, live)
-        if OF_MAPS:
-            for i in tl.static_range(3):
-                a, b, c = turn_back(turned, dq[3 * i], dq[3 * i + 1], dq[3 * i + 2])
-                a, b, c = a + dx[i] * p[0], b + dx[i] * p[1], c + dx[i] * p[2]
-                _add_to_map(d_maps + place + 4 * i, weight, a, b, c, dx[i])
-        if OF_WORLD or OF_POSITIONS:
-            linear = blend_linear(weight, maps + place, live[:, None])
-            dp = turn_back(linear, dx[0], dx[1], dx[2])
-            dw = turn(turned, dp[0], dp[1], dp[2])
-            if OF_POSITIONS:
-                for i in tl.static_range(3):  # a point may have a row in each part
-                    tl.atomic_add(d_positions + point * 3 + i, dw[i], mask=live, sem="relaxed")
-            if OF_WORLD:
-                _add_to_poses(d_world, frame, live, w, dp, dw, dq, linear)
-
-
-@triton.jit
-@no_type_check
-def _add_to_map(target, weight, a, b, c, d):
-    """Adds a row of the blended map's gradient to that of each candidate's map."""
-    some = weight > 0
-    tl.atomic_add(target, weight * a[:, None], mask=some, sem="relaxed")
-    tl.atomic_add(target + 1, weight * b[:, None], mask=some, sem="relaxed")
-    tl.atomic_add(target + 2, weight * c[:, None], mask=some, sem="relaxed")
-    tl.atomic_add(target + 3, weight * d[:, None], mask=some, sem="relaxed")
-
-
-@triton.jit
-@no_type_check
-def _add_to_poses(d_world, frame, live, w, dp, dw, dq, linear):
-    """Adds to the gradients of the frames' poses, for each frame in the block at once: rows of one frame are many, and
-    would all wait for the same twelve numbers."""
-    left = live
-    while tl.max(left.to(tl.int32), 0) > 0:
-        one = tl.min(tl.where(left, frame, 2147483647), 0)
-        mine = left & (frame == one)
-        for i in tl.static_range(3):
-            for j in tl.static_range(3):
-                slope = w[i] * dp[j] + dq[i] * linear[j] + dq[3 + i] * linear[3 + j] + dq[6 + i] * linear[6 + j]
-                sums = tl.sum(tl.where(mine, slope, 0.0), 0)
-                tl.atomic_add(d_world + one * 16 + 4 * i + j, sums, sem="relaxed")
-            tl.atomic_add(d_world + one * 16 + 4 * i + 3, -tl.sum(tl.where(mine, dw[i], 0.0), 0), sem="relaxed")
-        left = left & (frame != one)
-
-
 @triton.jit
 @no_type_check
 def _cell(low, extent, resolution, part, x, y, z):
@@ -219,17 +139,15 @@ class _Query:
     @property
     def sizes(self) -> tuple[int, int]:
         """Body points, and nodes of a frame's grids."""
-        return self.bodies.vertices.shape[1], self.neighbors.keys.shape[1]
+        return self.neighbors.vertices.shape[1], self.neighbors.keys.shape[1]
 
-    def forward(
-        self, world: Tensor, maps: Tensor, positions: Tensor, rows: "_Rows", outputs: Sequence[Tensor]
-    ) -> None:
+    def forward(self, world: Tensor, maps: Tensor, positions: Tensor, rows: "_Rows", outputs: Sequence[Tensor]) -> None:
         """Counts the rows that each part needs, and fills those for which it has capacity."""
         bodies, neighbors, cells = self.bodies, self.neighbors, self.cells
         radius = max(self.reach, self.depth)
         bound = min(radius + 0.87 * neighbors.voxel, neighbors.reach)
         arguments = [
-            positions, self.frames, self.used, world, bodies.vertices, maps, bodies.canonical_vertices,
+            positions, self.frames, self.used, world, neighbors.vertices, maps, bodies.canonical_vertices,
             bodies.canonical_normals, positions if self.uv is None else self.uv, *self.tables,
             cells.low, cells.extent, cells.marked, rows.needed, rows.first, rows.size, rows.point, rows.slots,
             *outputs, rows.uv, len(positions), *self.sizes, rows.total,
@@ -245,13 +163,13 @@ class _Query:
         """Adds to the gradients of `world`, `maps` and `positions`; those that are None are left out."""
         of_world, of_maps, of_positions = (grad is not None for grad in grads)
         arguments = [
-            *inputs, self.frames, self.bodies.vertices, *self.tables, rows.point, rows.first, rows.size, rows.needed,
+            *inputs, self.frames, self.neighbors.vertices, *self.tables, rows.point, rows.first, rows.needed,
             d_x, *d_x.stride(), d_rotation, *d_rotation.stride(), *(d_x if grad is None else grad for grad in grads),
             *self.sizes, self.neighbors.voxel, self.falloff,
         ]  # fmt: skip
-        _carry_backward[(triton.cdiv(rows.total, BLOCK),)](
+        carry_backward[(rows.total // GRANULE,)](
             *arguments, OF_WORLD=of_world, OF_MAPS=of_maps, OF_POSITIONS=of_positions,
-            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, BLOCK=BLOCK,
+            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, BLOCK=GRANULE,
         )  # fmt: skip
 
 
@@ -288,7 +206,7 @@ class _Rows:
         """No row, for a launch that finds out how many are needed."""
         needed = torch.zeros(n_parts, dtype=torch.int32, device=device)
         none = torch.zeros_like(needed)
-        return cls(none, none, needed, none[:0], none[:, None][:, :0], torch.zeros(0, 2, device=device), 0)
+        return cls(none, none, needed, none[:0], none.new_zeros(n_parts, 0), torch.zeros(0, 2, device=device), 0)
 
 
 class _Carry(torch.autograd.Function):

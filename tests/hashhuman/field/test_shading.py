@@ -126,7 +126,9 @@ def test_gradients_that_nobody_needs_change_nothing(device: torch.device):
 def test_both_agree_where_normals_nearly_vanish(device: torch.device):
     """Blends of opposite rotations do; normals below 1e-4 are divided by that, and not made unit."""
     pairs = some_pairs()[0]
-    shrunk = dataclasses.replace(pairs, rotation=pairs.rotation * 0.1 ** (torch.arange(len(pairs.x)) % 7)[:, None, None])
+    shrunk = dataclasses.replace(
+        pairs, rotation=pairs.rotation * 0.1 ** (torch.arange(len(pairs.x)) % 7)[:, None, None]
+    )
     results = [shaded(kernels, learnable(shrunk, device)) for kernels in ("torch", "triton")]
     for expected, mine in zip(*results):
         torch.testing.assert_close(mine, expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-3)
