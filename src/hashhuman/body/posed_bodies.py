@@ -27,7 +27,11 @@ class PosedBodies:
 
     @classmethod
     def from_poses(cls, template: BodyTemplate, poses: Sequence[BodyPose], time: Int[Tensor, "F"]) -> "PosedBodies":
-        """Poses the template; canonical is the template's big pose."""
+        """Poses the template; canonical is the template's big pose.
+
+        Differentiable in the poses: `world_from_posed` in the body's orientation and translation,
+        `canonical_from_posed` and `vertices` in its joint rotations. What is canonical depends on the template alone.
+        """
         bones = template.bone_transforms(torch.stack([pose.body_pose for pose in poses]))
         maps, vertices = [], []
         for some in bones.split(AT_A_TIME):

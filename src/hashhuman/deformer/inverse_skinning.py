@@ -41,6 +41,10 @@ class InverseSkinning:
     ) -> CanonicalPairs:
         """Carries the points near the body to canonical space.
 
+        `x` and `rotation` of the pairs are differentiable in the bodies' `world_from_posed` and `canonical_from_posed`
+        and in the points' positions. To the gradients, what is chosen is constant: the pairs, their candidates with
+        their weights, and so `normal` and `uv`.
+
         Args:
             uv: None where texture coordinates are not asked for.
             cells: only pairs in marked cells are kept; None: all.
@@ -58,23 +62,20 @@ class InverseSkinning:
         if capacity is not None:
             raise UserError("step=graph needs Triton's kernels and neighbors=grid: use step=eager")
         posed = bodies.to_posed(points.position, points.frame)
-        pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))
-        frame = points.frame[pairs.point]
-        weights = self.weights(pairs)
-        of_frame = frame[:, None] * bodies.vertices.shape[1] + pairs.vertices
-        blended = blend(bodies.canonical_from_posed.flatten(0, 1), of_frame, weights)  # M 3 4
-        linear = blended[..., :3]
-        x = (linear @ posed[pairs.point, :, None])[..., 0] + blended[..., 3]
-        normal = blend(bodies.canonical_normals, pairs.vertices, weights)
-        normal = normal / normal.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        foot = blend(bodies.canonical_vertices, pairs.vertices, weights)
-        height = ((x - foot) * normal).sum(1)  # above the body's surface; below it where negative
-        near = (height > -self.depth) & (height < self.reach)
-        if cells is not None:
-            near &= cells.contain(x, pairs.part)
-        keep = near.nonzero()[:, 0]
-        rotation = linear @ bodies.world_from_posed[frame, :3, :3].transpose(1, 2)
-        texture = None if uv is None else self.blend_uv(uv, pairs, weights)[keep]
+        with torch.no_grad():
+            pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))
+            weights = self.weights(pairs)
+        x, rotation = canonical(bodies, posed[pairs.point], points.frame[pairs.point], pairs.vertices, weights)
+        with torch.no_grad():
+            normal = blend(bodies.canonical_normals, pairs.vertices, weights)
+            normal = normal / normal.norm(dim=1, keepdim=True).clamp_min(1e-6)
+            foot = blend(bodies.canonical_vertices, pairs.vertices, weights)
+            height = ((x - foot) * normal).sum(1)  # above the body's surface; below it where negative
+            near = (height > -self.depth) & (height < self.reach)
+            if cells is not None:
+                near &= cells.contain(x, pairs.part)
+            keep = near.nonzero()[:, 0]
+            texture = None if uv is None else self.blend_uv(uv, pairs, weights)[keep]
 
         sizes, used, row = arrange(pairs.part[keep], neighbors.n_parts)
         point = pairs.point[keep]
@@ -112,6 +113,27 @@ class InverseSkinning:
         same_chart = (candidates - chosen).abs().amax(-1) < 0.05
         weights = weights * same_chart
         return (weights[..., None] * candidates).sum(1) / weights.sum(1, keepdim=True)
+
+
+def canonical(
+    bodies: PosedBodies,
+    posed: Float[Tensor, "M 3"],
+    frame: Int[Tensor, "M"],
+    vertices: Int[Tensor, "M K"],
+    weights: Float[Tensor, "M K"],
+) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "M 3 3"]]:
+    """Posed positions (m) under the blend of their candidates' maps, and canonical directions from world directions.
+
+    Args:
+        posed: positions in the posed space of body `frame`.
+        vertices: candidates, of V body points.
+        weights: theirs; rows sum to one.
+    """
+    of_frame = frame[:, None] * bodies.vertices.shape[1] + vertices
+    blended = blend(bodies.canonical_from_posed.flatten(0, 1), of_frame, weights)  # M 3 4
+    linear = blended[..., :3]
+    x = (linear @ posed[..., None])[..., 0] + blended[..., 3]
+    return x, linear @ bodies.world_from_posed[frame, :3, :3].transpose(1, 2)
 
 
 def blend(

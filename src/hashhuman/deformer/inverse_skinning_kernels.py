@@ -1,19 +1,23 @@
-"""`InverseSkinning` with `GridNeighbors` on a GPU, in one launch."""
+"""`InverseSkinning` with `GridNeighbors` on a GPU, in one launch, and its gradients in another."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
+from hashhuman.deformer.candidate_kernels import blend, blend_linear, blend_vector, candidates, in_voxels
 from hashhuman.deformer.cells import Cells
+from hashhuman.deformer.inverse_skinning_backward_kernels import carry_backward
 from hashhuman.deformer.pairs import CanonicalPairs, Points
-from hashhuman.gpu.part_rows import PartRows, padded
+from hashhuman.gpu.matrix_kernels import load_vector, store_vector, turn
+from hashhuman.gpu.part_rows import GRANULE, PartRows, padded
 from hashhuman.neighbors.grid import EMPTY, GridNeighbors
 
 BLOCK = 128  # query points of a program
@@ -34,14 +38,9 @@ def _carry(
     pose = world + frame * 16
     wx, wy, wz = from_body(pose, positions, point, live)
     px, py, pz = turn_to_posed(pose, wx, wy, wz)
-    corner = tl.arange(0, 8)[None, :]
-    ci, cj, ck = corner // 4, corner // 2 % 2, corner % 2
     for part in range(PARTS):
+        x, y, z = in_voxels(origin + (frame * PARTS + part) * 3, voxel, px, py, pz, live)
         sx, sy, sz = tl.load(shape + part * 3), tl.load(shape + part * 3 + 1), tl.load(shape + part * 3 + 2)
-        low = origin + (frame * PARTS + part) * 3
-        x = (px - tl.load(low, mask=live, other=0.0)) / voxel
-        y = (py - tl.load(low + 1, mask=live, other=0.0)) / voxel
-        z = (pz - tl.load(low + 2, mask=live, other=0.0)) / voxel
         i, j, k = tl.floor(x + 0.5).to(tl.int32), tl.floor(y + 0.5).to(tl.int32), tl.floor(z + 0.5).to(tl.int32)
         inside = live & (i >= 0) & (j >= 0) & (k >= 0) & (i < sx) & (j < sy) & (k < sz)
         nodes = frame * n_nodes + tl.load(first_node + part)
@@ -49,32 +48,22 @@ def _carry(
         keep = inside & ((closest >> 16) * unit < bound)
         found = tl.sum(keep.to(tl.int32), 0)
         if found > 0:
-            i = tl.minimum(tl.maximum(tl.floor(x).to(tl.int32), 0), sx - 2)
-            j = tl.minimum(tl.maximum(tl.floor(y).to(tl.int32), 0), sy - 2)
-            k = tl.minimum(tl.maximum(tl.floor(z).to(tl.int32), 0), sz - 2)
-            node = nodes[:, None] + ((i[:, None] + ci) * sy + j[:, None] + cj) * sz + k[:, None] + ck
-            here = keep[:, None]
-            key = tl.load(keys + node, mask=here, other=0)
-            empty = key == EMPTY
-            vertex = tl.where(empty, 0, key & 0xFFFF)
-            body = frame[:, None] * n_vertices + vertex
-            ex = tl.load(vertices + body * 3, mask=here, other=0.0) - px[:, None]
-            ey = tl.load(vertices + body * 3 + 1, mask=here, other=0.0) - py[:, None]
-            ez = tl.load(vertices + body * 3 + 2, mask=here, other=0.0) - pz[:, None]
-            squared = tl.where(empty, float("inf"), ex * ex + ey * ey + ez * ez)
+            vertex, squared, weight = candidates(
+                nodes, shape + part * 3, keys, vertices, frame * n_vertices, px, py, pz, x, y, z, falloff, keep, EMPTY
+            )
             least = tl.min(squared, 1)
             keep = keep & (least < radius * radius)
-            weight = tl.where(empty | (keep == 0)[:, None], 0.0, tl.exp(-(squared - least[:, None]) * falloff))
-            weight = tl.where(keep[:, None], weight / tl.sum(weight, 1)[:, None], 0.0)
             here = keep[:, None]
-            m = maps + body * 12
-            m00, m01, m02, cx = _row_of_map(weight, m, here, px, py, pz)
-            m10, m11, m12, cy = _row_of_map(weight, m + 4, here, px, py, pz)
-            m20, m21, m22, cz = _row_of_map(weight, m + 8, here, px, py, pz)
-            nx, ny, nz = _mixed_vector(weight, normals + vertex * 3, here)
+            m = maps + (frame[:, None] * n_vertices + vertex) * 12
+            linear = blend_linear(weight, m, here)
+            cx, cy, cz = turn(linear, px, py, pz)
+            cx += blend(weight, m + 3, here)
+            cy += blend(weight, m + 7, here)
+            cz += blend(weight, m + 11, here)
+            nx, ny, nz = blend_vector(weight, normals + vertex * 3, here)
             scale = 1.0 / tl.maximum(tl.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
             nx, ny, nz = nx * scale, ny * scale, nz * scale
-            fx, fy, fz = _mixed_vector(weight, canonical + vertex * 3, here)
+            fx, fy, fz = blend_vector(weight, canonical + vertex * 3, here)
             height = (cx - fx) * nx + (cy - fy) * ny + (cz - fz) * nz
             keep = keep & (height > -depth) & (height < reach)
             cell = _cell(cell_low + part * 3, tl.load(cell_extent + part), resolution, part, cx, cy, cz)
@@ -86,41 +75,16 @@ def _carry(
             row = tl.load(first_row + part) + rank
             tl.store(slot_out + part * n_points + point, row, mask=keep)
             tl.store(point_out + row, point, mask=keep)
-            _store_vector(x_out, n_rows, row, cx, cy, cz, keep)
-            _store_vector(normal_out, n_rows, row, nx, ny, nz, keep)
+            store_vector(x_out + row, n_rows, cx, cy, cz, keep)
+            store_vector(normal_out + row, n_rows, nx, ny, nz, keep)
             for column in tl.static_range(3):  # canonical from posed, times posed from world
-                a = tl.load(pose + column * 4, mask=keep, other=0.0)
-                b = tl.load(pose + column * 4 + 1, mask=keep, other=0.0)
-                c = tl.load(pose + column * 4 + 2, mask=keep, other=0.0)
-                tl.store(rotation_out + column * n_rows + row, m00 * a + m01 * b + m02 * c, mask=keep)
-                tl.store(rotation_out + (3 + column) * n_rows + row, m10 * a + m11 * b + m12 * c, mask=keep)
-                tl.store(rotation_out + (6 + column) * n_rows + row, m20 * a + m21 * b + m22 * c, mask=keep)
+                a, b, c = load_vector(pose + column * 4, 1, keep)
+                a, b, c = turn(linear, a, b, c)
+                store_vector(rotation_out + column * n_rows + row, 3 * n_rows, a, b, c, keep)
             if UV:
-                u, v = _texture(weight, texture + vertex * 2, here, squared == least[:, None], corner)
+                u, v = _texture(weight, texture + vertex * 2, here, squared == least[:, None])
                 tl.store(uv_out + row * 2, u, mask=keep)
                 tl.store(uv_out + row * 2 + 1, v, mask=keep)
-
-
-@triton.jit
-@no_type_check
-def _mixed(weight, values, here):
-    """The candidates' values, weighted: one number a point."""
-    return tl.sum(weight * tl.load(values, mask=here, other=0.0), 1)
-
-
-@triton.jit
-@no_type_check
-def _mixed_vector(weight, vectors, here):
-    """The candidates' vectors, weighted."""
-    return _mixed(weight, vectors, here), _mixed(weight, vectors + 1, here), _mixed(weight, vectors + 2, here)
-
-
-@triton.jit
-@no_type_check
-def _row_of_map(weight, row, here, x, y, z):
-    """A row of the candidates' affine maps, weighted: its linear part, and what it makes of a position."""
-    a, b, c = _mixed_vector(weight, row, here)
-    return a, b, c, a * x + b * y + c * z + _mixed(weight, row + 3, here)
 
 
 @triton.jit
@@ -136,11 +100,11 @@ def _cell(low, extent, resolution, part, x, y, z):
 
 @triton.jit
 @no_type_check
-def _texture(weight, texture, here, nearest, corner):
+def _texture(weight, texture, here, nearest):
     """Texture coordinates, weighted over the candidates on the nearest one's side of any seam."""
     u = tl.load(texture, mask=here, other=0.0)
     v = tl.load(texture + 1, mask=here, other=0.0)
-    order = tl.where(nearest, corner, 8)  # of several that are equally near, the first counts
+    order = tl.where(nearest, tl.arange(0, 8)[None, :], 8)  # of several that are equally near, the first counts
     chosen = order == tl.min(order, 1)[:, None]
     near_u = tl.sum(tl.where(chosen, u, 0.0), 1)
     near_v = tl.sum(tl.where(chosen, v, 0.0), 1)
@@ -150,13 +114,126 @@ def _texture(weight, texture, here, nearest, corner):
     return tl.sum(chart * u, 1) / total, tl.sum(chart * v, 1) / total
 
 
-@triton.jit
-@no_type_check
-def _store_vector(to, n_rows, row, x, y, z, keep):
-    """Writes vectors component by component."""
-    tl.store(to + row, x, mask=keep)
-    tl.store(to + n_rows + row, y, mask=keep)
-    tl.store(to + 2 * n_rows + row, z, mask=keep)
+@dataclasses.dataclass(frozen=True)
+class _Query:
+    """What the kernels read and what has no gradient; launches them.
+
+    `world`, `maps` and `positions` below are `world_from_posed`, `canonical_from_posed` and the points' positions.
+    """
+
+    frames: Int[Tensor, "N"]  # of the points
+    used: Int[Tensor, "1"]
+    bodies: PosedBodies
+    neighbors: GridNeighbors
+    uv: Float[Tensor, "V 2"] | None
+    cells: Cells
+    reach: float
+    depth: float
+    falloff: float  # 1/m^2
+
+    @property
+    def tables(self) -> tuple[Tensor, ...]:
+        """Of the neighbours' grids."""
+        return self.neighbors.origin, self.neighbors.shape, self.neighbors.start, self.neighbors.keys
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Body points, and nodes of a frame's grids."""
+        return self.neighbors.vertices.shape[1], self.neighbors.keys.shape[1]
+
+    def forward(self, world: Tensor, maps: Tensor, positions: Tensor, rows: "_Rows", outputs: Sequence[Tensor]) -> None:
+        """Counts the rows that each part needs, and fills those for which it has capacity."""
+        bodies, neighbors, cells = self.bodies, self.neighbors, self.cells
+        radius = max(self.reach, self.depth)
+        bound = min(radius + 0.87 * neighbors.voxel, neighbors.reach)
+        arguments = [
+            positions, self.frames, self.used, world, neighbors.vertices, maps, bodies.canonical_vertices,
+            bodies.canonical_normals, positions if self.uv is None else self.uv, *self.tables,
+            cells.low, cells.extent, cells.marked, rows.needed, rows.first, rows.size, rows.point, rows.slots,
+            *outputs, rows.uv, len(positions), *self.sizes, rows.total,
+            neighbors.voxel, neighbors.unit, bound, radius, self.reach, self.depth, self.falloff, cells.resolution,
+        ]  # fmt: skip
+        _carry[(max(1, triton.cdiv(len(positions), BLOCK)),)](
+            *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
+        )  # fmt: skip
+
+    def backward(
+        self, inputs: Sequence[Tensor], rows: "_Rows", d_x: Tensor, d_rotation: Tensor, grads: Sequence[Tensor | None]
+    ) -> None:
+        """Adds to the gradients of `world`, `maps` and `positions`; those that are None are left out."""
+        of_world, of_maps, of_positions = (grad is not None for grad in grads)
+        arguments = [
+            *inputs, self.frames, self.neighbors.vertices, *self.tables, rows.point, rows.first, rows.needed,
+            d_x, *d_x.stride(), d_rotation, *d_rotation.stride(), *(d_x if grad is None else grad for grad in grads),
+            *self.sizes, self.neighbors.voxel, self.falloff,
+        ]  # fmt: skip
+        carry_backward[(rows.total // GRANULE,)](
+            *arguments, OF_WORLD=of_world, OF_MAPS=of_maps, OF_POSITIONS=of_positions,
+            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, BLOCK=GRANULE,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Where the rows of each part lie, and what the kernel says about them."""
+
+    first: Int[Tensor, "P"]
+    size: Int[Tensor, "P"]
+    needed: Int[Tensor, "P"]  # zero at first
+    point: Int[Tensor, "M"]
+    slots: Int[Tensor, "P N"]
+    uv: Float[Tensor, "_ 2"]  # of no rows where it is not asked for
+    total: int  # M
+
+    @classmethod
+    def reserve(cls, capacity: tuple[int, ...], n_points: int, uv: bool, device: torch.device) -> "_Rows":
+        """As many rows as each part may have, none of them filled."""
+        total = sum(capacity)
+        # Filled one by one: a copy from the host cannot be captured in a CUDA graph.
+        size = torch.cat([torch.full((1,), rows, dtype=torch.int32, device=device) for rows in capacity])
+        return cls(
+            first=size.cumsum(0, dtype=torch.int32) - size,
+            size=size,
+            needed=torch.zeros_like(size),
+            point=torch.zeros(total, dtype=torch.int32, device=device),
+            slots=torch.full((len(capacity), n_points), -1, dtype=torch.int32, device=device),
+            uv=torch.zeros(total if uv else 0, 2, device=device),
+            total=total,
+        )
+
+    @classmethod
+    def to_count(cls, n_parts: int, device: torch.device) -> "_Rows":
+        """No row, for a launch that finds out how many are needed."""
+        needed = torch.zeros(n_parts, dtype=torch.int32, device=device)
+        none = torch.zeros_like(needed)
+        return cls(none, none, needed, none[:0], none.new_zeros(n_parts, 0), torch.zeros(0, 2, device=device), 0)
+
+
+class _Carry(torch.autograd.Function):
+    """Canonical positions, rotations and normals. Candidates, weights and normals are constants to the gradients."""
+
+    @staticmethod
+    def forward(ctx, world: Tensor, maps: Tensor, positions: Tensor, query: _Query, rows: _Rows):
+        # Component by component, so that neighbouring rows are stored side by side.
+        x, rotation, normal = torch.zeros(15, rows.total, device=positions.device).split([3, 9, 3])
+        query.forward(world, maps, positions, rows, (x, rotation, normal))
+        ctx.save_for_backward(world, maps, positions)
+        ctx.query, ctx.rows = query, rows
+        ctx.set_materialize_grads(False)
+        normal = normal.t()
+        ctx.mark_non_differentiable(normal)
+        return x.t(), rotation.t().unflatten(1, (3, 3)), normal
+
+    @staticmethod
+    def backward(ctx, *upstream: Tensor | None):
+        inputs, rows = ctx.saved_tensors, ctx.rows
+        nothing = inputs[2].new_zeros(1, 1, 1)
+        d_x = nothing[0].expand(rows.total, 3) if upstream[0] is None else upstream[0]
+        d_rotation = nothing.expand(rows.total, 3, 3) if upstream[1] is None else upstream[1]
+        grads = [torch.zeros_like(x) if wants else None for x, wants in zip(inputs, ctx.needs_input_grad)]
+        if rows.total:
+            ctx.query.backward(inputs, rows, d_x, d_rotation, grads)
+        return *grads, None, None
 
 
 def carry(
@@ -170,62 +247,38 @@ def carry(
     smoothness: float,
     capacity: tuple[int, ...] | None,
 ) -> CanonicalPairs:
-    """What `InverseSkinning` does; see there. Within a part, the order of rows may differ from run to run.
+    """What `InverseSkinning` does, with the same gradients; see there.
+
+    Within a part, the order of rows may differ from run to run, and so may the last digits of the gradients.
 
     Args:
         capacity: rows to reserve for each part (multiples of GRANULE); None for as many as there are, which another
             launch counts and the host has to wait for.
     """
-    device, n_points, parts = points.position.device, len(points.position), neighbors.n_parts
-    radius = max(reach, depth)
-    positions, frames = points.position.contiguous(), points.frame.contiguous()
-    nothing = torch.zeros(parts, dtype=torch.int32, device=device)
-    if cells is None:
-        cells = Cells.all(parts, device)
+    device, n_points, n_parts = points.position.device, len(points.position), neighbors.n_parts
     # Always there, and of one type, so that one kernel serves all.
-    used = torch.full_like(nothing[:1], n_points) if points.used is None else points.used.int()
-    body = (
-        bodies.world_from_posed, bodies.vertices, bodies.canonical_from_posed, bodies.canonical_vertices,
-        bodies.canonical_normals, uv if uv is not None else positions,
-    )  # fmt: skip
-    tables = neighbors.origin, neighbors.shape, neighbors.start, neighbors.keys
-    grid = cells.low, cells.extent, cells.marked
-    numbers = (
-        neighbors.voxel, neighbors.unit, min(radius + 0.87 * neighbors.voxel, neighbors.reach), radius, reach, depth,
-        1 / (2 * smoothness**2), cells.resolution,
-    )  # fmt: skip
-
-    def launch(needed: Tensor, first_row: Tensor, size: Tensor, outputs: Sequence[Tensor], n_rows: int) -> None:
-        arguments = [
-            positions, frames, used, *body, *tables, *grid, needed, first_row, size, *outputs,
-            n_points, bodies.vertices.shape[1], neighbors.keys.shape[1], n_rows, *numbers,
-        ]  # fmt: skip
-        _carry[(max(1, triton.cdiv(n_points, BLOCK)),)](
-            *arguments, PARTS=parts, UV=uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
-        )  # fmt: skip
-
+    used = torch.full((1,), n_points, dtype=torch.int32, device=device) if points.used is None else points.used.int()
+    cells = Cells.all(n_parts, device) if cells is None else cells
+    falloff = 1 / (2 * smoothness**2)
+    query = _Query(points.frame.contiguous(), used, bodies, neighbors, uv, cells, reach, depth, falloff)
+    inputs = bodies.world_from_posed, bodies.canonical_from_posed, points.position
+    world, maps, positions = (x.contiguous() for x in inputs)
     if capacity is None:
-        counted = torch.zeros_like(nothing)
-        launch(counted, nothing, nothing, (nothing, nothing, *[bodies.vertices] * 4), 0)  # no capacity: it only counts
-        capacity = tuple(padded(count) for count in counted.tolist())
-    n_rows = sum(capacity)
-    size = torch.cat([torch.full((1,), x, dtype=torch.int32, device=device) for x in capacity])
-    point = torch.zeros(n_rows, dtype=torch.int32, device=device)
-    slots = torch.full((parts, n_points), -1, dtype=torch.int32, device=device)
-    # Component by component, so that neighbouring rows are stored side by side.
-    x, rotation, normal = torch.zeros(15, n_rows, device=device).split([3, 9, 3])
-    texture = torch.zeros(0 if uv is None else n_rows, 2, device=device)
-    needed = torch.zeros_like(nothing)
-    launch(needed, size.cumsum(0, dtype=torch.int32) - size, size, (point, slots, x, rotation, normal, texture), n_rows)
+        rows = _Rows.to_count(n_parts, device)
+        with torch.no_grad():
+            query.forward(world, maps, positions, rows, [bodies.vertices] * 3)
+        capacity = tuple(padded(count) for count in rows.needed.tolist())
+    rows = _Rows.reserve(capacity, n_points, uv is not None, device)
+    x, rotation, normal = _Carry.apply(world, maps, positions, query, rows)  # type: ignore[misc]
     return CanonicalPairs(
-        rows=PartRows(capacity, torch.minimum(needed, size)),
-        point=point,
-        slots=slots,
-        x=x.t(),
-        rotation=rotation.t().unflatten(1, (3, 3)),
-        normal=normal.t(),
-        uv=None if uv is None else texture,
+        rows=PartRows(capacity, torch.minimum(rows.needed, rows.size)),
+        point=rows.point,
+        slots=rows.slots,
+        x=x,
+        rotation=rotation,
+        normal=normal,
+        uv=None if uv is None else rows.uv,
         points=points,
         frame_time=bodies.time,
-        needed=needed,
+        needed=rows.needed,
     )

@@ -7,7 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, store_vector, turn, turn_back
+
 BLOCK = 256  # rows of a program
+SHORTEST = tl.constexpr(1e-4)  # normals that are shorter before normalisation stay shorter than one
 
 
 @triton.jit
@@ -22,21 +25,18 @@ def _bend(output, row, live, stride, step):
 
 @triton.jit
 @no_type_check
-def _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST: tl.constexpr):
-    """The world normal's three components and its length before normalisation."""
-    a = tl.load(normal + row, mask=live, other=0.0) + STEEPEST * u / bound
-    b = tl.load(normal + n_rows + row, mask=live, other=0.0) + STEEPEST * v / bound
-    c = tl.load(normal + 2 * n_rows + row, mask=live, other=1.0) + STEEPEST * w / bound
-    x = tl.load(rotation + row, mask=live, other=0.0) * a
-    x += tl.load(rotation + 3 * n_rows + row, mask=live, other=0.0) * b
-    x += tl.load(rotation + 6 * n_rows + row, mask=live, other=0.0) * c
-    y = tl.load(rotation + n_rows + row, mask=live, other=0.0) * a
-    y += tl.load(rotation + 4 * n_rows + row, mask=live, other=0.0) * b
-    y += tl.load(rotation + 7 * n_rows + row, mask=live, other=0.0) * c
-    z = tl.load(rotation + 2 * n_rows + row, mask=live, other=0.0) * a
-    z += tl.load(rotation + 5 * n_rows + row, mask=live, other=0.0) * b
-    z += tl.load(rotation + 8 * n_rows + row, mask=live, other=0.0) * c
-    length = tl.maximum(tl.sqrt(x * x + y * y + z * z), 1e-4)
+def _canonical(u, v, w, bound, normal, row, live, n_rows, STEEPEST: tl.constexpr):
+    """The bent canonical normal, not of unit length."""
+    a, b, c = load_vector(normal + row, n_rows, live)
+    return a + STEEPEST * u / bound, b + STEEPEST * v / bound, c + STEEPEST * w / bound
+
+
+@triton.jit
+@no_type_check
+def _world(turned, a, b, c):
+    """The world normal's three components and its length before normalisation, at least SHORTEST."""
+    x, y, z = turn_back(turned, a, b, c)
+    length = tl.maximum(tl.sqrt(x * x + y * y + z * z), SHORTEST)
     return x / length, y / length, z / length, length
 
 
@@ -50,26 +50,51 @@ def _light(coefficients, channel, x, y, z):
     return light + tl.load(c + 21) * (x * x - y * y) + tl.load(c + 24) * (3 * z * z - 1)
 
 
+@triton.jit
+@no_type_check
+def _light_slope(coefficients, channel, x, y, z):
+    """The gradient of `_light` in the normal."""
+    c = coefficients + channel
+    c4, c5, c6, c7, c8 = tl.load(c + 12), tl.load(c + 15), tl.load(c + 18), tl.load(c + 21), tl.load(c + 24)
+    along_x = tl.load(c + 3) + c4 * y + c6 * z + 2 * c7 * x
+    along_y = tl.load(c + 6) + c4 * x + c5 * z - 2 * c7 * y
+    return along_x, along_y, tl.load(c + 9) + c5 * y + c6 * x + 6 * c8 * z
+
+
+@triton.jit
+@no_type_check
+def _store_sums(sums, d_light, x, y, z):
+    """Writes the gradients of a channel's coefficients, summed over the program's rows."""
+    tl.store(sums, tl.sum(d_light, 0))
+    tl.store(sums + 3, tl.sum(d_light * x, 0))
+    tl.store(sums + 6, tl.sum(d_light * y, 0))
+    tl.store(sums + 9, tl.sum(d_light * z, 0))
+    tl.store(sums + 12, tl.sum(d_light * x * y, 0))
+    tl.store(sums + 15, tl.sum(d_light * y * z, 0))
+    tl.store(sums + 18, tl.sum(d_light * x * z, 0))
+    tl.store(sums + 21, tl.sum(d_light * (x * x - y * y), 0))
+    tl.store(sums + 24, tl.sum(d_light * (3 * z * z - 1), 0))
+
+
+@triton.jit
+@no_type_check
+def _across(x, y, z, length, dx, dy, dz):
+    """Gradient in the world normal before normalisation, which passes on only what is across it; but see `_world`."""
+    along = tl.where(length > SHORTEST, dx * x + dy * y + dz * z, 0.0)
+    return (dx - along * x) / length, (dy - along * y) / length, (dz - along * z) / length
+
+
 @triton.jit(do_not_specialize=["n_rows", "stride", "step"])
 @no_type_check
 def _forward(
-    output,
-    normal,
-    rotation,
-    coefficients,
-    color,
-    n_rows,
-    stride,
-    step,
-    BRIGHTEST: tl.constexpr,
-    OFFSET: tl.constexpr,
-    STEEPEST: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    output, normal, rotation, coefficients, color, n_rows, stride, step,
+    BRIGHTEST: tl.constexpr, OFFSET: tl.constexpr, STEEPEST: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = row < n_rows
     u, v, w, bound = _bend(output, row, live, stride, step)
-    x, y, z, _ = _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST)
+    a, b, c = _canonical(u, v, w, bound, normal, row, live, n_rows, STEEPEST)
+    x, y, z, _ = _world(load_matrix(rotation + row, 3 * n_rows, n_rows, live), a, b, c)
     for channel in tl.static_range(3):
         value = tl.load(output + row * stride + channel * step, mask=live, other=0.0)
         light = tl.maximum(_light(coefficients, channel, x, y, z), 0.0)
@@ -79,26 +104,17 @@ def _forward(
 @triton.jit(do_not_specialize=["n_rows", "stride", "step"])
 @no_type_check
 def _backward(
-    output,
-    normal,
-    rotation,
-    coefficients,
-    gradient,
-    d_output,
-    d_coefficients,
-    n_rows,
-    stride,
-    step,
-    BRIGHTEST: tl.constexpr,
-    OFFSET: tl.constexpr,
-    STEEPEST: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    output, normal, rotation, coefficients, gradient, d_output, d_normal, d_rotation, d_coefficients,
+    n_rows, stride, step, OF_NORMAL: tl.constexpr, OF_ROTATION: tl.constexpr,
+    BRIGHTEST: tl.constexpr, OFFSET: tl.constexpr, STEEPEST: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     block = tl.program_id(0)
     row = block * BLOCK + tl.arange(0, BLOCK)
     live = row < n_rows
     u, v, w, bound = _bend(output, row, live, stride, step)
-    x, y, z, length = _normal(u, v, w, bound, normal, rotation, row, live, n_rows, STEEPEST)
+    a, b, c = _canonical(u, v, w, bound, normal, row, live, n_rows, STEEPEST)
+    turned = load_matrix(rotation + row, 3 * n_rows, n_rows, live)
+    x, y, z, length = _world(turned, a, b, c)
     dx, dy, dz = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     for channel in tl.static_range(3):
         value = tl.load(output + row * stride + channel * step, mask=live, other=0.0)
@@ -108,37 +124,22 @@ def _backward(
         slope = d_color * tl.maximum(light, 0.0) * albedo * (1.0 - albedo / BRIGHTEST)
         tl.store(d_output + channel * n_rows + row, slope, mask=live)
         d_light = tl.where(light > 0.0, d_color * albedo, 0.0)
-        sums = d_coefficients + block * 27 + channel
-        tl.store(sums, tl.sum(d_light, 0))
-        tl.store(sums + 3, tl.sum(d_light * x, 0))
-        tl.store(sums + 6, tl.sum(d_light * y, 0))
-        tl.store(sums + 9, tl.sum(d_light * z, 0))
-        tl.store(sums + 12, tl.sum(d_light * x * y, 0))
-        tl.store(sums + 15, tl.sum(d_light * y * z, 0))
-        tl.store(sums + 18, tl.sum(d_light * x * z, 0))
-        tl.store(sums + 21, tl.sum(d_light * (x * x - y * y), 0))
-        tl.store(sums + 24, tl.sum(d_light * (3 * z * z - 1), 0))
-        c = coefficients + channel
-        c4, c5, c6, c7, c8 = tl.load(c + 12), tl.load(c + 15), tl.load(c + 18), tl.load(c + 21), tl.load(c + 24)
-        dx += d_light * (tl.load(c + 3) + c4 * y + c6 * z + 2 * c7 * x)
-        dy += d_light * (tl.load(c + 6) + c4 * x + c5 * z - 2 * c7 * y)
-        dz += d_light * (tl.load(c + 9) + c5 * y + c6 * x + 6 * c8 * z)
-    along = dx * x + dy * y + dz * z  # normalisation passes on only what is across the normal
-    dx, dy, dz = (dx - along * x) / length, (dy - along * y) / length, (dz - along * z) / length
-    r = rotation + row
-    du = tl.load(r, mask=live, other=0.0) * dx
-    du += tl.load(r + n_rows, mask=live, other=0.0) * dy
-    du += tl.load(r + 2 * n_rows, mask=live, other=0.0) * dz
-    dv = tl.load(r + 3 * n_rows, mask=live, other=0.0) * dx
-    dv += tl.load(r + 4 * n_rows, mask=live, other=0.0) * dy
-    dv += tl.load(r + 5 * n_rows, mask=live, other=0.0) * dz
-    dw = tl.load(r + 6 * n_rows, mask=live, other=0.0) * dx
-    dw += tl.load(r + 7 * n_rows, mask=live, other=0.0) * dy
-    dw += tl.load(r + 8 * n_rows, mask=live, other=0.0) * dz
-    along = (du * u + dv * v + dw * w) / (bound * bound)  # of b / sqrt(1 + b^2), the bounded bend
-    tl.store(d_output + 3 * n_rows + row, STEEPEST * (du - along * u) / bound, mask=live)
-    tl.store(d_output + 4 * n_rows + row, STEEPEST * (dv - along * v) / bound, mask=live)
-    tl.store(d_output + 5 * n_rows + row, STEEPEST * (dw - along * w) / bound, mask=live)
+        _store_sums(d_coefficients + block * 27 + channel, d_light, x, y, z)
+        along_x, along_y, along_z = _light_slope(coefficients, channel, x, y, z)
+        dx += d_light * along_x
+        dy += d_light * along_y
+        dz += d_light * along_z
+    dx, dy, dz = _across(x, y, z, length, dx, dy, dz)
+    da, db, dc = turn(turned, dx, dy, dz)
+    along = (da * u + db * v + dc * w) / (bound * bound)  # of b / sqrt(1 + b^2), the bounded bend
+    du, dv, dw = (da - along * u) / bound, (db - along * v) / bound, (dc - along * w) / bound
+    store_vector(d_output + 3 * n_rows + row, n_rows, STEEPEST * du, STEEPEST * dv, STEEPEST * dw, live)
+    if OF_NORMAL:
+        store_vector(d_normal + row, n_rows, da, db, dc, live)
+    if OF_ROTATION:
+        store_vector(d_rotation + row, n_rows, a * dx, a * dy, a * dz, live)
+        store_vector(d_rotation + 3 * n_rows + row, n_rows, b * dx, b * dy, b * dz, live)
+        store_vector(d_rotation + 6 * n_rows + row, n_rows, c * dx, c * dy, c * dz, live)
 
 
 def _columns(x: Tensor) -> Tensor:
@@ -165,11 +166,17 @@ class _Shade(torch.autograd.Function):
         n_rows = len(output)
         blocks = triton.cdiv(n_rows, BLOCK)
         d_output, sums = output.new_empty(6, n_rows), output.new_empty(blocks, 9, 3)
+        _, of_normal, of_rotation, *_ = ctx.needs_input_grad
+        d_normal = output.new_empty(3, n_rows) if of_normal else None
+        d_rotation = output.new_empty(9, n_rows) if of_rotation else None
         _backward[(blocks,)](
-            output, normal, rotation, coefficients, grads[0].contiguous(), d_output, sums, n_rows, *output.stride(),
-            **ctx.constants,
+            output, normal, rotation, coefficients, grads[0].contiguous(), d_output,
+            d_output if d_normal is None else d_normal, d_output if d_rotation is None else d_rotation, sums,
+            n_rows, *output.stride(), OF_NORMAL=of_normal, OF_ROTATION=of_rotation, **ctx.constants,
         )  # fmt: skip
-        return d_output.t(), None, None, sums.sum(0), None, None, None
+        d_normal = None if d_normal is None else d_normal.t()
+        d_rotation = None if d_rotation is None else d_rotation.t().unflatten(1, (3, 3))
+        return d_output.t(), d_normal, d_rotation, sums.sum(0), None, None, None
 
 
 def shade(
@@ -181,5 +188,5 @@ def shade(
     offset: float,
     steepest: float,
 ) -> Tensor:
-    """What `HarmonicLight` computes; see there."""
+    """What `HarmonicLight` computes; see there. Differentiable in the four tensors."""
     return _Shade.apply(output, normal, rotation, coefficients, brightest, offset, steepest)  # type: ignore[return-value]

@@ -27,18 +27,10 @@ class NeighborIndex(Protocol):
 
     n_parts: int
 
-    def query(
-        self,
-        points: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
-        radius: float,
-        vertices: Float[Tensor, "F V 3"] | None = None,
-    ) -> Pairs:
+    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """Pairs within `radius` (m) of the points, given in posed space of body `frames`.
 
-        Args:
-            vertices: the body points as they are now, to which distances are measured, where they have moved since the
-                index was made; None: they have not.
+        Distances are to the body points as they were when the index was made.
         """
         ...
 

@@ -20,22 +20,17 @@ class BruteNeighbors:
         """The body points."""
         yield self.vertices
 
-    def query(
-        self,
-        points: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
-        radius: float,
-        vertices: Float[Tensor, "F V 3"] | None = None,
-    ) -> Pairs:
+    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """See `NeighborIndex.query`."""
-        vertices = self.vertices if vertices is None else vertices
         shape = self.n_parts, len(points), self.k
         distances = torch.empty(shape, device=points.device)
         nearest = torch.empty(shape, dtype=torch.long, device=points.device)
         for index, part in enumerate(self.parts):
             for frame in frames.unique():
                 chosen = frames == frame
-                exact = torch.cdist(points[chosen], vertices[frame, part], compute_mode="donot_use_mm_for_euclid_dist")
+                exact = torch.cdist(
+                    points[chosen], self.vertices[frame, part], compute_mode="donot_use_mm_for_euclid_dist"
+                )
                 distances[index, chosen], column = exact.topk(self.k, largest=False)
                 nearest[index, chosen] = part[column]
         return pairs_within(radius, nearest, distances)

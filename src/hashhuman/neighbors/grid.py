@@ -112,13 +112,7 @@ class GridNeighbors:
         """The body points and the grids."""
         yield from (self.vertices, self.origin, self.start, self.shape, self.keys)
 
-    def query(
-        self,
-        points: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
-        radius: float,
-        vertices: Float[Tensor, "F V 3"] | None = None,
-    ) -> Pairs:
+    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf)."""
         cell = (points - self.origin[frames].transpose(0, 1)) / self.voxel  # P N 3
         near = cell.round().long()
@@ -129,21 +123,18 @@ class GridNeighbors:
         bound = min(radius + 0.87 * self.voxel, self.reach)
         possible = inside & ((self.keys.view(-1)[node] >> 16) * self.unit < bound)
         part, point = possible.nonzero().unbind(1)
-        bodies = self.vertices if vertices is None else vertices
-        pairs = self._refine(part, point, cell, points, frames, bodies)
+        pairs = self._refine(part, point, cell, points, frames)
         keep = pairs.distances.amin(1) < radius
         return Pairs(pairs.point[keep], pairs.part[keep], pairs.vertices[keep], pairs.distances[keep])
 
-    def _refine(
-        self, part: Tensor, point: Tensor, cell: Tensor, points: Tensor, frames: Tensor, bodies: Tensor
-    ) -> Pairs:
+    def _refine(self, part: Tensor, point: Tensor, cell: Tensor, points: Tensor, frames: Tensor) -> Pairs:
         """The candidates at the corners of each pair's cell."""
         corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=points.device)
         low = torch.minimum(cell[part, point].floor().long().clamp_min(0), self.shape[part] - 2)
         keys = self.keys.view(-1)[self._node(low[:, None] + corners, frames[point, None], part[:, None])]
         empty = keys == EMPTY
         vertices = (keys & 0xFFFF).masked_fill(empty, 0).long()
-        of_frame = frames[point, None] * bodies.shape[1] + vertices
+        of_frame = frames[point, None] * self.vertices.shape[1] + vertices
         # A lookup of rows takes a fraction of the time of an index of frames and points.
-        offset = torch.nn.functional.embedding(of_frame, bodies.flatten(0, 1)) - points[point, None]
+        offset = torch.nn.functional.embedding(of_frame, self.vertices.flatten(0, 1)) - points[point, None]
         return Pairs(point, part, vertices, offset.norm(dim=-1).masked_fill(empty, torch.inf))

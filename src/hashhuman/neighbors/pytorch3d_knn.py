@@ -31,16 +31,9 @@ class PyTorch3dNeighbors:
         """The body points."""
         yield self.vertices
 
-    def query(
-        self,
-        points: Float[Tensor, "N 3"],
-        frames: Int[Tensor, "N"],
-        radius: float,
-        vertices: Float[Tensor, "F V 3"] | None = None,
-    ) -> Pairs:
+    def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """See `NeighborIndex.query`."""
-        bodies = self.vertices if vertices is None else vertices
-        counts = torch.bincount(frames, minlength=len(bodies))
+        counts = torch.bincount(frames, minlength=len(self.vertices))
         order = frames.argsort()
         rank = torch.empty_like(order)  # of each point among those of its frame
         rank[order] = torch.arange(len(points), device=points.device) - (counts.cumsum(0) - counts)[frames[order]]
@@ -48,7 +41,7 @@ class PyTorch3dNeighbors:
         batch[frames, rank] = points
         nearest, distances = [], []
         for part in self.parts:
-            found = self.knn_points(batch, bodies[:, part], lengths1=counts, K=self.k)
+            found = self.knn_points(batch, self.vertices[:, part], lengths1=counts, K=self.k)
             squared = found.dists[frames, rank]
             squared[:, len(part) :] = torch.inf  # a part of fewer points than K is filled up with zeros
             nearest.append(part[found.idx[frames, rank]])

@@ -29,6 +29,7 @@ class ShellSampler:
     def __init__(self, step: float, per_bin: int, kernels: str = "auto") -> None:
         self.step, self.per_bin, self.kernels = step, per_bin, kernels
 
+    @torch.no_grad()
     def __call__(
         self,
         rays: Rays,
@@ -39,7 +40,7 @@ class ShellSampler:
         ray_mask: Bool[Tensor, "N"] | None = None,
         bins: tuple[int, int] = ALL_BINS,
     ) -> Samples:
-        """Stratified samples with `jitter`, midpoints without.
+        """Stratified samples with `jitter`, midpoints without; where they lie has no gradient.
 
         Args:
             capacity: samples to reserve (Triton only); None for as many as there are.

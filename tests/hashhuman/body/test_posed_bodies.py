@@ -7,6 +7,7 @@ import torch
 import trimesh
 
 from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.body.template import BodyPose
 from hashhuman.geometry import skinning
 from tests import toy
 from tests.hashhuman import small
@@ -72,3 +73,23 @@ def test_canonical_normals_are_those_of_the_canonical_mesh():
     centre = soft.canonical_vertices.view(5, 8, 3).mean(1, keepdim=True)  # of each box
     outward = soft.canonical_vertices.view(5, 8, 3) - centre
     assert ((outward * soft.canonical_normals.view(5, 8, 3)).sum(-1) > 0).all()
+
+
+def test_gradients_in_joint_rotations_orientation_and_translation():
+    """Against finite differences in double precision, of a body at rest and another; each input has an effect."""
+    template = toy.template()
+    floats = {name: getattr(template, name).double() for name in ("vertices", "lbs_weights", "joints", "uv")}
+    template = dataclasses.replace(template, **floats)
+
+    def posed(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        poses = [BodyPose(*each) for each in zip(*inputs)]
+        bodies = PosedBodies.from_poses(template, poses, torch.arange(2))
+        return bodies.world_from_posed, bodies.canonical_from_posed, bodies.vertices
+
+    each = [vars(toy.pose(frame)).values() for frame in (0, 2)]
+    inputs = [torch.stack(pair).double().requires_grad_() for pair in zip(*each)]
+    assert torch.autograd.gradcheck(posed, inputs, fast_mode=True)
+    weights = [torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).double() for x in posed(*inputs)]
+    value = sum((x * weight).sum() for x, weight in zip(posed(*inputs), weights))
+    for gradient in torch.autograd.grad(value, inputs):
+        assert (gradient.abs().amax(-1) > 0.1).all()

@@ -143,6 +143,34 @@ def test_recorded_steps_need_the_kernels_and_the_grid(index):
         carried(world, frames, index=index, skinning=skinning, capacity=(128,) * 5)
 
 
+@pytest.mark.parametrize("index", [GridNeighbors, BruteNeighbors])
+def test_gradients_pass_through_the_map_and_not_through_the_choice_of_candidates(index):
+    """With weights that do not change, x = L R^T (world - t) + c, so that a position's gradient is (L R^T)^T dx."""
+    bodies, frames = small.bodies(), torch.full((40,), 2)
+    around = 0.03 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    world = (toy.world_vertices(toy.template(), 2) + around).requires_grad_()
+    for learned in (bodies.world_from_posed, bodies.canonical_from_posed, bodies.vertices):
+        learned.requires_grad_()
+    query, neighbors = Points(world, torch.zeros(40, 3), frames), index(bodies.vertices, small.part_points())
+    # So smooth that several candidates have weight.
+    pairs = InverseSkinning(small.REACH, small.REACH, 0.1, "torch")(query, bodies, neighbors, toy.template().uv)
+    assert not pairs.normal.requires_grad and not pairs.uv.requires_grad
+    used = pairs.rows.mask()
+    upstream = torch.randn(pairs.x.shape, generator=torch.Generator().manual_seed(1)) * used[:, None]
+    (pairs.x * upstream).sum().backward()
+    with torch.no_grad():
+        by_row = (pairs.rotation.transpose(1, 2) @ upstream[..., None])[..., 0]
+        expected = torch.zeros(40, 3).index_add(0, pairs.point[used], by_row[used])
+        moved = -torch.zeros(3, 3).index_add(0, frames, expected)  # translating a body moves points the other way
+    assert expected.abs().max() > 0.5
+    torch.testing.assert_close(world.grad, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(bodies.world_from_posed.grad[:, :3, 3], moved, atol=1e-4, rtol=1e-5)
+    # What is added to the map of a frame's every point is added to x, whatever the weights.
+    added = bodies.canonical_from_posed.grad[..., 3].sum(1)
+    torch.testing.assert_close(added, torch.zeros(3, 3).index_add(0, frames[:1], upstream.sum(0, keepdim=True)))
+    assert bodies.vertices.grad is None
+
+
 def some_pairs(distances: torch.Tensor, vertices: torch.Tensor) -> Pairs:
     count = len(distances)
     return Pairs(torch.arange(count), torch.zeros(count, dtype=torch.long), vertices, distances)

@@ -1,5 +1,6 @@
 """Light: by hand, against scipy's rotations, and Triton against plain PyTorch."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -83,17 +84,51 @@ def test_harmonics_are_orthogonal():
     assert off.abs().max() < 0.02 and products.diag().min() > 0.05
 
 
+def learnable(pairs: CanonicalPairs, device: torch.device) -> CanonicalPairs:
+    """On a device, with normals and rotations that need gradients."""
+    pairs = small.on(pairs, device)
+    normal, rotation = (x.clone().requires_grad_() for x in (pairs.normal, pairs.rotation))
+    return dataclasses.replace(pairs, normal=normal, rotation=rotation)
+
+
+def shaded(kernels: str, pairs: CanonicalPairs, size: float = 2.0) -> list[torch.Tensor]:
+    """Colours of random outputs, and all gradients of a random weighting."""
+    light = lit(kernels).to(pairs.x.device)
+    output = size * torch.randn(len(pairs.x), 6, generator=torch.Generator().manual_seed(1))
+    output = output.to(pairs.x.device).requires_grad_()
+    real = pairs.rows.mask()
+    color = light(output, pairs)[real]
+    (color * torch.rand(color.shape, generator=torch.Generator().manual_seed(2)).to(color)).sum().backward()
+    of_rows = [x.grad[real] for x in (output, pairs.normal, pairs.rotation) if x.requires_grad]
+    return [color.detach(), light.coefficients.grad, *of_rows]
+
+
 def test_both_shade_alike(device: torch.device):
-    results = []
-    for kernels in ("torch", "triton"):
-        pairs = small.on(some_pairs()[0], device)
-        light = lit(kernels).to(device)
-        output = 2 * torch.randn(len(pairs.x), 6, generator=torch.Generator().manual_seed(1))
-        output = output.to(device).requires_grad_()
-        real = pairs.rows.mask()
-        color = light(output, pairs)[real]
-        (color * torch.rand(color.shape, generator=torch.Generator().manual_seed(2)).to(device)).sum().backward()
-        results.append((color, light.coefficients.grad, output.grad[real]))
-    for slow, fast in zip(*results):
-        assert slow.abs().max() > 0.01
-        torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-4)
+    slow, fast = (shaded(kernels, learnable(some_pairs()[0], device)) for kernels in ("torch", "triton"))
+    assert len(slow) == len(fast) == 5
+    for expected, mine in zip(slow, fast):
+        assert expected.abs().max() > 0.01
+        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_that_nobody_needs_change_nothing(device: torch.device):
+    all_of_them = shaded("triton", learnable(some_pairs()[0], device))
+    for name in ("normal", "rotation"):
+        pairs = learnable(some_pairs()[0], device)
+        pairs = dataclasses.replace(pairs, **{name: getattr(pairs, name).detach()})
+        found = shaded("triton", pairs)
+        expected = [x for index, x in enumerate(all_of_them) if index != {"normal": 3, "rotation": 4}[name]]
+        assert len(found) == 4 and getattr(pairs, name).grad is None
+        for mine, theirs in zip(found, expected):
+            torch.testing.assert_close(mine, theirs)
+
+
+def test_both_agree_where_normals_nearly_vanish(device: torch.device):
+    """Blends of opposite rotations do; normals below 1e-4 are divided by that, and not made unit."""
+    pairs = some_pairs()[0]
+    shrunk = dataclasses.replace(
+        pairs, rotation=pairs.rotation * 0.1 ** (torch.arange(len(pairs.x)) % 7)[:, None, None]
+    )
+    results = [shaded(kernels, learnable(shrunk, device)) for kernels in ("torch", "triton")]
+    for expected, mine in zip(*results):
+        torch.testing.assert_close(mine, expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-3)

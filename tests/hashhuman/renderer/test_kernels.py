@@ -39,6 +39,15 @@ def test_both_samplers_take_the_same_places(device: torch.device):
     assert fast.complete.all() and fast.needed == slow.needed == len(slow.t)
 
 
+@pytest.mark.parametrize("kernels", ["torch", "triton"])
+def test_where_samples_lie_has_no_gradient(kernels: str, device: torch.device):
+    bodies = small.on(small.bodies(), device)
+    shell, rays = Shell.around(bodies.vertices, 0.1, 0.05), small.on(some_rays(20), device)
+    bodies.world_from_posed.requires_grad_()
+    samples = ShellSampler(STEP, PER_BIN, kernels)(rays, bodies, shell, jitter=True)
+    assert len(samples.t) > 20 and not samples.t.requires_grad and not samples.delta.requires_grad
+
+
 @pytest.mark.parametrize("bins", [(0, 2), (2, 100)])
 def test_both_take_the_same_bins_of_the_same_rays(bins: tuple[int, int], device: torch.device):
     bodies = small.on(small.bodies(), device)

@@ -178,8 +178,8 @@ class SubjectBody:
         nodes = (np.ptp(vertices, axis=0) + 2 * volumes.PAD) / volumes.STEP + 1
         if (abs(volume.shape[:3] - nodes) > 2).any():  # rounding can add or remove a node at the far end
             raise UserError(
-                f"{self.root / name}: a grid of {shape_text(volume.shape[:3])} nodes does not fit the body; delete it, or "
-                "compute it again."
+                f"{self.root / name}: a grid of {shape_text(volume.shape[:3])} nodes does not fit the body; delete it, "
+                "or compute it again."
             )
         return volume.astype(np.float32)
 
