@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_vertices
 from hashhuman.data import synthetic
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.io import files
+
+trimesh = pytest.importorskip("trimesh")
 
 SETTINGS = {"seed": 1, "n_frames": 4, "n_novel": 3, "n_cameras": 3, "test_every": 2, "size": 64}
 
