@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ from hashhuman.data.subject import Subject
 from tests import toy
 from tests.interpreter import interpret_kernels
 
+# The machines that run these tests have two cores, and the tensors here are tiny. In the environment it also holds for
+# the processes that tests start, and keeps Lightning from choosing a number for the tests that follow.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
 if not torch.cuda.is_available():
     interpret_kernels()
 
@@ -23,12 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """The machines that run these tests have two cores, and the tensors here are tiny."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
