@@ -30,7 +30,7 @@ def rays(count: int, frames: int) -> Rays:
 
 
 def other_sizes(avatar: Avatar) -> None:
-    """A step, a look at what is empty, and a picture, with sizes and alignments of all kinds."""
+    """A step, an update of the occupancy, and a picture, with sizes and alignments of all kinds."""
     cells = avatar.occupancy.resolution**3
     # Rays by whether 16 divides them, rows by how often 2 does; the last of many programs are no multiple of 16.
     for count, sizes in ((33, (128, 384, 256, 128, 2048)), (64, (4096, 128, 128, 1280, 1024)), (1, (128 * 97,) * 5)):
@@ -62,7 +62,7 @@ def other_sizes(avatar: Avatar) -> None:
 
 
 def main(subject: str) -> None:
-    """Rehearses, then goes on."""
+    """Lists the kernels of a warm-up, then launches more."""
     pretend_gpu()
     small = [override for override in tiny.SMALL if not override.startswith("experiment=")]
     avatar = avatar_of(["data=zju_mocap", f"data.root={subject}", *small, *tiny.TOY]).cpu()

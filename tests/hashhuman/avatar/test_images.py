@@ -35,7 +35,7 @@ def same(mine: RenderedImage, theirs: RenderedImage) -> None:
 
 
 @torch.no_grad()
-def test_room_changes_nothing(device: torch.device):
+def test_capacity_changes_nothing(device: torch.device):
     """Posing and rendering in capacities planned from their own needs, with Triton's kernels, as they are captured."""
     plain, fast = made("torch").to(device), made("triton").to(device)
     stage, of_stage = plain.measured_stage([toy.pose(1)], [1])
@@ -50,7 +50,7 @@ def test_room_changes_nothing(device: torch.device):
     assert torch.equal(needed, of_view)
 
 
-def test_room_holds_what_was_needed_and_some_more():
+def test_capacity_holds_what_was_needed_and_some_more():
     posing, viewing = [1000, 30, 40, 50, 7000, 100, 0, 300], [5000, 10, 20, 30, 600, 1, 2, 3]
     capacity, (front, back) = index_capacity(posing), view_capacities(viewing)
     for needed, sizes, slack in ((posing, capacity.sizes(), 1.3), (viewing, [*front.sizes(), *back.sizes()], 2.0)):
@@ -75,7 +75,7 @@ def test_pictures_are_rendered_one_after_another():
 
 
 @pytest.mark.gpu
-def test_recorded_pictures_are_the_same_pictures():
+def test_captured_pictures_are_the_same_pictures():
     """Also where the pose, the camera, its size, the capacity, the field or the occupancy changes."""
     recorded, eager = made("triton").cuda(), made("triton").cuda()
     images = recorded.graph_images

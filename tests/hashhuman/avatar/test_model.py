@@ -275,8 +275,8 @@ def test_kernels_render_the_same(device: torch.device):
     compare(graded(fast, stage, rays), graded(plain, stage, rays))
 
 
-def test_room_to_spare_changes_nothing(device: torch.device):
-    """As in a recorded step: unused samples and rows take no part."""
+def test_spare_capacity_changes_nothing(device: torch.device):
+    """As in a captured step: unused samples and rows take no part."""
     rays = small.on(some_rays(12), device)
     avatar = made(residual=uv_residual(), kernels="triton").eval().to(device)
     plain = made(residual=uv_residual()).eval().to(device)

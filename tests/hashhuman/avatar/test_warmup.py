@@ -44,7 +44,7 @@ def test_on_a_cpu_there_is_nothing_to_prepare(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_training_launches_nothing_that_was_not_rehearsed(toy_folder, tmp_path, monkeypatch):
+def test_training_launches_nothing_that_was_not_listed(toy_folder, tmp_path, monkeypatch):
     missed = []
 
     class Watching(precompile.Compiler):

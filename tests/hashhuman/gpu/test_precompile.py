@@ -15,9 +15,9 @@ def told() -> dict:
     return told_by("tests.hashhuman.compiled_ahead")
 
 
-def test_a_launch_finds_what_was_rehearsed(told):
+def test_a_launch_finds_what_was_listed(told):
     assert told["compiled while listing_only"] == 0
-    assert told["found compiled"] == [True, True, False]  # the last was not rehearsed
+    assert told["found compiled"] == [True, True, False]  # the last was not listed
     assert told["launchers"] == 1  # of two variants with the same arguments
 
 

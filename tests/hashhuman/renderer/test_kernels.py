@@ -58,7 +58,7 @@ def test_jitter_stays_within_a_step(device: torch.device):
     assert off.abs().max() <= 0.5 + 1e-3 and off.std() > 0.2
 
 
-def test_rays_without_room_say_so(device: torch.device):
+def test_rays_beyond_the_capacity_say_so(device: torch.device):
     all_of_it = sampled(device, "triton", 60)
     capacity = int(all_of_it.start[30]) + 1
     short = sampled(device, "triton", 60, capacity=capacity)

@@ -58,7 +58,7 @@ def test_haze_counts_where_nobody_is():
     assert alpha[::3].sum() > 1
 
 
-def test_rays_that_found_no_room_say_nothing():
+def test_incomplete_rays_take_no_part():
     """What they see is unfinished: the mean is that of the others."""
     whole, batch = make()
     prediction, _ = make(incomplete=(2, 11))

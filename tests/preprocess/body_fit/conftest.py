@@ -17,9 +17,8 @@ SWINGS = (
 
 
 @pytest.fixture(scope="session")
-def body() -> AnnyBody:
-    pytest.importorskip("anny")  # a machine for GPU tests need not have it
-    return AnnyBody()
+def body(anny: AnnyBody) -> AnnyBody:
+    return anny
 
 
 @pytest.fixture(scope="session")

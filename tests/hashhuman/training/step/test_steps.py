@@ -61,7 +61,7 @@ def test_without_a_gpu_the_choice_is_eager():
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_the_choice_is_recorded():
+def test_on_a_gpu_the_choice_is_a_graph():
     squares = Squares("cuda")
     assert isinstance(automatic_step(squares, torch.optim.Adam([squares.weight])), GraphStep)
 
@@ -72,7 +72,7 @@ def test_graphs_need_a_gpu():
         GraphStep(squares, squares.optimizer())
 
 
-def test_the_first_recording_has_room_for_what_was_measured():
+def test_the_first_capture_has_capacity_for_what_was_measured():
     share, capacity = plan(10_000, [7000, 0, 128], share=1.0, budget=10_000)
     assert share == 1
     assert capacity.samples is not None and capacity.rows is not None
@@ -98,13 +98,13 @@ def test_the_number_of_rays_has_bounds():
 
 
 @pytest.mark.gpu
-def test_recorded_steps_are_the_same_steps():
-    """Of an objective that is the same each time: measured, recorded and replayed, then recorded anew."""
+def test_captured_steps_are_the_same_steps():
+    """Of an objective that is the same each time: measured, captured and replayed, then captured anew."""
     histories = []
-    for recorded in (False, True):
+    for captured in (False, True):
         squares = Squares("cuda")
         optimizer = torch.optim.Adam([squares.weight], lr=0.1)
-        step = GraphStep(squares, optimizer, measured_steps=3, first_revision=4) if recorded else None
+        step = GraphStep(squares, optimizer, measured_steps=3, first_revision=4) if captured else None
         step = step or EagerStep(squares, optimizer)
         history = []
         for index in range(20):
@@ -115,12 +115,12 @@ def test_recorded_steps_are_the_same_steps():
                 optimizer.param_groups[0]["lr"] = 0.1 / (index + 1)
             history.append(step().total.clone())
         histories.append(torch.stack([*history, *squares.weight.detach()]))
-        if recorded:
+        if captured:
             first, later = RayCapacity(384, (256, 256)), squares.asked[5:]
             assert squares.asked[:3] == [(1.0, None)] * 3 and squares.asked[3:5] == [(1.0, first)] * 2
             assert len(later) == 4 and all(
                 capacity is not None for _, capacity in later
-            )  # after 4 and after 8 more: eager, recorded
+            )  # after 4 and after 8 more: eager, captured
     torch.testing.assert_close(*histories)
 
 
@@ -148,8 +148,8 @@ def training(avatar: Avatar, store: PixelStore, n_rays: int, jitter: bool):
 
 
 @pytest.mark.gpu
-def test_a_step_in_planned_room_is_the_same_step(start):
-    """With sizes that were planned from its own needed, a step sees and learns what it does without, on one seed."""
+def test_a_step_of_planned_capacity_is_the_same_step(start):
+    """With sizes that were planned from what it needs, a step sees and learns what it does without, on one seed."""
     totals, gradients, needed, capacity = [], [], [], None
     for _ in range(2):
         avatar = copy.deepcopy(start[0])
@@ -169,7 +169,7 @@ def test_a_step_in_planned_room_is_the_same_step(start):
 
 
 @pytest.mark.gpu
-def test_a_recorded_step_learns_what_an_eager_one_does(start):
+def test_a_captured_step_learns_what_an_eager_one_does(start):
     final = {}
     for kind in (EagerStep, GraphStep):
         torch.manual_seed(0)
@@ -179,5 +179,5 @@ def test_a_recorded_step_learns_what_an_eager_one_does(start):
         history = [step().total.clone() for _ in range(150)]
         first, final[kind] = torch.stack(history[:5]).mean(), torch.stack(history[-20:]).mean()
         assert final[kind] < 0.5 * first
-    eager, recorded = final.values()
-    assert abs(eager - recorded) < 0.2 * eager
+    eager, captured = final.values()
+    assert abs(eager - captured) < 0.2 * eager
