@@ -1,15 +1,25 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from hashhuman.body.anny import AnnyBody
 from hashhuman.body.template import BodyTemplate
 from hashhuman.data.subject import Subject
-from tests import toy
+from tests import smpl_files, toy
 from tests.interpreter import interpret_kernels
+
+# The machines that run these tests have two cores, and the tensors here are tiny. In the environment it also holds for
+# the processes that tests start, and keeps Lightning from choosing a number for the tests that follow.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 if not torch.cuda.is_available():
     interpret_kernels()
@@ -23,10 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """The machines that run these tests have two cores, and the tensors here are tiny."""
-    torch.set_num_threads(1)
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts this process and those that it starts.
+
+    A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
+    """
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.signal(signal.SIGINT, handler)
 
 
 INTERPRETED = pytest.param(
@@ -67,3 +84,22 @@ def toy_copy(_short_toy_folder: Path, tmp_path: Path) -> Path:
 def toy_subject(toy_folder: Path) -> Subject:
     """The shared toy folder, opened."""
     return Subject(toy_folder)
+
+
+@pytest.fixture(scope="session")
+def anny() -> AnnyBody:
+    """The free body."""
+    pytest.importorskip("anny")  # a machine that runs the GPU tests alone need not have it
+    return AnnyBody()
+
+
+@pytest.fixture(scope="session")
+def anny_model(anny: AnnyBody) -> dict[str, np.ndarray]:
+    """The free body as a model of SMPL's format."""
+    return smpl_files.model(anny.template(anny.shape_mean))
+
+
+@pytest.fixture(scope="session")
+def anny_tree(anny: AnnyBody, anny_model: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the free body's files under SMPL's names. Shared: do not write into it."""
+    return smpl_files.write_tree(tmp_path_factory.mktemp("models") / "smpl", anny.template(anny.shape_mean), anny_model)

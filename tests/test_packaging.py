@@ -38,6 +38,8 @@ def imported(paths: Iterable[Path]) -> set[str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 modules.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
+                modules.add(ast.literal_eval(node.args[0]).partition(".")[0])
     owners = importlib.metadata.packages_distributions()
     foreign = modules - OWN - sys.stdlib_module_names - {"tinycudann", "pytorch3d"}  # users build them
     return {sorted(owners[module], key=len)[0].lower().replace("_", "-") for module in foreign}

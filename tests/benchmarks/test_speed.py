@@ -3,13 +3,16 @@
 import json
 import math
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import speed
 from hashhuman.io.files import write_image
+from tests.processes import PATIENCE
 
 PACE = {"now": 0.05, "before": 0.2}  # seconds a step
 
@@ -118,13 +121,17 @@ def test_ddp_takes_the_same_steps(scene, played):
     assert "trainer=ddp" not in played[0] and "trainer.devices=2" in played[1]
 
 
-def test_the_moment_of_the_metrics(tmp_path):
-    script = "import time; print('  means, on cpu', flush=True); time.sleep(0.3); print('means, on cpu')"
-    import sys
-    import time
-
-    printed = speed._until_metrics([sys.executable, "-c", script])
-    assert time.perf_counter() - printed > 0.25
+def test_the_moment_of_the_metrics(tmp_path, monkeypatch):
+    """The program ends well only if the clock is read while it still runs, and only its first table counts."""
+    read = tmp_path / "read"
+    script = (
+        "import os, time\nprint('  means, on cpu', flush=True)\n"
+        f"for _ in range({100 * PATIENCE:.0f}):\n    if os.path.exists({str(read)!r}): break\n    time.sleep(0.01)\n"
+        "else: raise SystemExit(9)\nprint('means, on cpu')"
+    )
+    readings = iter([7.0, 8.0])
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: read.touch() or next(readings)))
+    assert speed._until_metrics([sys.executable, "-c", script]) == 7.0
     with pytest.raises(SystemExit, match="status 3"):
         speed._until_metrics([sys.executable, "-c", "print('means, on x'); raise SystemExit(3)"])
     with pytest.raises(SystemExit, match="status 0"):

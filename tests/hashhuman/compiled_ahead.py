@@ -73,7 +73,7 @@ def refused() -> dict[str, bool]:
 
 
 def main() -> None:
-    """Ahead, then the same one by one."""
+    """Compiles the kernels ahead, then the same ones one by one."""
     found: list[bool] = []
 
     def listen(*, cache_hit: bool, **_: object) -> None:

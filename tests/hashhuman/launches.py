@@ -1,6 +1,6 @@
 """Prints, as JSON, what kernels the default avatar launches on a subject: `python -m tests.hashhuman.launches SUBJECT`.
 
-`listed`: how many variants of each kernel the listing finds. `others`: what other sizes launch beyond them. A
+`listed`: how many variants of each kernel the dry run finds. `others`: what other sizes launch beyond them. A
 process of its own, since Triton must not be interpreted here; nothing is compiled.
 """
 

@@ -99,7 +99,7 @@ def avatar(
 def pairs(x: torch.Tensor, counts: list[int], **changes) -> CanonicalPairs:
     """Pairs at canonical positions, part by part, each with a query point of its own unless `changes` say otherwise.
 
-    Rows are padded as `PartRows` wants them; the values of unused rows are zero.
+    Rows are padded as `PartRows` requires; the values of unused rows are zero.
     """
     count, sizes = len(x), [padded(n) for n in counts]
     rows = torch.cat([sum(sizes[:p]) + torch.arange(n) for p, n in enumerate(counts)])

@@ -1,13 +1,16 @@
 import numpy as np
+import pytest
 import torch
 from rich.progress import Progress
 
 from hashhuman.body import volumes
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import load_npy
-from preprocess.blend_weights import BlendWeightVolumes, closest_on_surface
 from preprocess.stage import files_under, is_finished, run_stages
 from tests import toy
+
+pytest.importorskip("igl")
+from preprocess.blend_weights import BlendWeightVolumes, closest_on_surface
 
 
 def closest_by_brute_force(point, triangles):

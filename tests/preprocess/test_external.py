@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from preprocess import external
 from preprocess.external import follow, run_tool
+from tests.processes import PATIENCE, ends, is_alive
 
 
 def ignore(line: str) -> None:
@@ -32,20 +32,6 @@ def tool(tmp_path: Path):
     return make
 
 
-def is_alive(process: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    stat = Path(f"/proc/{process}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def ends(process: int) -> bool:
-    """Whether a process ends soon: signals take a moment to arrive."""
-    deadline = time.monotonic() + 10
-    while is_alive(process) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not is_alive(process)
-
-
 def test_arguments_arrive_as_they_are(tool, tmp_path):
     hostile = ["a b", "ü/猫", "$(touch owned)", "; touch owned", "'\"", "*", ""]
     command = tool(
@@ -63,7 +49,7 @@ def test_lines_come_while_it_runs(tool, tmp_path):
     command = tool("""
         import pathlib, sys, time
         print("ready")
-        for _ in range(1000):
+        for _ in range(12000):
             if pathlib.Path("go").exists():
                 print("went", file=sys.stderr)
                 sys.exit()
@@ -124,9 +110,9 @@ def test_says_what_cannot_be_run(tmp_path):
 def test_an_interruption_ends_the_program_and_what_it_started(tool, tmp_path):
     command = tool("""
         import os, subprocess, sys, time
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         print(os.getpid(), child.pid)
-        time.sleep(60)
+        time.sleep(600)
     """)
     processes = []
 
@@ -134,11 +120,9 @@ def test_an_interruption_ends_the_program_and_what_it_started(tool, tmp_path):
         processes.extend(map(int, line.split()))
         raise KeyboardInterrupt
 
-    start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_tool(command, tmp_path, tmp_path / "log", on_line)
-    assert time.monotonic() - start < 30 and len(processes) == 2
-    assert all(map(ends, processes))
+    assert len(processes) == 2 and all(map(ends, processes))
 
 
 def test_a_program_that_ignores_requests_is_killed(tool, tmp_path, monkeypatch):
@@ -147,7 +131,7 @@ def test_a_program_that_ignores_requests_is_killed(tool, tmp_path, monkeypatch):
         import os, signal, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print(os.getpid())
-        time.sleep(60)
+        time.sleep(600)
     """)
     processes = []
 
@@ -161,8 +145,8 @@ def test_a_program_that_ignores_requests_is_killed(tool, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_us_ends_the_program(tool, tmp_path, number):
-    command = tool("import os, time; print(os.getpid()); time.sleep(60)")
+def test_a_signal_to_us_ends_the_program(tool, tmp_path, number, interruptible):
+    command = tool("import os, time; print(os.getpid()); time.sleep(600)")
     caller = textwrap.dedent(f"""
         from pathlib import Path
         from preprocess.external import run_tool
@@ -177,11 +161,14 @@ def test_a_signal_to_us_ends_the_program(tool, tmp_path, number):
         cwd=Path(__file__).parents[2],
     )
     with caller_process:
-        assert caller_process.stdout is not None
-        process = int(caller_process.stdout.readline())
-        assert is_alive(process)
-        os.kill(caller_process.pid, number)
-        assert caller_process.wait(30) in (128 + number, -number)
+        try:
+            assert caller_process.stdout is not None
+            process = int(caller_process.stdout.readline())
+            assert is_alive(process)
+            os.kill(caller_process.pid, number)
+            assert caller_process.wait(PATIENCE) in (128 + number, -number)
+        finally:
+            caller_process.kill()
     assert ends(process)
 
 

@@ -2,15 +2,16 @@
 
 import sys
 
-import anny
 import numpy as np
 import pytest
 import torch
-from anny.keypoints import KeypointsRegressor
 
 from hashhuman.body.anny import AnnyBody
 from hashhuman.errors import UserError
 from hashhuman.geometry.skinning import axis_angle_to_matrix, forward_kinematics, skin
+
+anny = pytest.importorskip("anny")
+keypoints = pytest.importorskip("anny.keypoints")
 
 # bone prefix -> joint, in the order of trial; sides are added below
 MEMBERS = (
@@ -104,7 +105,7 @@ def test_posed_landmarks_are_regressed_from_the_skinned_surface(body, model, sha
     rotations = axis_angle_to_matrix(0.4 * torch.randn(24, 3, generator=torch.Generator().manual_seed(0)))
     transforms = forward_kinematics(rotations, template.joints, list(template.parents))
     names = ("nose", "left_wrist", "right_heel", "left_big_toe")
-    regressor = KeypointsRegressor.coco(model, labels=list(names))
+    regressor = keypoints.KeypointsRegressor.coco(model, labels=list(names))
     expected = regressor({"vertices": skin(template.vertices, template.lbs_weights, transforms)[None]})[0]
     moments = torch.einsum("k,kljc->ljc", body.basis(shape), body.landmark_basis(names))
     assert torch.allclose(torch.einsum("jab,ljb->la", transforms[:, :3], moments), expected, atol=2e-4)

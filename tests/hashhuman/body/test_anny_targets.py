@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from anny.models import full_model
 
 from hashhuman.body.anny_targets import read_fast, read_target
+
+full_model = pytest.importorskip("anny.models.full_model")
 
 MATRIX = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.0, -0.1], [0.0, 0.1, 0.0]], dtype=torch.float64)
 TURN = SimpleNamespace(apply=lambda x: x @ MATRIX.T)  # what both readers ask of a `roma.Linear`

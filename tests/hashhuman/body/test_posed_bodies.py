@@ -3,14 +3,16 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
-import trimesh
 
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry import skinning
 from tests import toy
 from tests.hashhuman import small
+
+trimesh = pytest.importorskip("trimesh")
 
 
 def test_each_points_map_undoes_its_skinning():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 from hashhuman.body.surface import vertex_areas, vertex_normals
 from hashhuman.body.visibility import seen_vertices, unseen_fraction, visible_vertices
 from hashhuman.geometry.camera import Camera
 from tests import toy
+
+trimesh = pytest.importorskip("trimesh")
 
 
 def camera_at(position: list[float], size: int = 200) -> Camera:

@@ -54,7 +54,7 @@ def test_what_is_imported_stays(monkeypatch):
 
 
 def test_a_run_does_without_scipys_signals():
-    """And whoever wants them gets them."""
+    """They are imported when something uses them."""
     script = (
         "from hashhuman.cli.lean_imports import spare_lightning; spare_lightning(); import sys, torchmetrics; "
         "assert 'scipy.stats' not in sys.modules and 'scipy.signal._signaltools' not in sys.modules; "

@@ -135,7 +135,7 @@ def test_unmarked_cells_are_left_out():
 
 
 @pytest.mark.parametrize("index", [GridNeighbors, BruteNeighbors])
-def test_recorded_steps_need_the_kernels_and_the_grid(index):
+def test_captured_steps_need_the_kernels_and_the_grid(index):
     kernels = "torch" if index is GridNeighbors else "triton"
     skinning = InverseSkinning(small.REACH, small.REACH, 0.01, kernels)
     world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)

@@ -1,14 +1,16 @@
 """Skinning against scipy, by hand, and its gradients."""
 
 import numpy as np
+import pytest
 import torch
-import trimesh
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
 from hashhuman.body.template import thinned
 from hashhuman.geometry import skinning
 from tests import toy
+
+trimesh = pytest.importorskip("trimesh")
 
 
 def test_rodrigues_agrees_with_scipy():

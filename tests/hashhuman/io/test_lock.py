@@ -1,17 +1,19 @@
 """One process at a time in a folder."""
 
 import multiprocessing
+import signal
 import time
 from pathlib import Path
 
 from hashhuman.io.lock import alone
+from tests.processes import PATIENCE
 
 
 def hold(folder: Path, note: Path) -> None:
     with alone(folder):
         with note.open("a") as file:
             file.write("in ")
-        time.sleep(0.1)
+        time.sleep(0.1)  # in which another that did not wait would write
         with note.open("a") as file:
             file.write("out ")
 
@@ -22,7 +24,7 @@ def test_others_wait(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(20)
+        process.join(PATIENCE)
     assert note.read_text() == "in out " * 3
     assert not (tmp_path / "new/folder").exists()
 
@@ -33,11 +35,19 @@ def test_other_folders_do_not(tmp_path):
 
 
 def test_a_process_that_ends_leaves_it_free(tmp_path):
-    process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path / "a", tmp_path / "note"))
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+
+    def hold_on() -> None:
+        with alone(tmp_path / "a"):
+            held.set()
+            time.sleep(10 * PATIENCE)
+
+    process = context.Process(target=hold_on)
     process.start()
-    while not (tmp_path / "note").exists():
-        time.sleep(0.01)
+    assert held.wait(PATIENCE)
     process.kill()
     process.join()
+    assert process.exitcode == -signal.SIGKILL
     with alone(tmp_path / "a"):
-        assert (tmp_path / "note").read_text() == "in "
+        pass

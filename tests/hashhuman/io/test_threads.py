@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hashhuman.io.threads import Background, ordered
+from tests.processes import PATIENCE
 
 
 def test_results_come_in_order_whatever_takes_longest():
@@ -27,7 +28,7 @@ def test_it_is_not_far_ahead_of_whoever_takes_the_results():
 
 def test_several_at_a_time(monkeypatch):
     monkeypatch.setattr("hashhuman.io.threads.WORKERS", 2)
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=PATIENCE)
     assert len(list(ordered(lambda n: meeting.wait(), range(4), ahead=4))) == 4  # alone, none would come through
 
 

@@ -97,7 +97,7 @@ def test_each_body_ends_where_it_ends():
         assert (last <= capacity + 1e-3).all()
 
 
-def test_room_changes_nothing_but_the_grids_size():
+def test_capacity_changes_nothing_but_the_grids_size():
     vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
     fitting = Shell.around(vertices, reach, voxel)
     x, y, z = fitting.occupied.shape[1:]

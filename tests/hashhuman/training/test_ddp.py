@@ -31,6 +31,7 @@ from tests.hashhuman import small
 from tests.hashhuman.data.test_datamodule import made as data_module
 from tests.hashhuman.data.test_pixels import training_picture
 from tests.hashhuman.training.test_lit_module import made as lit_module
+from tests.processes import PATIENCE, ends
 
 RANKS = 2
 
@@ -172,8 +173,8 @@ def test_a_module_without_an_optimizer_of_its_own():
             dist.destroy_process_group()
 
 
-def taking_part(scripts: list[str], work) -> tuple[int | None, float]:
-    """A process that does `work` while others run the scripts; its exit code and the seconds it took."""
+def taking_part(scripts: list[str], work) -> int | None:
+    """The exit code of a process that does `work` while others run the scripts; None if it did not end."""
 
     def first() -> None:
         os.environ.pop("LOCAL_RANK", None)
@@ -182,37 +183,31 @@ def taking_part(scripts: list[str], work) -> tuple[int | None, float]:
             work()
 
     process = multiprocessing.get_context("fork").Process(target=first)
-    start = time.perf_counter()
     process.start()
-    process.join(30)
-    return process.exitcode, time.perf_counter() - start
-
-
-def alive(pid: str) -> bool:
-    """Whether a process runs; one that has ended may wait for its parent to take note."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    process.join(PATIENCE)
+    code = process.exitcode
+    process.kill()
+    return code
 
 
 def test_the_failure_of_one_ends_all_with_a_message(tmp_path, capfd):
-    """While this process waits where nothing interrupts it, and another would go on for a minute."""
+    """While this process waits where nothing interrupts it, and another would go on for minutes."""
     note = tmp_path / "pid"
-    lasting = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    write = f"open('{note} begun', 'w').write(str(os.getpid())); os.rename('{note} begun', {str(note)!r})"
+    lasting = f"import os, time; {write}; time.sleep(600)"
     failing = f"import os, time\nwhile not os.path.exists({str(note)!r}): time.sleep(0.01)\nraise SystemExit(3)"
-    code, seconds = taking_part([failing, lasting], lambda: time.sleep(60))
-    assert code == 3 and seconds < 25
+    assert taking_part([failing, lasting], lambda: time.sleep(600)) == 3
     assert "Process 1 of 3 of this run ended with status 3" in capfd.readouterr().err
-    pid, deadline = note.read_text(), time.monotonic() + 10
-    while (found := alive(pid)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not found
+    assert ends(int(note.read_text()))
 
 
-def test_a_broken_collective_is_blamed_on_the_process_that_failed(capfd):
+def test_a_broken_collective_is_blamed_on_the_process_that_failed(capfd, monkeypatch):
+    monkeypatch.setattr(ddp, "GRACE", PATIENCE)
+
     def work() -> None:
         raise RuntimeError("Connection closed by peer")
 
-    code, _ = taking_part(["import time; time.sleep(0.3); raise SystemExit(2)"], work)
+    code = taking_part(["import time; time.sleep(0.3); raise SystemExit(2)"], work)
     assert code == 2 and "Process 1 of 2" in capfd.readouterr().err
 
 
@@ -226,7 +221,7 @@ def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
     others = []
 
     def start(place: int, text: str) -> subprocess.Popen:
-        others.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        others.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
         return others[-1]
 
     monkeypatch.setattr(ddp, "_start", start)
@@ -235,7 +230,7 @@ def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
     with pytest.raises(ZeroDivisionError), ddp.processes(OmegaConf.create({}), 2):
         assert os.environ["LOCAL_RANK"] == "0" and ddp.rank() == 0
         raise ZeroDivisionError
-    assert len(others) == 1 and others[0].wait(10) != 0 and dict(os.environ) == before
+    assert len(others) == 1 and others[0].wait(PATIENCE) != 0 and dict(os.environ) == before
 
 
 def test_torchrun_has_started_all(monkeypatch):

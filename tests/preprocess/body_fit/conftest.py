@@ -17,8 +17,8 @@ SWINGS = (
 
 
 @pytest.fixture(scope="session")
-def body() -> AnnyBody:
-    return AnnyBody()
+def body(anny: AnnyBody) -> AnnyBody:
+    return anny
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -29,6 +28,8 @@ from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
 from tests.preprocess.body_fit.source.tools import PARENTS
+
+joblib = pytest.importorskip("joblib")
 
 ORIGIN = np.array([0.0, -0.22, 0.03])  # where the tool's body has its pelvis at rest (m)
 FILES = ("smpl_params", "smpl_vertices", "smpl_lbs", "body_fit.npz")

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import trimesh
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.smpl.body import SmplBody
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz, write_image
-from preprocess.blend_weights import BlendWeightVolumes
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit
 from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
@@ -24,6 +22,10 @@ from preprocess.raster import rasterise
 from preprocess.stage import is_finished, run_stages
 from tests import smpl_files
 
+trimesh = pytest.importorskip("trimesh")
+pytest.importorskip("igl")
+from preprocess.blend_weights import BlendWeightVolumes  # noqa: E402
+
 FRAMES, SIZE = 4, 200
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
 RATES = {"root": 0.02, "pose": 0.02, "pelvis": 0.01, "shape": 0.05}
@@ -31,19 +33,9 @@ STAGES = [{"steps": 40, "weights": {"points": 1, "world": 1, **PRIORS}, "free": 
 
 
 @pytest.fixture(scope="module")
-def arrays(body) -> dict[str, np.ndarray]:
-    return smpl_files.model(body.template(body.shape_mean))
-
-
-@pytest.fixture(scope="module")
-def tree(body, arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return smpl_files.write_tree(tmp_path_factory.mktemp("models") / "smpl", body.template(body.shape_mean), arrays)
-
-
-@pytest.fixture(scope="module")
-def shown(tree: Path) -> tuple[Camera, Posed, SmplBody]:
+def shown(anny_tree: Path) -> tuple[Camera, Posed, SmplBody]:
     """A body of the user's model that lifts an arm and a leg while it turns, 3 m before the camera."""
-    smpl = SmplBody(tree, "SMPL_NEUTRAL.pkl")
+    smpl = SmplBody(anny_tree, "SMPL_NEUTRAL.pkl")
     K = torch.tensor([[1.2 * SIZE, 0, SIZE / 2 - 0.5], [0, 1.2 * SIZE, SIZE / 2 - 0.5], [0, 0, 1]])
     surface = spread_vertices(smpl.template(smpl.shape_mean).vertices, 100)
     sequence = BodySequence(smpl, LANDMARKS, OFFSETS, surface, FRAMES)
@@ -56,7 +48,7 @@ def shown(tree: Path) -> tuple[Camera, Posed, SmplBody]:
 
 
 @pytest.fixture(scope="module")
-def subject(shown: tuple[Camera, Posed, SmplBody], tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def subject(shown: tuple[Camera, Posed, SmplBody], anny_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder after body_fit and blend_weights."""
     camera, truth, smpl = shown
     folder = tmp_path_factory.mktemp("subject")
@@ -81,12 +73,12 @@ def subject(shown: tuple[Camera, Posed, SmplBody], tree: Path, tmp_path_factory:
         visibility=ones,
         presence=ones,
     ).save(points_path(folder))
-    run_stages([fit_stage(tree), BlendWeightVolumes(per_frame=True)], folder)
+    run_stages([fit_stage(anny_tree), BlendWeightVolumes(per_frame=True)], folder)
     return folder
 
 
-def fit_stage(tree: Path) -> NativeFit:
-    made = functools.partial(SmplBody, root=str(tree), model="SMPL_NEUTRAL.pkl")
+def fit_stage(anny_tree: Path) -> NativeFit:
+    made = functools.partial(SmplBody, root=str(anny_tree), model="SMPL_NEUTRAL.pkl")
     return NativeFit(made, STAGES, surface=80, pictures=1)
 
 
@@ -97,41 +89,41 @@ def test_the_motion_is_recovered(subject: Path, shown):
     assert Subject(subject).meta["body"] == "smpl"
 
 
-def test_another_model_undoes_the_stage(subject: Path, tree: Path, tmp_path: Path):
-    assert is_finished(fit_stage(tree), subject)
+def test_another_model_undoes_the_stage(subject: Path, anny_tree: Path, tmp_path: Path):
+    assert is_finished(fit_stage(anny_tree), subject)
     moved = tmp_path / "smpl"
     moved.mkdir()
-    for path in tree.iterdir():
+    for path in anny_tree.iterdir():
         (moved / path.name).write_bytes(path.read_bytes())
     assert is_finished(fit_stage(moved), subject)  # the same content elsewhere
     (moved / "smpl_uv.obj").write_text((moved / "smpl_uv.obj").read_text() + "# changed\n")
     assert not is_finished(fit_stage(moved), subject)
 
 
-def test_vertices_bend_and_the_template_does_not(subject: Path, arrays):
+def test_vertices_bend_and_the_template_does_not(subject: Path, anny_model):
     """smpl_vertices/ has the pose blend shapes of smpl_params/; smpl_lbs/ is what plain skinning takes."""
     frame = FRAMES - 1
     params = load_npy(subject / f"smpl_params/{frame}.npy")
     betas, poses = params["shapes"][0], params["poses"].reshape(-1, 3)
-    joints, posed = smpl_files.posed_by_hand(arrays, betas, poses)
+    joints, posed = smpl_files.posed_by_hand(anny_model, betas, poses)
     turn = Rotation.from_rotvec(params["Rh"][0]).as_matrix()
     vertices = np.load(subject / f"smpl_vertices/{frame}.npy")
     np.testing.assert_allclose(vertices, posed @ turn.T + params["Th"], atol=1e-4)
     written = load_npz(subject / "body_fit.npz")["joints"][frame]
     np.testing.assert_allclose(joints @ turn.T + params["Th"], written, atol=1e-3)
-    plain = smpl_files.posed_by_hand(arrays, betas, poses, bend=False)[1]
+    plain = smpl_files.posed_by_hand(anny_model, betas, poses, bend=False)[1]
     skinned = Subject(subject).template().pose_vertices(torch.from_numpy(poses))
     np.testing.assert_allclose(skinned, plain, atol=1e-4)
     assert abs(plain - posed).max() > 5e-3
     big = np.zeros((24, 3))
     big[1, 2], big[2, 2] = np.deg2rad(30), -np.deg2rad(30)
-    spread = smpl_files.posed_by_hand(arrays, betas, big, bend=False)[1]
+    spread = smpl_files.posed_by_hand(anny_model, betas, big, bend=False)[1]
     np.testing.assert_allclose(np.load(subject / "smpl_lbs/bigpose_vertices.npy"), spread, atol=1e-4)
 
 
-def test_volumes_say_what_the_nearest_surface_says(subject: Path, arrays):
+def test_volumes_say_what_the_nearest_surface_says(subject: Path, anny_model):
     rng = np.random.default_rng(0)
-    faces = arrays["f"].astype(int)
+    faces = anny_model["f"].astype(int)
     bend = Subject(subject).posed_vertices(2)
     for name, vertices in (("bigpose_bw", np.load(subject / "smpl_lbs/bigpose_vertices.npy")), ("bweights/2", bend)):
         volume = np.load(subject / f"smpl_lbs/{name}.npy")
@@ -147,7 +139,7 @@ def test_volumes_say_what_the_nearest_surface_says(subject: Path, arrays):
             assert volume[node][-1] == pytest.approx(away.min(), abs=1e-4)
             ties = np.flatnonzero(away < away.min() + 1e-5)  # an edge belongs to two faces
             shares = [trimesh.triangles.points_to_barycentric(corners[[f]], foot[[f]])[0] for f in ties]
-            weights = [share @ arrays["weights"][faces[f]] for f, share in zip(ties, shares)]
+            weights = [share @ anny_model["weights"][faces[f]] for f, share in zip(ties, shares)]
             assert min(abs(volume[node][:-1] - w).max() for w in weights) < 2e-3
 
 

@@ -35,7 +35,7 @@ def test_a_gap_breaks_the_curve():
     assert paths(svg, "curve")[0].count("M") == 2
 
 
-def test_limits_are_drawn_where_there_is_room():
+def test_limits_are_drawn_where_they_fit():
     near = drawn(Chart("a", "mm", [2, 2.2]), np.array([1.0, 2.0]))
     assert len(paths(near, "fine")) == len(paths(near, "bad")) == 1
     far = drawn(Chart("a", "mm", [2, 50]), np.array([1.0, 2.0]))

@@ -1,6 +1,7 @@
 """How long training takes, and its end when its time is up."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,16 @@ class TrainingClock(L.Callback):
         max_seconds: of training, whatever number of steps that makes (`training/time_budget.py`); None for as many
             seconds as the steps take.
         nominal_steps: the length that the module's schedule was written for.
+        now: the clock, in seconds from any origin.
     """
 
-    def __init__(self, path: str | Path, max_seconds: int | float | None, nominal_steps: int) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        max_seconds: int | float | None,
+        nominal_steps: int,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
         if max_seconds is not None and (max_seconds <= 0 or nominal_steps < 1):
             raise UserError(
                 f"budget_s={max_seconds} must be positive, and so must trainer.max_steps={nominal_steps}, whose "
@@ -35,7 +43,8 @@ class TrainingClock(L.Callback):
             )
         self.path = Path(path)
         self.plan = None if max_seconds is None else Plan(max_seconds, nominal_steps)
-        self.made = time.perf_counter()
+        self.now = now
+        self.made = now()
         self.started: float | None = None
         self.first_step = 0
         self.paused: float | None = None
@@ -51,11 +60,11 @@ class TrainingClock(L.Callback):
     def train_s(self) -> float:
         """Seconds of training so far, by the host's clock."""
         beside = self.validation_s + self.checkpoint_s
-        return 0.0 if self.started is None else time.perf_counter() - self.started - beside
+        return 0.0 if self.started is None else self.now() - self.started - beside
 
     def _pause(self, module: L.LightningModule) -> None:
         _wait(module.device)  # for what training asked of the device
-        self.paused = time.perf_counter()
+        self.paused = self.now()
 
     def _resume(self, module: L.LightningModule) -> float:
         """Seconds since the pause; 0 if training had not begun, or was not interrupted."""
@@ -63,13 +72,13 @@ class TrainingClock(L.Callback):
             return 0.0
         _wait(module.device)
         paused, self.paused = self.paused, None
-        return 0.0 if self.started is None else time.perf_counter() - paused
+        return 0.0 if self.started is None else self.now() - paused
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Starts at the first one."""
         if self.started is None:
             _wait(pl_module.device)
-            self.started, self.first_step = time.perf_counter(), trainer.global_step
+            self.started, self.first_step = self.now(), trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Looks at the clock when the plan asks for it, and ends training when its time is up."""
@@ -104,7 +113,7 @@ class TrainingClock(L.Callback):
         steps, seconds = trainer.global_step - self.first_step, self.train_s
         cuda = pl_module.device.type == "cuda"
         figures = {
-            "setup_s": (self.started or time.perf_counter()) - self.made,
+            "setup_s": (self.started or self.now()) - self.made,
             "train_s": seconds,
             "validation_s": self.validation_s,
             "checkpoint_s": self.checkpoint_s,

@@ -12,26 +12,9 @@ from hashhuman.body.anny import AnnyBody
 from hashhuman.body.model import files_of, settings_of
 from hashhuman.body.smpl.body import SmplBody, SmplxBody
 from hashhuman.body.template import SMPL_JOINTS
-from tests import smpl_files
 from tests.smpl_files import posed_by_hand
 
 MODEL = "SMPL_NEUTRAL.pkl"
-
-
-@pytest.fixture(scope="module")
-def anny() -> AnnyBody:
-    return AnnyBody()
-
-
-@pytest.fixture(scope="module")
-def anny_model(anny: AnnyBody) -> dict[str, np.ndarray]:
-    """The free body as a model of SMPL's format."""
-    return smpl_files.model(anny.template(anny.shape_mean))
-
-
-@pytest.fixture(scope="module")
-def anny_tree(anny: AnnyBody, anny_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return smpl_files.write_tree(tmp_path_factory.mktemp("smpl"), anny.template(anny.shape_mean), anny_model)
 
 
 @pytest.fixture(scope="module")

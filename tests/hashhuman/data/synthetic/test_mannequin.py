@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_vertices
 from hashhuman.data.synthetic import mannequin
 from tests.hashhuman.data.synthetic.segments import distance_to_axis
+
+trimesh = pytest.importorskip("trimesh")
 
 
 def test_each_capsule_is_a_closed_outward_mesh():

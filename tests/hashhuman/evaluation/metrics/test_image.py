@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from skimage.metrics import structural_similarity
 
 from hashhuman.evaluation.metrics.image import bounding_box, halo, mask_iou, psnr, ssim
+
+structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
 
 
 @pytest.fixture

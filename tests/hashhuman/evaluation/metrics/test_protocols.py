@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from skimage.metrics import structural_similarity
 
 from hashhuman.evaluation.drawing import to_uint8
 from hashhuman.evaluation.metrics.lpips import LPIPS
 from hashhuman.evaluation.metrics.protocols import Comparison, LegacyNVR, Strict, mask_at_box
 from hashhuman.io.files import read_image, write_image
 from tests import toy
+
+structural_similarity = pytest.importorskip("skimage.metrics").structural_similarity
 
 
 class MeanDifference(LPIPS):

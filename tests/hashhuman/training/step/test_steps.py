@@ -62,7 +62,7 @@ def test_without_a_gpu_the_choice_is_eager():
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_the_choice_is_recorded():
+def test_on_a_gpu_the_choice_is_a_graph():
     squares = Squares("cuda")
     assert isinstance(automatic_step(squares, torch.optim.Adam([squares.weight])), GraphStep)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,8 @@ from hashhuman.errors import UserError
 from preprocess.body_fit.source.joblib_file import load_joblib
 from tests.preprocess.body_fit.source import tools
 from tests.preprocess.body_fit.source.tools import HALF, Truth
+
+joblib = pytest.importorskip("joblib")
 
 TOOLS = list(tools.CONTENT)
 # what a reader does not look at, or need not find

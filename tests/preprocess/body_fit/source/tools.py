@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -21,6 +21,8 @@ from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.romp import Romp
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
+
+joblib = pytest.importorskip("joblib")
 
 VIDEO = (640, 360)  # width, height
 HALF = (320, 180)  # of the subject's pictures
