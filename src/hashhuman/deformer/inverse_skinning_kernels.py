@@ -230,7 +230,7 @@ class _Carry(torch.autograd.Function):
         nothing = inputs[2].new_zeros(1, 1, 1)
         d_x = nothing[0].expand(rows.total, 3) if upstream[0] is None else upstream[0]
         d_rotation = nothing.expand(rows.total, 3, 3) if upstream[1] is None else upstream[1]
-        grads = [torch.zeros_like(x) if wants else None for x, wants in zip(inputs, ctx.needs_input_grad)]
+        grads = [torch.zeros_like(x) if needed else None for x, needed in zip(inputs, ctx.needs_input_grad)]
         if rows.total:
             ctx.query.backward(inputs, rows, d_x, d_rotation, grads)
         return *grads, None, None
