@@ -1,6 +1,7 @@
 """Triton's inverse skinning against the reference in plain PyTorch, values and gradients."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -214,6 +215,9 @@ class FixedPairs:
 
     def query(self, points: torch.Tensor, frames: torch.Tensor, radius: float) -> Pairs:
         return self.pairs
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        yield self.pairs.distances
 
 
 def bodies_of(poses: torch.Tensor) -> PosedBodies:
