@@ -20,7 +20,7 @@ from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import load_npz, save_npz
-from preprocess.body_fit.optimise.terms import LIMITS, base_name
+from preprocess.body_fit.joint_ranges import joint_ranges
 from preprocess.body_fit.result import report_path, silhouette_iou
 from preprocess.frames.monocular import CAMERA
 from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
@@ -200,10 +200,9 @@ def beyond_limits(
     poses: Float[torch.Tensor, "F J 3"], joint_names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, "F"], Int[np.ndarray, "F"]]:
     """How far (degrees) the worst joint is turned beyond its range in each frame, and which one that is."""
-    mirror = torch.tensor([[1.0, -1, -1] if name.startswith("right_") else [1.0, 1, 1] for name in joint_names])
-    ranges = torch.tensor([LIMITS.get(base_name(name), ((-180, 180),) * 3) for name in joint_names])
-    degrees = torch.rad2deg(poses) * mirror
-    excess = torch.maximum(degrees - ranges[..., 1], ranges[..., 0] - degrees).clamp_min(0).amax(-1)
+    ranges = joint_ranges(joint_names)
+    degrees = torch.rad2deg(poses) * ranges.mirror
+    excess = torch.maximum(degrees - ranges.high, ranges.low - degrees).clamp_min(0).amax(-1)
     most, worst = excess.max(1)
     return most.numpy(), worst.numpy()
 
