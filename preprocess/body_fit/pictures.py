@@ -93,6 +93,6 @@ def side_camera(camera: Camera, middle: Float[np.ndarray, "3"]) -> Camera:
     """The camera after a quarter turn around the vertical line through a point (m, world), at the same distance."""
     quarter = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # about the picture's vertical axis
     at = camera.R @ torch.as_tensor(middle, dtype=torch.float32) + camera.T  # in camera space
-    ahead = torch.stack([torch.zeros(()), at[1], at[2]])  # horizontally, the point moves to the middle of the picture
-    # camera space -> side view: x -> quarter (x - at) + ahead
-    return Camera(camera.K, quarter @ camera.R, quarter @ (camera.T - at) + ahead, camera.height, camera.width)
+    centred = torch.stack([torch.zeros(()), at[1], at[2]])  # horizontally, the point moves to the middle of the picture
+    # camera space -> side view: x -> quarter (x - at) + centred
+    return Camera(camera.K, quarter @ camera.R, quarter @ (camera.T - at) + centred, camera.height, camera.width)

@@ -19,7 +19,7 @@ from preprocess.body_fit.init.retarget import alignment, measured_limbs, retarge
 from preprocess.body_fit.sequence import BodySequence
 from preprocess.body_fit.source.motion import Motion
 
-ELSEWHERE = 0.3  # of the person's height in the picture: a body farther from the keypoints is somebody else's
+ELSEWHERE = 0.3  # of the person's height in the picture: a body farther from the keypoints is another person's
 BONE = 0.01  # metres: deviation of the bone lengths of two bodies
 
 

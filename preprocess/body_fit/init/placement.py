@@ -1,4 +1,4 @@
-"""Where a body of known pose stands in front of the subject's camera.
+"""Positions a body of known pose in front of the subject's camera.
 
 Another tool may have seen the person with another camera, or may have given positions of another body, or in a world
 whose camera is unknown. Each of these has a function here.

@@ -1,7 +1,7 @@
-"""Correspondences between the body and the pictures, which are searched anew every few steps of the minimisation.
+"""Correspondences between the body and the pictures, which are searched again every few steps of the minimisation.
 
-Those are, for each contour point of the mask, the vertex on the rim of the body that belongs to it; and the vertices
-that the camera sees, whose flow and texture can be compared.
+There are two kinds: for each contour point of the mask, the vertex on the rim of the body that belongs to it; and the
+vertices that the camera sees, whose flow and texture can be compared.
 """
 
 from collections.abc import Collection
@@ -23,14 +23,13 @@ GPU_MULTIPLE = 256  # the count of visible vertices is rounded up to a multiple 
 
 
 class Correspondences:
-    """The correspondences of one sequence. `search` fills them in, or replaces them.
+    """The correspondences of one sequence, which `search` finds.
 
-    Attributes:
-        rim: (F, C) int, the vertex that belongs to each contour point.
-        seen: (F, K) int, the visible vertices of each frame; a frame with fewer than K is filled up with others.
-        counts: (F, K) bool, which of these are visible.
-        multiple: K is a multiple of this, if there are that many vertices. A CUDA graph can be replayed only while
-            shapes stay the same, and rounding up lets them change rarely.
+    K, the number of visible vertices per frame, is rounded up to a multiple of `multiple`. A captured CUDA graph can be
+    replayed only while shapes stay the same, and rounding makes them change rarely.
+
+    Args:
+        evidence: on the device that computes.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -40,22 +39,31 @@ class Correspondences:
 
     @property
     def rim(self) -> Int[Tensor, "F C"]:
+        """The vertex that belongs to each contour point."""
         return self.found["rim"]
 
     @property
     def seen(self) -> Int[Tensor, "F K"]:
+        """The visible vertices of each frame; a frame with fewer than K has others at the end."""
         return self.found["seen"]
 
     @property
     def counts(self) -> Bool[Tensor, "F K"]:
+        """Which of the vertices in `seen` are visible."""
         return self.found["counts"]
 
     @torch.no_grad()
     def search(self, posed: Posed, metres_per_pixel: Float[Tensor, "F"], terms: Collection[str]) -> bool:
         """Finds the correspondences that the named terms need; they hold until the next search.
 
-        Returns whether they lie in the same tensors as the last ones, so that a captured CUDA graph reads them. That is
-        so if their shapes have not changed.
+        Args:
+            posed: the body with the current parameters.
+            metres_per_pixel: at the person's depth in each frame.
+            terms: names of the weighted terms.
+
+        Returns:
+            Whether the result lies in the same tensors as the last one, so that a captured CUDA graph reads it. That is
+            the case if its shapes have not changed.
         """
         fresh = {}
         if "contour" in terms:

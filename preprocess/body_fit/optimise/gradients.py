@@ -31,7 +31,7 @@ class ObjectiveGradients:
         self.ready = False  # whether every kernel has run once, as capture requires
 
     def rematch(self) -> None:
-        """Searches for correspondences anew, for the body with the current parameters."""
+        """Searches for correspondences again, for the body with the current parameters."""
         sequence = self.terms.sequence
         sequence.refresh_normals()
         with torch.no_grad():

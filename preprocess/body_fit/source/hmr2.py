@@ -39,7 +39,7 @@ class Hmr2(Source):
             for tid, row in _people(picture, path):
                 rows[tid].append(row)
         if not rows:
-            raise UserError(f"{path} holds nobody: 4D-Humans found no person in the video.")
+            raise UserError(f"{path} holds no people: 4D-Humans found no person in the video.")
         K = centred(FOCAL * max(width, height), width, height)
         return [_motion(track, path, K, width) for track in rows.values()]
 

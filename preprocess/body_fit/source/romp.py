@@ -36,7 +36,7 @@ class Romp(Source):
             raise UserError(f"{path}: results must be a dictionary of pictures: it is not ROMP's video_results.npz.")
         tracks = list(sequences.values()) if isinstance(sequences, dict) and sequences else _follow(results, path)
         if not tracks:
-            raise UserError(f"{path} holds nobody: ROMP found no person in the video.")
+            raise UserError(f"{path} holds no people: ROMP found no person in the video.")
         return [_motion(track, path, width, height) for track in tracks]
 
 
