@@ -94,10 +94,10 @@ class FileStamp:
 
 
 def files_under(paths: Sequence[Path], subject: Path) -> dict[str, Path]:
-    """All files that are in `paths`, or in folders that are, by their path relative to the subject folder.
+    """The files among `paths` and in the folders among them, keyed by their path relative to the subject folder.
 
-    Files outside of it are keyed by their path relative to the parent of the entry. Files whose names start with a dot
-    are skipped: an interrupted run may have left them half-written.
+    A file outside the subject folder is keyed by its path relative to the parent of its entry in `paths`. Files whose
+    names start with a dot are skipped: an interrupted run may have left them half-written.
     """
     found: dict[str, Path] = {}
     for path in paths:

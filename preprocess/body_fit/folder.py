@@ -43,7 +43,7 @@ class FolderFit(Stage):
         for needed in ("smpl_params", "smpl_lbs"):
             if not (self.path / needed).is_dir():
                 raise UserError(
-                    f"there is no folder {self.path / needed}: preprocess.body_fit.path must name fitted bodies."
+                    f"There is no folder {self.path / needed}: preprocess.body_fit.path must name fitted bodies."
                 )
 
     def inputs(self, subject: Path) -> list[Path]:

@@ -4,7 +4,13 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from preprocess.body_fit.geometry import axis_angle_from_matrix, rigid_rotation, rotation_between
+from preprocess.body_fit.geometry import (
+    axis_angle_from_matrix,
+    matrix_from_6d,
+    rigid_rotation,
+    rotation_between,
+    sixd_from_matrix,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -35,3 +41,12 @@ def test_rigid_rotation_is_kabsch():
     centred = points - points.mean(0), target - target.mean(0)
     expected, _ = Rotation.align_vectors(centred[1], centred[0])
     assert np.allclose(rigid_rotation(torch.tensor(points), torch.tensor(target)), expected.as_matrix(), atol=1e-6)
+
+
+def test_six_numbers_are_a_rotation_and_back():
+    rotations = torch.tensor(Rotation.random(20, RNG).as_matrix())
+    assert torch.allclose(matrix_from_6d(sixd_from_matrix(rotations)), rotations)
+    any_six = torch.tensor(RNG.normal(size=(20, 6)))
+    made = matrix_from_6d(any_six)
+    assert torch.allclose(made @ made.mT, torch.eye(3, dtype=made.dtype).expand(20, 3, 3))
+    assert torch.allclose(torch.linalg.det(made), torch.ones(20, dtype=made.dtype))
