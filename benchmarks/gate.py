@@ -32,7 +32,8 @@ from hashhuman.data.subject import Subject, SubjectWriter  # noqa: E402
 from hashhuman.geometry.camera import Camera  # noqa: E402
 from preprocess.body_fit.cameras import scaled  # noqa: E402
 from preprocess.body_fit.result import write_body  # noqa: E402
-from preprocess.doctor.clip import blur, finished_looks, height  # noqa: E402
+from preprocess.doctor.clip import blur, height  # noqa: E402
+from preprocess.doctor.inspection import inspect_subject  # noqa: E402
 from preprocess.findings import Verdict, worst  # noqa: E402
 from preprocess.keypoints.points import NAMES, Keypoints, points_path  # noqa: E402
 from preprocess.quality import Quality, measure  # noqa: E402
@@ -241,15 +242,15 @@ def blurred(subjects: Sequence[Path]) -> str:
     """A row for each clip: motion blur of the person, as it is and smeared to the side."""
     lines = []
     for subject in subjects:
-        looks = [look for look in finished_looks(subject, 12) if look.person is not None]
+        inspections = [each for each in inspect_subject(subject, 12) if each.person is not None]
         found = []
         for share in SMEARED:
             values = []
-            for look in looks:
-                assert look.person is not None
-                width = max(1, round(share * height(look.person)))
-                smeared = cv2.filter2D(look.image, -1, np.full((1, width), 1 / width))
-                values.append(blur(smeared, look.person))
+            for each in inspections:
+                assert each.person is not None
+                width = max(1, round(share * height(each.person)))
+                smeared = cv2.filter2D(each.image, -1, np.full((1, width), 1 / width))
+                values.append(blur(smeared, each.person))
             found.append(f"{np.median(values):.2f}")
         lines.append([subject.name, *found])
     return markdown(["clip", "as it is", *(f"smeared by {100 * share:g} %" for share in SMEARED[1:])], lines)

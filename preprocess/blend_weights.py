@@ -1,6 +1,7 @@
-"""Blend-weight volumes: what the body's surface says about skinning and texture, extended into the space around it.
+"""The blend_weights stage: extends skinning weights and texture coordinates from the body's surface into space.
 
-Files and grid are those of `hashhuman.data.subject` and `hashhuman.body.volumes`.
+Each node of a volume gets the values of the nearest surface point. `hashhuman.body.volumes` defines the grid,
+`hashhuman.data.subject` the files.
 """
 
 from pathlib import Path
@@ -20,24 +21,29 @@ from preprocess.stage import Stage
 def closest_on_surface(
     points: Float[np.ndarray, "N 3"], vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
 ) -> tuple[Int[np.ndarray, "N 3"], Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
-    """The corners of the face nearest to each point, barycentric coordinates of the foot point there, distance (m)."""
+    """The nearest point of a mesh to each of N points (m).
+
+    Returns:
+        The vertices of the nearest face, barycentric coordinates of the nearest point in it, and the distance (m).
+    """
     vertices, faces = np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.int64)
     found = igl.point_mesh_squared_distance(np.ascontiguousarray(points, np.float64), vertices, faces)
     squared, face, foot = map(np.asarray, found)
     corners = faces[face]
     a, b, c = (np.ascontiguousarray(vertices[corners[:, k]]) for k in range(3))
     weights = np.array(igl.barycentric_coordinates(foot, a, b, c))
-    flat = ~np.isfinite(weights).all(1)  # a face without area has no barycentric coordinates: take its first corner
-    weights[flat] = [1, 0, 0]
+    degenerate = ~np.isfinite(weights).all(1)  # a face without area has no barycentric coordinates
+    weights[degenerate] = [1, 0, 0]
     weights = weights.clip(0, 1)
     return corners, weights / weights.sum(1, keepdims=True), np.sqrt(squared)
 
 
 class BlendWeightVolumes(Stage):
-    """Volumes about the canonical body (skinning weights, texture coordinates), the rest body and each posed body.
+    """Writes volumes around the canonical body (skinning weights, texture coordinates) and the rest body (weights).
 
     Args:
-        per_frame: also write `smpl_lbs/bweights/F.npy`, which instant-nvr reads (about 10 MB a frame).
+        per_frame: also write volumes around every posed body, `smpl_lbs/bweights/F.npy` (about 10 MB each), which
+            instant-nvr reads.
         force: run even if nothing has changed.
     """
 
@@ -64,7 +70,7 @@ class BlendWeightVolumes(Stage):
         reader, writer = Subject(subject), SubjectWriter(subject)
         template = reader.template()
         faces, weights = template.faces.numpy(), template.lbs_weights.numpy()
-        assert template.uv is not None  # Subject derives what is missing
+        assert template.uv is not None  # Subject derives it if it is missing
         frames = reader.posed_frames if self.per_frame else []
         task = progress.add_task("blend weights", total=2 + len(frames))
 

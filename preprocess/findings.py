@@ -1,38 +1,39 @@
-"""What a check finds: one line, how good that is, and what to do about it."""
+"""What a check finds: a figure, a verdict on it, and advice."""
 
 import dataclasses
 import enum
 from collections.abc import Iterable, Sequence
 
 Limits = Sequence[float | None]
-"""Two numbers: fine up to (or down to) the first, bad beyond the second; None in its place: never bad."""
+"""Two numbers: a figure is fine up to (or down to) the first, and bad beyond the second; None: never bad."""
 
 
 class Verdict(enum.IntEnum):
-    """How good something is; the larger, the worse."""
+    """How good a figure is; the larger, the worse."""
 
     OK, WARN, BAD = range(3)
 
     @property
     def word(self) -> str:
-        """As it is shown."""
+        """The verdict as users see it."""
         return self.name.lower()
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's table."""
+    """One row of the doctor's table."""
 
     topic: str
+    """The section of the table."""
     name: str
     value: str
     verdict: Verdict = Verdict.OK
     advice: str = ""
-    """What to do about it, in a phrase; shown where the verdict is not OK."""
+    """What to do, in one phrase; shown if the verdict is not OK."""
 
 
 def at_most(value: float, limits: Limits) -> Verdict:
-    """The verdict on a figure of which less is better."""
+    """The verdict on a figure that should be small."""
     fine, bad = limits
     if bad is not None and value > bad:
         return Verdict.BAD
@@ -40,7 +41,7 @@ def at_most(value: float, limits: Limits) -> Verdict:
 
 
 def at_least(value: float, limits: Limits) -> Verdict:
-    """The verdict on a figure of which more is better."""
+    """The verdict on a figure that should be large."""
     return at_most(-value, [None if limit is None else -limit for limit in limits])
 
 

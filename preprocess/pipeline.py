@@ -1,4 +1,4 @@
-"""All stages of one video, in order."""
+"""Makes the subject folder of a video: runs its stages, and refuses a bad fit."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,36 +10,33 @@ from hashhuman.errors import UserError
 from preprocess.findings import Finding, Verdict
 from preprocess.frames.decode import subject_name
 from preprocess.quality import MeasuredQuality, Quality, quality_path
-from preprocess.stage import Stage, run_stages
-
-STAGES = ("frames", "keypoints", "body_fit", "masks", "blend_weights", "quality", "report")
+from preprocess.stage import run_stages
+from preprocess.stage_order import make_stages
 
 
 def subject_folder(video: str, workspace: Path, subject: str | None = None) -> Path:
-    """Where the subject of a video lies: `workspace`/subjects/ and its name, the video's unless one is given."""
+    """The subject folder of a video: `workspace`/subjects/NAME.
+
+    NAME is `subject`, or else the video's name.
+    """
     return workspace / "subjects" / (subject or subject_name(video))
 
 
-def make_stages(config: Mapping[str, Any]) -> list[Stage]:
-    """The stages that the configuration's node `preprocess` names, in order."""
-    return [instantiate(config[name]) for name in STAGES if config.get(name) is not None]
-
-
 class Preprocessing:
-    """Makes a subject folder, or what it lacks.
+    """Makes a subject folder, or what is missing from it.
 
     Args:
-        stages: the configuration's node `preprocess`: for each of STAGES a node that makes it (a stage that is absent
-            or null is left out), `force`, `gate`, and the limits of `doctor.fit`.
+        stages: the config node `preprocess`: a node for each stage (`stage_order.make_stages`), `force`, `gate`, and
+            `doctor.fit`, which judges the fit.
     """
 
     def __init__(self, stages: Mapping[str, Any]):
         self.config = stages
 
     def prepare(self, subject: Path) -> None:
-        """Runs what is not finished, and lets no fit pass that is not worth training on.
+        """Runs the stages that are not finished.
 
-        Raises UserError on bad input, and for a bad fit if `gate` is set; stages that finished before stay finished.
+        Raises UserError for bad input, and for a bad fit if `gate` is set. Stages that have finished stay finished.
         """
         stages = make_stages(self.config)
         run_stages(stages, subject, force=self.config["force"])
@@ -52,7 +49,7 @@ def refuse_bad_fit(findings: Sequence[Finding], subject: Path) -> None:
     bad = [f"{finding.name}: {finding.value}" for finding in findings if finding.verdict is Verdict.BAD]
     if bad:
         raise UserError(
-            f"The fitted body is not good enough to train on ({'; '.join(bad)}): look at "
-            f"{subject / 'pictures/body_fit'} and {subject / 'report.html'}, then mend it, "
-            "or add preprocess.gate=false to train all the same."
+            f"the fitted body is not good enough to train on ({'; '.join(bad)}): see "
+            f"{subject / 'pictures/body_fit'} and {subject / 'report.html'} for the cause and correct it, "
+            "or train all the same with preprocess.gate=false."
         )

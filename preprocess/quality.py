@@ -1,7 +1,7 @@
-"""How well the body lies on the person, measured from what the other stages left, whoever made it.
+"""The quality stage: measures how well the body lies on the person, whichever variant of body_fit wrote it.
 
-Nothing here trusts the fit's own figures: the skeleton is posed anew from `smpl_params/` and compared with the points,
-the surface of `smpl_vertices/` with the masks.
+It does not rely on the fit's own figures. The skeleton is posed from `smpl_params/` and compared with the points, and
+the surface in `smpl_vertices/` is compared with the masks.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import load_npz, save_npz
-from preprocess.body_fit.optimise.terms import LIMITS, base_name
+from preprocess.body_fit.joint_ranges import joint_ranges
 from preprocess.body_fit.result import report_path, silhouette_iou
 from preprocess.frames.monocular import CAMERA
 from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
 from preprocess.stage import Stage
 
-_VISIBLE = 0.5  # least visibility of a point that the skeleton is compared with
+_VISIBLE = 0.5  # least visibility of a point that counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,28 +34,30 @@ class Quality:
     """Figures of F frames in C cameras, as `quality.npz` holds them; NaN where there is nothing to compare with."""
 
     cameras: tuple[str, ...]
-    """The name of each; the body was fitted to the first."""
+    """Their names; the body was fitted to the first."""
     frames: Int[np.ndarray, "F"]
+    """Their numbers."""
     height: Float[np.ndarray, "C F"]
-    """Pixels: the longer side of the box about the person's mask."""
+    """Longer side of the box around the person's mask (pixels)."""
     reprojection: Float[np.ndarray, "C F"]
-    """Pixels: mean distance of the skeleton's joints from the visible points of the same name."""
+    """Mean distance of the skeleton's joints from the visible points of the same name (pixels)."""
     silhouette_iou: Float[np.ndarray, "C F"]
-    """Of the projected body and the person's mask."""
+    """Overlap of the projected body and the person's mask."""
     jitter: Float[np.ndarray, "F"]
-    """Millimetres: mean distance of the joints, seen from the first one, from their paths' smooth course."""
+    """Mean distance of the joints from smooth paths relative to the first joint (mm); see `jitter`."""
     beyond: Float[np.ndarray, "F"]
-    """Degrees: how far the worst joint is turned beyond its range."""
+    """How far the worst joint is rotated beyond its range (degrees)."""
     worst_joint: Int[np.ndarray, "F"]
+    """Index of that joint in `joint_names`."""
     interpolated: Bool[np.ndarray, "F"]
-    """The person was not found there; the pose is a guess between its neighbours."""
+    """Whether the person was not found there, so that the pose was interpolated."""
     flipped: Bool[np.ndarray, "F"]
-    """The detector had left for right there."""
+    """Whether the detector had confused left and right there."""
     joint_names: tuple[str, ...]
 
     @property
     def off(self) -> Float[np.ndarray, "C F"]:
-        """The reprojection error as a share of the person's height."""
+        """The reprojection error divided by the person's height."""
         return self.reprojection / self.height
 
     def save(self, path: Path) -> None:
@@ -68,19 +70,19 @@ class Quality:
         arrays = load_npz(path)
         fields = [field.name for field in dataclasses.fields(Quality)]
         if arrays.keys() != set(fields):
-            raise UserError(f"{path} was not written by this version: run python -m preprocess again.")
+            raise UserError(f"{path} was written by another version: run python -m preprocess again.")
         words = {name: tuple(map(str, arrays[name])) for name in ("cameras", "joint_names")}
         values: dict[str, Any] = {**arrays, **words}
         return Quality(**values)
 
 
 def quality_path(subject: Path) -> Path:
-    """The figures of a subject."""
+    """The file of a subject's figures."""
     return subject / "quality.npz"
 
 
 class MeasuredQuality(Stage):
-    """Writes `quality.npz`.
+    """Measures the body and writes `quality.npz`.
 
     Args:
         force: run even if nothing has changed.
@@ -109,7 +111,7 @@ class MeasuredQuality(Stage):
 
 
 def summary(quality: Quality) -> str:
-    """The figures of the first camera in a few words; what is unknown is left out."""
+    """The figures of the first camera in a few words, without those that are unknown."""
     words, off, overlap = [], quality.off[0], quality.silhouette_iou[0]
     if np.isfinite(off).any():
         words.append(f"points off by {100 * np.nanmedian(off):.1f} % of the height")
@@ -119,7 +121,7 @@ def summary(quality: Quality) -> str:
 
 
 def measure(subject: Path, progress: Progress) -> Quality:
-    """Measures every picture of the frames that the first camera has seen."""
+    """Measures the pictures of all cameras, in the frames that the first camera has."""
     reader = Subject(subject)
     template, cameras = reader.template(), range(len(reader.camera_names))
     frames = [picture.frame for picture in reader.pictures if picture.camera == CAMERA]
@@ -156,13 +158,13 @@ def measure(subject: Path, progress: Progress) -> Quality:
 
 
 def world_joints(pose: BodyPose, template: BodyTemplate) -> Float[np.ndarray, "J 3"]:
-    """The posed skeleton (world, m)."""
-    bones = pose.world_from_posed() @ template.bone_transforms(pose.body_pose)
+    """The joints of the posed skeleton (m, world)."""
+    bones = pose.world_from_posed() @ template.bone_transforms(pose.poses)
     return skinning.transform(bones, template.joints).numpy()
 
 
 def person_height(mask: np.ndarray) -> float:
-    """The longer side of the box about an 8-bit mask (pixels); NaN for an empty one."""
+    """The longer side of the box around the person in an 8-bit mask (pixels); NaN if the mask is empty."""
     person = mask >= 128
     if not person.any():
         return float("nan")
@@ -173,7 +175,15 @@ def reprojection(
     joints: Float[np.ndarray, "J 3"], names: tuple[str, ...], camera: Camera, points: Float[np.ndarray, "L 2"],
     visibility: Float[np.ndarray, "L"],
 ) -> float:  # fmt: skip
-    """Mean distance (pixels) of the joints from the visible points that have their names; NaN if there are none."""
+    """Mean distance (pixels) of the joints from the visible points of the same name; NaN if there are none.
+
+    Args:
+        joints: positions (m, world).
+        names: of the joints.
+        camera: the camera that saw the points.
+        points: the L detected points (pixels), named by `keypoints.points.NAMES`.
+        visibility: of the points, in [0, 1].
+    """
     pairs = [(names.index(n), NAMES.index(n)) for n in names if n in NAMES]
     pairs = [(joint, point) for joint, point in pairs if visibility[point] > _VISIBLE]
     if not pairs:
@@ -184,26 +194,30 @@ def reprojection(
 
 
 def jitter(joints: Float[np.ndarray, "F J 3"]) -> Float[np.ndarray, "F"]:
-    """How far (mm) the joints lie, on average, from the cubic through their two neighbours on either side in time.
+    """Mean distance (mm) of the joints (m) from the cubic through their two neighbours on either side in time.
 
-    Motion that is smooth over five frames leaves nothing; noise of deviation s in each coordinate leaves about 3 s.
-    NaN for the two frames at either end. The first joint's own path counts too.
+    The first joint's path is in the world, the others' are relative to it. Motion that is smooth over five frames gives
+    zero; noise of deviation s in each coordinate gives about 3 s. The two frames at either end are NaN.
     """
-    trembling = np.full(len(joints), np.nan)
+    distance = np.full(len(joints), np.nan)
     relative = np.concatenate([joints[:, :1], joints[:, 1:] - joints[:, :1]], 1)
     middle = (4 * (relative[1:-3] + relative[3:-1]) - relative[:-4] - relative[4:]) / 6
-    trembling[2:-2] = 1000 * np.linalg.norm(relative[2:-2] - middle, axis=-1).mean(1)
-    return trembling
+    distance[2:-2] = 1000 * np.linalg.norm(relative[2:-2] - middle, axis=-1).mean(1)
+    return distance
 
 
 def beyond_limits(
     body_pose: Float[torch.Tensor, "F J 3"], joint_names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, "F"], Int[np.ndarray, "F"]]:
-    """How far (degrees) the worst joint is turned beyond its range in each frame, and which one that is."""
-    mirror = torch.tensor([[1.0, -1, -1] if name.startswith("right_") else [1.0, 1, 1] for name in joint_names])
-    ranges = torch.tensor([LIMITS.get(base_name(name), ((-180, 180),) * 3) for name in joint_names])
-    degrees = torch.rad2deg(body_pose) * mirror
-    excess = torch.maximum(degrees - ranges[..., 1], ranges[..., 0] - degrees).clamp_min(0).amax(-1)
+    """How far the worst joint is rotated beyond its range in each frame (degrees), and the index of that joint.
+
+    Args:
+        poses: axis-angle of each joint against its parent (radians).
+        joint_names: of the J joints.
+    """
+    ranges = joint_ranges(joint_names)
+    degrees = torch.rad2deg(poses) * ranges.mirror
+    excess = torch.maximum(degrees - ranges.high, ranges.low - degrees).clamp_min(0).amax(-1)
     most, worst = excess.max(1)
     return most.numpy(), worst.numpy()
 
@@ -211,6 +225,7 @@ def beyond_limits(
 def _reprojection(
     reader: Subject, camera: int, frames: np.ndarray, joints: Float[np.ndarray, "F J 3"]
 ) -> Float[np.ndarray, "F"]:
+    """The reprojection error of one camera in the given frames (pixels)."""
     error = np.full(len(frames), np.nan)
     if points_path(reader.root, camera).exists():
         keypoints = Keypoints.load(points_path(reader.root, camera))
@@ -224,10 +239,10 @@ def _reprojection(
 
 
 def _flags(subject: Path, frames: np.ndarray) -> dict[str, Bool[np.ndarray, "F"]]:
-    """Which frames the fit filled in or turned about; none if it does not say."""
-    told = load_npz(report_path(subject)) if report_path(subject).exists() else {"frames": frames}
+    """Which frames the fit interpolated or flipped back; none if its report does not say."""
+    report = load_npz(report_path(subject)) if report_path(subject).exists() else {"frames": frames}
     rows = {
-        name: dict(zip(told["frames"].tolist(), told.get(name, np.zeros(len(told["frames"]), bool))))
+        name: dict(zip(report["frames"].tolist(), report.get(name, np.zeros(len(report["frames"]), bool))))
         for name in ("interpolated", "flipped")
     }
     return {name: np.array([bool(row.get(frame)) for frame in frames.tolist()]) for name, row in rows.items()}

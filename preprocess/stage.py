@@ -1,8 +1,8 @@
-"""A stage of preprocessing, and the runner that skips what is already done.
+"""The base class of preprocessing stages, and the runner that skips finished ones.
 
-A finished stage leaves `stages/<name>.json`: its settings, and size and SHA-256 of every input and output file. It is
-skipped while all of them still hold, so a changed setting, a changed input or a damaged output runs it again, and an
-interrupted run costs one stage at most.
+A finished stage leaves a stamp, `stages/<name>.json`: its settings, and the size and SHA-256 of every input and output
+file. While the stamp holds, the stage is skipped. A changed setting, a changed input or a damaged output therefore runs
+it again, and an interrupted run loses at most one stage.
 """
 
 import abc
@@ -28,43 +28,51 @@ CONSOLE = Console()
 class Stage(abc.ABC):
     """One step from the video to the subject folder.
 
-    A stage writes nothing but its outputs (and its entries of `subject.json`), each file whole or not at all.
+    A stage writes only its outputs and its entries of `subject.json`, and every file either completely or not at all.
     """
 
     name: ClassVar[str]
+    """One of `stage_order.STAGES`; variants of a stage share it."""
     version: ClassVar[int] = 1
-    """To be raised when the same settings and inputs give another output, so that finished subjects are redone."""
+    """Increase it when the same settings and inputs give another output, so that finished subjects are redone."""
     force: bool = False
-    """Run even if the stamp holds."""
+    """Run the stage even if its stamp holds."""
 
     @abc.abstractmethod
     def inputs(self, subject: Path) -> list[Path]:
-        """Files and folders whose content decides the outputs."""
+        """Files and folders whose content determines the outputs."""
 
     @abc.abstractmethod
     def outputs(self, subject: Path) -> list[Path]:
-        """Files and folders that belong to this stage alone, the one to show to the user first."""
+        """Files and folders that only this stage writes; the first is the one that users are shown."""
 
     @abc.abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Everything else that decides the outputs, as JSON."""
+        """Everything else that determines the outputs, as JSON."""
 
     def missing(self) -> str | None:
-        """What only the user can supply and is not there, as a sentence; asked of every stage before any runs."""
+        """One sentence on what only the user can supply and is missing; checked before any stage runs."""
         return None
 
     def assets(self) -> list[Asset]:
-        """Weights that it fetches, if they are not there, when it runs."""
+        """Weights that the stage fetches when it runs, unless they are cached."""
         return []
 
     @abc.abstractmethod
     def run(self, subject: Path, progress: Progress) -> str:
-        """Writes the outputs and returns a few words on what was done. Raises UserError on bad input."""
+        """Writes the outputs, and returns a few words on what was done.
+
+        Args:
+            subject: the subject's folder.
+            progress: shows progress bars.
+
+        Raises UserError on bad input.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class FileStamp:
-    """What is remembered of a file. An unchanged size and time spare reading it; otherwise the content decides."""
+    """Identifies the content of a file. If its size and time are unchanged, it need not be read to compare it."""
 
     size: int
     mtime_ns: int
@@ -86,9 +94,10 @@ class FileStamp:
 
 
 def files_under(paths: Sequence[Path], subject: Path) -> dict[str, Path]:
-    """All files that `paths` name or hold, by their path in the subject folder (outside of it, by their name).
+    """The files among `paths` and in the folders among them, keyed by their path relative to the subject folder.
 
-    Names that start with a dot (half-written files of an interrupted run) are no content.
+    A file outside the subject folder is keyed by its path relative to the parent of its entry in `paths`. Files whose
+    names start with a dot are skipped: an interrupted run may have left them half-written.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -109,18 +118,18 @@ def _files_hold(stamped: dict[str, list], files: dict[str, Path]) -> bool:
 
 
 def stamp_path(stage: Stage, subject: Path) -> Path:
-    """Where a stage's stamp lies."""
+    """The file of a stage's stamp."""
     return subject / "stages" / f"{stage.name}.json"
 
 
 def is_finished(stage: Stage, subject: Path) -> bool:
-    """Whether the stage's settings, inputs and outputs are those of its last complete run."""
+    """Whether the stage's settings, inputs and outputs are those of its last complete run: its stamp holds."""
     path = stamp_path(stage, subject)
     if not path.exists():
         return False
     try:
         stamp = load_json(path)
-    except UserError:  # a damaged stamp proves nothing
+    except UserError:  # a damaged stamp does not hold
         return False
     return (
         stamp.get("settings") == _settings(stage)
@@ -135,8 +144,8 @@ def _settings(stage: Stage) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _dropping_leftovers(stage: Stage, subject: Path) -> Iterator[None]:
-    """Removes from a stage's outputs, once it is done, what an earlier run wrote and this one did not."""
+def _removing_leftovers(stage: Stage, subject: Path) -> Iterator[None]:
+    """Afterwards, removes from a stage's outputs what an earlier run wrote and this one did not."""
 
     def identities() -> dict[Path, tuple[int, int]]:
         files = files_under(stage.outputs(subject), subject).values()
@@ -150,9 +159,9 @@ def _dropping_leftovers(stage: Stage, subject: Path) -> Iterator[None]:
 
 
 def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
-    """Runs one stage, drops what it no longer writes, stamps it."""
+    """Runs one stage, removes outputs that it no longer writes, and stamps it; returns its summary."""
     inputs = _stamp_files(files_under(stage.inputs(subject), subject))
-    with _dropping_leftovers(stage, subject):
+    with _removing_leftovers(stage, subject):
         summary = stage.run(subject, progress)
     outputs = _stamp_files(files_under(stage.outputs(subject), subject))
     save_json(stamp_path(stage, subject), {"settings": _settings(stage), "inputs": inputs, "outputs": outputs})
@@ -160,10 +169,13 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
 
 
 def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, console: Console = CONSOLE) -> None:
-    """Runs in order what is not finished, and prints a line a stage: what it did, how long it took, where it lies.
+    """Runs the unfinished stages in order. Prints a line for each: what it did, how long it took, its first output.
 
     Args:
-        force: run every stage, finished or not; a stage's own `force` does so for it alone.
+        stages: in order.
+        subject: the subject's folder.
+        force: run every stage, finished or not; a stage's own `force` does so for that stage.
+        console: to print to.
 
     Raises UserError before anything runs if an unfinished stage lacks what only the user can supply.
     """

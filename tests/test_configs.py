@@ -20,8 +20,8 @@ from hashhuman.errors import UserError
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics import lpips
 from hashhuman.training import run
-from preprocess.pipeline import STAGES
 from preprocess.stage import Stage
+from preprocess.stage_order import STAGES
 from tests import smpl_files, toy
 
 CONF = Path(__file__).parents[1] / "conf"

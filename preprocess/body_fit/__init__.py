@@ -1,1 +1,1 @@
-"""The body in every picture: one shape for the sequence, a pose and a place for each frame."""
+"""The body_fit stage: one body shape for the clip, and a pose and a position for every frame."""

@@ -1,4 +1,4 @@
-"""Stage 3 by EasyMocap (PARE and its fit of SMPL), or from its folder: the recipe's conversion."""
+"""The body_fit stage by EasyMocap (PARE, then its fit of SMPL), or from a folder that EasyMocap has written."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,19 +26,20 @@ from preprocess.frames.monocular import CAMERA, image_paths
 from preprocess.stage import Stage
 
 LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
-AGREE = 0.03  # metres: how far EasyMocap's vertices may lie from those of its parameters and our SMPL, in the median
+AGREE = 0.03  # metres: greatest median distance of EasyMocap's vertices from those that its parameters make here
 
 
 class EasyMocapFit(Stage):
-    """Brings EasyMocap's SMPL bodies into the subject's world.
+    """Converts EasyMocap's SMPL bodies to the subject's world.
 
-    Where EasyMocap wrote no vertices they are made of its parameters, pose blend shapes included.
+    Where EasyMocap wrote no vertices, they are made from its parameters, with pose blend shapes.
 
     Args:
-        easymocap: runs it, or names the folder that it wrote.
-        body: makes the SMPL that it fitted, without which nothing could be posed.
-        person: EasyMocap's id of the person; None: who is in most frames.
+        easymocap: runs EasyMocap, or names the folder that it has written.
+        body: makes the SMPL model that it fitted; the poses are meaningless for any other body.
+        person: EasyMocap's id of the person; None takes the one in most frames.
         pictures: how many pictures to draw.
+        force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "body_fit"
@@ -69,13 +70,13 @@ class EasyMocapFit(Stage):
     def missing(self) -> str | None:
         absent = [path for path in files_of(self.body) if not path.exists()]
         if absent:
-            return f"{absent[0]} does not exist: EasyMocap's bodies need the SMPL that it fitted (body=smpl)."
+            return f"{absent[0]} does not exist: EasyMocap's bodies need the SMPL model that it fitted (body=smpl)."
         return self.easymocap.missing()
 
     def run(self, subject: Path, progress: Progress) -> str:
         model = self.body()  # before EasyMocap, which may take an hour, so that a missing file is found first
         if not isinstance(model, SmplBody):
-            raise UserError("EasyMocap's poses are of SMPL, whose vertices alone cannot be posed: add body=smpl.")
+            raise UserError("EasyMocap's poses are of SMPL, and fit no other body: add body=smpl.")
         output = self.easymocap.bodies(subject, progress)
         paths, camera = image_paths(subject), Subject(subject).camera(CAMERA)
         bodies = output.bodies(list(paths), len(model.parents), self.person)
@@ -105,13 +106,13 @@ class _Placed:
     """A body in the subject's world."""
 
     pose: BodyPose
-    vertices: Float[np.ndarray, "V 3"]  # m, float32
-    joints: Float[np.ndarray, "J 3"]  # m
+    vertices: Float[np.ndarray, "V 3"]  # m, world, float32
+    joints: Float[np.ndarray, "J 3"]  # m, world
 
 
 @dataclasses.dataclass(frozen=True)
 class _Converter:
-    """Brings one body after another from EasyMocap's world into that of the subject's camera."""
+    """Converts bodies, one at a time, from EasyMocap's world to the subject's."""
 
     model: SmplBody
     template: BodyTemplate
@@ -127,10 +128,10 @@ class _Converter:
         orient, transl = (torch.from_numpy(x).float() for x in (Rotation.from_matrix(R).as_rotvec(), T))
         return _Placed(BodyPose(body_pose, orient, transl), vertices, bones @ R.T + T)
 
-    def _posed(self, frame: int, body: Body, body_pose: torch.Tensor) -> Float[np.ndarray, "V 3"]:
-        """Vertices in posed space (m): EasyMocap's own if it wrote them, else those that the parameters make.
+    def _posed(self, frame: int, body: Body, poses: torch.Tensor) -> Float[np.ndarray, "V 3"]:
+        """Vertices without Rh and Th (m): EasyMocap's own if it wrote them, else those that the parameters make.
 
-        Raises UserError if both exist and differ, so that this SMPL is not the one that EasyMocap fitted.
+        Raises UserError if it wrote others than the parameters make: this SMPL is not the one that it fitted.
         """
         made = self.model.pose_vertices(self.template, body_pose).double().numpy()
         given = self.output.vertices(frame, body.id)
@@ -140,45 +141,53 @@ class _Converter:
         distance = np.median(np.linalg.norm(posed - made, axis=1)) if len(posed) == len(made) else np.inf
         if distance > AGREE:
             raise UserError(
-                f"EasyMocap's {len(posed)} vertices of frame {frame} are not the {len(made)} that its parameters make "
-                "with the model here: name the SMPL file that EasyMocap fitted with body.root= and body.model=."
+                f"EasyMocap's {len(posed)} vertices of frame {frame} differ from the {len(made)} that its parameters "
+                "make with this SMPL: name the SMPL file that EasyMocap fitted with body.root= and body.model=."
             )
         return posed
 
     def _refuse_unseen(self, frame: int, vertices: np.ndarray) -> None:
+        """Raises UserError if the camera does not see the body."""
         pixels, size = self.camera.project(torch.from_numpy(vertices)).numpy(), (self.camera.width, self.camera.height)
         inside = (pixels[:, :2] > 0).all(1) & (pixels[:, :2] < size).all(1) & (pixels[:, 2] > 0)
         if inside.mean() < LEAST_INSIDE:
             raise UserError(
-                f"The body of frame {frame} in {self.output.root} lies outside the picture: is it of this video, of "
-                "this camera (preprocess.easymocap.camera=), of these frames (start, step)?"
+                f"the body of frame {frame} in {self.output.root} lies outside the picture: check that it is of this "
+                "video, this camera (preprocess.easymocap.camera=) and these frames (start=, step=)."
             )
 
 
 def place(
     body: Body, bones: Float[np.ndarray, "J 3"], calibration: Calibration | None, camera: Camera
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Rotation and translation (m) from posed space, where `bones` are the body's joints (m), to the subject's world.
+    """Rotation and translation (m) from posed space to the subject's world.
 
-    EasyMocap's calibrated camera and the subject's are one camera in two worlds. If EasyMocap had to assume a lens, and
-    the subject's is another, the body moves in the camera's axes to where its joints are seen at the same pixels.
+    EasyMocap's calibrated camera and the subject's are one camera in two worlds. If EasyMocap had no calibration, it
+    assumed intrinsics. Where the subject's differ from those, the body is moved so that its joints keep their pixels.
+
+    Args:
+        body: EasyMocap's parameters.
+        bones: the joints in posed space (m).
+        calibration: of EasyMocap's camera; None if it had none.
+        camera: the subject's.
     """
     R, T = (np.eye(3), np.zeros(3)) if calibration is None else (calibration.R, calibration.T)
     turn = R @ Rotation.from_rotvec(body.orient).as_matrix()
     shift = R @ body.transl + T
     if calibration is None:
         assumed = assumed_intrinsics(camera.height, camera.width)
-        shift = shift + reseen(bones @ turn.T + shift, assumed, camera.K.double().numpy())
+        shift = shift + keep_pixels(bones @ turn.T + shift, assumed, camera.K.double().numpy())
     world_from_camera = camera.R.double().numpy().T
     return world_from_camera @ turn, world_from_camera @ (shift - camera.T.double().numpy())
 
 
-def reseen(
+def keep_pixels(
     points: Float[np.ndarray, "N 3"], K: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "3"]:
-    """How to move points in a camera's axes (m) for a lens `other` to see them where the lens K did, in least squares.
+    """The translation d (m) after which a camera `other` sees points (m, camera axes) at the pixels where K sees them.
 
-    Pixel u of x is f (x + d)_x + (c - u) (x + d)_z = 0, linear in the move d; rows likewise.
+    In least squares: column u of a point x asks for f (x + d)_x + (c - u) (x + d)_z = 0, which is linear in d; its row
+    likewise.
     """
     pixels = points @ K.T
     pixels = pixels[:, :2] / pixels[:, 2:]
@@ -188,10 +197,13 @@ def reseen(
 
 
 def _shape(bodies: list[Body], count: int) -> Float[np.ndarray, " S"]:
-    """One shape for the sequence, of as many parameters as the model has."""
-    sizes = {body.betas.size for body in bodies}
+    """The mean shape of the sequence, with `count` parameters. Raises UserError if the bodies have more."""
+    sizes = {body.shapes.size for body in bodies}
     if len(sizes) > 1 or max(sizes) > count:
-        raise UserError(f"EasyMocap's bodies have {max(sizes)} shape parameters, the model of body.model {count}.")
+        raise UserError(
+            f"EasyMocap's bodies have {max(sizes)} shape parameters, but the model of body.model= has {count}: name "
+            "the one that EasyMocap fitted."
+        )
     shape = np.zeros(count, np.float32)
     shape[: max(sizes)] = np.mean([body.betas for body in bodies], axis=0)
     return shape

@@ -1,4 +1,7 @@
-"""Stage 3 with the user's own bodies: a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`."""
+"""The body_fit stage with the user's own bodies.
+
+They lie in a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`, in the layout of a subject.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,15 +21,19 @@ from preprocess.body_fit import pictures, result
 from preprocess.frames.monocular import CAMERA, image_paths
 from preprocess.stage import Stage
 
-AGREE = 0.02  # metres: how far given vertices may lie from those that the parameters make, in the median
+AGREE = 0.02  # metres: greatest median distance between the given vertices and those that the parameters make
+LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
 
 
 class FolderFit(Stage):
     """Copies bodies fitted elsewhere into the subject, and checks them.
 
     Args:
-        path: the folder; frame F of the video is `smpl_params/F.npy`, world coordinates those of `annots.npy`.
+        path: the folder. `smpl_params/F.npy` is the subject's frame F, in the world coordinates of `annots.npy`.
         pictures: how many pictures to draw.
+        force: run even if nothing has changed.
+
+    Raises UserError if the folder lacks `smpl_params/` or `smpl_lbs/`.
     """
 
     name: ClassVar[str] = "body_fit"
@@ -36,7 +43,7 @@ class FolderFit(Stage):
         for needed in ("smpl_params", "smpl_lbs"):
             if not (self.path / needed).is_dir():
                 raise UserError(
-                    f"There is no folder {self.path / needed}; preprocess.body_fit.path names one with fitted bodies."
+                    f"There is no folder {self.path / needed}: preprocess.body_fit.path must name fitted bodies."
                 )
 
     def inputs(self, subject: Path) -> list[Path]:
@@ -77,7 +84,7 @@ class FolderFit(Stage):
         absent = [frame for frame in frames if not (params / f"{frame}.npy").exists()]
         if absent:
             raise UserError(
-                f"{params} lacks {absent[0]}.npy: one file for each of the {len(frames)} pictures is needed."
+                f"{params} lacks {absent[0]}.npy: it must hold one file for each of the {len(frames)} pictures."
             )
         needed = [Path("smpl_params") / f"{frame}.npy" for frame in frames]
         needed += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames]
@@ -88,21 +95,21 @@ class FolderFit(Stage):
                     shutil.copyfile(self.path / name, path)
 
     def _check(self, frame: int, vertices: np.ndarray, pose: BodyPose, template: BodyTemplate, camera: Camera) -> None:
-        """Refuses bodies that the camera does not see, and vertices that are not those of the parameters."""
+        """Raises UserError for a body outside the picture, and for vertices that do not agree with the parameters."""
         pixels = camera.project(torch.from_numpy(vertices)).numpy()
         inside = (
             (pixels[:, :2] > 0).all(1) & (pixels[:, :2] < [camera.width, camera.height]).all(1) & (pixels[:, 2] > 0)
         )
-        if inside.mean() < 0.1:
+        if inside.mean() < LEAST_INSIDE:
             raise UserError(
-                f"The body of frame {frame} in {self.path} lies outside the picture: "
-                "its world is not that of annots.npy (metres, OpenCV axes)."
+                f"the body of frame {frame} in {self.path} lies outside the picture: "
+                "its world coordinates must be those of annots.npy (metres, OpenCV axes)."
             )
         world = pose.world_from_posed()
         skinned = (template.pose_vertices(pose.body_pose) @ world[:3, :3].T + world[:3, 3]).numpy()
         distance = float(np.median(np.linalg.norm(skinned - vertices, axis=1)))
         if distance > AGREE:
             raise UserError(
-                f"{self.path / 'smpl_vertices'}/{frame}.npy lies {100 * distance:.0f} cm from what smpl_params and "
-                "smpl_lbs make: world = rotation(Rh) posed + Th, about the origin, is expected."
+                f"{self.path / 'smpl_vertices'}/{frame}.npy lies {100 * distance:.0f} cm from the body that "
+                "smpl_params and smpl_lbs make: Rh must rotate about the origin (world = R(Rh) posed + Th)."
             )

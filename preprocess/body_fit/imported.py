@@ -1,4 +1,4 @@
-"""Stage 3 with the poses that another tool found: brought to the body, the pictures and the camera of the subject."""
+"""The body_fit stage with poses that another tool found, converted to the subject's body, pictures and camera."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -12,30 +12,33 @@ from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from preprocess.body_fit.evidence.observe import Observations
-from preprocess.body_fit.init.from_motion import begin
-from preprocess.body_fit.native import NativeFit, Start
+from preprocess.body_fit.init.from_motion import init_from_motion
+from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.motion import Motion, Source, resample
 from preprocess.frames.video_index import origin
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
-SAME_PICTURE = 0.5  # pictures: a row of the file farther off is of another one
+SAME_PICTURE = 0.5  # pictures: a row of the file farther away belongs to another picture
 
 
 class ImportedFit(NativeFit):
     """Takes poses from files of WHAM, GVHMR, TRAM, 4D-Humans, ROMP, AMASS or a plain .npz; writes what a fit writes.
 
-    A body of SMPL's family takes the poses and the shape as they are; another one gets poses by bone directions, its
-    shape from the bones that the file gives (if it gives joints) and its place from the keypoints (if it does not).
-    Then `stages` may fit what they free, as they do in the native fit.
+    SMPL takes the poses and the shape as they are. Another body gets poses by bone directions. If the file holds joint
+    positions, its shape follows from their bone lengths; if not, its position follows from the keypoints. The stages
+    may then refine what they free, as in the native fit.
 
     Args:
-        body, stages, surface, pictures, device: as for the native fit; no stages leave the tool's poses as they are.
+        body, stages, surface, pictures, device, force: as for `NativeFit`; without stages the tool's poses are kept.
         source: reads the tool's files.
         path: the file or folder.
-        person: whose track, if there are several: None the person of the keypoints, a number counts from the left, a
-            point [x, y] takes the nearest (pixels of images/00).
-        least_frames, least_fraction: a track of fewer pictures than both is refused; gaps are filled in.
+        person: which track, if there are several: None takes the person of the keypoints, a number counts from the
+            left, a point [x, y] takes the nearest (pixels of images/00).
+        least_frames, least_fraction: the track is refused if it has fewer pictures than one of these (a count, and a
+            share of all pictures); gaps are interpolated.
+
+    Raises UserError if there is nothing at `path`.
     """
 
     def __init__(
@@ -67,32 +70,40 @@ class ImportedFit(NativeFit):
         own = {name: getattr(self, name) for name in ("person", "least_frames", "least_fraction")}
         return {**super().settings(), "source": source, **own}
 
-    def start(self, subject: Path, observations: Observations, camera: Camera) -> tuple[Start, np.ndarray]:
+    def initialisation(
+        self, subject: Path, observations: Observations, camera: Camera
+    ) -> tuple[Initialise, Bool[np.ndarray, "F"]]:
         people = self.source.read(self.path, camera.width, camera.height)
         known = origin(subject)
         found = []
         for motion in people:
             at = known.seconds if motion.seconds else known.pictures.astype(float)
             if at is None:
-                raise UserError(f"{self.path} counts seconds, and {subject} was not made from a video: it has none.")
+                raise UserError(
+                    f"{self.path} gives times in seconds, but {subject} was not made from a video, so its pictures "
+                    "have no times: choose a source that numbers pictures (preprocess.body_fit.source)."
+                )
             reach = 0.5 * float(np.median(np.diff(at))) if motion.seconds and len(at) > 1 else SAME_PICTURE
             found.append(resample(motion, at, reach))
         motion, filled = found[self._chosen([(m, ~f) for m, f in found], observations, camera)]
         if (~filled).sum() < max(self.least_frames, self.least_fraction * len(filled)):
             raise UserError(
                 f"{self.path} has the person in {(~filled).sum()} of {len(filled)} pictures only: choose another "
-                "(preprocess.body_fit.person), or the part of the video that it is of (preprocess.frames.start, stop)."
+                "person (preprocess.body_fit.person), or the part of the video that it covers "
+                "(preprocess.frames.start, stop)."
             )
-        return functools.partial(begin, motion=motion, path=self.path), filled
+        return functools.partial(init_from_motion, motion=motion, path=self.path), filled
 
     def _chosen(
         self, people: list[tuple[Motion, Bool[np.ndarray, "F"]]], observations: Observations, camera: Camera
     ) -> int:
-        """Which of the people in the file is meant; each comes with the pictures that show it."""
+        """The index of the person that is meant; every person comes with a flag for each picture that shows them."""
         if len(people) == 1 and self.person in (None, 0):
             return 0
         if self.person is not None and any(motion.seen is None for motion, _ in people):
-            raise UserError(f"{self.path} holds one person and not where: leave out preprocess.body_fit.person.")
+            raise UserError(
+                f"{self.path} holds one person, and no position in the pictures: leave out preprocess.body_fit.person."
+            )
         if self.person is not None:
             tracks = [_track(motion, known) for motion, known in people]
             return tracks.index(choose(tracks, self.person, camera.width, camera.height))
@@ -100,19 +111,20 @@ class ImportedFit(NativeFit):
         middle = (weight[..., None] * observations.image).sum(1) / weight.sum(1).clip(1e-6)[:, None]
         seen = weight.any(1)
 
-        def miss(motion: Motion, known: np.ndarray) -> float:
+        def distance(motion: Motion, known: np.ndarray) -> float:
+            """From the keypoints, in pixels, added up over the pictures with keypoints."""
             both = seen & known
-            assert motion.seen is not None  # sources of several people say where they are
+            assert motion.seen is not None  # a source of several people gives their positions
             off = np.linalg.norm(motion.seen[both] - middle[both], axis=1)
-            # each picture without the person counts as one in which it is a picture's width away
+            # a picture without this person counts as one in which they are a picture's width away
             return float(np.minimum(off, camera.width).sum()) + camera.width * float((seen & ~known).sum())
 
-        return min(range(len(people)), key=lambda i: miss(*people[i]))
+        return min(range(len(people)), key=lambda i: distance(*people[i]))
 
 
 def _track(motion: Motion, known: Bool[np.ndarray, "F"]) -> Track:
-    """Where the person is in the pictures that show it (in all, if none of the subject's does)."""
-    assert motion.seen is not None  # sources of several people say where they are
+    """The person's positions in the pictures that show them; if none does, in all pictures."""
+    assert motion.seen is not None  # a source of several people gives their positions
     rows = np.flatnonzero(known) if known.any() else np.arange(len(known))
     detections = {int(i): Detection(motion.seen[i, None], np.ones(1), np.tile(motion.seen[i], 2), 1.0) for i in rows}
     track = Track(int(rows[0]), detections[int(rows[0])])

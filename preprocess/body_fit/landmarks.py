@@ -1,8 +1,8 @@
-"""Where BlazePose's 33 points lie on a body, and how far to trust them.
+"""Where BlazePose's 33 points lie on a body, and how accurate they are.
 
-Offsets and deviations were measured by `benchmarks/landmarks.py` on rendered people of known pose, none of whom any
-figure is reported on. The network's 3D points hold the head 9 cm too near to the camera, say, whichever way the person
-faces.
+`benchmarks/landmarks.py` measured these numbers on rendered people of known pose; none of them is in a scene that
+results are reported on. The network's 3D points have a bias: it puts the head about 9 cm too near to the camera, for
+example, whichever way the person faces.
 """
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from preprocess.keypoints.points import NAMES
 
-# point (of the left side): the body's landmark, offset from it at rest (cm; x to the person's left, y up, z ahead),
-# deviation in the picture (cm at the person's depth), deviation of the 3D point across and along the view (cm), and how
-# far the 3D point should be moved along the view, and ahead of the person (cm)
+# point (on the person's left): the body's landmark; the point's offset from it at rest (cm; x to the person's left,
+# y up, z forward); deviation in the picture (cm at the person's depth); deviation of the 3D point across and along the
+# view (cm); correction of the 3D point along the view, and along the person's forward direction (cm)
 POINTS = {
     "nose": ("nose", (0.0, 0.7, -1.0), 1.9, (3.0, 4.6), (7.4, -5.1)),
     "eye_inner": ("left_eye", (-1.7, 0.6, -0.9), 1.7, (3.3, 4.5), (9.7, -4.3)),
@@ -36,6 +36,7 @@ POINTS = {
 
 
 def _entry(name: str) -> tuple[str, tuple[float, ...], float, tuple[float, ...], tuple[float, ...]]:
+    """The entry of POINTS for any of the 33 points, mirrored for one on the right (cm)."""
     right = "right" in name
     base = name.replace("left_", "").replace("right_", "").replace("_left", "").replace("_right", "")
     landmark, (x, y, z), image, (across, along), (depth, ahead) = POINTS[base]
@@ -50,7 +51,12 @@ def _metres(column: int) -> Tensor:
 
 _ENTRIES = [_entry(name) for name in NAMES]
 LANDMARKS: tuple[str, ...] = tuple(entry[0] for entry in _ENTRIES)
-OFFSETS: Float[Tensor, "L 3"] = _metres(1)  # rest frame
+"""The body model's name for each of the L = 33 points."""
+OFFSETS: Float[Tensor, "L 3"] = _metres(1)
+"""From the landmark to the point (m, rest frame)."""
 IMAGE_DEVIATION: Float[Tensor, "L"] = _metres(2)
-WORLD_DEVIATION: Float[Tensor, "L 3"] = _metres(3)  # x, y, z of the camera
-WORLD_BIAS: Float[Tensor, "L 2"] = _metres(4)  # to be added along the view, and ahead of the person
+"""Of the points in the picture (m at the person's depth)."""
+WORLD_DEVIATION: Float[Tensor, "L 3"] = _metres(3)
+"""Of the 3D points along the camera's x, y and z axes (m)."""
+WORLD_BIAS: Float[Tensor, "L 2"] = _metres(4)
+"""To be added to the 3D points along the view, and along the person's forward direction (m)."""

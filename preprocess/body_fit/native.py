@@ -1,6 +1,7 @@
-"""Stage 3: one body, posed in every picture, fitted to points and silhouettes of the whole sequence at once.
+"""The body_fit stage's own fit: one body, posed in every picture, fitted to the evidence of the whole clip at once.
 
-After SMPLify (Bogo et al., ECCV 2016) and its video successors, with a free body, an outline term and no learned prior.
+It follows SMPLify (Bogo et al., ECCV 2016) and its successors for video, with a body model that is free to use, terms
+for outlines, flow and texture, and no learned prior.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from rich.progress import Progress
 
 from hashhuman.body.model import BodyModel, files_of, settings_of
@@ -19,29 +21,35 @@ from hashhuman.gpu.device import device_named
 from hashhuman.io import threads
 from hashhuman.io.files import read_image
 from preprocess.body_fit import pictures, result
-from preprocess.body_fit.evidence.evidence import Evidence, moved
+from preprocess.body_fit.evidence.evidence import Evidence, to_device
 from preprocess.body_fit.evidence.observe import Observations, observe
-from preprocess.body_fit.init.from_points import initialise
+from preprocess.body_fit.geometry import project
+from preprocess.body_fit.init.from_points import init_from_points
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.optimise.minimise import minimise
-from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.optimise.terms import Terms, project
+from preprocess.body_fit.optimise.terms import Terms
+from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 from preprocess.frames.monocular import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
 
-Start = Callable[[BodySequence, Evidence], None]
+Initialise = Callable[[BodySequence, Evidence], None]
+"""Sets the parameters of a sequence to the first estimate that the fit starts from."""
+
+VISIBLE = 0.5  # least visibility of a point that the reprojection error counts
+LEAST_TRUST = 0.05  # weight of points that were not seen, so that a lost frame starts between its neighbours
 
 
 class NativeFit(Stage):
     """Fits a body model to `keypoints/` and writes `smpl_params/`, `smpl_vertices/`, `smpl_lbs/` and `body_fit.npz`.
 
     Args:
-        body: makes the body model (called when the stage runs, so that a finished one needs none).
-        stages: what to minimise, in order (`optimise.minimise`).
-        surface: how many vertices stand for the skin.
+        body: makes the body model; called only when the stage runs, so that a finished subject needs no body model.
+        stages: of the minimisation, in order (`optimise.minimise`).
+        surface: how many vertices represent the skin.
         pictures: how many pictures to draw.
-        device: where to minimise; auto: on the GPU if there is one.
+        device: where to minimise; `auto` is the GPU if there is one.
+        force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "body_fit"
@@ -78,12 +86,12 @@ class NativeFit(Stage):
         observations = observe(keypoints, camera.K.numpy())
         masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
-        start, interpolated = self.start(subject, observations, camera)
+        initialise, interpolated = self.initialisation(subject, observations, camera)
         images = image_paths(subject)
         weighted = {name for stage in self.stages for name in stage["weights"]}
         evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks, weighted)
         sequence, posed = fit(
-            body, evidence, self.stages, self.surface, lambda: progress.advance(steps), start, self.device
+            body, evidence, self.stages, self.surface, lambda: progress.advance(steps), initialise, self.device
         )
 
         shape = sequence.shape_vector().detach()
@@ -111,50 +119,64 @@ class NativeFit(Stage):
         pictures.draw_sequence(images, vertices, template, camera, folder, self.pictures)
         return report.summary()
 
-    def start(self, subject: Path, observations: Observations, camera: Camera) -> tuple[Start, np.ndarray]:
-        """What gives the sequence its first pose, and which pictures (F,) that has to fill in."""
-        return start_from_points, observations.interpolated
+    def initialisation(
+        self, subject: Path, observations: Observations, camera: Camera
+    ) -> tuple[Initialise, Bool[np.ndarray, "F"]]:
+        """The function that sets the first estimate, and in which pictures that estimate is interpolated."""
+        return init_from_evidence, observations.interpolated
 
 
-def start_from_points(sequence: BodySequence, evidence: Evidence) -> None:
-    """The first pose that the points suggest."""
-    # also where nothing was seen, so that a lost frame starts between its neighbours
-    trust = evidence.image_weight.clamp_min(0.05)
-    initialise(sequence, evidence.world, evidence.image, trust, evidence.K)
+def init_from_evidence(sequence: BodySequence, evidence: Evidence) -> None:
+    """The first estimate from the points of the evidence."""
+    trust = evidence.image_weight.clamp_min(LEAST_TRUST)
+    init_from_points(sequence, evidence.world, evidence.image, trust, evidence.K)
 
 
 def fit(
     body: BodyModel, evidence: Evidence, stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
-    start: Start = start_from_points, device: torch.device | str = "cpu",
+    initialise: Initialise = init_from_evidence, device: torch.device | str = "cpu",
 ) -> tuple[BodySequence, Posed]:  # fmt: skip
-    """The body of a whole sequence in the camera's space, from what was seen of it; on the CPU again.
+    """Fits the body to the evidence of a whole sequence.
 
-    Raises UserError if it does not fit into the device's memory.
+    Args:
+        body: the body model.
+        evidence: what the F pictures show.
+        stages: of the minimisation (`optimise.minimise`).
+        surface: how many vertices represent the skin.
+        tick: called after each step.
+        initialise: sets the first estimate.
+        device: where to minimise.
+
+    Returns:
+        The parameters, and the body posed with them (m, camera axes); both on the CPU.
+
+    Raises UserError if the fit needs more memory than the device has.
     """
     rest = body.template(body.shape_mean).vertices
     sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
-    start(sequence, evidence)
+    initialise(sequence, evidence)
     try:
         posed = minimise(Terms(sequence.to(device), evidence), stages, tick)
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"The fit of {len(evidence.image)} pictures does not fit into the GPU's memory: free some, or let "
-            "preprocess.body_fit.device=cpu do it."
+            f"fitting {len(evidence.image)} pictures needs more GPU memory than is free: end other programs that use "
+            "it, or fit on the CPU with preprocess.body_fit.device=cpu."
         ) from error
-    sequence, posed = sequence.cpu(), moved(posed, "cpu")
-    if torch.cuda.is_available():  # for training, which may follow in this process, and counts its memory
+    sequence, posed = sequence.cpu(), to_device(posed, "cpu")
+    if torch.cuda.is_available():  # training may follow in this process, and reports the memory that it uses
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     return sequence, posed
 
 
-def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> np.ndarray:
+def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> Float[np.ndarray, "F"]:
+    """Median distance (pixels) of the landmarks from the visible points; NaN where no point is visible."""
     pixels = project(posed.landmarks, camera.K).numpy()
     error = np.linalg.norm(pixels - observations.image, axis=-1)
-    error[observations.visibility < 0.5] = np.nan
-    some = np.isfinite(error).any(1)
+    error[observations.visibility < VISIBLE] = np.nan
+    known = np.isfinite(error).any(1)
     median = np.full(len(error), np.nan, np.float32)
-    median[some] = np.nanmedian(error[some], axis=1)
+    median[known] = np.nanmedian(error[known], axis=1)
     return median
 
 

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: the body in the subject folder, and how good it is."""
+"""What every variant of the body_fit stage writes: the body in the subject folder, and the figures of the fit."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -14,31 +14,44 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import read_image, save_npz
-from preprocess.body_fit.init.from_points import axis_angle_from_matrix
-from preprocess.body_fit.optimise.sequence import BodySequence, Posed, matrix_from_6d
+from preprocess.body_fit.geometry import axis_angle_from_matrix, matrix_from_6d
+from preprocess.body_fit.sequence import BodySequence, Posed
 from preprocess.keypoints.points import segmentation_folder
 from preprocess.raster import rasterise
 
-IOU_SIZE = 384  # pixels: pictures are shrunk to this before overlaps are counted
+IOU_SIZE = 384  # pixels: the long side that pictures are shrunk to before overlaps are measured
 
 
 @dataclasses.dataclass(frozen=True)
 class FitReport:
-    """Per frame, F frames, as `body_fit.npz` holds it."""
+    """The figures of F frames, as `body_fit.npz` holds them."""
 
     frames: Int[np.ndarray, "F"]
-    reprojection_error: Float[np.ndarray, "F"]  # pixels, median over the visible points; NaN where there are none
-    silhouette_iou: Float[np.ndarray, "F"]  # of the body and the person's mask; NaN where there is no mask
+    """Their numbers."""
+    reprojection_error: Float[np.ndarray, "F"]
+    """Pixels: median over the visible points; NaN where there are none."""
+    silhouette_iou: Float[np.ndarray, "F"]
+    """Overlap of the body and the person's mask; NaN where there is no mask."""
     interpolated: Bool[np.ndarray, "F"]
+    """Whether nobody was found there, so that the pose was interpolated."""
     flipped: Bool[np.ndarray, "F"]
-    joints: Float[np.ndarray, "F J 3"]  # metres, world
+    """Whether the detector had confused left and right."""
+    joints: Float[np.ndarray, "F J 3"]
+    """Positions (m, world)."""
     joint_names: tuple[str, ...]
 
     @classmethod
     def of_given(
         cls, frames: Sequence[int], overlaps: Sequence[float], joints: Sequence[np.ndarray], names: tuple[str, ...]
     ) -> "FitReport":
-        """Of bodies that somebody else has fitted, so that there is no reprojection error and nothing was mended."""
+        """The report on bodies that were fitted elsewhere: without reprojection errors, interpolated or flipped frames.
+
+        Args:
+            frames: numbers of the F frames.
+            overlaps: IoU of body and mask in each frame.
+            joints: positions (J, 3) in each frame (m, world).
+            names: of the J joints.
+        """
         return cls(
             frames=np.array(frames),
             reprojection_error=np.full(len(frames), np.nan, np.float32),
@@ -55,7 +68,7 @@ class FitReport:
         save_npz(path, fields | {"joint_names": np.array(self.joint_names)})
 
     def summary(self) -> str:
-        """The figures in a few words; what is unknown is left out."""
+        """The figures in a few words, without those that are unknown."""
         words = []
         if np.isfinite(self.reprojection_error).any():
             words.append(f"points {np.nanmedian(self.reprojection_error):.1f} px")
@@ -72,13 +85,20 @@ def template_paths(subject: Path) -> list[Path]:
 
 
 def report_path(subject: Path) -> Path:
-    """The figures of a fit."""
+    """The file of a fit's figures."""
     return subject / "body_fit.npz"
 
 
 @torch.no_grad()
 def world_poses(sequence: BodySequence, posed: Posed, template: BodyTemplate, camera: Camera) -> list[BodyPose]:
-    """Each frame's pose under the convention of the subject folder: world = rotation(orient) posed + transl."""
+    """Each frame's pose in the convention of the subject folder, world = R(Rh) posed + Th (m).
+
+    Args:
+        sequence: the fitted parameters.
+        posed: the body posed with them (camera axes).
+        template: the rest body of their shape.
+        camera: the camera that the body was fitted in.
+    """
     # camera = root (rest - j0) + pelvis, and camera = R world + T
     turn = camera.R.T @ matrix_from_6d(sequence.root)
     transl = (posed.joints[:, 0] - camera.T) @ camera.R - turn @ template.joints[0]
@@ -91,15 +111,21 @@ def write_body(
     writer: SubjectWriter, template: BodyTemplate, poses: list[BodyPose], frames: list[int], shape: np.ndarray,
     pose_vertices: Callable[[BodyTemplate, Tensor], Tensor] = BodyTemplate.pose_vertices,
 ) -> list[Float[np.ndarray, "V 3"]]:  # fmt: skip
-    """Writes the rest body, every frame's parameters and vertices; returns the vertices (world, m).
+    """Writes the rest body, and the parameters and vertices of every frame; returns the vertices (m, world).
 
-    `pose_vertices` poses the template: plain skinning, or a body model's own (`BodyModel.pose_vertices`).
+    Args:
+        writer: of the subject folder.
+        template: the rest body.
+        poses: one for each frame.
+        frames: their numbers.
+        shape: (S,) parameters of the body model.
+        pose_vertices: poses the template: linear blend skinning, or a body model's own way (`BodyModel.pose_vertices`).
     """
     writer.write_template(template)
 
-    def write(timed: tuple[int, BodyPose]) -> Float[np.ndarray, "V 3"]:
-        frame, pose = timed
-        posed = pose_vertices(template, pose.body_pose)
+    def write(numbered: tuple[int, BodyPose]) -> Float[np.ndarray, "V 3"]:
+        frame, pose = numbered
+        posed = pose_vertices(template, pose.poses)
         world = pose.world_from_posed()
         vertices = (posed @ world[:3, :3].T + world[:3, 3]).numpy()
         writer.write_pose(frame, pose, shape)
@@ -112,7 +138,7 @@ def write_body(
 def network_iou(
     subject: Path, frame: int, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera
 ) -> float:
-    """Overlap of the projected body with the keypoint network's own mask of a frame; NaN where there is none."""
+    """IoU of the projected body (vertices in m, world) and the keypoint network's mask of a frame; NaN without one."""
     path = segmentation_folder(subject) / f"{frame:06d}.png"
     return silhouette_iou(vertices, faces, camera, read_image(path) if path.exists() else None)
 
@@ -120,7 +146,7 @@ def network_iou(
 def silhouette_iou(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera, mask: np.ndarray | None
 ) -> float:
-    """Overlap of the projected body with an 8-bit mask (H x W): intersection over union; NaN for an empty mask."""
+    """IoU of the projected body (vertices in m, world) and an 8-bit mask (H x W); NaN for no mask or an empty one."""
     if mask is None or not (mask >= 128).any():
         return float("nan")
     small = camera.scaled(min(1.0, IOU_SIZE / max(camera.height, camera.width)))

@@ -1,1 +1,1 @@
-"""What is installed and fetched, whether a clip suits, whether its fit is good enough: python -m preprocess.doctor."""
+"""python -m preprocess.doctor: checks the installation, a clip before it is processed, and the fit afterwards."""

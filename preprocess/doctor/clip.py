@@ -1,18 +1,16 @@
-"""Whether a clip suits: looks at a few pictures of it, by points that somebody has found there."""
+"""Whether a clip is suitable, judged by a few of its pictures and the people found in them."""
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hashhuman.io.files import read_rgb
+from preprocess.doctor.inspection import Inspection, Person
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
-from preprocess.frames.monocular import image_paths
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import NAMES
 from preprocess.masks.background import is_static
 
 TOPIC = "clip"
@@ -21,45 +19,25 @@ GROUPS = {
     "feet": ("ankle", "heel", "foot_index"),
 }  # fmt: skip
 _SEEN = 0.5  # least probability that a point lies in the picture
-_REACH = 60  # degrees to either side of where the body faces the camera that a picture shows well
-_SHARP_HEIGHT = 500  # pixels: what a larger person loses by blur, the avatar would not show either
-_SMALL = 480  # pixels: long side at which the camera's motion is looked for
-_KERNEL = 9  # pixels: of the strong blur that a picture's sharpness is compared with
-
-
-@dataclasses.dataclass(frozen=True)
-class Person:
-    """The points of one person in one picture."""
-
-    image_points: Float[np.ndarray, "L 2"]  # pixels
-    presence: Float[np.ndarray, "L"]  # in [0, 1]: in the picture, perhaps hidden
-    world_points: Float[np.ndarray, "L 3"]  # metres: x right, y down, z away
-
-    def box(self) -> Float[np.ndarray, "2 2"]:
-        """Lowest and highest x, y of the points (pixels)."""
-        return np.stack([self.image_points.min(0), self.image_points.max(0)])
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """One picture, and who is in it."""
-
-    image: UInt8[np.ndarray, "H W 3"]
-    person: Person | None
-    people: int | None  # how many in all, if that is known
+_REACH = 60  # degrees to either side of the side that faces the camera: what a picture shows well
+_SHARP_HEIGHT = 500  # pixels: a taller person is shrunk to this, since an avatar does not show finer detail
+_SMALL = 480  # pixels: long side of the pictures in which the camera's motion is measured
+_KERNEL = 9  # pixels: size of the strong blur that the picture is compared with
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipChecks:
-    """Judges a clip by looks at some of its pictures. Each argument but `pictures` is a pair: fine, bad.
+    """Judges a clip by some of its pictures.
+
+    Every argument except `pictures` is a pair of limits (`findings.Limits`) of the figure that it names.
 
     Args:
-        pictures: how many to look at.
-        frames: how many pictures the clip has.
-        rate: pictures a second.
-        size: the shorter side (pixels).
+        pictures: how many pictures to inspect.
+        frames: number of pictures of the clip.
+        rate: pictures per second.
+        size: shorter side of the pictures (pixels).
         found: share of the pictures in which the person is found.
-        height: the person's (pixels).
+        height: of the person (pixels).
         body_seen: share of the body that lies in the picture.
         sides_seen: share of all directions from which the body is seen.
         blur: of the person, from 0 (sharp) to 1.
@@ -75,18 +53,24 @@ class ClipChecks:
     sides_seen: Limits
     blur: Limits
 
-    def __call__(self, looks: Sequence[Look], frames: int, rate: float | None) -> list[Finding]:
-        """The findings on a clip of so many pictures, at so many a second (None: not known)."""
-        findings = [*self._film(looks, frames, rate), *self._camera(looks)]
-        people = [look.person for look in looks if look.person]
-        share = len(people) / len(looks)
-        found = f"{len(people)} of {len(looks)} pictures"
-        advice = "leave out what does not show the person: preprocess.frames.start, stop"
-        findings.append(Finding(TOPIC, "person found", found, at_least(share, self.found), advice))
-        return findings + (self._person(looks, people) if people else [])
+    def __call__(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
+        """The findings on a clip.
 
-    def _film(self, looks: Sequence[Look], frames: int, rate: float | None) -> list[Finding]:
-        height, width = looks[0].image.shape[:2]
+        Args:
+            inspections: some of its pictures, in order.
+            frames: number of pictures of the clip.
+            rate: pictures per second; None if it is unknown.
+        """
+        findings = [*self._pictures(inspections, frames, rate), *self._camera(inspections)]
+        people = [each.person for each in inspections if each.person]
+        share = len(people) / len(inspections)
+        found = f"{len(people)} of {len(inspections)} pictures"
+        advice = "leave out pictures without the person: preprocess.frames.start, stop"
+        findings.append(Finding(TOPIC, "person found", found, at_least(share, self.found), advice))
+        return findings + (self._person(inspections, people) if people else [])
+
+    def _pictures(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
+        height, width = inspections[0].image.shape[:2]
         findings = [
             Finding(TOPIC, "pictures", str(frames), at_least(frames, self.frames), "film longer"),
             Finding(
@@ -96,14 +80,14 @@ class ClipChecks:
         ]  # fmt: skip
         if rate is not None:
             verdict = at_least(rate, self.rate)
-            findings.append(Finding(TOPIC, "rate", f"{rate:.3g} a second", verdict, "film at a higher rate"))
+            findings.append(Finding(TOPIC, "rate", f"{rate:.3g} per second", verdict, "film at a higher rate"))
         return findings
 
-    def _person(self, looks: Sequence[Look], people: Sequence[Person]) -> list[Finding]:
+    def _person(self, inspections: Sequence[Inspection], people: Sequence[Person]) -> list[Finding]:
         tall = float(np.median([height(person) for person in people]))
-        inside = np.mean([in_picture(look.person, look.image) for look in looks if look.person], axis=0)
+        inside = np.mean([in_picture(each.person, each.image) for each in inspections if each.person], axis=0)
         sides = sides_seen([direction(person) for person in people])
-        blurred = float(np.median([blur(look.image, look.person) for look in looks if look.person]))
+        blurred = float(np.median([blur(each.image, each.person) for each in inspections if each.person]))
         lost = absent_groups(inside)
         seen = f"{100 * inside.mean():.0f} %" + (f", mostly without {', '.join(lost)}" if lost else "")
         return [
@@ -114,40 +98,28 @@ class ClipChecks:
             ),
             Finding(
                 TOPIC, "sides seen", f"{100 * sides:.0f} % of a turn", at_least(sides, self.sides_seen),
-                "film a whole turn, or expect unseen sides to be guessed",
+                "film a whole turn, or expect the other sides to be guessed",
             ),
             Finding(
                 TOPIC, "motion blur", f"{blurred:.2f} of 1", at_most(blurred, self.blur),
-                "more light, a shorter exposure, slower movements",
+                "use more light or a shorter exposure, or move more slowly",
             ),
-            *_others(looks),
+            *_people(inspections),
         ]  # fmt: skip
 
-    def _camera(self, looks: Sequence[Look]) -> list[Finding]:
-        still = stands_still(looks)
-        advice = "put the camera on a stand: the background then sharpens masks"
+    def _camera(self, inspections: Sequence[Inspection]) -> list[Finding]:
+        still = stands_still(inspections)
+        advice = "put the camera on a stand: a static background makes the masks sharper"
         return [Finding(TOPIC, "camera", "still" if still else "moves", Verdict(not still), advice)]
 
 
-def _others(looks: Sequence[Look]) -> list[Finding]:
-    counts = [look.people for look in looks if look.people is not None]
+def _people(inspections: Sequence[Inspection]) -> list[Finding]:
+    counts = [each.people for each in inspections if each.people is not None]
     if not counts:
         return []
     several = max(counts) > 1
-    advice = "see that the right one is followed (people.jpg), else preprocess.keypoints.person=0, 1, ... from the left"
+    advice = "check who is followed (people.jpg); choose with preprocess.keypoints.person=0, 1, ... from the left"
     return [Finding(TOPIC, "people", f"up to {max(counts)} in a picture", Verdict(several), advice)]
-
-
-def finished_looks(subject: Path, count: int) -> list[Look]:
-    """Looks at about `count` pictures of a subject whose points are known."""
-    keypoints, paths = Keypoints.load(points_path(subject)), image_paths(subject)
-    looks = []
-    for row in np.unique(np.linspace(0, len(keypoints.frames) - 1, count).round().astype(int)):
-        person = None
-        if keypoints.detected[row]:
-            person = Person(keypoints.image_points[row], keypoints.presence[row], keypoints.world_points[row])
-        looks.append(Look(read_rgb(paths[int(keypoints.frames[row])]), person, None))
-    return looks
 
 
 def height(person: Person) -> float:
@@ -157,13 +129,17 @@ def height(person: Person) -> float:
 
 
 def in_picture(person: Person, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "L"]:
-    """Which points lie in the picture."""
+    """Which of the L points lie in the picture."""
     inside = (person.image_points >= 0) & (person.image_points < image.shape[1::-1])
     return inside.all(1) & (person.presence > _SEEN)
 
 
 def absent_groups(inside: Float[np.ndarray, "L"]) -> list[str]:
-    """Which groups of points lie outside the picture more often than in it."""
+    """Names of the GROUPS that lie outside the picture more often than in it.
+
+    Args:
+        inside: share of the pictures in which each of the L points lies in the picture.
+    """
     shares = {
         group: np.mean([share for name, share in zip(NAMES, inside) if any(end in name for end in ends)])
         for group, ends in GROUPS.items()
@@ -172,7 +148,7 @@ def absent_groups(inside: Float[np.ndarray, "L"]) -> list[str]:
 
 
 def direction(person: Person) -> float:
-    """Where the body faces about the vertical (degrees; 0: the camera), by shoulders and hips; NaN if unknown."""
+    """The heading of the body (degrees; 0: towards the camera), from shoulders and hips; NaN if it is unknown."""
     left = np.array([name.startswith("left_") and name.endswith(("shoulder", "hip")) for name in NAMES])
     right = np.array([name.startswith("right_") and name.endswith(("shoulder", "hip")) for name in NAMES])
     x, _, z = person.world_points[left].mean(0) - person.world_points[right].mean(0)
@@ -180,7 +156,7 @@ def direction(person: Person) -> float:
 
 
 def sides_seen(directions: Sequence[float]) -> float:
-    """The share of all directions that lie within `_REACH` of one of these (degrees)."""
+    """The share of all directions that lie within `_REACH` of one of the given headings (degrees)."""
     around = np.arange(360)
     known = [angle for angle in directions if np.isfinite(angle)]
     apart = [np.abs((around - angle + 180) % 360 - 180) for angle in known]
@@ -188,7 +164,10 @@ def sides_seen(directions: Sequence[float]) -> float:
 
 
 def blur(image: UInt8[np.ndarray, "H W 3"], person: Person) -> float:
-    """How little a strong blur changes the person, from 0 (sharp) to 1 (Crete et al., SPIE 2007), the worse axis."""
+    """Blur of the person along the worse axis, from 0 (sharp) to 1: how little a strong blur changes the picture.
+
+    After Crete et al. (SPIE 2007).
+    """
     low, high = person.box()
     margin = 0.05 * (high - low).max()
     left, top = np.maximum(low - margin, 0).astype(int)
@@ -205,20 +184,20 @@ def blur(image: UInt8[np.ndarray, "H W 3"], person: Person) -> float:
     return float(max(kept, default=1.0))
 
 
-def stands_still(looks: Sequence[Look]) -> bool:
-    """Whether the camera does: what is not the person stays in its place between successive looks."""
+def stands_still(inspections: Sequence[Inspection]) -> bool:
+    """Whether the camera is static: the background stays in place between successive pictures."""
     greys, people = [], []
-    for look in looks:
-        scale = min(1.0, _SMALL / max(look.image.shape))
-        grey = cv2.cvtColor(look.image, cv2.COLOR_RGB2GRAY)
+    for each in inspections:
+        scale = min(1.0, _SMALL / max(each.image.shape))
+        grey = cv2.cvtColor(each.image, cv2.COLOR_RGB2GRAY)
         greys.append(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-        people.append(_around(look.person, scale, greys[-1].shape))
+        people.append(_person_area(each.person, scale, greys[-1].shape))
     pairs = itertools.pairwise(zip(greys, people))
     return all(is_static([before, after], [there, here]) for (before, there), (after, here) in pairs)
 
 
-def _around(person: Person | None, scale: float, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
-    """The pixels of a picture shrunk by `scale` that may show the person."""
+def _person_area(person: Person | None, scale: float, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
+    """The pixels that may show the person, of a picture scaled by `scale`."""
     inside = np.zeros(shape, bool)
     if person is not None:
         low, high = person.box() * scale

@@ -1,4 +1,4 @@
-"""All checks on one video and its subject, in order."""
+"""Runs all checks on one video and its subject, in order."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,23 +11,27 @@ from omegaconf import DictConfig
 from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from preprocess.doctor import clip, fit
+from preprocess.doctor.detect import inspect_pictures
 from preprocess.doctor.installed import installed
-from preprocess.doctor.look import look
 from preprocess.doctor.weights import weights
 from preprocess.findings import Finding, Verdict
 from preprocess.frames.monocular import Sample, VideoFrames
 from preprocess.frames.multiview import SynchronisedFrames
-from preprocess.pipeline import make_stages
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, is_finished
+from preprocess.stage_order import make_stages
 
 
 def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, workspace: Path) -> list[Finding]:
-    """The findings on what the configuration's node `preprocess` is going to do, or has done, in `subject`.
+    """The findings on a video, and on its subject if that is finished.
 
-    `body` makes the body model that is chosen for all stages.
+    Args:
+        config: the config node `preprocess`.
+        body: makes the body model that all stages use.
+        subject: the subject's folder, which need not exist.
+        workspace: the folder that holds it, whose free disk space is checked.
 
-    Raises UserError if there is no such video, or an option makes no sense.
+    Raises UserError if there is no such video, or an option is invalid.
     """
     stages = make_stages(config)
     checks = {name: instantiate(node) for name, node in config.doctor.items()}
@@ -37,30 +41,30 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *_look(checks["clip"], recordings, config.keypoints), *_fit(checks["fit"], subject, stages),
+        *_clip(checks["clip"], recordings, config.keypoints), *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
-def _look(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any]) -> list[Finding]:
-    """The findings on each recording, under a topic of its own where there are several."""
+def _clip(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any]) -> list[Finding]:
+    """The findings on each recording; where there are several, each has a topic of its own."""
     findings = []
     for index, (name, sample) in enumerate(recordings.items()):
         person = (keypoints.get("people") or {}).get(index) if index else keypoints.get("person")
         try:
-            seen = checks(look(sample.images, person), sample.count, sample.rate)
-        except UserError as error:  # the networks cannot be had: the other findings may say why
-            seen = [Finding(clip.TOPIC, "person", "not looked for", Verdict.BAD, str(error))]
+            found = checks(inspect_pictures(sample.images, person), sample.count, sample.rate)
+        except UserError as error:  # no network; the other findings may say why
+            found = [Finding(clip.TOPIC, "person", "not searched for", Verdict.BAD, str(error))]
         topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
-        findings += [dataclasses.replace(finding, topic=topic) for finding in seen]
+        findings += [dataclasses.replace(finding, topic=topic) for finding in found]
     return findings
 
 
 def _fit(checks: fit.FitChecks, subject: Path, stages: Sequence[Stage]) -> list[Finding]:
-    """The findings on the finished fit, or that there is none."""
+    """The findings on the finished fit, or a finding that there is none."""
     measured = [stage for stage in stages if isinstance(stage, MeasuredQuality)]
     if not quality_path(subject).exists() or not measured:
         return [Finding(fit.TOPIC, "fit", "not made yet")]
     if not is_finished(measured[0], subject):
-        advice = "python -m preprocess brings it up to date"
+        advice = "run python -m preprocess again"
         return [Finding(fit.TOPIC, "fit", "changed since it was measured", Verdict.WARN, advice)]
     return checks(Quality.load(quality_path(subject)))

@@ -9,24 +9,25 @@ from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
 from preprocess.quality import Quality
 
 TOPIC = "fit"
-_REPORT = "look at report.html and pictures/body_fit/"
+_REPORT = "see report.html and pictures/body_fit/"
 
 
 @dataclasses.dataclass(frozen=True)
 class FitChecks:
-    """Judges the figures of `quality.npz`. Each argument but `tolerance` is a pair: fine, bad.
+    """Judges the figures of `quality.npz`.
 
-    Figures are of the camera that the body was fitted to; what other cameras see is told, and warned of, beside them.
+    Every argument except `tolerance` is a pair of limits (`findings.Limits`) of the figure that it names. Figures are
+    those of the camera that the body was fitted to. The other cameras get findings of their own, which at worst warn.
 
     Args:
-        reprojection: % of the person's height that the skeleton lies off the points, in the median picture.
-        silhouette_iou: overlap of body and mask, in the median picture.
-        astray: share of the pictures in which either of the two is bad.
-        jitter: mm that joints tremble about their smooth course, in the median picture.
-        tolerance: degrees beyond a joint's range that do not count.
-        beyond_limits: share of the pictures in which some joint is turned further than that.
-        interpolated: share of the pictures whose pose is a guess between neighbours.
-        flipped: share of the pictures in which left and right had to be exchanged.
+        reprojection: distance of the skeleton from the points, in the median picture (% of the person's height).
+        silhouette_iou: IoU of body and mask, in the median picture.
+        astray: share of the pictures in which one of these two is bad.
+        jitter: of the joints, in the median picture (mm).
+        tolerance: degrees beyond a joint's range that are ignored.
+        beyond_limits: share of the pictures in which a joint rotates further than that.
+        interpolated: share of the pictures whose pose was interpolated.
+        flipped: share of the pictures in which left and right had been confused.
     """
 
     reprojection: Limits
@@ -39,14 +40,17 @@ class FitChecks:
     flipped: Limits
 
     def __call__(self, quality: Quality) -> list[Finding]:
-        """The findings; what could not be measured is left out, and said if nothing says where the body belongs."""
+        """The findings, without figures that could not be measured.
+
+        If there are neither points nor masks to compare the body with, a single warning says so.
+        """
         findings = [*self._reprojection(quality), *self._silhouette(quality)]
         if not findings:
-            advice = "supply points or masks, which tell whether the body lies on the person"
+            advice = "supply points or masks, to tell whether the body lies on the person"
             return [Finding(TOPIC, "body on the person", "unknown", Verdict.WARN, advice)]
         return [
-            *findings, self._astray(quality), *self._elsewhere(quality), *self._jitter(quality), self._limits(quality),
-            *self._flags(quality),
+            *findings, self._astray(quality), *self._other_cameras(quality), *self._jitter(quality),
+            self._limits(quality), *self._flags(quality),
         ]  # fmt: skip
 
     def _reprojection(self, quality: Quality) -> list[Finding]:
@@ -55,7 +59,7 @@ class FitChecks:
             return []
         middle = float(np.nanmedian(off))
         value = f"{np.nanmedian(quality.reprojection[0]):.1f} px, {middle:.1f} % of the height"
-        advice = f"{_REPORT}: wrong person, focal length, or left and right exchanged?"
+        advice = f"{_REPORT}: is it the right person and focal length, are left and right exchanged?"
         return [Finding(TOPIC, "skeleton off the points", value, at_most(middle, self.reprojection), advice)]
 
     def _silhouette(self, quality: Quality) -> list[Finding]:
@@ -63,25 +67,26 @@ class FitChecks:
         if not np.isfinite(iou).any():
             return []
         middle = float(np.nanmedian(iou))
-        advice = f"{_REPORT}: wrong focal length, wide clothes, or a mask of something else?"
+        advice = f"{_REPORT}: is the focal length right, are clothes wide, is the mask of something else?"
         return [
             Finding(TOPIC, "body over the mask", f"IoU {middle:.2f}", at_least(middle, self.silhouette_iou), advice)
         ]
 
     def _astray(self, quality: Quality) -> Finding:
-        beside = [at_most(off, self.reprojection) is Verdict.BAD for off in 100 * quality.off[0]]
-        uncovered = [at_least(iou, self.silhouette_iou) is Verdict.BAD for iou in quality.silhouette_iou[0]]
-        wrong = np.array(beside) | np.array(uncovered)
+        """The pictures in which the body lies off the points or the mask."""
+        off_points = [at_most(off, self.reprojection) is Verdict.BAD for off in 100 * quality.off[0]]
+        off_mask = [at_least(iou, self.silhouette_iou) is Verdict.BAD for iou in quality.silhouette_iou[0]]
+        wrong = np.array(off_points) | np.array(off_mask)
         share = float(wrong.mean())
         value = f"{wrong.sum()} of {len(wrong)}"
         if wrong.any():
             value += f": {ranges(quality.frames[wrong].tolist())}"
-        advice = "leave those pictures out: preprocess.frames.start, stop"
+        advice = "leave these pictures out: preprocess.frames.start, stop"
         return Finding(TOPIC, "pictures with a bad fit", value, at_most(share, self.astray), advice)
 
-    def _elsewhere(self, quality: Quality) -> list[Finding]:
-        """The other cameras: what they see of a fit to one camera includes its error in depth, and is never bad."""
-        advice = f"{_REPORT}: recordings not synchronised (preprocess.frames.offsets), or another calibration?"
+    def _other_cameras(self, quality: Quality) -> list[Finding]:
+        """A finding for each other camera; never bad, since it includes the error in depth of a fit to one camera."""
+        advice = f"{_REPORT}: are the recordings synchronised (preprocess.frames.offsets), is it their calibration?"
         findings = []
         for camera, off, iou in zip(quality.cameras[1:], 100 * quality.off[1:], quality.silhouette_iou[1:]):
             words, verdicts = [], []
@@ -114,7 +119,7 @@ class FitChecks:
 
     def _flags(self, quality: Quality) -> list[Finding]:
         rows = (
-            ("poses filled in", quality.interpolated, self.interpolated, "leave out what does not show the person"),
+            ("poses filled in", quality.interpolated, self.interpolated, "leave out pictures without the person"),
             ("left and right exchanged", quality.flipped, self.flipped, _REPORT),
         )
         count = len(quality.frames)
@@ -125,7 +130,7 @@ class FitChecks:
 
 
 def ranges(frames: list[int], most: int = 3) -> str:
-    """'3-5, 8, 11-20, ...': ascending frame numbers, the first `most` runs."""
+    """Ascending frame numbers in short, such as '3-5, 8, 11-20, ...': the first `most` runs."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and frame == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Which of the packages that pyproject.toml names are installed, extra by extra, and whether PyTorch sees the GPU."""
+"""Which of the packages named in pyproject.toml are installed, and whether PyTorch can use the GPU."""
 
 import importlib.metadata
 import tomllib
@@ -14,11 +14,11 @@ TOPIC = "installed"
 CORE = "core"
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DRIVER = Path("/proc/driver/nvidia")
-OPTIONAL = ("wandb",)  # extras that some option asks for, and most do without
+OPTIONAL = ("wandb",)  # extras that only some options need
 
 
 def installed() -> list[Finding]:
-    """A finding for each extra that a user may need, and one for PyTorch."""
+    """One finding for the core packages, one for each extra that a user may need, and one for PyTorch."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     needed = {CORE: project["dependencies"], "preprocess": project["optional-dependencies"]["preprocess"]}
     optional = {extra: project["optional-dependencies"][extra] for extra in OPTIONAL}
@@ -28,7 +28,13 @@ def installed() -> list[Finding]:
 
 
 def check_extra(extra: str, requirements: Sequence[str], verdict: Verdict) -> Finding:
-    """What is installed of an extra, with versions; `verdict` if something is missing or of another version."""
+    """Which packages of an extra are installed, with their versions.
+
+    Args:
+        extra: its name.
+        requirements: its lines in pyproject.toml.
+        verdict: if a package is missing, or has a version that does not meet its requirement.
+    """
     versions = {name: version_of(name) for name in (Requirement(line).name for line in requirements)}
     wrong = unmet(requirements, versions)
     there = [f"{name} {version}" for name, version in versions.items() if version]
@@ -39,7 +45,7 @@ def check_extra(extra: str, requirements: Sequence[str], verdict: Verdict) -> Fi
 
 
 def unmet(requirements: Sequence[str], versions: Mapping[str, str | None]) -> list[str]:
-    """The requirements that the versions do not meet."""
+    """The requirements that the installed versions (None: not installed) do not meet."""
     parsed = [Requirement(line) for line in requirements]
     return [
         str(requirement)
@@ -49,7 +55,7 @@ def unmet(requirements: Sequence[str], versions: Mapping[str, str | None]) -> li
 
 
 def version_of(package: str) -> str | None:
-    """The installed version, if any."""
+    """The installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -62,7 +68,7 @@ def check_torch() -> Finding:
     if torch.cuda.is_available():
         return Finding(TOPIC, "PyTorch", f"{torch.__version__}, CUDA {built}")
     if DRIVER.exists():
-        reason = "the driver is older than that CUDA" if built else "this build of PyTorch is for the CPU alone"
-        advice = f"{reason}: install one that suits the driver, as PyTorch's site says"
+        reason = "the driver is too old for this CUDA" if built else "this build of PyTorch is for the CPU only"
+        advice = f"{reason}: install a build for your driver, as described on pytorch.org"
         return Finding(TOPIC, "PyTorch", f"{torch.__version__}, does not see the GPU", Verdict.WARN, advice)
     return Finding(TOPIC, "PyTorch", f"{torch.__version__}, CPU")

@@ -1,4 +1,4 @@
-"""The findings as a table."""
+"""Prints findings as a table."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from rich.text import Text
 from preprocess.findings import Finding, Verdict
 
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.BAD: "bold red"}
-PAGE = 120  # columns, where there is no terminal that says how many there are
+PAGE = 120  # columns, if the output is no terminal
 
 
 def print_table(findings: Sequence[Finding], console: Console) -> None:
-    """Prints one section a topic, one row a finding; advice where something is not as it should be."""
+    """Prints a section for each topic and a row for each finding, with advice where the verdict is not OK."""
     table = Table(box=None, show_header=False)
     table.add_column(width=4)
     table.add_column(no_wrap=True)

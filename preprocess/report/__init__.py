@@ -1,1 +1,1 @@
-"""What to look at before training: the contact sheet, and a page with everything that the stages left."""
+"""The report stage: what to check before training, on a contact sheet and on a page."""

@@ -1,4 +1,4 @@
-"""Curves over the pictures of a clip as inline SVG; page.css colours them."""
+"""Curves over the frames of a clip as inline SVG, coloured by page.css."""
 
 import dataclasses
 import math
@@ -11,18 +11,18 @@ from jaxtyping import Bool, Float, Int
 from preprocess.findings import Limits
 
 WIDTH, HEIGHT = 400, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # margins for the axes' numbers
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # margins for the numbers of the axes
 
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """One figure over the clip.
+    """One figure over the frames of a clip.
 
     Args:
-        title: what it is.
-        unit: of the figure.
-        limits: fine and bad, drawn where they lie in the chart.
-        top: the highest value shown; None: what the curve and the first limit need.
+        title: its name.
+        unit: its unit.
+        limits: drawn as lines, unless they lie above the chart.
+        top: the highest value shown; None makes space for the curve and the first limit.
     """
 
     title: str
@@ -31,7 +31,13 @@ class Chart:
     top: float | None = None
 
     def svg(self, frames: Int[np.ndarray, "F"], values: Float[np.ndarray, "F"], marked: Bool[np.ndarray, "F"]) -> str:
-        """The chart; `marked` frames get a darker ground, NaN leaves a gap."""
+        """The chart as an `<svg>` element.
+
+        Args:
+            frames: numbers of the F frames, ascending.
+            values: of the figure; NaN leaves a gap.
+            marked: frames that get a darker background.
+        """
         known = values[np.isfinite(values)]
         top = self.top or max(1.1 * float(known.max(initial=0)), 1.25 * (self.limits[0] or 0), 1e-6)
         span = max(int(frames[-1] - frames[0]), 1)
@@ -42,7 +48,7 @@ class Chart:
         def y(value: float) -> float:
             return HEIGHT - _BOTTOM - min(value, top) / top * (HEIGHT - _TOP - _BOTTOM)
 
-        parts = [*self._ground(x, frames[marked].tolist()), *self._grid(x, y, frames, top)]
+        parts = [*self._background(x, frames[marked].tolist()), *self._grid(x, y, frames, top)]
         for limit, kind in zip(self.limits, ("fine", "bad")):
             if limit is not None and limit <= top:
                 parts.append(f'<path class="{kind}" d="M{_LEFT} {y(limit):.1f}H{WIDTH - _RIGHT}"/>')
@@ -51,7 +57,7 @@ class Chart:
         label = escape(f"{self.title}, {self.unit}", quote=True)
         return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
-    def _ground(self, x, frames: Sequence[int]) -> list[str]:
+    def _background(self, x, frames: Sequence[int]) -> list[str]:
         half = (x(1) - x(0)) / 2
         return [
             f'<rect class="marked" x="{x(frame) - half:.1f}" y="{_TOP}" width="{2 * half:.1f}" '
@@ -70,7 +76,7 @@ class Chart:
 
 
 def path_data(points: Sequence[tuple[float, float] | None]) -> str:
-    """An SVG path through the points; None breaks it, and a point alone becomes a dot."""
+    """The data of an SVG path through the points; None interrupts it, and a single point becomes a dot."""
     words, pen_down = [], False
     for point in points:
         if point is not None:

@@ -1,4 +1,4 @@
-"""The report stage: `contact_sheet.png`, the body over the video, and `report.html`, which shows them and more."""
+"""The report stage: `contact_sheet.png`, a video of the body, and `report.html`, which shows both and the findings."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,9 @@ from rich.progress import Progress
 
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import atomic_path
-from preprocess.doctor.clip import ClipChecks, finished_looks
+from preprocess.doctor.clip import ClipChecks
 from preprocess.doctor.fit import FitChecks
+from preprocess.doctor.inspection import inspect_subject
 from preprocess.findings import Finding, worst
 from preprocess.frames.monocular import CAMERA
 from preprocess.keypoints.points import points_path
@@ -21,13 +22,13 @@ from preprocess.stage import Stage
 
 
 class HtmlReport(Stage):
-    """Writes `report.html` and what it shows that no other stage has drawn.
+    """Writes `report.html`, and those of its pictures that no other stage has drawn.
 
     Args:
         clip, fit: judge the clip and the fit, as the doctor does.
-        columns, row_height: of the contact sheet.
-        video_height: of the video with the body over it, at most (pixels).
-        video_frames: how many pictures of the clip it has, at most.
+        columns, row_height: of the contact sheet (`sheet.ContactSheet`).
+        video_height: greatest height of the video of the body (pixels).
+        video_frames: greatest number of its pictures.
         force: run even if nothing has changed.
     """
 
@@ -77,4 +78,4 @@ class HtmlReport(Stage):
             return []
         reader = Subject(subject)
         count = sum(picture.camera == CAMERA for picture in reader.pictures)
-        return self.clip(finished_looks(subject, self.clip.pictures), count, pictures_a_second(reader))
+        return self.clip(inspect_subject(subject, self.clip.pictures), count, pictures_a_second(reader))

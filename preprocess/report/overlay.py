@@ -1,4 +1,4 @@
-"""The clip with the fitted body drawn over it."""
+"""A video of the clip with the fitted body drawn over it."""
 
 import dataclasses
 import math
@@ -17,24 +17,29 @@ from hashhuman.io.video import write_video
 from preprocess.body_fit.pictures import face_colours, shade
 from preprocess.frames.monocular import CAMERA
 
-_MARGIN = 0.1  # of the body's size, around all its places in the clip
-_WIDEST = 2  # times the height, of the video
-_SLOWEST = 5.0  # pictures a second
+_MARGIN = 0.1  # of the longer side of the box around the body in all frames
+_WIDEST = 2  # greatest ratio of the video's width to its greatest height
+_SLOWEST = 5.0  # pictures per second
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A part of every picture, shrunk."""
+    """Cuts the same part out of every picture and shrinks it."""
 
     left: int
     top: int
-    camera: Camera  # of the part as it is shown
-    width: int  # of the part in the pictures
+    camera: Camera
+    """The camera of the cut and shrunk picture."""
+    width: int
+    """Of the part before it is shrunk (pixels), like `height`."""
     height: int
 
     @staticmethod
     def around(pixels: Float[np.ndarray, "N 2"], camera: Camera, tallest: int) -> "Crop":
-        """The box about these pixels, not larger than the picture, at most `tallest` pixels high; even sides."""
+        """The box around pixels of the picture, limited to the picture.
+
+        It is shrunk to at most `tallest` pixels in height, and to even sides, which H.264 requires.
+        """
         size = np.array([camera.width, camera.height])
         low, high = pixels.min(0), pixels.max(0)
         margin = _MARGIN * (high - low).max()
@@ -53,19 +58,27 @@ class Crop:
         return Crop(left, top, shown, width, height)
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """The part of a picture."""
+        """The part of a picture (8-bit RGB)."""
         part = image[self.top : self.top + self.height, self.left : self.left + self.width]
         return cv2.resize(part, (self.camera.width, self.camera.height), interpolation=cv2.INTER_AREA)
 
 
 def pictures_a_second(reader: Subject) -> float | None:
-    """The rate of the subject's pictures, if it was made from a video."""
+    """The rate of the subject's pictures; None if it was not made from a video."""
     seconds = reader.meta.get("video", {}).get("seconds", [])
     return 1 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else None
 
 
 def write_overlay(reader: Subject, path: Path, tallest: int, most: int, progress: Progress) -> None:
-    """Writes the video (H.264): the person's left limbs orange, right ones blue, as in the fit's pictures."""
+    """Writes the video (H.264), with the person's left limbs in orange and the right ones in blue.
+
+    Args:
+        reader: of the subject.
+        path: the .mp4 file.
+        tallest: greatest height (pixels).
+        most: greatest number of pictures; of a longer clip, every n-th picture is shown.
+        progress: shows a progress bar.
+    """
     pictures = [picture for picture in reader.pictures if picture.camera == CAMERA]
     step = math.ceil(len(pictures) / most)
     pictures = pictures[::step]
@@ -76,8 +89,8 @@ def write_overlay(reader: Subject, path: Path, tallest: int, most: int, progress
     places = [camera.project(torch.from_numpy(v[::10])).numpy()[:, :2] for v in vertices]
     crop = Crop.around(np.concatenate(places), camera, tallest)
 
-    def draw(posed: tuple[Picture, np.ndarray]) -> np.ndarray:
-        picture, body = posed
+    def draw(pair: tuple[Picture, np.ndarray]) -> np.ndarray:
+        picture, body = pair
         image = crop(reader.image(picture))
         drawn, mask = shade(body, faces, colours, crop.camera)
         return np.where(mask[..., None], cv2.addWeighted(image, 0.45, drawn, 0.55, 0), image)

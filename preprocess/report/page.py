@@ -1,4 +1,4 @@
-"""`report.html`: one page without scripts that opens from the disk. Pictures and video are linked, relative to it."""
+"""`report.html`: a page without scripts that opens from the disk, with relative links to pictures and video."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -13,22 +13,22 @@ from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.installed import version_of
 from preprocess.findings import Finding, Verdict, worst
 from preprocess.frames.monocular import CAMERA
-from preprocess.pipeline import STAGES
 from preprocess.quality import Quality
 from preprocess.report.charts import Chart
+from preprocess.stage_order import STAGES
 
 CSS = Path(__file__).with_name("page.css")
 PACKAGES = "hashhuman", "torch", "numpy", "opencv-python-headless", "av", "anny", "ai-edge-litert"
-SAID = {
-    Verdict.OK: "Nothing speaks against training.",
-    Verdict.WARN: "It can be trained on; see what may be better.",
-    Verdict.BAD: "Something is bad: an avatar of this is going to disappoint.",
+SUMMARIES = {
+    Verdict.OK: "Ready for training.",
+    Verdict.WARN: "Ready for training, but the findings below may make the avatar worse.",
+    Verdict.BAD: "Not ready for training: the avatar would be poor.",
 }
-"""Of all findings on clip and fit."""
+"""What the page says of the worst of the findings."""
 
 
 def stamps(subject: Path) -> list[Path]:
-    """The stamps of the stages that have finished, in order."""
+    """The stamp files of the finished stages, in order."""
     found = {path.stem: path for path in (subject / "stages").glob("*.json")}
     return [found[name] for name in STAGES if name in found]
 
@@ -36,7 +36,16 @@ def stamps(subject: Path) -> list[Path]:
 def render(
     subject: Path, findings: Sequence[Finding], quality: Quality | None, fit: FitChecks, sheet: Path, video: Path
 ) -> str:
-    """The page as HTML5."""
+    """The page as HTML5.
+
+    Args:
+        subject: the subject's folder.
+        findings: on the clip and on the fit.
+        quality: figures for the charts; None leaves these out.
+        fit: whose limits the charts show.
+        sheet: the contact sheet, below `subject`.
+        video: the video of the body, below `subject`.
+    """
 
     def link(path: Path) -> str:
         return escape(path.relative_to(subject).as_posix(), quote=True)
@@ -56,24 +65,24 @@ def render(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{title}</h1><p>{badge(verdict)} {SAID[verdict]}</p></header>\n"
+        f"<header><h1>{title}</h1><p>{badge(verdict)} {SUMMARIES[verdict]}</p></header>\n"
         + "".join(sections)
         + "</main>\n</body>\n</html>\n"
     )
 
 
 def section(title: str, body: str) -> str:
-    """A part of the page."""
+    """A section of the page."""
     return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
 
 
 def badge(verdict: Verdict) -> str:
-    """The verdict as a coloured word."""
+    """The verdict as a coloured label."""
     return f'<span class="badge {verdict.word}">{verdict.word}</span>'
 
 
 def player(source: str) -> str:
-    """The video with the body over it."""
+    """The video of the body."""
     return (
         f'<video controls loop muted playsinline preload="auto" src="{source}"></video>'
         "<p>The person's left limbs are orange, the right ones blue.</p>"
@@ -81,12 +90,12 @@ def player(source: str) -> str:
 
 
 def wide_picture(source: str, words: str) -> str:
-    """A picture that is scrolled where the screen is narrower than it should be."""
+    """A picture that scrolls horizontally on a narrow screen."""
     return f'<a class="wide" href="{source}"><img src="{source}" alt="{words}"></a>'
 
 
 def findings_table(findings: Iterable[Finding]) -> str:
-    """One row a finding."""
+    """A row for each finding."""
     rows = [
         f'<tr><td>{badge(finding.verdict)}</td><th scope="row">{escape(f"{finding.topic}: {finding.name}")}</th>'
         f"<td>{escape(finding.value)}</td>"
@@ -97,7 +106,7 @@ def findings_table(findings: Iterable[Finding]) -> str:
 
 
 def curves(quality: Quality, fit: FitChecks) -> str:
-    """Reprojection, overlap and jitter over the pictures."""
+    """Charts of reprojection error, overlap and jitter over the frames."""
     marked = quality.interpolated | quality.flipped
     charts = (
         (Chart("Skeleton off the points", "% of the height", fit.reprojection), 100 * quality.off[0]),
@@ -110,13 +119,13 @@ def curves(quality: Quality, fit: FitChecks) -> str:
         for chart, values in charts
         if np.isfinite(values).any()
     ]
-    legend = "<p>Along the clip, by picture. Dashed: the limits of what is fine (yellow) and of what is bad (red)."
-    legend += " Grey ground: poses filled in, or left and right exchanged.</p>" if marked.any() else "</p>"
+    legend = "<p>Over the frames of the clip. Dashed lines: the limits of a fine (yellow) and of a bad figure (red)."
+    legend += " Grey background: interpolated poses, or left and right exchanged.</p>" if marked.any() else "</p>"
     return f'<div class="charts">{"".join(drawn)}</div>{legend}'
 
 
 def galleries(subject: Path, link: Callable[[Path], str]) -> str:
-    """What the stages drew, folded up."""
+    """The pictures that the stages drew, collapsed."""
     shown = []
     for name in STAGES:
         pictures = sorted((subject / "pictures" / name).rglob("*.jpg"))
@@ -133,7 +142,7 @@ def galleries(subject: Path, link: Callable[[Path], str]) -> str:
 
 
 def about(subject: Path) -> str:
-    """Where the subject comes from, and with what it was made."""
+    """The subject's video, camera and body, and the packages that made it."""
     reader = Subject(subject)
     camera, video = reader.camera(CAMERA), reader.meta.get("video", {})
     given = "assumed" if video.get("focal_assumed") else "given"
@@ -149,7 +158,7 @@ def about(subject: Path) -> str:
 
 
 def settings(subject: Path) -> str:
-    """The settings and the version of every finished stage, folded up."""
+    """The settings and the version of every finished stage, collapsed."""
     shown = []
     for path in stamps(subject):
         values = dict(load_json(path)["settings"])
@@ -162,6 +171,6 @@ def settings(subject: Path) -> str:
 
 
 def key_table(rows: dict[str, str]) -> str:
-    """Names and values."""
+    """A table of names and values."""
     cells = [f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()]
     return f'<table class="keys">\n{"".join(cells)}\n</table>' if cells else "<p>No settings.</p>"

@@ -1,4 +1,4 @@
-"""The contact sheet: what each stage made of a few pictures of the clip, on one page."""
+"""The contact sheet: the results of all stages on a few pictures of the clip."""
 
 import dataclasses
 from pathlib import Path
@@ -22,18 +22,18 @@ from preprocess.raster import rasterise
 from preprocess.stage import Stage
 
 _ROWS = "points", "body", "mask", "parts"
-_BODY = np.array([120, 190, 255])
-_MARGIN = 0.08  # of the person's size, around it
+_BODY = np.array([120, 190, 255])  # RGB
+_MARGIN = 0.08  # of the person's size, on each side
 _GAP = 4  # pixels between cells
-_TEXT = 22  # pixels of a line of text
+_TEXT = 22  # pixels: height of a line of text
 
 
 class ContactSheet(Stage):
-    """Draws `contact_sheet.png`: rows are stages, columns pictures spread over the clip.
+    """Draws `contact_sheet.png`, with a row for each kind of result and a column for each picture.
 
     Args:
-        columns: how many pictures.
-        row_height: pixels of a row.
+        columns: how many pictures, evenly spaced over the clip.
+        row_height: of a row (pixels).
         force: run even if nothing has changed.
     """
 
@@ -73,12 +73,12 @@ class ContactSheet(Stage):
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """One picture as every stage saw it."""
+    """The results of all stages on one picture."""
 
-    drawings: list[UInt8[np.ndarray, "H W 3"]]  # one a row
+    drawings: list[UInt8[np.ndarray, "H W 3"]]  # one for each row
     caption: list[str]
-    center: Float[np.ndarray, "2"]  # of the person: x, y
-    size: Float[np.ndarray, "2"]
+    center: Float[np.ndarray, "2"]  # x, y of the middle of the person (pixels)
+    size: Float[np.ndarray, "2"]  # width and height of the person (pixels)
 
     @staticmethod
     def draw(reader: Subject, picture: Picture, keypoints: Keypoints | None, fit: dict[str, np.ndarray]) -> "_Column":
@@ -105,7 +105,7 @@ def draw_body(
     vertices: Float[np.ndarray, "V 3"],
     faces: Int[np.ndarray, "F 3"],
 ) -> tuple[Bool[np.ndarray, "H W"], UInt8[np.ndarray, "H W 3"]]:
-    """The silhouette of a body (world, m), and the picture with the shaded body over it."""
+    """The silhouette of a body (vertices in m, world), and the picture (8-bit RGB) with the shaded body over it."""
     face = rasterise(camera.project(torch.from_numpy(vertices)).numpy(), faces, camera.height, camera.width)
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normals = np.cross(b - a, c - a)
@@ -121,7 +121,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _assemble(columns: list[_Column], row_height: int) -> UInt8[np.ndarray, "H W 3"]:
-    """Cuts every column to the same size around its person, and lays out the page."""
+    """Cuts every column to the same size around its person, and arranges the sheet."""
     width, height = np.max([column.size for column in columns], axis=0) * (1 + 2 * _MARGIN) + 1
     width = max(width, 0.6 * height)  # so that captions fit
     scale = row_height / height
@@ -142,7 +142,7 @@ def _assemble(columns: list[_Column], row_height: int) -> UInt8[np.ndarray, "H W
 
 
 def _smooth(image: np.ndarray, scale: float) -> np.ndarray:
-    """Takes away what a picture shrunk by `scale` cannot show."""
+    """Removes detail that would alias when the picture is shrunk by `scale`."""
     return cv2.GaussianBlur(image, (0, 0), 0.4 / scale) if scale < 1 else image
 
 

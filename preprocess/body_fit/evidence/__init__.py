@@ -1,1 +1,1 @@
-"""What the pictures say about the body: points, outlines, optical flow and the pattern of the skin."""
+"""What the pictures show of the body, in the form that the fit compares it in: points, outlines, flow and texture."""

@@ -1,4 +1,4 @@
-"""What the pictures say about the body, as tensors that a fit compares it with."""
+"""Everything that the pictures show of the body, as one dataclass of tensors."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
@@ -18,17 +18,21 @@ from preprocess.body_fit.evidence.observe import Observations
 from preprocess.body_fit.evidence.silhouette import Silhouettes, observe_silhouettes
 from preprocess.body_fit.evidence.texture import Texture, Window, texture_window
 
-Record = TypeVar("Record", bound=Any)
+Tensors = TypeVar("Tensors", bound=Any)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """F frames, L landmarks."""
+    """What F pictures of one camera show; L landmarks."""
 
     K: Float[Tensor, "3 3"]
-    image: Float[Tensor, "F L 2"]  # pixels
+    """Intrinsics (pixels)."""
+    image: Float[Tensor, "F L 2"]
+    """The landmarks in the pictures (pixels)."""
     image_weight: Float[Tensor, "F L"]
-    world: Float[Tensor, "F L 3"]  # metres, camera orientation
+    """How far to trust each of them, in [0, 1]."""
+    world: Float[Tensor, "F L 3"]
+    """The landmarks in 3D (m; camera axes, any origin)."""
     world_weight: Float[Tensor, "F L"]
     silhouettes: Silhouettes
     flow: Flow
@@ -43,10 +47,18 @@ class Evidence:
         masks: list[np.ndarray | None],
         weighted: Collection[str],
     ) -> "Evidence":
-        """From a sequence's points, pictures and 8-bit masks of the person, as far as the terms `weighted` need it."""
+        """Collects the evidence that the weighted terms need.
+
+        Args:
+            observations: the points of the F frames.
+            K: intrinsics (pixels).
+            paths: the pictures; they are read only if the terms `flow` or `texture` are weighted.
+            masks: 8-bit masks of the person (H x W), None where there is none.
+            weighted: names of the terms that some stage of the fit weighs.
+        """
         visibility = torch.from_numpy(observations.visibility).float()
         if {"flow", "texture"}.intersection(weighted):
-            flow, texture = _look_at(paths, masks)
+            flow, texture = _observe_pictures(paths, masks)
         else:
             flow, texture = Flow.untrusted(len(masks)), Texture.untrusted(len(masks))
         return cls(
@@ -61,23 +73,24 @@ class Evidence:
         )
 
 
-def moved(record: Record, device: torch.device | str) -> Record:
-    """A dataclass of tensors, and of such dataclasses, with all of them on the device."""
-    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    there = {name: x.to(device) if isinstance(x, Tensor) else moved(x, device) for name, x in values.items()}
-    return dataclasses.replace(record, **there)
+def to_device(tensors: Tensors, device: torch.device | str) -> Tensors:
+    """A copy of a dataclass of tensors, or of such dataclasses, with every tensor on the device."""
+    values = {field.name: getattr(tensors, field.name) for field in dataclasses.fields(tensors)}
+    there = {name: x.to(device) if isinstance(x, Tensor) else to_device(x, device) for name, x in values.items()}
+    return dataclasses.replace(tensors, **there)
 
 
-def _look_at(paths: Sequence[Path], masks: list[np.ndarray | None]) -> tuple[Flow, Texture]:
-    """Flow and texture, from one look at each picture."""
+def _observe_pictures(paths: Sequence[Path], masks: list[np.ndarray | None]) -> tuple[Flow, Texture]:
+    """Flow and texture. Each picture is read once, and only a few are in memory at a time."""
     windows: list[Window] = []
 
-    def look(seen: tuple[Path, np.ndarray | None]) -> tuple[np.ndarray, Window]:
-        image = read_rgb(seen[0])
-        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), texture_window(image, seen[1])
+    def read(picture: tuple[Path, np.ndarray | None]) -> tuple[np.ndarray, Window]:
+        path, mask = picture
+        image = read_rgb(path)
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), texture_window(image, mask)
 
     def greys() -> Iterator[np.ndarray]:
-        for grey, window in threads.ordered(look, zip(paths, masks, strict=True)):
+        for grey, window in threads.ordered(read, zip(paths, masks, strict=True)):
             windows.append(window)
             yield grey
 

@@ -1,7 +1,7 @@
-"""How the picture moves about the person: dense optical flow from each picture to one soon after it.
+"""Dense optical flow of the person, from each picture to one shortly after it.
 
-Of a joint it says what the points of both pictures say. But skin beside a bone shows how the bone turns, and so which
-way a limb leans along the view, which no single picture tells.
+For a joint, flow adds little to the points of both pictures. For the skin around a bone it adds how the bone rotates,
+and hence whether a limb leans towards the camera or away from it, which a single picture cannot show.
 """
 
 import dataclasses
@@ -17,43 +17,53 @@ from torch import Tensor
 from hashhuman.io import threads
 from preprocess.body_fit.evidence.window import look_up
 
-AHEAD = 2  # pictures from one to that which it is compared with
-GRID = 128  # cells along a window's side
-FINE = 3  # pixels along a cell's side when flow is computed
-MARGIN = 0.1  # of the person's box, on each side
-RETURN = 0.004  # of the window's side: flow there and back that ends further from its start is not believed
+AHEAD = 2  # pictures between the two that are compared
+GRID = 128  # cells along the side of a window
+FINE = 3  # flow is computed on so many pixels along the side of a cell
+MARGIN = 0.1  # of the longer side of the person's box, on each side
+RETURN = 0.004  # of the window's side: flow is trusted if flow back from its end returns this close to its start
 
-Seen = tuple[np.ndarray, np.ndarray | None]  # a grey picture and its mask
+Picture = tuple[np.ndarray, np.ndarray | None]  # an 8-bit grey picture (H x W) and the person's mask
 
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
-    """F pictures; the last `AHEAD` have nothing to be compared with, and no trust."""
+    """Flow of F pictures, each in a window of S x S cells around the person.
 
-    moved: Float[Tensor, "F 3 S S"]  # pixels of the picture in x and y, and trust (0 or 1), in the picture's window
-    origin: Float[Tensor, "F 2"]  # pixels: the window's first cell
-    step: Float[Tensor, "F"]  # pixels a cell
+    The last `AHEAD` pictures have none to be compared with, so their flow is not trusted.
+    """
+
+    motion: Float[Tensor, "F 3 S S"]
+    """Per cell: motion in x and y (pixels of the picture), and trust (0 or 1)."""
+    origin: Float[Tensor, "F 2"]
+    """Position of the window's first cell in the picture (pixels)."""
+    step: Float[Tensor, "F"]
+    """Pixels per cell."""
 
     def at(self, pixels: Float[Tensor, "F M 2"]) -> tuple[Float[Tensor, "F M 2"], Float[Tensor, "F M"]]:
-        """How far points of the pictures move until `AHEAD` pictures later, and how far to trust that."""
-        found = look_up(self.moved, self.origin, self.step, pixels, "zeros")
+        """Motion (pixels) of points of the pictures until `AHEAD` pictures later, and how far to trust it (0 to 1)."""
+        found = look_up(self.motion, self.origin, self.step, pixels, "zeros")
         return found[:, :2].transpose(1, 2), found[:, 2]
 
     @classmethod
     def untrusted(cls, frames: int) -> "Flow":
-        """That of pictures which nobody looked at."""
+        """A placeholder for pictures that were not examined: its trust is 0 everywhere."""
         return cls(*(torch.from_numpy(np.stack([x])).expand(frames, *x.shape) for x in _nothing()))
 
 
 def observe_flow(greys: Iterable[np.ndarray], masks: list[np.ndarray | None]) -> Flow:
-    """From 8-bit grey pictures (H x W), of which few are held at a time, and the person's 8-bit masks.
+    """Computes flow by dense inverse search (Kroeger et al., ECCV 2016) in a window around the person.
 
-    By dense inverse search (Kroeger et al., ECCV 2016), in a window about the person. It is trusted where it leads from
-    the mask to the mask, and the flow back leads to where it came from.
+    It is trusted where it leads from the person's mask to the mask of the later picture, and the flow back returns to
+    its start.
+
+    Args:
+        greys: 8-bit grey pictures (H x W); only a few are held in memory at a time.
+        masks: the person's 8-bit masks, None where there is none.
     """
 
-    def pairs() -> Iterator[tuple[Seen, Seen]]:
-        waiting: deque[Seen] = deque(maxlen=AHEAD)
+    def pairs() -> Iterator[tuple[Picture, Picture]]:
+        waiting: deque[Picture] = deque(maxlen=AHEAD)
         for later in zip(greys, masks):
             if len(waiting) == AHEAD:
                 yield waiting[0], later
@@ -65,10 +75,12 @@ def observe_flow(greys: Iterable[np.ndarray], masks: list[np.ndarray | None]) ->
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """A window in which no flow is trusted."""
     return np.zeros((3, GRID, GRID), np.float32), np.zeros(2, np.float32), np.float32(1)
 
 
-def _between(first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.float32]:
+def _between(first: Picture, second: Picture) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """Motion and trust, origin and step of the first picture's window, as `Flow` holds them."""
     masks = [mask >= 128 for _, mask in (first, second) if mask is not None]
     if len(masks) < 2 or not all(mask.any() for mask in masks):
         return _nothing()
@@ -93,7 +105,7 @@ def _between(first: Seen, second: Seen) -> tuple[np.ndarray, np.ndarray, np.floa
     returned = np.linalg.norm(forth + remapped(back, end), axis=-1) < RETURN * size
     person = [window(mask.astype(np.float32)) for mask in masks]
     trust = returned & (person[0] >= 0.5) & (remapped(person[1], end) >= 0.5)
-    moved = np.concatenate([forth * step, trust[..., None]], -1)
+    motion = np.concatenate([forth * step, trust[..., None]], -1)
     middle = slice(FINE // 2, None, FINE)
-    cells = np.ascontiguousarray(moved[middle, middle].transpose(2, 0, 1), np.float32)
+    cells = np.ascontiguousarray(motion[middle, middle].transpose(2, 0, 1), np.float32)
     return cells, (corner + step * (FINE // 2)).astype(np.float32), np.float32(step * FINE)

@@ -1,4 +1,4 @@
-"""What the keypoints stage saw, made fit for fitting: left and right sorted out, gaps filled."""
+"""Repairs the keypoints for the fit: exchanges left and right where they were confused, and fills gaps."""
 
 import dataclasses
 
@@ -15,24 +15,35 @@ SHOULDERS = [NAMES.index("left_shoulder"), NAMES.index("right_shoulder")]
 TRACKED = [
     i for i, n in enumerate(NAMES) if n.rpartition("_")[2] in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 ]
-SWAP_COST = 0.05  # of calling a frame swapped, in squared body units
-JUMP = 3.0  # the most that one frame's jump can cost: a cut in the video is not a flip
+SWAP_COST = 0.05  # cost of calling a frame swapped (squared metres, like the accelerations)
+JUMP = 3.0  # the most that one frame can cost, so that a cut in the video is not taken for a swap
 
 
 @dataclasses.dataclass(frozen=True)
 class Observations:
-    """F pictures, L = 33 points; nothing is missing any more."""
+    """The L = 33 points of F pictures, without gaps."""
 
-    image: Float[np.ndarray, "F L 2"]  # pixels
-    world: Float[np.ndarray, "F L 3"]  # metres about the hips, camera orientation
-    visibility: Float[np.ndarray, "F L"]  # zero where a point was filled in
+    image: Float[np.ndarray, "F L 2"]
+    """Pixels."""
+    world: Float[np.ndarray, "F L 3"]
+    """Metres from the midpoint of the hips, in the camera's axes."""
+    visibility: Float[np.ndarray, "F L"]
+    """In [0, 1]; zero in pictures that were filled in."""
     has_world: Bool[np.ndarray, "F"]
+    """Whether the detector gave 3D points for the picture."""
     interpolated: Bool[np.ndarray, "F"]
+    """Whether nobody was detected there, so that the points were filled in."""
     flipped: Bool[np.ndarray, "F"]
+    """Whether the detector had confused left and right, which has been undone."""
 
 
 def observe(keypoints: Keypoints, K: Float[np.ndarray, "3 3"]) -> Observations:
-    """Repairs flips, turns 3D points to the camera's axes and fills pictures without a detection by interpolation."""
+    """Undoes confusions of left and right, rotates 3D points to the camera's axes, and interpolates over gaps.
+
+    Args:
+        keypoints: of F pictures, as the keypoints stage writes them.
+        K: the camera's intrinsics (pixels).
+    """
     detected = keypoints.detected & np.isfinite(keypoints.image_points).all((1, 2))
     has_world = detected & np.isfinite(keypoints.world_points).all((1, 2))
     image = keypoints.image_points.astype(np.float64)
@@ -53,7 +64,7 @@ def observe(keypoints: Keypoints, K: Float[np.ndarray, "3 3"]) -> Observations:
 
 
 def flat_world(image: Float[np.ndarray, "F L 2"]) -> Float[np.ndarray, "F L 3"]:
-    """Stand-ins for 3D points where a detector gives none: the picture's, scaled to a body, all at one depth."""
+    """Substitutes (m) for missing 3D points: the image points, scaled to a torso of 50 cm, all at one depth."""
     hips, shoulders = image[:, HIPS].mean(1), image[:, SHOULDERS].mean(1)
     torso = np.linalg.norm(shoulders - hips, axis=1).clip(1e-3)
     flat = (image - hips[:, None]) * (0.5 / torso)[:, None, None]
@@ -63,14 +74,14 @@ def flat_world(image: Float[np.ndarray, "F L 2"]) -> Float[np.ndarray, "F L 3"]:
 def mirror(
     image: Float[np.ndarray, "F L 2"], world: Float[np.ndarray, "F L 3"]
 ) -> tuple[Float[np.ndarray, "F L 2"], Float[np.ndarray, "F L 3"]]:
-    """What a detector should have said if it took a back for a front: sides swapped, and depth reversed."""
+    """The points of a detector that took the person's back for the front, corrected: sides swapped, depth reversed."""
     return image[:, MIRRORED], world[:, MIRRORED] * [1, 1, -1]
 
 
 def find_flips(image: Float[np.ndarray, "F L 2"], world: Float[np.ndarray, "F L 3"]) -> Bool[np.ndarray, "F"]:
-    """Which frames have left and right swapped: the choice that makes points accelerate least.
+    """Which frames have left and right swapped: the assignment under which the points accelerate least.
 
-    A second-order Viterbi search: its states are the choices for two successive frames.
+    A second-order Viterbi search, whose states are the choices for two successive frames.
     """
     frames = len(image)
     if frames < 3:
@@ -87,7 +98,7 @@ def find_flips(image: Float[np.ndarray, "F L 2"], world: Float[np.ndarray, "F L 
         return np.minimum(np.square(residual).sum(-1), JUMP)
 
     unary = np.array([0.0, SWAP_COST])
-    # best[a, b]: least cost with the last two frames in states a, b
+    # best[a, b]: the least cost of all choices whose last two are a and b
     best = unary[:, None] + unary + cost(x[1][None] - x[0][:, None])
     back = []
     for t in range(2, frames):
@@ -120,7 +131,7 @@ def axes_towards(image: Float[np.ndarray, "F L 2"], K: Float[np.ndarray, "3 3"])
 
 
 def fill(x: Float[np.ndarray, "F *rest"], known: Bool[np.ndarray, "F"]) -> Float[np.ndarray, "F *rest"]:
-    """Linear interpolation over the unknown frames; beyond the first and last known, their values."""
+    """Interpolates linearly over the unknown frames; before the first and after the last known one, repeats it."""
     at = np.flatnonzero(known)
     flat = x.reshape(len(x), -1)
     filled = np.stack([np.interp(np.arange(len(x)), at, column[at]) for column in flat.T], -1)

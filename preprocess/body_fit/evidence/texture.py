@@ -1,8 +1,8 @@
-"""What the person's surface looks like: a point of it shows the same pattern wherever it is seen.
+"""The pattern of the person's skin and clothes: a point of the surface shows the same pattern in every picture.
 
-Optical flow ties each picture to one soon after it, and errors add up on the way; patterns tie all pictures in which a
-point is seen. As light changes them while the person turns, they are compared as local contrast, in which slow changes
-over the surface are left out.
+Optical flow links a picture only to one shortly after it, so its errors add up along the clip. Patterns link all
+pictures in which a point is visible. The light on a point changes while the person turns, so patterns are compared as
+local contrast, from which slow changes over the surface are removed.
 """
 
 import dataclasses
@@ -16,50 +16,52 @@ from torch import Tensor
 
 from preprocess.body_fit.evidence.window import look_up
 
-CELLS = 160  # along a window's side
-MARGIN = 0.1  # of the person's box, on each side
-BLURS = (1.0, 2.5)  # cells: of the patterns that are compared, the wider one to be found from farther away
-SURROUND = 8.0  # cells: what a pattern is the contrast to
-LEAST = 0.03  # of full scale: contrast that counts as one at the least, so that noise does not
+CELLS = 160  # along the side of a window
+MARGIN = 0.1  # of the longer side of the person's box, on each side
+BLURS = (1.0, 2.5)  # cells: deviations of the compared patterns; the wider one attracts from farther away
+SURROUND = 8.0  # cells: deviation of the surroundings that contrast is measured against
+LEAST = 0.03  # of full scale: added to the local contrast before dividing by it, so that noise is not amplified
 
 
-Window = tuple[np.ndarray, np.ndarray, np.float32]  # what `Texture` holds of a frame
+Window = tuple[np.ndarray, np.ndarray, np.float32]  # one frame's contrast, origin and step, as `Texture` holds them
 
 
 @dataclasses.dataclass(frozen=True)
 class Texture:
-    """F pictures."""
+    """Patterns of F pictures, each in a window of S x S cells around the person."""
 
-    contrast: Float[Tensor, "F C S S"]  # C - 1 features, about one where there is a pattern, and trust, in a window
-    origin: Float[Tensor, "F 2"]  # pixels: the window's first cell
-    step: Float[Tensor, "F"]  # pixels a cell
+    contrast: Float[Tensor, "F C S S"]
+    """Per cell: C - 1 features, of about one where there is a pattern, and trust (0 or 1)."""
+    origin: Float[Tensor, "F 2"]
+    """Position of the window's first cell in the picture (pixels)."""
+    step: Float[Tensor, "F"]
+    """Pixels per cell."""
 
     def at(self, pixels: Float[Tensor, "F M 2"]) -> tuple[Float[Tensor, "F M C_1"], Float[Tensor, "F M"]]:
-        """Features at points of the pictures, differentiable in these, and how far to trust them."""
+        """Features at points of the pictures (differentiable in the points), and how far to trust them (0 to 1)."""
         found = look_up(self.contrast, self.origin, self.step, pixels, "zeros")
         return found[:, :-1].transpose(1, 2), found[:, -1]
 
     @classmethod
     def of(cls, windows: Iterable[Window]) -> "Texture":
-        """All frames' windows, in their order."""
+        """Stacks the windows of all frames, given in order."""
         return cls(*(torch.from_numpy(np.stack(x)) for x in zip(*windows)))
 
     @classmethod
     def untrusted(cls, frames: int) -> "Texture":
-        """That of pictures which nobody looked at."""
-        return cls(*(torch.from_numpy(np.stack([x])).expand(frames, *x.shape) for x in nowhere()))
+        """A placeholder for pictures that were not examined: its trust is 0 everywhere."""
+        return cls(*(torch.from_numpy(np.stack([x])).expand(frames, *x.shape) for x in _untrusted_window()))
 
 
-def nowhere() -> Window:
-    """A frame's in which nothing is trusted."""
+def _untrusted_window() -> Window:
     return np.zeros((1 + 3 * len(BLURS), CELLS, CELLS), np.float32), np.zeros(2, np.float32), np.float32(1)
 
 
 def texture_window(image: np.ndarray, mask: np.ndarray | None) -> Window:
-    """One frame's, from its 8-bit RGB picture (H x W x 3) and mask; without a mask nothing is trusted."""
+    """One frame's window, from its 8-bit RGB picture (H x W x 3) and mask (H x W); no mask: nothing is trusted."""
     person = None if mask is None else mask >= 128
     if person is None or not person.any():
-        return nowhere()
+        return _untrusted_window()
     ys, xs = np.nonzero(person)
     low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()])
     side = float((high - low).max() + 1) * (1 + 2 * MARGIN)
@@ -72,7 +74,7 @@ def texture_window(image: np.ndarray, mask: np.ndarray | None) -> Window:
     inside = cv2.erode((inside > 0.5).astype(np.float32), np.ones((3, 3)))
 
     def mean(values: np.ndarray, deviation: float) -> np.ndarray:
-        """Over the person alone, weighted by a Gaussian (cells)."""
+        """Gaussian mean over the person's cells alone; the deviation is in cells."""
         weight = cv2.GaussianBlur(inside, (0, 0), deviation)
         total = cv2.GaussianBlur(values * (inside[..., None] if values.ndim == 3 else inside), (0, 0), deviation)
         return total / np.maximum(weight[..., None] if values.ndim == 3 else weight, 1e-3)

@@ -1,4 +1,4 @@
-"""Square windows of the pictures about the person, one for each frame, whose cells hold what a fit looks up."""
+"""Square windows around the person, one for each frame: maps of cells that the fit samples at pixel positions."""
 
 import torch
 from jaxtyping import Float
@@ -12,14 +12,14 @@ def look_up(
     pixels: Float[Tensor, "F M 2"],
     beyond: str,
 ) -> Float[Tensor, "F C M"]:
-    """The maps' values at pixels of the pictures, between cells in proportion; differentiable in both.
+    """Bilinear interpolation of the maps at pixels of the pictures; differentiable in the maps and in the pixels.
 
     Args:
-        maps: values of each frame's cells.
-        origin: the pixel of each window's first cell.
+        maps: C values of every cell of each frame's window.
+        origin: position of each window's first cell in its picture (pixels; x, y).
         step: pixels from one cell to the next.
-        pixels: x and y.
-        beyond: what is found outside a window: `zeros`, or what its `border` has.
+        pixels: where to sample each frame's picture (x, y; pixel centres at integers).
+        beyond: the value outside a window: `zeros`, or that at the window's `border` (as in `grid_sample`).
     """
     cells = (pixels - origin[:, None]) / step[:, None, None]
     grid = (2 * cells / (maps.shape[-1] - 1) - 1)[:, :, None]

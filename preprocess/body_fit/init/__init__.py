@@ -1,1 +1,1 @@
-"""The first pose of a fit: from a moving skeleton of another tool, or from metric points."""
+"""The first estimate that a fit starts from: from 3D points, or from the motion that another tool found."""

@@ -1,4 +1,4 @@
-"""A sequence's first shape, poses and places, from the motion that another tool found."""
+"""The first estimate from the motion that another tool found: shape, poses and positions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,34 +13,42 @@ from hashhuman.body.model import BodyModel
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
 from preprocess.body_fit.evidence.evidence import Evidence
+from preprocess.body_fit.geometry import project, sixd_from_matrix
 from preprocess.body_fit.init import placement
 from preprocess.body_fit.init.retarget import alignment, measured_limbs, retarget, t_pose
-from preprocess.body_fit.optimise.sequence import BodySequence
-from preprocess.body_fit.optimise.terms import project
+from preprocess.body_fit.sequence import BodySequence
 from preprocess.body_fit.source.motion import Motion
 
-ELSEWHERE = 0.3  # of the person's height in the picture: a body farther off is not that person
-BONE = 0.01  # metres: how well the bones of another body can be matched
+ELSEWHERE = 0.3  # of the person's height in the picture: a body farther from the keypoints is another person's
+BONE = 0.01  # metres: deviation of the bone lengths of two bodies
 
 
 @torch.no_grad()
-def begin(sequence: BodySequence, evidence: Evidence, motion: Motion, path: Path) -> None:
-    """Gives a sequence the shape, poses and places of a motion of the same F frames, read from `path`.
+def init_from_motion(sequence: BodySequence, evidence: Evidence, motion: Motion, path: Path) -> None:
+    """Sets shape, pose, root and pelvis of a sequence from a motion.
 
-    Raises UserError if the body then is not where the keypoints are.
+    Args:
+        sequence: of F frames.
+        evidence: the points of the same frames, which decide what the motion leaves open.
+        motion: of the same frames.
+        path: the file of the motion, for error messages.
+
+    Raises UserError if the body ends up behind the camera or away from the keypoints.
     """
     root, rest = _take_pose(sequence, motion)
-    root, pelvis, K = _before_camera(sequence, evidence, motion, root, rest)
+    root, pelvis, K = _in_front_of_camera(sequence, evidence, motion, root, rest)
     if not (pelvis[:, 2] > 0.1).all():
-        raise UserError(f"{path} has the person behind the camera: its axes are not x right, y down, z forward.")
+        raise UserError(
+            f"{path} has the person behind the camera: its camera axes must be x right, y down, z forward (OpenCV)."
+        )
     root, pelvis = placement.under_camera(root, pelvis, K, evidence.K)
-    _turn(sequence, root)
+    _set_root(sequence, root)
     sequence.pelvis.copy_(pelvis / sequence().size)
     _refuse_elsewhere(sequence, evidence, path)
 
 
 def _take_pose(sequence: BodySequence, motion: Motion) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "3"] | None]:
-    """Sets shape and pose; returns the root's rotation, and where SMPL's pelvis rests (m) if the body is SMPL's."""
+    """Sets shape and pose; returns the root's rotation, and the pelvis joint at rest (m) if the body is SMPL."""
     body, names = sequence.body, SMPL_JOINTS[: motion.rotations.shape[1]]
     limbs = {} if motion.joints is None else measured_limbs(motion.rotations, motion.joints, names, PARENTS)
     same_rest = body.name == "smpl"
@@ -58,11 +66,14 @@ def _take_pose(sequence: BodySequence, motion: Motion) -> tuple[Float[Tensor, "F
     return root, template.joints[0] if same_rest else None
 
 
-def _before_camera(
+def _in_front_of_camera(
     sequence: BodySequence, evidence: Evidence, motion: Motion, root: Float[Tensor, "F 3 3"],
     rest: Float[Tensor, "3"] | None,
 ) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "F 3"], Float[Tensor, "3 3"]]:  # fmt: skip
-    """Root rotation and pelvis (m) in the axes of a camera, and its intrinsics: the tool's camera, or the pictures'."""
+    """Root rotation and pelvis (m) in the axes of a camera, and its intrinsics.
+
+    That is the tool's camera; if the tool gives none, it is the subject's.
+    """
     image, weight = evidence.image, evidence.image_weight
     transl = torch.from_numpy(motion.transl).float()
     pelvis = None if rest is None else transl + rest
@@ -78,21 +89,22 @@ def _before_camera(
     root = R @ root
     if pelvis is not None:
         return root, pelvis @ R.T + T, K
-    return root, placement.settled(transl @ R.T + T, _landmarks(sequence, root), image, weight, K), K
+    return root, placement.fit_translation(transl @ R.T + T, _landmarks(sequence, root), image, weight, K), K
 
 
 def _landmarks(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> Float[Tensor, "F L 3"]:
-    """Landmarks about the pelvis (m), in the axes that `root` is against."""
-    _turn(sequence, root)
+    """Landmarks relative to the pelvis (m), in the axes of `root`."""
+    _set_root(sequence, root)
     posed = sequence()
     return posed.landmarks - posed.joints[:, :1]
 
 
-def _turn(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> None:
-    sequence.root.copy_(torch.cat([root[..., 0], root[..., 1]], -1))
+def _set_root(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> None:
+    sequence.root.copy_(sixd_from_matrix(root))
 
 
 def _refuse_elsewhere(sequence: BodySequence, evidence: Evidence, path: Path) -> None:
+    """Raises UserError if the body lies away from the keypoints."""
     used = evidence.image_weight > placement.SEEN
     if not used.any():
         return
@@ -101,16 +113,21 @@ def _refuse_elsewhere(sequence: BodySequence, evidence: Evidence, path: Path) ->
     height = torch.stack([y.max() - y.min() for y in heights]).median()
     if off > ELSEWHERE * height:
         raise UserError(
-            f"the bodies of {path} lie {off:.0f} pixels from the keypoints, in the median: they are another person's "
-            "(preprocess.body_fit.person), of another video, or of another camera."
+            f"the bodies of {path} lie {off:.0f} pixels from the keypoints (median), so they are of another person, "
+            "video or camera: choose the person (preprocess.body_fit.person) or the file (preprocess.body_fit.path)."
         )
 
 
 @torch.enable_grad()
 def shape_of_bones(body: BodyModel, lengths: Mapping[str, float], steps: int = 150) -> Float[Tensor, "S"]:
-    """The shape (prior deviations from the prior mean) whose limbs are of the given lengths.
+    """The shape (in prior deviations from the prior mean) whose limbs have the given lengths.
 
-    Metres, by the joint that moves the limb. Least squares against the prior; `BONE` is how far a limb may be off.
+    Minimises the squared errors of the lengths, in units of `BONE`, plus the prior of the shape.
+
+    Args:
+        body: the body model.
+        lengths: of the limbs (m), by the joint that moves the limb.
+        steps: of Adam.
     """
     names = list(body.joint_names)
     ends = [(names.index(name), body.parents.index(names.index(name))) for name in lengths]

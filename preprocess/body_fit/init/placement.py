@@ -1,4 +1,8 @@
-"""Where a body of known pose stands: under another camera, by points in the pictures, before a camera not yet known."""
+"""Positions a body of known pose in front of the subject's camera.
+
+Another tool may have seen the person with another camera, or may have given positions of another body, or in a world
+whose camera is unknown. Each of these has a function here.
+"""
 
 import cv2
 import numpy as np
@@ -8,21 +12,30 @@ from torch import Tensor
 
 from hashhuman.errors import UserError
 from hashhuman.geometry.skinning import axis_angle_to_matrix
-from preprocess.body_fit.init.from_points import rotation_between
+from preprocess.body_fit.geometry import rotation_between
 
-NOISE = 0.05  # metres: how far points lie from landmarks
-OFFSET = 0.3  # metres: how far the origin of a pose may lie from the pelvis
-SIZE = 0.1  # how much larger or smaller one body may be than another
-SEEN = 0.25  # the least weight of a point that is seen
-LEAST_POINTS = 12
+NOISE = 0.05  # metres: deviation of the points from the landmarks
+OFFSET = 0.3  # metres: prior deviation of a pose's origin from the pelvis
+SIZE = 0.1  # prior deviation of the ratio between the sizes of two bodies
+SEEN = 0.25  # least weight of a point that counts as seen
+LEAST_POINTS = 12  # to find a camera with
 
 
 def under_camera(
     root: Float[Tensor, "F 3 3"], pelvis: Float[Tensor, "F 3"], K: Float[Tensor, "3 3"], other: Float[Tensor, "3 3"]
 ) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "F 3"]]:
-    """Root rotation and pelvis (camera axes, m) that look under the camera `other` as the given ones do under K.
+    """Moves a body seen with the camera K to where the camera `other` sees it alike.
 
-    The pelvis keeps its pixel, the body its size in pixels and the side that it shows: it turns with the ray to it.
+    The pelvis stays at its pixel, and the body keeps its size in pixels and the side that faces the camera: it rotates
+    along with the ray to the pelvis.
+
+    Args:
+        root: camera_from_rest rotation of the root.
+        pelvis: its position (m, camera axes).
+        K, other: intrinsics (pixels).
+
+    Returns:
+        Root rotation and pelvis for the camera `other`.
     """
 
     def focal(matrix: Tensor) -> Tensor:
@@ -36,20 +49,27 @@ def under_camera(
     return turn @ root, moved
 
 
-def settled(
+def fit_translation(
     transl: Float[Tensor, "F 3"], landmarks: Float[Tensor, "F L 3"], image: Float[Tensor, "F L 2"],
     weight: Float[Tensor, "F L"], K: Float[Tensor, "3 3"],
 ) -> Float[Tensor, "F 3"]:  # fmt: skip
-    """The pelvis in every frame as s transl + b, which another body's size (s) and origin (b) ask for.
+    """The pelvis (m, camera axes) in every frame, as s transl + b.
 
-    `landmarks` lie about the pelvis (camera axes, m) and should project onto `image`; linear least squares over the
-    whole sequence, with s near one and b near nothing.
+    The translations belong to another body: s accounts for its size and b for its origin. Both are found by weighted
+    linear least squares over the whole sequence, with priors at s = 1 and b = 0.
+
+    Args:
+        transl: translations of the other body (m, camera axes).
+        landmarks: landmarks of this body relative to its pelvis (m, camera axes).
+        image: where they should be seen (pixels).
+        weight: how far to trust each of those points.
+        K: the camera's intrinsics (pixels).
     """
     rays = torch.cat([image, torch.ones_like(image[..., :1])], -1) @ torch.linalg.inv(K).T
     # (landmark + s t + b)_xy = ray_xy (landmark + s t + b)_z
     zero, one = torch.zeros_like(weight), torch.ones_like(weight)
     place = torch.stack([torch.stack([one, zero, -rays[..., 0]], -1), torch.stack([zero, one, -rays[..., 1]], -1)], -2)
-    rows = torch.cat([(place @ transl[:, None, :, None]), place], -1)  # of s and b
+    rows = torch.cat([(place @ transl[:, None, :, None]), place], -1)  # coefficients of s and of b
     right = rays[..., :2] * landmarks[..., 2:] - landmarks[..., :2]
     scale = (weight / NOISE)[..., None]
     prior = torch.diag(torch.tensor([1 / SIZE, *[1 / OFFSET] * 3], dtype=rows.dtype))
@@ -63,15 +83,24 @@ def camera_from_world(
     landmarks: Float[Tensor, "F L 3"], image: Float[Tensor, "F L 2"], weight: Float[Tensor, "F L"],
     K: Float[Tensor, "3 3"],
 ) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]:  # fmt: skip
-    """R and T (m) of the camera that saw landmarks of the world (m) at `image`, the same in all frames.
+    """R and T (m) of the static camera that sees the landmarks where the points are: camera = R world + T.
 
-    Raises UserError if no such camera did: too few points, or a camera that moves.
+    Args:
+        landmarks: positions in the world (m).
+        image: where they are seen (pixels).
+        weight: how far to trust each of those points.
+        K: the camera's intrinsics (pixels).
+
+    Raises UserError if there is no such camera: too few points, or a camera that moves.
     """
     used: np.ndarray = (weight > SEEN).numpy()
     points: np.ndarray = landmarks.double().numpy()[used]
     pixels: np.ndarray = image.double().numpy()
     if len(points) < LEAST_POINTS:
-        raise UserError("the keypoints show too little of the person to find the camera of a motion in the world.")
+        raise UserError(
+            "the keypoints show too little of the person to find the camera for a motion in world coordinates: "
+            "use camera coordinates if the tool gives them (preprocess.body_fit.source.coordinates=camera)."
+        )
     height = float(np.median([np.ptp(y[seen]) for y, seen in zip(pixels[..., 1], used) if seen.any()]))
     pixels = pixels[used]
     _, axis_angle, T, inliers = cv2.solvePnPRansac(
@@ -80,7 +109,8 @@ def camera_from_world(
     )  # fmt: skip
     if inliers is None or len(inliers) < 0.5 * len(points):
         raise UserError(
-            "no standing camera sees the motion where the keypoints are: take camera coordinates, or correct its time."
+            "no static camera sees the motion where the keypoints are: use camera coordinates if the tool gives them "
+            "(preprocess.body_fit.source.coordinates=camera), or correct its start (preprocess.body_fit.source.offset)."
         )
     chosen = np.asarray(inliers, int)[:, 0]
     points, pixels = points[chosen], pixels[chosen]

@@ -1,10 +1,11 @@
-"""Poses of one skeleton for a body that rests in another: by the directions of bones, since angles do not transfer.
+"""Transfers poses between skeletons whose rest poses differ, by the directions of their bones.
 
-Every joint j of the body gets an alignment A_j: the rotation that takes its own rest to the source's, so that a bone
-that points along d at rest points along the source's A_j d. A joint that the source turns by G_j is then turned by
-G_j A_j: bones point where the source's do, and turn about themselves as the source's do. Along a limb, A_j is the least
-rotation beyond its parent's, so that only the bend differs and nothing is twisted. Trunk, head and feet rest alike in
-both (upright, facing ahead, soles flat): they have no alignment.
+Joint angles are relative to the rest pose, so they cannot be copied from one skeleton to the other. Every joint j of
+the body gets an alignment A_j instead, the rotation from its own rest pose to that of the source: a bone that rests
+along d here rests along A_j d there. Where the source rotates the joint by G_j, the body rotates it by G_j A_j, so that
+its bones point and twist as the source's do. Along a limb, A_j is the smallest rotation relative to its parent's, which
+bends the limb without twisting it. Trunk, head and feet have no alignment, since they rest alike in both skeletons
+(upright, facing forward, soles flat).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,23 +17,23 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyTemplate
 from hashhuman.geometry.skinning import axis_angle_to_matrix
-from preprocess.body_fit.init.from_points import axis_angle_from_matrix, rotation_between
+from preprocess.body_fit.geometry import axis_angle_from_matrix, rotation_between
 
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist", "wrist": "hand"}
 T_POSE = {"hip": (0.09, -1, 0), "knee": (0, -1, -0.09), "shoulder": (1, 0, 0), "elbow": (1, 0, 0), "wrist": (1, 0, 0)}
-"""Bones of SMPL's family at rest, on the person's left (x), y up, z ahead: arms straight out to the sides, palms down,
-thighs opened by five degrees and shanks back by as many, as figures of the T-pose show it (Loper et al., SIGGRAPH Asia
-2015, figure 3). Read off and rounded: the model's own joints are not needed, and not given."""
+"""Directions of the left limbs of the SMPL family at rest (x to the person's left, y up, z forward): arms straight out
+to the sides, palms down, thighs spread by five degrees, shanks back by five. Read off figure 3 of Loper et al.
+(SIGGRAPH Asia 2015) and rounded; the licensed model's own joints are neither needed nor reproduced."""
 
 
 def limb_ends(name: str) -> tuple[str, str | None]:
-    """A joint's name without its side, and the joint at the other end of its limb: left_hip -> hip, left_knee."""
+    """A joint's name without its side, and the joint at the far end of its limb, if any: left_hip -> hip, left_knee."""
     side, _, base = name.rpartition("_")
     return base, f"{side}_{LIMBS[base]}" if side and base in LIMBS else None
 
 
 def t_pose(names: Sequence[str]) -> dict[str, Tensor]:
-    """Directions of the limbs of SMPL's T-pose, for those of the named joints that move one."""
+    """Limb directions (3,) of SMPL's T-pose in the rest frame, by the joint that moves the limb."""
     directions = {}
     for name in names:
         base, end = limb_ends(name)
@@ -46,9 +47,13 @@ def measured_limbs(
     rotations: Float[np.ndarray, "F J 3 3"], joints: Float[np.ndarray, "F J 3"], names: Sequence[str],
     parents: Sequence[int],
 ) -> dict[str, Tensor]:  # fmt: skip
-    """The source's limbs at rest (m), from its rotations and the positions that it gives: averaged over the frames.
+    """The source's limbs at rest: vectors (3,) in metres by the joint that moves the limb, averaged over the frames.
 
-    Joints that are NaN throughout are left out.
+    Args:
+        rotations: of each joint against its parent; the root's is against the axes of `joints`.
+        joints: positions (m); NaN where they are unknown. A limb that is never known is left out.
+        names: of the J joints.
+        parents: of the J joints.
     """
     turns = world_rotations(torch.from_numpy(rotations), parents).numpy()
     limbs = {}
@@ -64,7 +69,7 @@ def measured_limbs(
 
 
 def world_rotations(rotations: Float[Tensor, "F J 3 3"], parents: Sequence[int]) -> Float[Tensor, "F J 3 3"]:
-    """Each joint's rotation against the axes that the root's is against."""
+    """Each joint's rotation in the axes of the root's rotation, from the rotations against the parents."""
     turned = [rotations[:, 0]]
     for j in range(1, rotations.shape[1]):
         turned.append(turned[parents[j]] @ rotations[:, j])
@@ -72,9 +77,12 @@ def world_rotations(rotations: Float[Tensor, "F J 3 3"], parents: Sequence[int])
 
 
 def alignment(template: BodyTemplate, directions: Mapping[str, Tensor]) -> Float[Tensor, "J 3 3"]:
-    """A_j: from the body's rest to that of a source whose limbs rest in `directions`, by the joint that moves them.
+    """The rotations A_j from the body's rest pose to that of the source.
 
-    A body that rests as the source does (no directions) has no alignment.
+    Args:
+        template: the body at rest.
+        directions: of the source's limbs at rest (3,), by the joint that moves the limb. If there are none, both
+            skeletons rest alike, and every A_j is the identity.
     """
     place = {name: j for j, name in enumerate(template.joint_names)}
     aligned = torch.eye(3).repeat(len(place), 1, 1)
@@ -92,9 +100,16 @@ def retarget(
     rotations: Float[Tensor, "F S 3 3"], names: Sequence[str], parents: Sequence[int], template: BodyTemplate,
     aligned: Float[Tensor, "J 3 3"],
 ) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "F J 3"]]:  # fmt: skip
-    """Root rotation and pose (axis-angle, the root's row zero) under which the body's bones lie as the source's.
+    """The pose under which the body's bones point as those of the source do.
 
-    `rotations` are the source's S joints', each against its parent. Joints that the source lacks stay at rest.
+    Args:
+        rotations: of the source's S joints, each against its parent.
+        names, parents: of those joints.
+        template: the body; joints that the source lacks stay at rest.
+        aligned: the alignment A_j of each of its J joints.
+
+    Returns:
+        The root's rotation in the source's axes, and the pose (axis-angle, radians; the root's row is zero).
     """
     turned = world_rotations(rotations, parents)
     body = []

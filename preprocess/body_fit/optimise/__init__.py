@@ -1,1 +1,1 @@
-"""The fit itself: the sequence of bodies, the terms of its objective, and their minimisation."""
+"""The optimisation: terms of the objective, the correspondences they need, their gradients, and the minimisation."""

@@ -1,4 +1,4 @@
-"""Which way the weighted terms fall: their gradients, on a GPU as a recorded CUDA graph."""
+"""Gradients of the weighted sum of the terms; on a GPU they are captured in a CUDA graph."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,17 @@ from hashhuman.gpu.cuda_graph import capture, on_side_stream
 from preprocess.body_fit.optimise.terms import Terms
 
 
-class Slope:
-    """The gradients of a weighted sum of terms in some parameters of their sequence.
+class ObjectiveGradients:
+    """The gradients of a weighted sum of terms with respect to some parameters of their sequence.
 
-    A step launches a thousand kernels of some microseconds each, for which the host needs ten times as long as a GPU.
-    So they are recorded there, and replayed until a search for correspondences finds another number of them. The body's
-    basis is not recorded, since the body model stays on the CPU.
+    A step launches about a thousand kernels of a few microseconds each, and the host needs ten times as long to launch
+    them as the GPU to run them. On a GPU they are therefore captured, and replayed until a search for correspondences
+    finds another number of them. The body's basis is left out of the graph, since the body model stays on the CPU.
 
     Args:
+        terms: the terms, and with them the sequence.
         weights: {term: weight}.
-        free: names of parameters of the sequence.
+        free: names of the parameters of the sequence to differentiate with respect to.
     """
 
     def __init__(self, terms: Terms, weights: Mapping[str, float], free: Sequence[str]) -> None:
@@ -27,15 +28,15 @@ class Slope:
         self.basis = terms.sequence.basis().detach().to(self.parameters[0].device).requires_grad_()
         self.graph: torch.cuda.CUDAGraph | None = None
         self.gradients: Sequence[Tensor] = ()
-        self.ready = False  # whether every kernel has run once
+        self.ready = False  # whether every kernel has run once, as capture requires
 
     def rematch(self) -> None:
-        """Searches for correspondences anew, for the body as it stands."""
+        """Searches for correspondences again, for the body with the current parameters."""
         sequence = self.terms.sequence
         sequence.refresh_normals()
         with torch.no_grad():
-            stay = self.terms.match(sequence(), self.weights)
-        if self.basis.is_cuda and not (stay and self.graph):
+            unchanged = self.terms.match(sequence(), self.weights)
+        if self.basis.is_cuda and not (unchanged and self.graph):
             self.graph = None  # frees its memory before the next one
             if not self.ready:
                 on_side_stream(self._gradients)
@@ -43,7 +44,7 @@ class Slope:
             self.graph, self.gradients = capture(self._gradients)
 
     def __call__(self) -> None:
-        """Sets the parameters' `grad`."""
+        """Sets `grad` of the parameters."""
         basis = self.terms.sequence.basis()
         with torch.no_grad():
             self.basis.copy_(basis)
@@ -59,7 +60,7 @@ class Slope:
             parameter.grad = gradient
 
     def _gradients(self) -> Sequence[Tensor]:
-        """In the basis, then in each parameter, as far as it does not go through the basis."""
+        """The gradient with respect to the basis, then to each parameter with the basis held constant."""
         posed = self.terms.sequence(self.basis)
         values = [weight * getattr(self.terms, name)(posed) for name, weight in self.weights.items()]
         return torch.autograd.grad(torch.stack(values).sum(), [self.basis, *self.parameters], materialize_grads=True)

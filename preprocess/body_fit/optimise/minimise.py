@@ -1,8 +1,8 @@
-"""Staged minimisation: each stage names its terms' weights and what is free to move, with its learning rate.
+"""Minimisation in stages. Each stage has weights of terms, and free parameters with their learning rates.
 
-One picture leaves many poses almost equally good, and a frame that moves alone is held where it is by its neighbours. A
-stage may therefore begin with the gradient blurred over time (a Sobolev gradient): first whole stretches of frames move
-together, to where most of their pictures want them, then each finds its own pose.
+One picture fits many poses almost equally well, and the smoothness terms keep a single frame close to its neighbours. A
+stage may therefore blur the gradient over time at first (a Sobolev gradient): whole stretches of frames then move
+together to where most of their pictures agree, before every frame finds its own pose.
 """
 
 import math
@@ -14,23 +14,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.errors import UserError
-from preprocess.body_fit.optimise.gradients import Slope
-from preprocess.body_fit.optimise.sequence import Posed
+from preprocess.body_fit.optimise.gradients import ObjectiveGradients
 from preprocess.body_fit.optimise.terms import Terms
+from preprocess.body_fit.sequence import Posed
 
 REMATCH = 10  # steps between two searches for correspondences
-LAST_RATE = 0.05  # of a stage's learning rate, at its end
-BLURRED = 0.7  # of a stage's steps, over which its blur falls to nothing
-SHARP = 0.3  # frames: a lesser deviation blurs nothing
+LAST_RATE = 0.05  # share of the learning rate that is left at the end of a stage
+BLURRED = 0.7  # share of a stage's steps over which its blur falls to zero
+SHARP = 0.3  # frames: a smaller deviation has no effect, and is skipped
 SETTINGS = ("steps", "weights", "free", "blur")
 
 
 def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[], None]) -> Posed:
-    """Runs the stages on the terms' sequence by Adam with a cosine schedule and returns the body as it stands.
+    """Runs the stages on the sequence of the terms, by Adam with a cosine schedule, and returns the body it ends with.
 
     Args:
-        stages: mappings with `steps`, `weights` {term: weight}, `free` {parameter: learning rate} and, if wished,
-            `blur`: the deviation (frames) by which the gradient is blurred at first.
+        terms: the terms, and with them the sequence, whose parameters are changed in place.
+        stages: mappings with `steps`, `weights` {term: weight}, `free` {parameter: learning rate} and optionally
+            `blur`, the deviation (frames) of the Gaussian that blurs the gradient at first.
         tick: called after each step.
 
     Raises UserError for a setting, a term or a parameter that does not exist.
@@ -45,11 +46,11 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda i, n=steps: LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * i / n))
         )
-        slope = Slope(terms, stage["weights"], list(stage["free"]))
+        set_gradients = ObjectiveGradients(terms, stage["weights"], list(stage["free"]))
         for step in range(steps):
             if step % REMATCH == 0:
-                slope.rematch()
-            slope()
+                set_gradients.rematch()
+            set_gradients()
             deviation = stage.get("blur", 0) * (1 - step / (BLURRED * steps))
             if deviation > SHARP:
                 for parameter in moving:
@@ -62,7 +63,7 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
 
 
 def blur(x: Float[Tensor, "F *rest"], deviation: float) -> Float[Tensor, "F *rest"]:
-    """Mean over the frames about each, weighted by a Gaussian of that deviation (frames)."""
+    """Blurs over the frames with a Gaussian of the given deviation (frames), normalised at both ends."""
     reach = math.ceil(3 * deviation)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / deviation).square())[None, None]
     series = x.flatten(1).T[:, None]
@@ -72,13 +73,18 @@ def blur(x: Float[Tensor, "F *rest"], deviation: float) -> Float[Tensor, "F *res
 
 
 def _check(terms: Terms, stage: Mapping[str, Any]) -> None:
+    """Raises UserError for a setting, a term or a parameter that does not exist."""
     for name in stage:
         if name not in SETTINGS:
-            raise UserError(f"A stage of body_fit has no setting '{name}'; there are {', '.join(SETTINGS)}.")
+            raise UserError(f"preprocess.body_fit.stages has no setting '{name}': use {', '.join(SETTINGS)}.")
     parameters = dict(terms.sequence.named_parameters())
     for name in stage["free"]:
         if name not in parameters:
-            raise UserError(f"body_fit has no parameter '{name}' to free; there are {', '.join(parameters)}.")
+            raise UserError(
+                f"preprocess.body_fit.stages frees '{name}', which is no parameter: use {', '.join(parameters)}."
+            )
     for name in stage["weights"]:
         if name not in terms.NAMES:
-            raise UserError(f"body_fit has no term '{name}' to weigh; there are {', '.join(terms.NAMES)}.")
+            raise UserError(
+                f"preprocess.body_fit.stages weighs '{name}', which is no term: use {', '.join(terms.NAMES)}."
+            )

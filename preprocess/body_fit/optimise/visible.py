@@ -1,22 +1,22 @@
-"""Which of the skin's points the camera sees."""
+"""Which vertices of the body the camera sees."""
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from preprocess.body_fit.optimise.sequence import Posed
+from preprocess.body_fit.sequence import Posed
 
-FACING = 0.3  # the least cosine between the normal and the direction to the camera: skin at the rim slides
-BESIDE = 0.04  # metres across the view within which a point hides what is behind it: the points' distance, about
-BEFORE = 0.08  # metres along the view: nearer ones are of the same limb
-CELLS = 2  # of a map of depths within BESIDE
-MOST = 200  # cells along a map's side: two metres to either side of the body's middle
-NEAREST = 0.1  # metres: what is nearer to the camera, or behind it, is not seen
+FACING = 0.3  # least cosine between normal and direction to the camera: at the rim, flow follows the outline instead
+BESIDE = 0.04  # metres across the view within which a vertex hides what is behind it: about their spacing
+BEFORE = 0.08  # metres along the view: a vertex hides only what lies farther behind it; the rest is the same limb
+CELLS = 2  # cells of the depth map per BESIDE
+MOST = 200  # cells along a side of the depth map: two metres to either side of the body's middle
+NEAREST = 0.1  # metres: a vertex nearer to the camera, or behind it, is not visible
 
 
 @torch.no_grad()
 def visible(posed: Posed) -> Bool[Tensor, "F M"]:
-    """Points that face the camera and have no other such point before them, by a coarse map of least depths."""
+    """Vertices that face the camera and are not hidden by another one that does, by a coarse depth map."""
     facing = -(posed.normals * torch.nn.functional.normalize(posed.vertices, dim=-1)).sum(-1) > FACING
     facing &= posed.vertices[..., 2] > NEAREST
     depth = posed.vertices[..., 2].clamp_min(NEAREST)

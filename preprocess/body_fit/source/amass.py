@@ -1,8 +1,8 @@
-"""A motion in the way of AMASS (Mahmood et al., ICCV 2019): an .npz with poses, trans, betas and a frame rate.
+"""Motions in the format of AMASS (Mahmood et al., ICCV 2019): an .npz with poses, trans, betas and a frame rate.
 
-Facts from amass.is.tue.mpg.de and github.com/nghorbani/amass: `poses` F x 156 (SMPL+H; 72 for SMPL, 165 for SMPL-X),
-axis-angle, of which the first 22 joints are SMPL's; `trans` F x 3 m, SMPL's translation; `betas` 10 or 16;
-`mocap_framerate` (`mocap_frame_rate` in the files of SMPL-X); the world's z axis points up. There is no camera.
+Facts from amass.is.tue.mpg.de and github.com/nghorbani/amass: `poses` are F x 156 axis-angle numbers (SMPL+H; 72 for
+SMPL, 165 for SMPL-X), whose first 22 joints are SMPL's; `trans` is SMPL's translation, F x 3 in metres; `betas` are 10
+or 16; `mocap_framerate` is `mocap_frame_rate` in the files of SMPL-X. The world's z axis points up. There is no camera.
 """
 
 from pathlib import Path
@@ -17,17 +17,17 @@ from preprocess.validate import numbers
 
 
 class Amass(Source):
-    """Reads an AMASS-style .npz; the camera is found from the keypoints.
+    """Reads an AMASS-style .npz. The camera is found from the keypoints.
 
     Args:
-        offset: seconds of the motion before the video begins (negative: after).
+        offset: seconds that the motion begins before the video; negative if it begins after.
     """
 
     def __init__(self, offset: float = 0.0):
         self.offset = offset
 
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
-        content = load_object_npz(path)  # some have labels as objects
+        content = load_object_npz(path)  # some files hold labels as objects
         pose = smpl_pose(entry(content, "poses", path), path, "poses")
         key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
         rate = float(numbers(entry(content, key, path), path, key))

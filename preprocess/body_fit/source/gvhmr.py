@@ -1,10 +1,11 @@
 """GVHMR (Shen et al., SIGGRAPH Asia 2024): `hmr4d_results.pt`, written by its demo.
 
 Facts from github.com/zju3dv/GVHMR (tools/demo/demo.py, hmr4d/model/gvhmr/gvhmr_pl_demo.py, hmr4d/utils/geo/hmr_cam.py):
-torch.save of {smpl_params_incam, smpl_params_global: {body_pose F x 63, betas F x 10, global_orient F x 3, transl
-F x 3, ...}, K_fullimg F x 3 x 3, net_outputs}; one row a picture of the video, one person. The body is SMPL-X, whose
-first 22 joints are SMPL's; `incam` is in the camera's axes, `global` in a world whose y axis points up. `K_fullimg` is
-in pixels of the video, with its centre at (width / 2, height / 2), from which follows how wide the video was.
+a torch.save of {smpl_params_incam, smpl_params_global: {body_pose F x 63, betas F x 10, global_orient F x 3, transl F x
+3, ...}, K_fullimg F x 3 x 3, net_outputs}, with one row per picture of the video, for one person. The body is SMPL-X,
+whose first 22 joints are SMPL's. `incam` is in the camera's axes, `global` in a world whose y axis points up.
+`K_fullimg` is in pixels of the video with the principal point at (width / 2, height / 2), which gives the video's
+width.
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ class Gvhmr(Source):
     """Reads `hmr4d_results.pt`.
 
     Args:
-        coordinates: `camera`, or `world`, the motion that GVHMR freed of the camera's (for a camera that stands still).
+        coordinates: `camera`, or `world` for the motion from which GVHMR has removed the camera's; for a static camera.
     """
 
     def __init__(self, coordinates: Coordinates = "camera"):
@@ -38,7 +39,7 @@ class Gvhmr(Source):
         body = axis_angles(entry(params, "body_pose", path), path, "body_pose", count)
         K = numbers(entry(content, "K_fullimg", path), path, "K_fullimg", count, 3, 3)[0]
         if not (K[[0, 1, 0, 1], [0, 1, 2, 2]] > 0).all():
-            raise UserError(f"{path}: K_fullimg is no camera; make the file anew.")
+            raise UserError(f"{path}: K_fullimg is not the matrix of a camera: create the file again.")
         motion = Motion(
             at=np.arange(count, dtype=float),
             rotations=smpl_joints(np.concatenate([root, body], 1), path, "body_pose"),

@@ -1,8 +1,8 @@
-"""Files of joblib.dump: a pickle in which the bytes of each array follow the place where it is described.
+"""Reads files of joblib.dump: pickles in which the bytes of each array follow its description.
 
-The format as joblib 0.10 and later write it: a `NumpyArrayWrapper` with the array's shape, order and dtype; since 1.2
-then a byte with the length of the padding, and the padding; then the raw bytes. All of it may be compressed (zlib,
-gzip). Read with the restricted unpickler, so that nothing but arrays and containers is built.
+joblib 0.10 and later write a `NumpyArrayWrapper` with the array's shape, order and dtype; since 1.2, a byte with the
+length of the padding, and the padding; then the raw bytes of the array. The file may be compressed (zlib, gzip). It is
+read with the restricted unpickler, so that only arrays and containers are built.
 """
 
 import io
@@ -17,14 +17,15 @@ from hashhuman.io.files import reading
 from hashhuman.io.pickles import unpickle
 from preprocess.body_fit.source.tensors import TENSORS
 
-_COMPRESSED = (b"\x78", b"\x1f\x8b")  # how zlib and gzip begin, and no pickle does
-_EITHER = 32 + zlib.MAX_WBITS
+_COMPRESSED = (b"\x78", b"\x1f\x8b")  # the first bytes of zlib and gzip data; no pickle starts with them
+_EITHER = 32 + zlib.MAX_WBITS  # zlib detects which of the two it is
 
 
 class _Wrapper:
-    """`joblib.numpy_pickle.NumpyArrayWrapper`. Its state is set when the file is read up to the array's bytes.
+    """Stands in for `joblib.numpy_pickle.NumpyArrayWrapper`, and reads the array when its state is set.
 
-    The unpickler has not read further: the writer ends a frame of the pickle there, and it takes a frame at a time.
+    At that moment the file stands at the array's bytes: joblib ends a frame of the pickle there, and the unpickler
+    reads one frame at a time.
     """
 
     file: ClassVar[io.BytesIO]
@@ -41,7 +42,7 @@ class _Wrapper:
 
 
 def load_joblib(path: Path) -> Any:
-    """What joblib.dump wrote. Raises UserError if it is absent, truncated, or holds more than arrays and containers."""
+    """The content of a joblib file. Raises UserError if it is absent, damaged, or not just arrays and containers."""
     with reading(path, "joblib") as file:
         data = file.read()
         stream = io.BytesIO(zlib.decompress(data, wbits=_EITHER) if data.startswith(_COMPRESSED) else data)
@@ -56,7 +57,7 @@ def load_joblib(path: Path) -> Any:
 
 
 def _unwrapped(value: Any) -> Any:
-    """The value with arrays in the place of their wrappers."""
+    """The value with every wrapper replaced by its array."""
     if isinstance(value, _Wrapper):
         return value.array
     if isinstance(value, dict):

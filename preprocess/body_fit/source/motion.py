@@ -1,6 +1,6 @@
-"""What a reader of another tool's files returns, and how it is brought to the pictures of a subject.
+"""The form in which every reader returns a person's motion, and how it is resampled to the subject's pictures.
 
-F rows, J joints: SMPL's, in its order (`SMPL_JOINTS`; the hands may be missing).
+A motion has F rows and J joints, which are SMPL's in its order (`SMPL_JOINTS`); the hands may be missing.
 """
 
 import abc
@@ -19,30 +19,37 @@ Coordinates = Literal["camera", "world"]
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    """One person's SMPL poses, row by row."""
+    """One person's SMPL poses.
+
+    The pelvis is in the axes of a camera (x right, y down, z forward) or of a world.
+    """
 
     at: Float[np.ndarray, "F"]
-    """Ascending: the picture of the video, from 0; with `seconds`, the time since its first."""
+    """The picture of the video that each row is of, from 0; the time in seconds if `seconds` is set. Ascending."""
     rotations: Float[np.ndarray, "F J 3 3"]
-    """Each joint's against its parent; the pelvis' against the axes of the camera or of the world."""
+    """Of each joint against its parent; the pelvis' is in the axes of the camera or world."""
     transl: Float[np.ndarray, "F 3"]
-    """SMPL's translation (m): the pelvis is there, shifted by its place in the rest body."""
+    """SMPL's translation (m): the position of the pelvis minus its position in the rest body."""
     betas: Float[np.ndarray, "S"]
+    """SMPL's shape parameters."""
     K: Float[np.ndarray, "3 3"] | None
-    """The pinhole camera that it was found with (pixels of the subject's pictures); None: it is not known."""
+    """Intrinsics of the tool's camera, in pixels of the subject's pictures; None if there is no such camera."""
     camera_from_axes: tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]] = (np.eye(3), np.zeros(3))
-    """R and T (m) of that camera: camera = R x + T."""
+    """Extrinsics R and T (m) of that camera: camera = R x + T."""
     joints: Float[np.ndarray, "F J 3"] | None = None
-    """Positions in the same axes (m); NaN for those that the file lacks."""
+    """Positions of the joints (m) in the same axes as `transl`; NaN for those that the file lacks."""
     seen: Float[np.ndarray, "F 2"] | None = None
-    """Where the person is in the pictures (pixels); needed where a file holds several people."""
+    """Where the person is in the pictures (pixels); required of a reader whose files may hold several people."""
     seconds: bool = False
+    """Whether `at` is the time since the first picture of the video, in seconds."""
 
 
 def camera_or_world(coordinates: Coordinates) -> Coordinates:
-    """Raises UserError for any other word."""
+    """The argument, if it is `camera` or `world`. Raises UserError otherwise."""
     if coordinates not in get_args(Coordinates):
-        raise UserError(f"preprocess.body_fit.source.coordinates={coordinates} is neither camera nor world.")
+        raise UserError(
+            f"preprocess.body_fit.source.coordinates={coordinates} is neither camera nor world: use one of them."
+        )
     return coordinates
 
 
@@ -50,21 +57,31 @@ class Source(abc.ABC):
     """Reads the files of one tool."""
 
     def files(self, path: Path) -> list[Path]:
-        """What is read of `path`."""
+        """The files that `read` opens; the stage runs again when their content changes."""
         return [path]
 
     @abc.abstractmethod
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
-        """Everybody in the file; the subject's pictures are width x height pixels.
+        """Reads the motion of everybody in the file.
 
-        Raises UserError for files that are damaged, not allowed, or not this tool's.
+        Args:
+            path: the file, or the tool's folder.
+            width, height: of the subject's pictures (pixels).
+
+        Raises UserError for a file that is absent, damaged, not this tool's, or that holds executable content.
         """
 
 
 def resample(motion: Motion, at: Float[np.ndarray, "N"], reach: float) -> tuple[Motion, Bool[np.ndarray, "N"]]:
-    """The motion at other times, and at which of them no row lies within `reach`, so that it is filled in.
+    """The motion at other times, and at which of them it had to be filled in.
 
-    Rotations turn at constant speed between rows, positions move so; before the first and after the last all stand.
+    Between two rows, rotations are interpolated spherically and positions linearly. Before the first row and after the
+    last one, that row is repeated.
+
+    Args:
+        motion: of F rows.
+        at: the N times, in the unit of `motion.at`.
+        reach: a time is filled in if no row lies within this distance.
     """
     rows = motion.at
     distance = np.abs(at[:, None] - rows).min(1)
@@ -88,9 +105,9 @@ def resample(motion: Motion, at: Float[np.ndarray, "N"], reach: float) -> tuple[
 
 
 def ordered(motion: Motion, path: Path) -> Motion:
-    """The motion with its rows ascending. Raises UserError if two are of one time."""
+    """The motion with its rows in ascending order of time. Raises UserError if two rows have the same time."""
     order = np.argsort(motion.at, kind="stable")
     if (np.diff(motion.at[order]) <= 0).any():
-        raise UserError(f"{path} has several poses of one person in one picture: it is damaged, make it anew.")
+        raise UserError(f"{path} has several poses of one person in one picture: create it again.")
     fields = {name: getattr(motion, name) for name in ("at", "rotations", "transl", "joints", "seen")}
     return dataclasses.replace(motion, **{k: None if v is None else v[order] for k, v in fields.items()})

@@ -1,12 +1,12 @@
-"""ROMP (Sun et al., ICCV 2021) as `simple_romp` writes it: `video_results.npz`.
+"""ROMP (Sun et al., ICCV 2021): `video_results.npz`, written by `simple_romp`.
 
 Facts from github.com/Arthur151/ROMP (simple_romp/romp/main.py, post_parser.py, utils.py): an .npz with pickled
-dictionaries. `results` is {picture's file: {smpl_thetas N x 72, smpl_betas N x 10, cam N x 3, cam_trans, joints
-N x 71 x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, in the video's order; `sequence_results` is
-{track: {frame_id, and the same of that person}}, empty unless ROMP ran with -t. `cam` is a weak-perspective camera
-(s, x, y) of the picture padded to a square: that spans [-1, 1], and a point is seen at s X + x, s Y + y. `joints` begin
-with SMPL's 24, without translation; `pj2d_org` are the same points in pixels of the video. Such a camera has no focal
-length, so the person is put at the distance that the subject's own camera asks for.
+dictionaries. `results` is {picture's file: {smpl_thetas N x 72, smpl_betas N x 10, cam N x 3, cam_trans, joints N x 71
+x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, in the video's order; `sequence_results` is {track:
+{frame_id, and the same entries of that person}}, empty unless ROMP ran with -t. `cam` is a weak-perspective camera (s,
+x, y) of the picture padded to a square that spans [-1, 1]: it sees a point at s X + x, s Y + y. `joints` begin with
+SMPL's 24, without translation; `pj2d_org` are the same points in pixels of the video. A weak-perspective camera has no
+focal length, so the distance of the person follows from the subject's own camera.
 """
 
 from pathlib import Path
@@ -17,13 +17,13 @@ import numpy as np
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.camera import centred
-from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
+from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, link
 from preprocess.validate import numbers
 
-FAR = 10.0  # focal length over the long side: so far away, the perspective is as weak as ROMP's
+FAR = 10.0  # focal length over the long side: from so far away, the perspective is as weak as ROMP's
 
 
 class Romp(Source):
@@ -36,12 +36,12 @@ class Romp(Source):
             raise UserError(f"{path}: results must be a dictionary of pictures: it is not ROMP's video_results.npz.")
         tracks = list(sequences.values()) if isinstance(sequences, dict) and sequences else _follow(results, path)
         if not tracks:
-            raise UserError(f"{path} holds nobody: ROMP found no person in the video.")
+            raise UserError(f"{path} holds no people: ROMP found no person in the video.")
         return [_motion(track, path, width, height) for track in tracks]
 
 
 def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The pictures' people as ROMP's own tracks would have them: {frame_id, smpl_thetas, ...} of each."""
+    """Follows people from picture to picture; returns tracks in ROMP's own form: {frame_id, smpl_thetas, ...}."""
     tracks: list[Track] = []
     owners: dict[int, dict[str, Any]] = {}
     for index, picture in enumerate(results.values()):
@@ -60,18 +60,19 @@ KEYS = ("smpl_thetas", "smpl_betas", "cam", "joints", "pj2d_org")
 
 
 def _people(picture: Any, path: Path) -> list[dict[str, Any]]:
+    """The entries of everybody in a picture."""
     if picture is None:  # nobody
         return []
     columns = [np.asarray(entry(picture, key, path)) for key in KEYS]
     if not all(column.ndim and len(column) == len(columns[0]) for column in columns):
-        raise UserError(f"{path}: {', '.join(KEYS)} must hold as many people as each other; make the file anew.")
+        raise UserError(f"{path}: {', '.join(KEYS)} must hold the same number of people: create the file again.")
     return [dict(zip(KEYS, values)) for values in zip(*columns)]
 
 
 def _detection(person: dict[str, Any], path: Path) -> Detection:
     points = numbers(person["pj2d_org"], path, "pj2d_org", None, 2)
     if len(points) < 2 or not np.ptp(points, axis=0).all():
-        raise UserError(f"{path}: pj2d_org must hold a person's points, and not all at one place; make the file anew.")
+        raise UserError(f"{path}: pj2d_org must hold points of a person that do not coincide: create the file again.")
     return Detection(points, np.ones(len(points)), np.concatenate([points.min(0), points.max(0)]), 1.0)
 
 
@@ -82,12 +83,12 @@ def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
     cam = numbers(entry(track, "cam", path), path, "cam", count, 3)
     joints = numbers(entry(track, "joints", path), path, "joints", count, None, 3)
     if (cam[:, 0] <= 0).any() or joints.shape[1] < 24:
-        raise UserError(f"{path}: cam must hold a positive scale, and joints 24 points or more; make the file anew.")
+        raise UserError(f"{path}: cam must hold positive scales, and joints 24 points or more: create the file again.")
     # f / Z (X + x / s) = side / 2 (s X + x)  where  Z = 2 f / (s side)
     transl = np.column_stack([cam[:, 1:] / cam[:, :1], 2 * FAR / cam[:, 0]])
     padding = np.array([width - side, height - side]) / 2
     motion = Motion(
-        at=pictures(frames, path, "frame_id", count),
+        at=picture_numbers(frames, path, "frame_id", count),
         rotations=pose,
         transl=transl,
         betas=numbers(entry(track, "smpl_betas", path), path, "smpl_betas", count, None).mean(0),

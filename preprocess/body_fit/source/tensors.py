@@ -1,4 +1,4 @@
-"""PyTorch's tensors in files of others, without running what else such a file may hold."""
+"""Reads PyTorch's tensors from other tools' files, without running code that such a file may hold."""
 
 import io
 import pickle
@@ -13,7 +13,7 @@ from hashhuman.io.files import reading
 
 
 def _storage(data: bytes) -> Any:
-    """`torch.storage._load_from_bytes`: the numbers of a tensor, saved by torch within a pickle."""
+    """Stands in for `torch.storage._load_from_bytes`: the numbers of a tensor that torch has saved in a pickle."""
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError("a tensor without numbers is not admitted")
@@ -21,7 +21,7 @@ def _storage(data: bytes) -> Any:
 
 
 def _tensor(storage: Any, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> np.ndarray:
-    """`torch._utils._rebuild_tensor_v2`: a view of a storage, here as an array of its own. torch checks the bounds."""
+    """Stands in for `torch._utils._rebuild_tensor_v2`: copies a view of a storage; torch checks its bounds."""
     flat = torch.empty(0, dtype=storage.dtype).set_(storage)
     return torch.as_strided(flat, tuple(size), tuple(stride), offset).clone().numpy()
 
@@ -30,13 +30,13 @@ TENSORS: dict[tuple[str, str], Callable] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch.storage", "_load_from_bytes"): _storage,
 }
-"""Stand-ins for the restricted unpickler: tensors within a pickle become arrays."""
+"""For the restricted unpickler: turns the tensors of a pickle into arrays."""
 
 
 def load_torch(path: Path) -> Any:
-    """What torch.save wrote. Raises UserError if it is absent, damaged, or holds more than tensors and containers."""
+    """The content of a torch.save. Raises UserError if it is absent, damaged, or not just tensors and containers."""
     with reading(path, "torch") as file:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError):  # whose messages advise to run what the file holds
-            raise ValueError("torch finds no tensors and containers alone in it") from None
+        except (RuntimeError, pickle.UnpicklingError):  # torch's own message suggests to run the file's code
+            raise ValueError("it does not hold just tensors and containers") from None

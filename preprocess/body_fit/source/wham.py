@@ -2,9 +2,9 @@
 
 Facts from github.com/yohanshin/WHAM (demo.py, lib/models/smpl.py, lib/utils/imutils.py): a joblib pickle of
 {track: {pose F x 72, trans F x 3, pose_world, trans_world, betas F x 10, verts F x 6890 x 3, frame_ids F}}. `pose` and
-`trans` are SMPL's in the camera's axes, so that SMPL's vertices with them are `verts`; `pose_world`, `trans_world` are
-in a world whose y axis points up. Unless it is given a calibration, its camera looks through the picture's middle with
-a focal length of the diagonal, sqrt(width^2 + height^2).
+`trans` are SMPL's in the camera's axes, and make SMPL's vertices `verts`; `pose_world` and `trans_world` are in a world
+whose y axis points up. Without a calibration, WHAM assumes that the optical axis passes through the middle of the
+picture and that the focal length is its diagonal, sqrt(width^2 + height^2).
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from preprocess.body_fit.source.camera import centred, image_points
-from preprocess.body_fit.source.checks import entry, pictures, smpl_pose
+from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.joblib_file import load_joblib
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
 from preprocess.validate import numbers
@@ -23,8 +23,8 @@ class Wham(Source):
     """Reads `wham_output.pkl`.
 
     Args:
-        coordinates: `camera`, or `world`, the motion that WHAM freed of the camera's (for a camera that stands still).
-        focal: of the camera that WHAM was given, in pixels of images/00; None: the diagonal, which it assumes.
+        coordinates: `camera`, or `world` for the motion from which WHAM has removed the camera's; for a static camera.
+        focal: focal length that WHAM was given, in pixels of images/00; None takes the diagonal, which WHAM assumes.
     """
 
     def __init__(self, coordinates: Coordinates = "camera", focal: float | None = None):
@@ -43,7 +43,7 @@ class Wham(Source):
         count = len(pose)
         in_camera = numbers(entry(track, "trans", path), path, "trans", count, 3)
         motion = Motion(
-            at=pictures(entry(track, "frame_ids", path), path, "frame_ids", count),
+            at=picture_numbers(entry(track, "frame_ids", path), path, "frame_ids", count),
             rotations=pose,
             transl=numbers(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3),
             betas=numbers(entry(track, "betas", path), path, "betas", count, None).mean(0),

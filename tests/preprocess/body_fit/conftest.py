@@ -6,7 +6,7 @@ import torch
 
 from hashhuman.body.anny import AnnyBody
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
-from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
+from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 
 FRAMES = 14
 SIZE = 240

@@ -20,9 +20,10 @@ from preprocess.body_fit.evidence.observe import observe
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import CELLS, Texture
 from preprocess.body_fit.folder import FolderFit
+from preprocess.body_fit.geometry import project
 from preprocess.body_fit.landmarks import WORLD_BIAS
 from preprocess.body_fit.native import NativeFit, fit
-from preprocess.body_fit.optimise.terms import Terms, project
+from preprocess.body_fit.optimise.terms import Terms
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import run_stages

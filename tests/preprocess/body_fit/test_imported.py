@@ -17,11 +17,11 @@ from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npz
+from preprocess.body_fit.geometry import project
 from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.init.from_motion import shape_of_bones
 from preprocess.body_fit.init.retarget import alignment, t_pose
-from preprocess.body_fit.optimise.sequence import Posed
-from preprocess.body_fit.optimise.terms import project
+from preprocess.body_fit.sequence import Posed
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.wham import Wham

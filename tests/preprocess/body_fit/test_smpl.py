@@ -13,10 +13,11 @@ from hashhuman.body.smpl.body import SmplBody
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz, write_image
+from preprocess.blend_weights import BlendWeightVolumes
+from preprocess.body_fit.geometry import project
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit
-from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
-from preprocess.body_fit.optimise.terms import project
+from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import is_finished, run_stages

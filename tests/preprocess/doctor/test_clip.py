@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from preprocess.doctor import clip
-from preprocess.doctor.clip import ClipChecks, Look, Person
+from preprocess.doctor.clip import ClipChecks
+from preprocess.doctor.inspection import Inspection, Person, inspect_subject
 from preprocess.findings import Finding, Verdict, worst
 from preprocess.keypoints.points import NAMES, Keypoints, points_path
 from tests.preprocess.doctor.limits import checks
@@ -46,9 +47,11 @@ def clips() -> ClipChecks:
 TURN = [person(facing=angle) for angle in (0, 90, 180, 270)]
 
 
-def looks(people: Sequence[Person | None] = TURN, image: np.ndarray | None = None, count: int = 1) -> list[Look]:
+def inspected(
+    people: Sequence[Person | None] = TURN, image: np.ndarray | None = None, count: int = 1
+) -> list[Inspection]:
     image = scene() if image is None else image
-    return [Look(image, somebody, count) for somebody in people]
+    return [Inspection(image, somebody, count) for somebody in people]
 
 
 def found(findings: Sequence[Finding], name: str) -> Finding:
@@ -56,25 +59,25 @@ def found(findings: Sequence[Finding], name: str) -> Finding:
 
 
 def test_a_good_clip(clips: ClipChecks):
-    findings = clips(looks(), 100, 30.0)
+    findings = clips(inspected(), 100, 30.0)
     assert worst(findings) is Verdict.OK and len(findings) == 10
 
 
 @pytest.mark.parametrize(("frames", "verdict"), [(40, Verdict.OK), (39, Verdict.WARN), (9, Verdict.BAD)])
 def test_pictures(clips: ClipChecks, frames: int, verdict: Verdict):
-    assert found(clips(looks(), frames, 30.0), "pictures").verdict is verdict
+    assert found(clips(inspected(), frames, 30.0), "pictures").verdict is verdict
 
 
 @pytest.mark.parametrize(("rate", "verdict"), [(12.0, Verdict.OK), (11.0, Verdict.WARN), (4.0, Verdict.BAD)])
 def test_rate(clips: ClipChecks, rate: float, verdict: Verdict):
-    assert found(clips(looks(), 100, rate), "rate").verdict is verdict
-    assert "rate" not in {finding.name for finding in clips(looks(), 100, None)}
+    assert found(clips(inspected(), 100, rate), "rate").verdict is verdict
+    assert "rate" not in {finding.name for finding in clips(inspected(), 100, None)}
 
 
 @pytest.mark.parametrize(("size", "verdict"), [(360, Verdict.OK), (359, Verdict.WARN), (179, Verdict.BAD)])
 def test_size(clips: ClipChecks, size: int, verdict: Verdict):
     image = scene(height=size)
-    assert found(clips(looks(image=image), 100, 30.0), "size").verdict is verdict
+    assert found(clips(inspected(image=image), 100, 30.0), "size").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -82,13 +85,13 @@ def test_size(clips: ClipChecks, size: int, verdict: Verdict):
 )
 def test_person_found(clips: ClipChecks, missing: int, verdict: Verdict):
     people = [None if i < missing else TURN[i % 4] for i in range(10)]
-    assert found(clips(looks(people), 100, 30.0), "person found").verdict is verdict
+    assert found(clips(inspected(people), 100, 30.0), "person found").verdict is verdict
 
 
 @pytest.mark.parametrize(("tall", "verdict"), [(251.0, Verdict.OK), (249.0, Verdict.WARN), (99.0, Verdict.BAD)])
 def test_height(clips: ClipChecks, tall: float, verdict: Verdict):
     people = [person(tall, facing=angle) for angle in (0, 90, 180, 270)]
-    assert found(clips(looks(people), 100, 30.0), "person's height").verdict is verdict
+    assert found(clips(inspected(people), 100, 30.0), "person's height").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -100,12 +103,12 @@ def test_height(clips: ClipChecks, tall: float, verdict: Verdict):
     ],
 )  # fmt: skip
 def test_body_in_the_picture(clips: ClipChecks, down: float, verdict: Verdict, value: str):
-    finding = found(clips(looks([person(down=down)] * 3), 100, 30.0), "body in the picture")
+    finding = found(clips(inspected([person(down=down)] * 3), 100, 30.0), "body in the picture")
     assert (finding.verdict, finding.value) == (verdict, value)
 
 
 def test_points_that_the_network_does_not_find_are_not_in_the_picture(clips: ClipChecks):
-    finding = found(clips(looks([person(presence=0.4)]), 100, 30.0), "body in the picture")
+    finding = found(clips(inspected([person(presence=0.4)]), 100, 30.0), "body in the picture")
     assert finding.value.startswith("0 %, mostly without head")
 
 
@@ -124,7 +127,7 @@ def test_sides_seen(facing: tuple[float, ...], share: float):
 
 
 def test_a_half_turn_is_not_enough(clips: ClipChecks):
-    half = found(clips(looks(TURN[:2]), 100, 30.0), "sides seen")
+    half = found(clips(inspected(TURN[:2]), 100, 30.0), "sides seen")
     assert half.verdict is Verdict.WARN and half.value == "59 % of a turn"
 
 
@@ -136,7 +139,7 @@ def test_direction(facing: float):
 
 def test_motion_blur(clips: ClipChecks):
     def smeared(pixels: int) -> Finding:
-        return found(clips(looks(image=cv2.blur(fine, (pixels, 1))), 100, 30.0), "motion blur")
+        return found(clips(inspected(image=cv2.blur(fine, (pixels, 1))), 100, 30.0), "motion blur")
 
     blocks = np.random.default_rng(0).integers(0, 255, (HEIGHT // 32, WIDTH // 32, 3))
     fine = np.kron(blocks, np.ones((32, 32, 1))).astype(np.uint8)
@@ -152,22 +155,22 @@ def test_blur_of_a_step_by_hand():
 
 
 def test_camera(clips: ClipChecks):
-    still = clips(looks(), 100, 30.0)
-    moving = clips([Look(scene(drift), somebody, 1) for drift, somebody in zip((0, 9, 20, 40), TURN)], 100, 30.0)
+    still = clips(inspected(), 100, 30.0)
+    moving = clips([Inspection(scene(drift), somebody, 1) for drift, somebody in zip((0, 9, 20, 40), TURN)], 100, 30.0)
     assert found(still, "camera").verdict is Verdict.OK
     assert found(moving, "camera").verdict is Verdict.WARN
 
 
 def test_people(clips: ClipChecks):
-    assert found(clips(looks(count=2), 100, 30.0), "people").verdict is Verdict.WARN
-    unknown = [Look(look.image, look.person, None) for look in looks()]
+    assert found(clips(inspected(count=2), 100, 30.0), "people").verdict is Verdict.WARN
+    unknown = [Inspection(each.image, each.person, None) for each in inspected()]
     assert "people" not in {finding.name for finding in clips(unknown, 100, 30.0)}
 
 
-def test_looks_at_finished_points(tmp_path: Path):
+def test_inspects_finished_points(tmp_path: Path):
     finished_toy(tmp_path, frames=6, absent=(5,))
     keypoints = Keypoints.load(points_path(tmp_path))
-    seen = clip.finished_looks(tmp_path, 3)
-    assert [look.person is not None for look in seen] == [True, True, False]
+    seen = inspect_subject(tmp_path, 3)
+    assert [each.person is not None for each in seen] == [True, True, False]
     assert seen[0].person is not None and seen[0].people is None
     np.testing.assert_array_equal(seen[0].person.image_points, keypoints.image_points[0])

@@ -1,4 +1,4 @@
-"""`python -m preprocess.doctor` as a whole: what it looks at, what it says, how it ends."""
+"""`python -m preprocess.doctor` as a whole: what it checks, what it says, how it ends."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from hashhuman.cli import hydra_main
 from hashhuman.errors import UserError
 from hashhuman.io.files import save_json
 from preprocess.doctor import __main__ as program
-from preprocess.doctor import examine, look
+from preprocess.doctor import detect, examine
 from preprocess.findings import Finding, Verdict, worst
 from preprocess.quality import MeasuredQuality, quality_path
 from preprocess.stage import run_stages
@@ -41,8 +41,8 @@ def config(tmp_path: Path) -> Callable[..., DictConfig]:
 @pytest.fixture
 def _actor(monkeypatch: pytest.MonkeyPatch):
     script = [{"person": (160, 120)}]
-    monkeypatch.setattr(look, "MoveNet", lambda: actors.FakeMoveNet(script))
-    monkeypatch.setattr(look, "PoseNetwork", lambda: actors.FakePoseNetwork(script))
+    monkeypatch.setattr(detect, "MoveNet", lambda: actors.FakeMoveNet(script))
+    monkeypatch.setattr(detect, "PoseNetwork", lambda: actors.FakePoseNetwork(script))
 
 
 def examined(config: DictConfig, subject: Path) -> list[Finding]:
@@ -58,7 +58,7 @@ def test_before_preprocessing(config, tmp_path: Path):
     findings = examined(config(), tmp_path / "subject")
     assert topics(findings) == ["installed", "machine", "weights", "clip", "fit"]
     values = {finding.name: finding.value for finding in findings}
-    assert values["pictures"] == "20" and values["size"] == "320 x 240" and values["rate"] == "25 a second"
+    assert values["pictures"] == "20" and values["size"] == "320 x 240" and values["rate"] == "25 per second"
     assert values["person found"] == "12 of 12 pictures" and values["fit"] == "not made yet"
     assert not (tmp_path / "subject").exists()
 
@@ -68,7 +68,7 @@ def test_what_the_frames_stage_is_going_to_write(config, tmp_path: Path):
     overrides = ["preprocess.frames.start=4", "preprocess.frames.step=2", "preprocess.frames.max_size=160"]
     findings = examined(config(*overrides), tmp_path / "subject")
     values = {finding.name: finding.value for finding in findings}
-    assert values["pictures"] == "8" and values["size"] == "160 x 120" and values["rate"] == "12.5 a second"
+    assert values["pictures"] == "8" and values["size"] == "160 x 120" and values["rate"] == "12.5 per second"
 
 
 @pytest.mark.usefixtures("_actor")
@@ -112,7 +112,7 @@ def test_networks_that_cannot_be_had(config, tmp_path: Path, monkeypatch: pytest
     def fail() -> None:
         raise UserError("no network today.")
 
-    monkeypatch.setattr(look, "MoveNet", fail)
+    monkeypatch.setattr(detect, "MoveNet", fail)
     findings = examined(config(), tmp_path / "subject")
     assert "fit" in topics(findings) and worst(findings) is Verdict.BAD
     assert [finding.advice for finding in findings if finding.topic == "clip"] == ["no network today."]

@@ -92,7 +92,7 @@ def test_what_is_installed_here():
 def test_weights(tmp_path: Path):
     path = tmp_path / ASSET.filename
     missing = check_asset(ASSET, tmp_path)
-    assert missing.verdict is Verdict.OK and missing.value == "to be fetched with some-package 1.0 from pypi"
+    assert missing.verdict is Verdict.OK and missing.value == "will be fetched with some-package 1.0 from pypi"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
     whole = check_asset(ASSET, tmp_path)

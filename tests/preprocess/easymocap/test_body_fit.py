@@ -17,7 +17,7 @@ from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz
-from preprocess.body_fit.easymocap import EasyMocapFit, reseen
+from preprocess.body_fit.easymocap import EasyMocapFit, keep_pixels
 from preprocess.easymocap.source import EasyMocapFolder
 from preprocess.stage import is_finished, run_stage
 from tests.preprocess.easymocap import folders
@@ -90,9 +90,9 @@ def test_a_lens_that_easymocap_did_not_know(subject, root, smpl, assumed):
 def test_reseen_moves_nothing_for_the_same_lens():
     points = np.random.default_rng(0).normal((0, 0, 3), 0.3, (20, 3))
     K = np.array([[500.0, 0, 300], [0, 510, 200], [0, 0, 1]])
-    np.testing.assert_allclose(reseen(points, K, K), 0, atol=1e-12)
+    np.testing.assert_allclose(keep_pixels(points, K, K), 0, atol=1e-12)
     other = K + np.array([[0, 0, 50], [0, 0, 0], [0, 0, 0]])  # of a picture cut off on the left: all of it moves aside
-    np.testing.assert_allclose(reseen(points, K, other), [-0.3, 0, 0], atol=0.03)
+    np.testing.assert_allclose(keep_pixels(points, K, other), [-0.3, 0, 0], atol=0.03)
 
 
 def test_calibrated_cameras(subject, tmp_path, smpl, assumed):
@@ -121,7 +121,7 @@ def test_easymocaps_own_vertices_are_taken(tmp_path, subject, smpl):
     for frame, vertices in enumerate(noisy):
         content = [{"id": 0, "vertices": (vertices * 1.1).tolist()}]
         folders.write(root / f"output/sv1p/vertices/{frame:06d}.json", content)
-    with pytest.raises(UserError, match=r"40 vertices of frame 0 are not the 40 .* name the SMPL file"):
+    with pytest.raises(UserError, match=r"40 vertices of frame 0 differ from the 40 .* name the SMPL file"):
         convert(subject, root, smpl)
 
 

@@ -92,7 +92,7 @@ def test_every_link_is_relative_and_leads_somewhere(subject: Path, page: Page):
 
 
 def test_findings_curves_and_settings_are_there(page: Page):
-    for words in ("skeleton off the points", "body in the picture", "jitter", "Grey ground", "background_pictures"):
+    for words in ("skeleton off the points", "body in the picture", "jitter", "Grey background", "background_pictures"):
         assert words in page.text
     assert page.tags.count("svg") == 3 and page.tags.count("details") >= 3
 

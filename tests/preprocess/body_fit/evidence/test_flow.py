@@ -54,7 +54,7 @@ def test_flow_that_does_not_lead_back_is_not_trusted():
     greys, masks = sliding(3)
     greys[2] = np.random.default_rng(0).integers(0, 255, greys[2].shape, np.uint8)  # another picture altogether
     trust = observe_flow(greys, masks).at(torch.full((3, 1, 2), 80.0))[1]
-    whole = observe_flow(greys, masks).moved[0, 2]
+    whole = observe_flow(greys, masks).motion[0, 2]
     assert whole.mean() < 0.1 and trust.max() <= 1
 
 
@@ -62,9 +62,9 @@ def test_pictures_without_a_person_and_short_clips():
     greys, masks = sliding(4)
     masks[2] = None
     flow = observe_flow(greys, masks)
-    assert not flow.moved[0].any() and flow.moved[1, 2].any()
+    assert not flow.motion[0].any() and flow.motion[1, 2].any()
     alone = observe_flow(greys[:1], masks[:1])
-    assert alone.moved.shape == (1, 3, GRID, GRID) and not alone.moved.any()
+    assert alone.motion.shape == (1, 3, GRID, GRID) and not alone.motion.any()
 
 
 def test_the_term_compares_the_skin_with_the_picture(moving):
@@ -93,7 +93,7 @@ def test_the_term_compares_the_skin_with_the_picture(moving):
         metres = sequence.pelvis[:-AHEAD, 2].detach().numpy() / float(K[0, 0])
         squared = (pixels * metres / 0.006) ** 2
         facing = -(still.normals[0] * torch.nn.functional.normalize(still.vertices[0], dim=-1)).sum(-1)
-        share = float(terms.found["counts"][0].sum()) / still.vertices.shape[1]
+        share = float(terms.correspondences.counts[0].sum()) / still.vertices.shape[1]
         expected = share * (squared / (1 + squared / 16)).sum() / frames
         assert np.isclose(float(terms.flow(still)), expected, rtol=1e-4, atol=1e-7)
         assert 0.1 < share <= float((facing > 0.3).float().mean()) + 1e-6

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe, to_camera_axes
-from preprocess.body_fit.optimise.terms import project
+from preprocess.body_fit.geometry import project
 from preprocess.keypoints.points import NAMES, Keypoints
 
 

@@ -13,7 +13,7 @@ from preprocess.body_fit.evidence.flow import Flow, observe_flow
 from preprocess.body_fit.evidence.observe import Observations
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import BLURS, CELLS, Texture, texture_window
-from preprocess.body_fit.optimise.terms import Terms, together, usual
+from preprocess.body_fit.optimise.terms import Terms
 
 HEIGHT, WIDTH = 220, 260
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
@@ -59,28 +59,6 @@ def test_only_the_person_is_trusted():
     assert not texture.at(beside)[1].any()
     assert not texture.at(INNER.expand(3, -1, -1))[1][1:].any()
     assert texture.contrast.shape == (3, 3 * len(BLURS) + 1, CELLS, CELLS)
-
-
-def test_what_is_usual_leaves_out_the_odd_one():
-    values = torch.tensor([[[1.0, 0]], [[1.2, 0]], [[0.8, 0]], [[9.0, 9]], [[5.0, 5]]])
-    weight = torch.tensor([[1.0], [1], [1], [1], [0]])  # the last is not seen
-    point = torch.full((5, 1), 2)
-    found = usual(values, weight, point, 4)
-    assert (found - found[0]).abs().max() == 0 and (found[0, 0] - torch.tensor([1.0, 0])).norm() < 0.25
-    assert torch.equal(usual(values, torch.zeros(5, 1), point, 4), torch.zeros(5, 1, 2))
-
-
-def test_each_point_has_a_mean_of_its_own():
-    values = torch.tensor([[[1.0], [10.0]], [[10.2], [1.1]]])
-    found = usual(values, torch.ones(2, 2), torch.tensor([[0, 3], [3, 0]]), 4)
-    assert torch.allclose(found[..., 0], torch.tensor([[1.05, 10.1], [10.1, 1.05]]), atol=1e-4)
-
-
-def test_what_is_chosen_stands_together():
-    chosen = torch.tensor([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]]).bool()
-    rows, counts = together(chosen)
-    assert rows[0].tolist() == [1, 3] and rows[2, 0] == 0
-    assert counts.tolist() == [[True, True], [False, False], [True, False]]
 
 
 def test_the_term_pulls_a_body_to_where_its_pattern_is(moving):

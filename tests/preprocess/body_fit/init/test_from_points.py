@@ -1,50 +1,18 @@
-"""Rotations against scipy, and the first pose from exact points."""
+"""The first estimate from exact points."""
 
-import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
-from preprocess.body_fit.init.from_points import axis_angle_from_matrix, initialise, rigid_rotation, rotation_between
+from preprocess.body_fit.geometry import project
+from preprocess.body_fit.init.from_points import init_from_points
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
-from preprocess.body_fit.optimise.sequence import BodySequence
-from preprocess.body_fit.optimise.terms import project
-
-RNG = np.random.default_rng(5)
-
-
-def test_axis_angle_of_any_rotation():
-    vectors = RNG.normal(size=(60, 3))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    angles = np.concatenate([RNG.uniform(0, np.pi, 40), np.full(10, np.pi - 1e-4), np.full(10, 1e-6)])
-    matrices = Rotation.from_rotvec(vectors * angles[:, None]).as_matrix()
-    found = axis_angle_from_matrix(torch.tensor(matrices)).numpy()
-    assert np.allclose(found, vectors * angles[:, None], atol=1e-5)
-
-
-def test_half_turns_about_the_axes():
-    for axis in np.eye(3):
-        found = axis_angle_from_matrix(torch.tensor(Rotation.from_rotvec(np.pi * axis).as_matrix())).numpy()
-        assert np.allclose(Rotation.from_rotvec(found).as_matrix(), Rotation.from_rotvec(np.pi * axis).as_matrix())
-
-
-def test_rotation_between_directions():
-    a, b = RNG.normal(size=(2, 20, 3))
-    turned = Rotation.from_rotvec(rotation_between(torch.tensor(a), torch.tensor(b)).numpy()).apply(a)
-    assert np.allclose(turned / np.linalg.norm(turned, axis=1)[:, None], b / np.linalg.norm(b, axis=1)[:, None])
-
-
-def test_rigid_rotation_is_kabsch():
-    points, target = RNG.normal(size=(2, 6, 3))
-    centred = points - points.mean(0), target - target.mean(0)
-    expected, _ = Rotation.align_vectors(centred[1], centred[0])
-    assert np.allclose(rigid_rotation(torch.tensor(points), torch.tensor(target)), expected.as_matrix(), atol=1e-6)
+from preprocess.body_fit.sequence import BodySequence
 
 
 def test_initial_pose_from_exact_points(body, moving):
     K, truth, _ = moving
     sequence = BodySequence(body, LANDMARKS, OFFSETS, torch.arange(4), len(truth.joints))
     weight = torch.ones(truth.landmarks.shape[:2])
-    initialise(sequence, truth.landmarks, project(truth.landmarks, K), weight, K)
+    init_from_points(sequence, truth.landmarks, project(truth.landmarks, K), weight, K)
     joints = sequence().joints
     # bones of the limbs point as they should; how far away the person stands follows from the picture
     for start, end in (("left_shoulder", "left_elbow"), ("right_hip", "right_knee"), ("left_knee", "left_ankle")):

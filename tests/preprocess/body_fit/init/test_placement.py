@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hashhuman.errors import UserError
-from preprocess.body_fit.init.placement import camera_from_world, settled, under_camera
+from preprocess.body_fit.init.placement import camera_from_world, fit_translation, under_camera
 
 K = torch.tensor([[600.0, 0, 319.5], [0, 600, 239.5], [0, 0, 1]])
 SHOULDERS = torch.tensor([[-0.2, -0.4, 0.0], [0.2, -0.4, 0.0], [0.0, 0.0, 0.0], [0.1, 0.8, 0.1], [-0.1, 0.8, -0.1]])
@@ -66,7 +66,7 @@ def test_settling_finds_size_and_origin():
     transl = 1.08 * pelvis + torch.tensor([0.02, -0.25, 0.03])
     weight = torch.ones(image.shape[:2])
     weight[3], image[3] = 0, 0  # a picture that shows nothing
-    found = settled(transl, landmarks, image, weight, K)
+    found = fit_translation(transl, landmarks, image, weight, K)
     torch.testing.assert_close(found, pelvis, atol=0.02, rtol=0)
     assert (transl - pelvis).norm(dim=1).min() > 0.2
 
@@ -74,7 +74,7 @@ def test_settling_finds_size_and_origin():
 def test_nothing_seen_leaves_the_translation():
     landmarks, pelvis = walk()
     zero = torch.zeros(landmarks.shape[:2])
-    torch.testing.assert_close(settled(pelvis, landmarks, zero[..., None].repeat(1, 1, 2), zero, K), pelvis)
+    torch.testing.assert_close(fit_translation(pelvis, landmarks, zero[..., None].repeat(1, 1, 2), zero, K), pelvis)
 
 
 def world() -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
@@ -101,7 +101,7 @@ def test_a_camera_that_moves_is_refused():
     points, image, _, _ = world()
     image = image + 150 * torch.linspace(-1, 1, len(image))[:, None, None].sign() * torch.tensor([1.0, 0.6])
     image[::2] = image[::2].flip(1)
-    with pytest.raises(UserError, match="no standing camera"):
+    with pytest.raises(UserError, match="no static camera"):
         camera_from_world(points, image, torch.ones(image.shape[:2]), K)
 
 

@@ -9,7 +9,7 @@ import torch
 from hashhuman.errors import UserError
 from preprocess.body_fit.evidence.texture import Texture, texture_window
 from preprocess.body_fit.native import fit
-from preprocess.body_fit.optimise.gradients import Slope
+from preprocess.body_fit.optimise.gradients import ObjectiveGradients
 from preprocess.body_fit.optimise.terms import Terms
 from tests.preprocess.body_fit.test_fit import PRIORS, RATES, seen_in, shown  # noqa: F401
 
@@ -28,8 +28,8 @@ def evidence(shown):  # noqa: F811
 
 def test_equals_plain_backward_at_every_step(moving, evidence):
     sequence = moving[2]
-    slope = Slope(Terms(sequence, evidence), WEIGHTS, list(FREE))
-    slope.rematch()
+    set_gradients = ObjectiveGradients(Terms(sequence, evidence), WEIGHTS, list(FREE))
+    set_gradients.rematch()
     before = {name: getattr(sequence, name).detach().clone() for name in FREE}
     try:
         for shift in (0.0, 0.02):
@@ -37,9 +37,9 @@ def test_equals_plain_backward_at_every_step(moving, evidence):
                 for name in FREE:
                     getattr(sequence, name).add_(shift)
             posed = sequence()
-            loss = sum(weight * getattr(slope.terms, name)(posed) for name, weight in WEIGHTS.items())
-            expected = torch.autograd.grad(loss, slope.parameters)
-            slope()
+            loss = sum(weight * getattr(set_gradients.terms, name)(posed) for name, weight in WEIGHTS.items())
+            expected = torch.autograd.grad(loss, set_gradients.parameters)
+            set_gradients()
             for name, gradient in zip(FREE, expected):
                 assert gradient.abs().max() > 0
                 torch.testing.assert_close(getattr(sequence, name).grad, gradient, rtol=1e-4, atol=1e-6, msg=name)
@@ -47,21 +47,6 @@ def test_equals_plain_backward_at_every_step(moving, evidence):
         with torch.no_grad():
             for name, value in before.items():
                 getattr(sequence, name).copy_(value)
-
-
-def test_as_many_correspondences_stay_in_their_place(moving, evidence):
-    """A recorded graph goes on reading the tensors that it was recorded with."""
-    _, posed, sequence = moving
-    terms = Terms(sequence, evidence)
-    terms.together = 64
-    assert not terms.match(posed, WEIGHTS)
-    places, before = dict(terms.found), {name: value.clone() for name, value in terms.found.items()}
-    turned = dataclasses.replace(posed, vertices=posed.vertices.flip(0), normals=posed.normals.flip(0))
-    assert terms.match(turned, WEIGHTS)
-    assert all(terms.found[name] is value for name, value in places.items())
-    assert torch.equal(terms.found["seen"], before["seen"].flip(0))
-    terms.together = 1
-    assert not terms.match(posed, WEIGHTS)
 
 
 @pytest.mark.gpu

@@ -11,8 +11,9 @@ from preprocess.body_fit.evidence.evidence import Evidence
 from preprocess.body_fit.evidence.flow import Flow
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import Texture
+from preprocess.body_fit.geometry import project
 from preprocess.body_fit.optimise.minimise import blur, minimise
-from preprocess.body_fit.optimise.terms import Terms, project
+from preprocess.body_fit.optimise.terms import Terms
 
 
 @pytest.mark.parametrize("deviation", [0.6, 1, 4])

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
-from preprocess.body_fit.optimise.sequence import BodySequence, spread_vertices
 from preprocess.body_fit.optimise.visible import visible
+from preprocess.body_fit.sequence import BodySequence, spread_vertices
 from tests.preprocess.body_fit.conftest import FRAMES
 
 

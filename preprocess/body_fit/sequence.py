@@ -1,4 +1,4 @@
-"""A body in motion with free parameters: one shape, and for every frame a pose and a place before the camera."""
+"""The parameters that a fit optimises: one shape for the sequence, and for every frame a pose and a position."""
 
 import dataclasses
 
@@ -8,33 +8,42 @@ from torch import Tensor, nn
 
 from hashhuman.body.model import BodyModel
 from hashhuman.geometry import skinning
+from preprocess.body_fit.geometry import matrix_from_6d
 
 
 @dataclasses.dataclass(frozen=True)
 class Posed:
-    """The body in camera space (m; x right, y down, z forward), F frames."""
+    """The posed body of F frames in camera axes (m; x right, y down, z forward): J joints, L landmarks, M vertices."""
 
-    bone_transforms: Float[Tensor, "F J 4 4"]  # camera_from_rest
+    bone_transforms: Float[Tensor, "F J 4 4"]
+    """camera_from_rest of every joint."""
     joints: Float[Tensor, "F J 3"]
     landmarks: Float[Tensor, "F L 3"]
     vertices: Float[Tensor, "F M 3"]
+    """The chosen vertices, on the surface of the clothes."""
     normals: Float[Tensor, "F M 3"]
-    size: Float[Tensor, ""]  # of the body, about one: the extent of its rest joints over that of the mean shape
-
-
-def matrix_from_6d(x: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation whose first two columns span those of the 3 x 2 matrix x (Zhou et al., CVPR 2019): no singularity."""
-    a = nn.functional.normalize(x[..., :3], dim=-1)
-    b = nn.functional.normalize(x[..., 3:] - (a * x[..., 3:]).sum(-1, keepdim=True) * a, dim=-1)
-    return torch.stack([a, b, torch.linalg.cross(a, b)], -1)
+    """Outward normals of the vertices, of about unit length; no gradient passes through them to the pose."""
+    size: Float[Tensor, ""]
+    """Size of the body: the extent of its rest joints over that of the mean shape, about one."""
 
 
 class BodySequence(nn.Module):
-    """Free parameters of F frames and the points that a fit looks at.
+    """The parameters of F frames, and the points of the body that the objective needs.
 
-    `surface` are the vertices that stand for the skin; `offset` moves them along their normals (m), because what a
-    camera sees are clothes. Shape is in prior deviations from the prior mean. The pelvis is in body sizes from
-    the camera, so that a body that grows goes back as far as keeps its picture, and its shape changes without a detour.
+    Parameters, all in camera axes (x right, y down, z forward):
+        shape: (S,) of the sequence, in prior deviations from the prior mean.
+        pose: (F, J, 3) axis-angle of each joint against its parent (radians); the root's row stays zero.
+        root: (F, 6) the root's rotation, camera from rest, as the first two columns of its matrix.
+        pelvis: (F, 3) the pelvis joint, in units of the body's size. A body that grows thereby moves back, its picture
+            stays nearly the same, and the shape can change without the pelvis having to follow step by step.
+        offset: (J,) thickness of the clothes over the skin of each joint (m): moves the vertices along their normals.
+
+    Args:
+        body: the body model, which stays on the CPU.
+        landmarks: names of the L landmarks.
+        landmark_offsets: shift of each landmark in the rest frame (m).
+        surface: indices of the M vertices that represent the skin.
+        frames: F.
     """
 
     PER_FRAME = ("root", "pose", "pelvis")
@@ -52,7 +61,7 @@ class BodySequence(nn.Module):
         super().__init__()
         self.body, self.surface = body, surface
         landmark_basis = body.landmark_basis(landmarks).clone()
-        # an offset in the rest frame shifts every joint's share of the landmark by its weight
+        # the fourth column is each joint's weight: its share of a landmark moves by that part of the offset
         landmark_basis[0, :, :, :3] += landmark_basis[0, :, :, 3:] * landmark_offsets[:, None]
         mean = torch.einsum("k,kjc->jc", body.basis(body.shape_mean), body.joint_basis())
         constants = {
@@ -66,14 +75,14 @@ class BodySequence(nn.Module):
             self.register_buffer(name, value, persistent=False)
         joints = len(body.joint_names)
         self.shape = nn.Parameter(torch.zeros_like(body.shape_mean))
-        self.pose = nn.Parameter(torch.zeros(frames, joints, 3))  # the root's row stays zero
+        self.pose = nn.Parameter(torch.zeros(frames, joints, 3))
         self.root = nn.Parameter(torch.tensor([1.0, 0, 0, 0, -1, 0]).repeat(frames, 1))  # facing the camera
         self.pelvis = nn.Parameter(torch.tensor([0.0, 0, 3]).repeat(frames, 1))
         self.offset = nn.Parameter(torch.zeros(joints))
         self.register_buffer("normals", self._rest_normals(), persistent=False)
 
     def shape_vector(self) -> Float[Tensor, "S"]:
-        """The body model's shape parameters, on the CPU, where the body model is."""
+        """The body model's shape parameters, on the CPU like the body model."""
         return self.body.shape_mean + self.shape.cpu() * self.body.shape_deviation
 
     @torch.no_grad()
@@ -82,15 +91,19 @@ class BodySequence(nn.Module):
         return vertex_normals(template.vertices, template.faces)[self.surface].to(self.pose.device)
 
     def refresh_normals(self) -> None:
-        """Recomputes rest normals for the present shape; between calls they are constant."""
+        """Recomputes the rest normals for the current shape; between calls they are constant."""
         self.normals.copy_(self._rest_normals())
 
     def basis(self) -> Float[Tensor, "K"]:
-        """The coefficients of the present shape, on the CPU, where the body model is."""
+        """The basis coefficients of the current shape, on the CPU like the body model."""
         return self.body.basis(self.shape_vector())
 
     def forward(self, basis: Float[Tensor, "K"] | None = None) -> Posed:
-        """Poses the body in every frame. `basis`: what `basis()` has returned, on the parameters' device."""
+        """Poses the body in every frame.
+
+        Args:
+            basis: the result of `basis()` on the parameters' device; None computes it.
+        """
         basis = self.basis().to(self.pose.device) if basis is None else basis
         rest = torch.einsum("k,kjc->jc", basis, self.joint_basis)
         rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
@@ -125,7 +138,7 @@ def vertex_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) ->
 
 
 def spread_vertices(vertices: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "count"]:
-    """Farthest-point sampling: `count` vertices spread evenly over a mesh, the first one first."""
+    """Farthest-point sampling: indices of `count` vertices, spread evenly over the mesh, starting with vertex 0."""
     chosen = torch.zeros(count, dtype=torch.long)
     distance = torch.full((len(vertices),), torch.inf)
     for i in range(1, count):

@@ -1,10 +1,10 @@
-"""Who is looked at, with networks that know where everybody is."""
+"""Who is found, with networks that know where everybody is."""
 
 import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from preprocess.doctor import look
+from preprocess.doctor import detect
 from tests.preprocess import actors
 
 SCRIPT = [{"left": (80, 120), "person": (170, 120)}, {"person": (170, 120)}, {}]
@@ -12,12 +12,12 @@ SCRIPT = [{"left": (80, 120), "person": (170, 120)}, {"person": (170, 120)}, {}]
 
 @pytest.fixture(autouse=True)
 def _actors(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(look, "MoveNet", lambda: actors.FakeMoveNet(SCRIPT))
-    monkeypatch.setattr(look, "PoseNetwork", lambda: actors.FakePoseNetwork(SCRIPT))
+    monkeypatch.setattr(detect, "MoveNet", lambda: actors.FakeMoveNet(SCRIPT))
+    monkeypatch.setattr(detect, "PoseNetwork", lambda: actors.FakePoseNetwork(SCRIPT))
 
 
 def places(person) -> list[float | None]:
-    seen = look.look([actors.picture(i) for i in range(3)], person)
+    seen = detect.inspect_pictures([actors.picture(i) for i in range(3)], person)
     assert [each.people for each in seen] == [2, 1, 0]
     return [each.person and float(each.person.image_points[0, 0]) for each in seen]
 
@@ -37,4 +37,4 @@ def test_nearest_to_a_point():
 
 def test_neither_a_number_nor_a_point():
     with pytest.raises(UserError, match="neither a number"):
-        look.look([np.zeros((8, 8, 3), np.uint8)], [1.0, 2.0, 3.0])
+        detect.inspect_pictures([np.zeros((8, 8, 3), np.uint8)], [1.0, 2.0, 3.0])
