@@ -159,7 +159,7 @@ def measure(subject: Path, progress: Progress) -> Quality:
 
 def world_joints(pose: BodyPose, template: BodyTemplate) -> Float[np.ndarray, "J 3"]:
     """The joints of the posed skeleton (m, world)."""
-    bones = pose.world_from_posed() @ template.bone_transforms(pose.poses)
+    bones = pose.world_from_posed() @ template.bone_transforms(pose.body_pose)
     return skinning.transform(bones, template.joints).numpy()
 
 

@@ -125,7 +125,7 @@ def write_body(
 
     def write(numbered: tuple[int, BodyPose]) -> Float[np.ndarray, "V 3"]:
         frame, pose = numbered
-        posed = pose_vertices(template, pose.poses)
+        posed = pose_vertices(template, pose.body_pose)
         world = pose.world_from_posed()
         vertices = (posed @ world[:3, :3].T + world[:3, 3]).numpy()
         writer.write_pose(frame, pose, shape)

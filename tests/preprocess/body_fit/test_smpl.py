@@ -25,7 +25,6 @@ from tests import smpl_files
 
 trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("igl")
-from preprocess.blend_weights import BlendWeightVolumes  # noqa: E402
 
 FRAMES, SIZE = 4, 200
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
