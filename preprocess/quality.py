@@ -22,8 +22,9 @@ from hashhuman.io import threads
 from hashhuman.io.files import load_npz, save_npz
 from preprocess.body_fit.optimise.terms import LIMITS, base_name
 from preprocess.body_fit.result import report_path, silhouette_iou
-from preprocess.frames.monocular import CAMERA
-from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
+from preprocess.frames.images import CAMERA
+from preprocess.keypoints.points import Keypoints, points_files, points_path
+from preprocess.skeleton import NAMES
 from preprocess.stage import Stage
 
 _VISIBLE = 0.5  # least visibility of a point that the skeleton is compared with

@@ -22,7 +22,7 @@ from preprocess.body_fit import pictures, result
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Body, Output, assumed_intrinsics
 from preprocess.easymocap.source import Source
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.stage import Stage
 
 LEAST_INSIDE = 0.1  # of the vertices must lie in the picture

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from preprocess.keypoints.points import NAMES
+from preprocess.skeleton import NAMES
 
 # point (of the left side): the body's landmark, offset from it at rest (cm; x to the person's left, y up, z ahead),
 # deviation in the picture (cm at the person's depth), deviation of the 3D point across and along the view (cm), and how

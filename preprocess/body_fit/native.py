@@ -26,7 +26,7 @@ from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.optimise.minimise import minimise
 from preprocess.body_fit.optimise.sequence import BodySequence, Posed, spread_vertices
 from preprocess.body_fit.optimise.terms import Terms, project
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
 

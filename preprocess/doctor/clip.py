@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.io.files import read_rgb
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
-from preprocess.frames.monocular import image_paths
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.frames.images import image_paths
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.masks.background import is_static
+from preprocess.skeleton import NAMES
 
 TOPIC = "clip"
 GROUPS = {

@@ -11,7 +11,7 @@ from hashhuman.io.files import atomic_path
 from preprocess.doctor.clip import ClipChecks, finished_looks
 from preprocess.doctor.fit import FitChecks
 from preprocess.findings import Finding, worst
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 from preprocess.keypoints.points import points_path
 from preprocess.quality import Quality, quality_path
 from preprocess.report import page

@@ -15,7 +15,7 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.video import write_video
 from preprocess.body_fit.pictures import face_colours, shade
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 
 _MARGIN = 0.1  # of the body's size, around all its places in the clip
 _WIDEST = 2  # times the height, of the video

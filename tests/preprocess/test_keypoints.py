@@ -11,13 +11,16 @@ from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
 from hashhuman.io.files import read_image, save_npz
 from preprocess.frames.decode import DEMO_CAMERA
-from preprocess.frames.monocular import VideoFrames, image_paths
+from preprocess.frames.images import image_paths
+from preprocess.frames.monocular import VideoFrames
 from preprocess.keypoints import blazepose, folder
+from preprocess.keypoints.crop import SIDE, Crop
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import overlap
-from preprocess.keypoints.points import BODY_25, NAMES, Keypoints, body25_folder, points_path, segmentation_folder
-from preprocess.keypoints.pose_network import MIRROR, SIDE, Crop, _Answer, refine
+from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.pose_network import MIRROR, _Output, refine
 from preprocess.keypoints.tracks import Track, choose, link
+from preprocess.skeleton import BODY_25, NAMES
 from preprocess.stage import run_stages
 from tests.preprocess import actors
 from tests.preprocess.actors import FakeMoveNet, FakePoseNetwork, Script
@@ -167,7 +170,7 @@ def test_mirror_exchanges_sides_and_is_its_own_inverse() -> None:
     assert MIRROR[NAMES.index("mouth_left")] == NAMES.index("mouth_right")
     assert MIRROR[NAMES.index("nose")] == NAMES.index("nose")
     rng = np.random.default_rng(0)
-    answer = _Answer(rng.random((39, 2)) * 255, rng.random((39, 2)), rng.random((33, 3)), 1.0, rng.random((256, 256)))
+    answer = _Output(rng.random((39, 2)) * 255, rng.random((39, 2)), rng.random((33, 3)), 1.0, rng.random((256, 256)))
     again = answer.mirrored().mirrored()
     np.testing.assert_allclose(again.points, answer.points)
     np.testing.assert_allclose(again.world_points, answer.world_points)
@@ -177,12 +180,12 @@ def test_mirror_exchanges_sides_and_is_its_own_inverse() -> None:
 
 def test_contradicting_answers_are_not_averaged() -> None:
     rng = np.random.default_rng(0)
-    answer = _Answer(rng.random((39, 2)) * 255, np.zeros((39, 2)), np.zeros((33, 3)), 1.0, np.zeros((256, 256)))
-    near = _Answer(answer.points + 2, answer.logits, answer.world_points, 0.5, answer.mask_logits)
+    answer = _Output(rng.random((39, 2)) * 255, np.zeros((39, 2)), np.zeros((33, 3)), 1.0, np.zeros((256, 256)))
+    near = _Output(answer.points + 2, answer.logits, answer.world_points, 0.5, answer.mask_logits)
     mean = answer.mean(near)
     np.testing.assert_allclose(mean.points, answer.points + 1)
     assert mean.score == 0.75
-    flipped = _Answer(answer.points[MIRROR], answer.logits, answer.world_points, 1.0, answer.mask_logits)
+    flipped = _Output(answer.points[MIRROR], answer.logits, answer.world_points, 1.0, answer.mask_logits)
     assert answer.mean(flipped) is answer
 
 

@@ -15,14 +15,15 @@ from hashhuman.io.files import load_npz, write_image
 from preprocess.body_fit import cameras as body_cameras
 from preprocess.body_fit import result
 from preprocess.body_fit.cameras import JOINTS, CameraFit, scaled
-from preprocess.body_fit.evidence.observe import to_camera_axes
 from preprocess.keypoints import cameras as keypoint_cameras
+from preprocess.keypoints.camera_axes import to_camera_axes
 from preprocess.keypoints.cameras import CameraKeypoints
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.points import NAMES, Keypoints, points_path, segmentation_folder
+from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.keypoints.same_person import same_person
 from preprocess.keypoints.tracks import Track
-from preprocess.keypoints.triangulated import triangulated
+from preprocess.keypoints.triangulate import triangulated_world_points
+from preprocess.skeleton import NAMES
 from preprocess.stage import Stage, run_stage
 from tests import toy
 
@@ -90,7 +91,7 @@ def test_triangulates_metric_points(views, rng):
     seen[1].image_points[2, 5] += 200  # one camera is wrong: the other two outvote it
     seen[1].visibility[1, 9] = seen[2].visibility[1, 9] = 0  # seen by one only: stays as it was
     seen[2].detected[3] = False
-    metric = triangulated(seen, views)
+    metric = triangulated_world_points(seen, views)
     assert (metric[1, 9] == 7).all()
     metric = np.where(metric == 7, np.nan, metric).astype(float)
     K = views[0].K.double().numpy()
@@ -107,7 +108,7 @@ def test_without_hips_nothing_changes(views, rng):
     points = rng.normal(0, 0.3, (2, 33, 3))
     seen = [keypoints(camera, points) for camera in views[:2]]
     seen[1].visibility[1, NAMES.index("left_hip")] = 0
-    metric = triangulated(seen, views[:2])
+    metric = triangulated_world_points(seen, views[:2])
     assert (metric[1] == 7).all() and not (metric[0] == 7).any()
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hashhuman.geometry import skinning
 from preprocess.body_fit.optimise.sequence import BodySequence
-from preprocess.keypoints.points import NAMES
+from preprocess.skeleton import NAMES
 
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")

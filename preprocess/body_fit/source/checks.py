@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
-from preprocess.validate import finite, numbers
+from preprocess.validate import finite_array, numeric_array
 
 COMMON = 22  # joints that all of SMPL's family begin with: all of SMPL's but the hands
 
@@ -22,7 +22,7 @@ def entry(container: Any, key: str, path: Path) -> Any:
 
 def matrices(value: Any, path: Path, name: str, *shape: int | None) -> np.ndarray:
     """Rotation matrices (*shape, 3, 3), made exactly orthogonal. Raises UserError for other matrices."""
-    array = numbers(value, path, name, *shape, 3, 3)
+    array = numeric_array(value, path, name, *shape, 3, 3)
     off = np.abs(array @ np.swapaxes(array, -1, -2) - np.eye(3)).max(initial=0)
     if off > 0.01 or (np.linalg.det(array) < 0).any():
         raise UserError(f"{path}: {name} holds matrices that are no rotations; make the file anew.")
@@ -34,10 +34,10 @@ def axis_angles(value: Any, path: Path, name: str, count: int | None) -> np.ndar
 
     Raises UserError for other shapes, for no rows at all, and for degrees.
     """
-    array = finite(value, path, name)
+    array = finite_array(value, path, name)
     if array.ndim > 2 and array.shape[-1] == 3:
         array = array.reshape(*array.shape[:-2], array.shape[-2] * 3)
-    array = numbers(array, path, name, count, None)
+    array = numeric_array(array, path, name, count, None)
     if not array.size or array.shape[1] % 3:
         raise UserError(f"{path}: {name} must hold rows of three numbers for each joint, not {array.shape}.")
     vectors = array.reshape(-1, 3)
@@ -62,7 +62,7 @@ def smpl_pose(value: Any, path: Path, name: str) -> np.ndarray:
 
 def pictures(value: Any, path: Path, name: str, count: int) -> np.ndarray:
     """Numbers of a video's pictures (count), from 0. Raises UserError for negative ones and fractions."""
-    array = numbers(value, path, name, count)
+    array = numeric_array(value, path, name, count)
     if not count or (array < 0).any() or (array != array.round()).any():
         raise UserError(f"{path}: {name} must hold whole numbers of pictures, from 0, and some.")
     return array

@@ -10,7 +10,8 @@ import pytest
 from preprocess.doctor import clip
 from preprocess.doctor.clip import ClipChecks, Look, Person
 from preprocess.findings import Finding, Verdict, worst
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
+from preprocess.skeleton import NAMES
 from tests.preprocess.doctor.limits import checks
 from tests.preprocess.masks.clip import wall
 from tests.preprocess.subjects import finished_toy

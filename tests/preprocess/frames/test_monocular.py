@@ -11,7 +11,9 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json, load_npy, read_image
 from preprocess.frames.decode import DEMO_CAMERA, decode, find_video, subject_name
-from preprocess.frames.monocular import Lens, Rectifier, VideoFrames, image_paths
+from preprocess.frames.images import image_paths
+from preprocess.frames.lens import Lens, Rectifier
+from preprocess.frames.monocular import VideoFrames
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.clips import damage, grey_levels, packets, turn, write_video
 
@@ -184,7 +186,7 @@ def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
     pictures = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(8)]
     video = write_video(tmp_path / "clip.mp4", pictures)
     damage(video, 5)
-    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 does not decode .*stop=5"):
+    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 cannot be decoded .*stop=5"):
         run_stages([VideoFrames(str(video))], tmp_path / "s")
     run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
     assert len(image_paths(tmp_path / "s")) == 5

@@ -23,7 +23,7 @@ def read(root, frame):
 
 def test_masks_of_a_fixed_camera(tmp_path):
     clip = film(tmp_path)
-    assert "fixed camera" in run(tmp_path)
+    assert "static camera" in run(tmp_path)
     for frame, (truth, network) in enumerate(zip(clip.masks, clip.networks)):
         mask = read(tmp_path, frame)
         coarse = network > 127

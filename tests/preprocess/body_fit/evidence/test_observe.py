@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe, to_camera_axes
+from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe
 from preprocess.body_fit.optimise.terms import project
-from preprocess.keypoints.points import NAMES, Keypoints
+from preprocess.keypoints.camera_axes import to_camera_axes
+from preprocess.keypoints.points import Keypoints
+from preprocess.skeleton import NAMES
 
 
 @pytest.fixture
