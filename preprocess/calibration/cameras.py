@@ -66,7 +66,7 @@ def checked_calibration(
         T: translation, 3 numbers.
         size: height and width of the calibrated pictures, if known.
 
-    Raises UserError if a shape is wrong, a number is not finite, K is no matrix of intrinsics, or R is no rotation.
+    Raises UserError if a shape is wrong, a number is not finite, K is not a matrix of intrinsics, or R not a rotation.
     """
     try:
         arrays = {

@@ -71,13 +71,13 @@ class VideoPicture:
 
 
 def count_pictures(path: Path) -> int | None:
-    """How many pictures the file's header promises; None if it does not say. Raises UserError if it is no video."""
+    """How many pictures the file's header promises; None if it does not say. Raises UserError if it is not a video."""
     with _opened(path) as container:
         return container.streams.video[0].frames or None
 
 
 def pictures_a_second(path: Path) -> float | None:
-    """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is no video."""
+    """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is not a video."""
     with _opened(path) as container:
         rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
@@ -86,7 +86,7 @@ def pictures_a_second(path: Path) -> float | None:
 def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
     """The pictures of a video in order of display, up to `stop` (excluded).
 
-    Raises UserError if the file is no video or a picture cannot be decoded.
+    Raises UserError if the file is not a video or a picture cannot be decoded.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -103,7 +103,7 @@ def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
 
     A long video is searched by time: the mean rate turns a number into a time, and decoding starts at the key picture
     before it. In a video with a varying rate, or without timestamps, the result is therefore only near the number.
-    Raises UserError if the file is no video or a picture on the way cannot be decoded.
+    Raises UserError if the file is not a video or a picture on the way cannot be decoded.
     """
     if not indices:
         return []

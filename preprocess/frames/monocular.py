@@ -14,6 +14,7 @@ from hashhuman.io import threads
 from preprocess.frames.decode import VideoPicture, count_pictures, decode, find_video, pictures_a_second, sample
 from preprocess.frames.images import CAMERA
 from preprocess.frames.lens import Lens, Rectifier
+from preprocess.frames.options import check_options
 from preprocess.frames.sample import Sample, evenly_spaced
 from preprocess.frames.video_index import index_entries, refuse_other_video
 from preprocess.stage import FileStamp, Stage
@@ -50,15 +51,11 @@ class VideoFrames(Stage):
         camera: str | Mapping[str, Any] | None = None,
         force: bool = False,
     ):
-        if start < 0 or step < 1 or (stop is not None and stop <= start):
-            raise UserError(
-                f"preprocess.frames has start={start}, stop={stop}, step={step}, which select no picture of a video: "
-                "start must be at least 0, step at least 1, and stop larger than start."
-            )
-        if format not in ("png", "jpg"):
-            raise UserError(f"preprocess.frames.format={format} is neither png nor jpg.")
+        check_options(start, stop, step, max_size, format)
         if focal is not None and camera is not None:
             raise UserError("preprocess.frames takes either focal or camera, not both.")
+        if focal is not None and focal <= 0:
+            raise UserError(f"preprocess.frames.focal={focal} must be above 0 pixels, or null to assume one.")
         self.path = find_video(video, Path(workspace))
         self.start, self.stop, self.step = start, stop, step
         self.max_size, self.format, self.focal = max_size, format, focal

@@ -17,6 +17,7 @@ from preprocess.calibration.cameras import Calibration, match_recordings
 from preprocess.calibration.read import calibration_files, read_calibration
 from preprocess.frames.decode import VideoPicture
 from preprocess.frames.lens import Lens, Rectifier
+from preprocess.frames.options import check_options
 from preprocess.frames.recordings import (
     count_pictures,
     find_recordings,
@@ -68,13 +69,9 @@ class SynchronisedFrames(Stage):
         format: Literal["png", "jpg"] = "png",
         force: bool = False,
     ):
-        if start < 0 or step < 1 or (stop is not None and stop <= start):
-            raise UserError(
-                f"preprocess.frames has start={start}, stop={stop}, step={step}, which select no picture of a video: "
-                "start must be at least 0, step at least 1, and stop larger than start."
-            )
-        if format not in ("png", "jpg"):
-            raise UserError(f"preprocess.frames.format={format} is neither png nor jpg.")
+        check_options(start, stop, step, max_size, format)
+        if unit <= 0:
+            raise UserError(f"preprocess.frames.unit={unit} must be above 0: it is the calibration's unit in metres.")
         self.video, self.workspace = video, Path(workspace)
         self.given = Path(calibration).expanduser() if calibration else None
         self.unit, self.cameras, self.offsets = unit, cameras, dict(offsets or {})

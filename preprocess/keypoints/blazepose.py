@@ -55,6 +55,8 @@ class BlazePoseKeypoints(Stage):
         pictures: int = 12,
         force: bool = False,
     ):
+        if every < 1:
+            raise UserError(f"preprocess.keypoints.every={every} must be at least 1.")
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.score, self.every, self.smoothing, self.mirror = score, every, smoothing, mirror
         self.least_frames, self.least_fraction = least_frames, least_fraction

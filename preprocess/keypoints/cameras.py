@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from rich.progress import Progress
 
 from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import atomic_path, read_rgb
 from preprocess.frames.images import image_paths
@@ -31,7 +32,7 @@ class CameraKeypoints(Stage):
     Args:
         detector: makes the stage for one camera (`BlazePoseKeypoints`); called with `person`.
         person: whom to follow in the first camera; see `tracks.choose`.
-        people: whom to follow in another camera, by its number, instead of whom the calibration tells.
+        people: whom to follow in another camera, by its number, if the calibration identifies somebody else.
         triangulate: replace the first camera's metric points, which the body is fitted to, by points triangulated from
             all cameras. Otherwise they stay the network's estimate from the first camera alone.
         every: the detector sees every n-th picture.
@@ -49,6 +50,8 @@ class CameraKeypoints(Stage):
         every: int = 5,
         force: bool = False,
     ):
+        if every < 1:
+            raise UserError(f"preprocess.keypoints.every={every} must be at least 1.")
         self.detector, self.person, self.people = detector, person, dict(people or {})
         self.triangulate, self.every, self.force = triangulate, every, force
 

@@ -70,7 +70,7 @@ def draw_sequence(paths: dict[int, Path], keypoints: Keypoints, folder: Path, co
         paths: the pictures by frame.
         keypoints: of these pictures.
         folder: to write to.
-        count: at most so many.
+        count: the largest number of pictures to draw.
     """
     rows = np.unique(np.linspace(0, len(keypoints.frames) - 1, count).round().astype(int))
     for row in rows:

@@ -104,7 +104,7 @@ class PeopleKeypoints(FolderKeypoints):
 
 
 def fill_in(keypoints: Keypoints) -> None:
-    """Gives a position to points that were not detected, in place; their visibility stays zero.
+    """Sets, in place, the positions of points that were not detected; their visibility stays zero.
 
     A point is interpolated between the pictures that show it. One that no picture shows follows its nearest neighbour
     along the body (`STAND_INS`).

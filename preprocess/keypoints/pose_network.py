@@ -83,7 +83,7 @@ class _Output:
     mask_logits: np.ndarray  # (256, 256)
 
     def mirrored(self) -> "_Output":
-        """What this output, of a mirrored crop, says about the crop itself: left and right are exchanged."""
+        """The output for the crop itself, if this is the output for its mirror image: left and right are exchanged."""
         points, world_points = self.points[MIRROR], self.world_points[MIRROR[:POINTS]]
         return _Output(
             np.stack([SIDE - 1 - points[:, 0], points[:, 1]], 1),

@@ -22,7 +22,7 @@ from preprocess.stage import Stage
 
 Box = tuple[slice, slice]  # rows, columns
 _SEEN = 26  # 8-bit probability from which a pixel may show the person
-_MARGIN = 10.0  # cells of the network's mask kept around the person
+_MARGIN = 10.0  # pixels of the network's mask kept around the person
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +90,8 @@ class BlazePoseMasks(Stage):
         pictures: int = 12,
         force: bool = False,
     ) -> None:
+        if background_pictures < 1:
+            raise UserError(f"preprocess.masks.background_pictures={background_pictures} must be at least 1.")
         self.background, self.background_pictures = background, background_pictures
         self.pictures = pictures
         self.force = force

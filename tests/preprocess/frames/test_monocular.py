@@ -103,7 +103,10 @@ def test_small_videos_are_not_enlarged(clip: Path, tmp_path: Path) -> None:
     assert read_image(tmp_path / "s/images/00/000000.png").shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("options", [{"start": -1}, {"step": 0}, {"start": 5, "stop": 5}, {"format": "bmp"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"start": -1}, {"step": 0}, {"start": 5, "stop": 5}, {"format": "bmp"}, {"max_size": 0}, {"focal": 0.0}],
+)
 def test_wrong_options(clip: Path, options: dict) -> None:
     with pytest.raises(UserError):
         VideoFrames(str(clip), **options)

@@ -157,6 +157,8 @@ def test_a_rectified_picture_of_another_size(recordings, tmp_path):
         ({"start": 9}, r"left\.mp4 has no pictures from 9 on"),
         ({"start": 3, "stop": 3}, "select no picture"),
         ({"format": "gif"}, "neither png nor jpg"),
+        ({"max_size": 0}, r"max_size=0 must be at least 1"),
+        ({"unit": 0.0}, r"unit=0\.0 must be above 0"),
         ({"calibration": "/absent.yml"}, "There is no calibration /absent.yml"),
     ],
 )

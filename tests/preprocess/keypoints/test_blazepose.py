@@ -1,16 +1,18 @@
-"""The real networks on a real recording."""
+"""The stage's options; and the real networks on a real recording."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
 from hashhuman.io.files import read_image
 from preprocess.frames.decode import DEMO_CAMERA
 from preprocess.frames.images import image_paths
 from preprocess.frames.monocular import VideoFrames
 from preprocess.keypoints import blazepose, folder
+from preprocess.keypoints.cameras import CameraKeypoints
 from preprocess.keypoints.follow import Follower
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.tracks import Track, choose, link
@@ -74,3 +76,10 @@ def test_real_points_can_be_lifted(recording: Path, tmp_path: Path) -> None:
     run_stages([folder.FolderKeypoints(str(body25_folder(recording)))], subject)
     lifted = Keypoints.load(points_path(subject))
     assert np.linalg.norm(lifted.world_points - found.world_points, axis=-1).mean() < 0.06
+
+
+def test_a_detector_that_never_runs_is_refused() -> None:
+    with pytest.raises(UserError, match="every=0 must be at least 1"):
+        blazepose.BlazePoseKeypoints(every=0)
+    with pytest.raises(UserError, match="every=0 must be at least 1"):
+        CameraKeypoints(blazepose.BlazePoseKeypoints, every=0)
