@@ -35,8 +35,9 @@ from preprocess.body_fit.result import write_body  # noqa: E402
 from preprocess.doctor.clip import blur, height  # noqa: E402
 from preprocess.doctor.inspection import inspect_subject  # noqa: E402
 from preprocess.findings import Verdict, worst  # noqa: E402
-from preprocess.keypoints.points import NAMES, Keypoints, points_path  # noqa: E402
+from preprocess.keypoints.points import Keypoints, points_path  # noqa: E402
 from preprocess.quality import Quality, measure  # noqa: E402
+from preprocess.skeleton import NAMES  # noqa: E402
 
 CHECKS = ROOT / "conf/preprocess/doctor/default.yaml"
 SIDES = {"left": "right", "right": "left"}

@@ -26,9 +26,10 @@ from body_fit import preprocess_scene  # noqa: E402
 from hashhuman.body.anny import AnnyBody  # noqa: E402
 from hashhuman.data.subject import Subject  # noqa: E402
 from hashhuman.io.files import load_json  # noqa: E402
-from preprocess.body_fit.evidence.observe import MIRRORED, to_camera_axes  # noqa: E402
 from preprocess.body_fit.landmarks import LANDMARKS, POINTS  # noqa: E402
-from preprocess.keypoints.points import NAMES, Keypoints, points_path  # noqa: E402
+from preprocess.keypoints.camera_axes import to_camera_axes  # noqa: E402
+from preprocess.keypoints.points import Keypoints, points_path  # noqa: E402
+from preprocess.skeleton import MIRRORED, NAMES  # noqa: E402
 
 TRUNK = [NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("shoulder", "hip")]
 MIRROR = np.array([-1.0, 1, 1])

@@ -22,7 +22,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.io.files import read_image
 from preprocess.frames.decode import subject_name
 from preprocess.keypoints.points import segmentation_folder
-from preprocess.masks.parts import PartRenderer, spread
+from preprocess.masks.parts import PartRenderer, spread_classes
 
 COLUMNS = ("iou", "worst", "network_iou", "edges", "parts", *lip.PART_CLASSES)
 
@@ -46,7 +46,7 @@ def compare(folder: Path, scene_folder: Path) -> dict:
         mask, exact = subject.mask(picture), scene.mask(real)
         network = read_image(segmentation_folder(folder) / f"{picture.frame:06d}.png")
         solid, needed = mask > 0.5, exact > 0.5
-        labels = spread(render(camera, scene.vertices(real.frame)), needed)
+        labels = spread_classes(render(camera, scene.vertices(real.frame)), needed)
         found, both = subject.parts(picture), solid & needed
         row = {"iou": iou(solid, needed), "network_iou": iou(network > 127, needed)}
         row |= {"edges": np.abs(mask - exact).sum() / needed.sum(), "parts": (found == labels)[both].mean()}

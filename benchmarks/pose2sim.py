@@ -49,17 +49,18 @@ from hashhuman.io.files import load_json, load_npz, read_image, save_json, save_
 from hashhuman.training import run
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.qualisys import read_qualisys
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.multiview.triangulation import (
     Similarity,
     project,
-    refine_turns,
+    refine_rotations,
     robust_similarity,
+    rotated_cameras,
     similarity,
     triangulate,
-    turned,
 )
 from preprocess.raster import rasterise
+from preprocess.skeleton import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = "cam01"
@@ -134,10 +135,10 @@ def save_truth(truth: Path, subjects: Path, cameras: dict[str, Camera], every: i
     tall = float(np.median(np.ptp(pixels[..., 1], axis=-1)))
     flat, seen = pixels.reshape(len(cameras), -1, 2), weights.reshape(len(cameras), -1)
     P = np.stack([c.K.numpy() @ np.column_stack([c.R.numpy(), c.T.numpy()]) for c in cameras.values()]).astype(float)
-    turns = refine_turns(P, flat, seen, NOISE * tall)
+    turns = refine_rotations(P, flat, seen, NOISE * tall)
     sets: dict[str, Any] = {}
     report: dict[str, Any] = {"person_px": tall}
-    for kind, moved in zip(CAMERAS, (P, turned(P, turns))):
+    for kind, moved in zip(CAMERAS, (P, rotated_cameras(P, turns))):
         points, inliers = triangulate(moved, flat, seen, TOLERANCE * tall)
         error = np.linalg.norm(project(moved, points) - flat, axis=-1)
         report[kind] = {f"p{q}_px": float(np.percentile(error[inliers], q)) for q in (50, 90, 99)}

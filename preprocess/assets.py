@@ -1,4 +1,4 @@
-"""The detectors and recordings that preprocessing uses; `hashhuman.io.assets` fetches them."""
+"""The detectors and recordings that preprocessing downloads, with `hashhuman.io.assets`."""
 
 from hashhuman.io.assets import Asset, Package
 

@@ -1,8 +1,8 @@
-"""Programs that the user has installed elsewhere, run as subprocesses without a shell.
+"""Runs programs that the user has installed elsewhere, as subprocesses without a shell.
 
-Arguments go to the program as they are, so that spaces, quotes and letters of any script in paths mean nothing special.
-What it prints is passed on line by line while it runs and kept in a log; a failure becomes one sentence that quotes the
-log's end. The program and all that it starts form a group of processes, which ends with us.
+Without a shell, spaces, quotes and non-ASCII letters in paths have no special meaning. The program's output is passed
+on line by line while it runs, and is kept in a log; a failure becomes one sentence that quotes the end of the log. The
+program and all its children form a process group, which is terminated when this process is.
 """
 
 import collections
@@ -22,11 +22,11 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 
 LineCallback = Callable[[str], object]
-_TAIL = 5  # lines of the log that a message quotes
-_LONGEST = 200  # characters of each
-_PATIENCE = 5.0  # seconds between asking a program to stop and killing it
-_COUNT = re.compile(r"(\d+)/(\d+) \[")  # as tqdm prints it
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursor moves
+_QUOTED_LINES = 5  # at the end of the log, in an error message
+_QUOTED_CHARACTERS = 200  # of each of these lines
+_GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+_TQDM_COUNT = re.compile(r"(\d+)/(\d+) \[")
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursor moves
 
 
 def run_tool(
@@ -36,50 +36,50 @@ def run_tool(
     on_line: LineCallback,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Runs a program to its end.
+    """Runs a program and waits until it has finished.
 
     Args:
-        command: the program, a path or a name on the PATH, and its arguments.
-        folder: where it runs; paths in `command` should be absolute.
-        log: takes all that it prints (stdout and stderr); earlier runs' lines stay above.
-        on_line: called with each line that is not blank, without its end, as soon as it is printed; lines that a
-            carriage return overwrites on a terminal, as of tqdm, count as lines.
-        environment: variables added to ours.
+        command: the program (a path or a name on the PATH) and its arguments.
+        folder: its working directory; paths in `command` should therefore be absolute.
+        log: the file to which its output (stdout and stderr) is appended.
+        on_line: called with each non-blank line, without its line end, as soon as it is printed. A line that ends in a
+            carriage return, as tqdm's do, counts as a line.
+        environment: variables to set in addition to this process's.
 
-    Raises UserError if the folder does not exist, the program cannot be started, or it ends with a status other than 0.
-    Whatever else ends the call early (Ctrl-C, SIGTERM, an exception in `on_line`) ends the program first.
+    Raises UserError if the folder does not exist, the program cannot be started, or it fails (exit status not 0).
+    Anything else that ends the call early (Ctrl-C, SIGTERM, an exception in `on_line`) terminates the program first.
     """
     arguments = [os.fspath(argument) for argument in command]
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder} to run {arguments[0]} in; correct its path.")
-    # Python tools would otherwise hold back their lines, and fail to print letters that the locale lacks.
+        raise UserError(f"There is no folder {folder} to run {arguments[0]} in: correct its path.")
+    # Without these, Python programs buffer their output, and fail to print letters that the locale lacks.
     variables = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"} | dict(environment or {})
     log.parent.mkdir(parents=True, exist_ok=True)
-    tail: collections.deque[str] = collections.deque(maxlen=_TAIL)
-    with log.open("a", encoding="utf-8") as file, _raising_when_ended():
+    tail: collections.deque[str] = collections.deque(maxlen=_QUOTED_LINES)
+    with log.open("a", encoding="utf-8") as file, _signals_as_exit():
         print(f"$ {shlex.join(arguments)}", file=file, flush=True)
         process = _start(arguments, folder, variables)
-        with _ending(process):
+        with _terminated_on_error(process):
             assert process.stdout is not None
             for printed in process.stdout:
-                line = _TERMINAL.sub("", printed).strip()
+                line = _ESCAPE_SEQUENCE.sub("", printed).strip()
                 if line:
                     print(line, file=file, flush=True)
-                    tail.append(line[:_LONGEST])
+                    tail.append(line[:_QUOTED_CHARACTERS])
                     on_line(line)
             status = process.wait()
         print(f"# status {status}", file=file)
     if status:
         printed = " | ".join(tail) or "it printed nothing"
-        raise UserError(f"{arguments[0]} {_fate(status)}; its last lines: {printed}; all of them are in {log}.")
+        raise UserError(f"{arguments[0]} {_describe(status)}; its last lines: {printed}; all of them are in {log}.")
 
 
-def follow(progress: Progress, description: str) -> LineCallback:
-    """A callback for `run_tool` that shows counts as tqdm prints them as a bar, and other lines beside it."""
+def progress_callback(progress: Progress, description: str) -> LineCallback:
+    """An `on_line` for `run_tool` that turns tqdm's counts into a progress bar and shows other lines next to it."""
     task = progress.add_task(description, total=None)
 
     def show(line: str) -> None:
-        counts = _COUNT.findall(line)
+        counts = _TQDM_COUNT.findall(line)
         if counts:
             done, total = map(int, counts[-1])
             progress.update(task, completed=done, total=total)
@@ -103,12 +103,12 @@ def _start(arguments: list[str], folder: Path, variables: Mapping[str, str]) -> 
             start_new_session=True,
         )
     except OSError as error:
-        raise UserError(f"{arguments[0]} cannot be run: {error.strerror}; correct its path.") from None
+        raise UserError(f"{arguments[0]} cannot be run: {error.strerror}: correct its path.") from None
 
 
 @contextlib.contextmanager
-def _ending(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Ends the program's group of processes if the body is left by an exception."""
+def _terminated_on_error(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Terminates the program's process group if the body raises an exception."""
     with process:
         try:
             yield
@@ -116,7 +116,7 @@ def _ending(process: subprocess.Popen[str]) -> Iterator[None]:
             try:
                 _signal_group(process, signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_PATIENCE)
+                    process.wait(_GRACE_SECONDS)
             finally:
                 _signal_group(process, signal.SIGKILL)
             raise
@@ -128,16 +128,16 @@ def _signal_group(process: subprocess.Popen[str], number: int) -> None:
 
 
 @contextlib.contextmanager
-def _raising_when_ended() -> Iterator[None]:
-    """Turns the signals that end us into SystemExit, so that what we have started can be ended first."""
+def _signals_as_exit() -> Iterator[None]:
+    """Turns SIGTERM and SIGHUP into SystemExit, so that programs that were started can be terminated first."""
 
-    def leave(number: int, _: object) -> NoReturn:
+    def raise_exit(number: int, _: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():  # where Python lets nobody set handlers
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
         yield
         return
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, raise_exit) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -145,7 +145,7 @@ def _raising_when_ended() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _fate(status: int) -> str:
+def _describe(status: int) -> str:
     if status > 0:
         return f"failed with status {status}"
     name = signal.Signals(-status).name

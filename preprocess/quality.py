@@ -22,8 +22,9 @@ from hashhuman.io import threads
 from hashhuman.io.files import load_npz, save_npz
 from preprocess.body_fit.joint_ranges import joint_ranges
 from preprocess.body_fit.result import report_path, silhouette_iou
-from preprocess.frames.monocular import CAMERA
-from preprocess.keypoints.points import NAMES, Keypoints, points_files, points_path
+from preprocess.frames.images import CAMERA
+from preprocess.keypoints.points import Keypoints, points_files, points_path
+from preprocess.skeleton import NAMES
 from preprocess.stage import Stage
 
 _VISIBLE = 0.5  # least visibility of a point that counts
@@ -181,7 +182,7 @@ def reprojection(
         joints: positions (m, world).
         names: of the joints.
         camera: the camera that saw the points.
-        points: the L detected points (pixels), named by `keypoints.points.NAMES`.
+        points: the L detected points (pixels), named by `skeleton.NAMES`.
         visibility: of the points, in [0, 1].
     """
     pairs = [(names.index(n), NAMES.index(n)) for n in names if n in NAMES]
@@ -212,11 +213,11 @@ def beyond_limits(
     """How far the worst joint is rotated beyond its range in each frame (degrees), and the index of that joint.
 
     Args:
-        poses: axis-angle of each joint against its parent (radians).
+        body_pose: axis-angle of each joint against its parent (radians).
         joint_names: of the J joints.
     """
     ranges = joint_ranges(joint_names)
-    degrees = torch.rad2deg(poses) * ranges.mirror
+    degrees = torch.rad2deg(body_pose) * ranges.mirror
     excess = torch.maximum(degrees - ranges.high, ranges.low - degrees).clamp_min(0).amax(-1)
     most, worst = excess.max(1)
     return most.numpy(), worst.numpy()

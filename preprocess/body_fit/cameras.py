@@ -22,10 +22,11 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_npy, load_npz, read_image, save_npz
 from preprocess.body_fit import pictures, result
-from preprocess.frames.monocular import image_paths
-from preprocess.keypoints.points import NAMES, Keypoints, points_path, segmentation_folder
+from preprocess.frames.images import image_paths
+from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.multiview.triangulation import project, projection
 from preprocess.multiview.views import camera_count, open_view
+from preprocess.skeleton import NAMES
 from preprocess.stage import Stage
 
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")

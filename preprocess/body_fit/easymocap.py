@@ -22,7 +22,7 @@ from preprocess.body_fit import pictures, result
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Body, Output, assumed_intrinsics
 from preprocess.easymocap.source import Source
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.stage import Stage
 
 LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
@@ -128,8 +128,8 @@ class _Converter:
         orient, transl = (torch.from_numpy(x).float() for x in (Rotation.from_matrix(R).as_rotvec(), T))
         return _Placed(BodyPose(body_pose, orient, transl), vertices, bones @ R.T + T)
 
-    def _posed(self, frame: int, body: Body, poses: torch.Tensor) -> Float[np.ndarray, "V 3"]:
-        """Vertices without Rh and Th (m): EasyMocap's own if it wrote them, else those that the parameters make.
+    def _posed(self, frame: int, body: Body, body_pose: torch.Tensor) -> Float[np.ndarray, "V 3"]:
+        """Vertices (m) before orientation and translation: EasyMocap's own if it wrote them, else those of its parameters.
 
         Raises UserError if it wrote others than the parameters make: this SMPL is not the one that it fitted.
         """
@@ -198,7 +198,7 @@ def keep_pixels(
 
 def _shape(bodies: list[Body], count: int) -> Float[np.ndarray, " S"]:
     """The mean shape of the sequence, with `count` parameters. Raises UserError if the bodies have more."""
-    sizes = {body.shapes.size for body in bodies}
+    sizes = {body.betas.size for body in bodies}
     if len(sizes) > 1 or max(sizes) > count:
         raise UserError(
             f"EasyMocap's bodies have {max(sizes)} shape parameters, but the model of body.model= has {count}: name "

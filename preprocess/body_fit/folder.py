@@ -18,7 +18,7 @@ from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import atomic_path
 from preprocess.body_fit import pictures, result
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.stage import Stage
 
 AGREE = 0.02  # metres: greatest median distance between the given vertices and those that the parameters make

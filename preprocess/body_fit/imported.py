@@ -15,7 +15,7 @@ from preprocess.body_fit.evidence.observe import Observations
 from preprocess.body_fit.init.from_motion import init_from_motion
 from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.motion import Motion, Source, resample
-from preprocess.frames.video_index import origin
+from preprocess.frames.video_index import video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
@@ -74,7 +74,7 @@ class ImportedFit(NativeFit):
         self, subject: Path, observations: Observations, camera: Camera
     ) -> tuple[Initialise, Bool[np.ndarray, "F"]]:
         people = self.source.read(self.path, camera.width, camera.height)
-        known = origin(subject)
+        known = video_index(subject)
         found = []
         for motion in people:
             at = known.seconds if motion.seconds else known.pictures.astype(float)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from preprocess.keypoints.points import NAMES
+from preprocess.skeleton import NAMES
 
 # point (on the person's left): the body's landmark; the point's offset from it at rest (cm; x to the person's left,
 # y up, z forward); deviation in the picture (cm at the person's depth); deviation of the 3D point across and along the

@@ -29,7 +29,7 @@ from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.optimise.minimise import minimise
 from preprocess.body_fit.optimise.terms import Terms
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.stage import Stage
 

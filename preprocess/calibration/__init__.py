@@ -1,1 +1,1 @@
-"""Readers of camera calibrations as other tools write them."""
+"""Readers of camera calibrations that other tools have written."""

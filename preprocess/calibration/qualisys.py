@@ -1,4 +1,4 @@
-"""Calibrations of Qualisys (`*.qca.txt`, XML)."""
+"""Calibrations of Qualisys Track Manager (`*.qca.txt`, which is XML)."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,13 +8,13 @@ import numpy as np
 from hashhuman.errors import UserError
 from preprocess.calibration.cameras import Calibration, checked_calibration
 
-SUBPIXELS = 64  # intrinsics count 64ths of pixels
-MILLIMETRES = 1000
-FLIP = np.diag([1.0, -1.0, -1.0])  # their camera looks along -z with y up, OpenCV's along z with y down
+SUBPIXELS = 64  # the file gives intrinsics in 64ths of a pixel
+MILLIMETRES = 1000  # in a metre; the file gives positions in millimetres
+FLIP = np.diag([1.0, -1.0, -1.0])  # Qualisys' camera looks along -z with y up, OpenCV's along z with y down
 
 
 def read_qualisys(path: Path) -> dict[str, Calibration]:
-    """The cameras of a file by their serial numbers, in its order. Raises UserError if it is no such file."""
+    """The cameras of a file (T in metres) by serial number, in the file's order. Raises UserError if it is damaged."""
     try:
         cameras = [_camera(node, path) for node in ElementTree.parse(path).getroot().iter("camera")]
     except (OSError, ElementTree.ParseError, KeyError, ValueError, AttributeError, OverflowError) as error:
@@ -23,16 +23,16 @@ def read_qualisys(path: Path) -> dict[str, Calibration]:
 
 
 def _camera(node: ElementTree.Element, path: Path) -> Calibration:
-    def numbers(tag: str, *names: str) -> list[float]:
+    def attributes(tag: str, *names: str) -> list[float]:
         return [float(node.find(tag).attrib[name]) for name in names]  # type: ignore[union-attr]
 
-    fx, fy, cx, cy = numbers("intrinsic", "focalLengthU", "focalLengthV", "centerPointU", "centerPointV")
-    k1, k2, k3 = numbers("intrinsic", *(f"radialDistortion{i}" for i in (1, 2, 3)))
-    p1, p2 = numbers("intrinsic", "tangentalDistortion1", "tangentalDistortion2")
-    turn = np.array(numbers("transform", *(f"r{a}{b}" for a in (1, 2, 3) for b in (1, 2, 3)))).reshape(3, 3)
-    camera_from_world = FLIP @ turn  # the file lists the columns of world_from_camera
-    center = np.array(numbers("transform", "x", "y", "z")) / MILLIMETRES
-    left, top, right, bottom = numbers("fov_video", "left", "top", "right", "bottom")
+    fx, fy, cx, cy = attributes("intrinsic", "focalLengthU", "focalLengthV", "centerPointU", "centerPointV")
+    k1, k2, k3 = attributes("intrinsic", *(f"radialDistortion{i}" for i in (1, 2, 3)))
+    p1, p2 = attributes("intrinsic", "tangentalDistortion1", "tangentalDistortion2")
+    columns = np.array(attributes("transform", *(f"r{a}{b}" for a in (1, 2, 3) for b in (1, 2, 3)))).reshape(3, 3)
+    camera_from_world = FLIP @ columns  # the file lists world_from_camera column by column, so this is its transpose
+    center = np.array(attributes("transform", "x", "y", "z")) / MILLIMETRES
+    left, top, right, bottom = attributes("fov_video", "left", "top", "right", "bottom")
     return checked_calibration(
         path,
         node.attrib["serial"],

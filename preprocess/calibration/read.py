@@ -1,4 +1,4 @@
-"""Which reader a calibration needs."""
+"""Reads a calibration of any known kind."""
 
 from pathlib import Path
 
@@ -9,22 +9,22 @@ from preprocess.calibration.qualisys import read_qualisys
 
 
 def calibration_files(path: Path) -> list[Path]:
-    """The files whose content makes up a calibration."""
+    """The files, or the folder, that a calibration consists of; they need not exist."""
     folder = _easymocap_folder(path)
     return [path] if folder is None else [folder / INTRI, folder / EXTRI]
 
 
 def read_calibration(path: Path) -> dict[str, Calibration]:
-    """The cameras of a calibration by name; metres if the file's unit is the metre (Qualisys: always).
+    """The cameras of a calibration by name. T has the file's unit of length; Qualisys' millimetres become metres.
 
     Args:
-        path: a folder with EasyMocap's intri.yml and extri.yml, or one of these; a Qualisys `.qca.txt`; a file of
-            OpenCV's FileStorage (.yml, .xml, .json) with all cameras; or a folder with such a file for each.
+        path: a folder with EasyMocap's intri.yml and extri.yml, or one of these two files; a Qualisys `.qca.txt`; a
+            file of OpenCV's FileStorage (.yml, .xml, .json) with all cameras; or a folder with such a file for each.
 
-    Raises UserError if it is none of these, or holds no camera, or one that is damaged.
+    Raises UserError if it is none of these, holds no camera, or holds a damaged one.
     """
     if not path.exists():
-        raise UserError(f"There is no calibration {path}; correct its path.")
+        raise UserError(f"There is no calibration {path}: correct its path.")
     if (folder := _easymocap_folder(path)) is not None:
         cameras = read_easymocap(folder)
     elif path.suffix.lower() in (".txt", ".qca"):
@@ -33,12 +33,14 @@ def read_calibration(path: Path) -> dict[str, Calibration]:
         cameras = read_opencv(path)
     if not cameras:
         raise UserError(
-            f"{path} holds no camera of EasyMocap, Qualisys or OpenCV: name preprocess.frames.calibration=."
+            f"{path} holds no camera of EasyMocap, Qualisys or OpenCV: name the calibration with "
+            "preprocess.frames.calibration=."
         )
     return cameras
 
 
 def _easymocap_folder(path: Path) -> Path | None:
+    """The folder with intri.yml and extri.yml that a path stands for, or None if it stands for something else."""
     if path.is_dir():
         return path if (path / INTRI).exists() else None
     return path.parent if path.name in (INTRI, EXTRI) else None

@@ -1,4 +1,4 @@
-"""The syntax of OpenCV's FileStorage (YAML, XML or JSON), read in Python, so that a damaged file cannot crash us."""
+"""Reads files of OpenCV's FileStorage (YAML, XML or JSON) in Python, since a damaged one can crash OpenCV's reader."""
 
 import re
 from pathlib import Path
@@ -16,9 +16,9 @@ _MATRIX = "opencv-matrix"
 
 
 def read_storage(path: Path) -> dict[str, Any]:
-    """The file's entries: matrices as float64 arrays, sequences as lists, everything else as it is.
+    """The file's entries by name: matrices as float64 arrays, sequences as lists, other values as the format has them.
 
-    Raises UserError if the file is absent, is damaged, or holds anything but named entries.
+    Raises UserError if the file is absent or damaged, or holds anything but named entries.
     """
     try:
         values = _READERS.get(path.suffix.lower(), _read_yaml)(path)
@@ -34,11 +34,11 @@ def read_storage(path: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     text = path.read_text(encoding="utf-8", errors="replace")
-    return yaml.load(re.sub(r"\A\s*%YAML[: ]\S*", "", text), _Loader)  # their directive is not YAML's
+    return yaml.load(re.sub(r"\A\s*%YAML[: ]\S*", "", text), _Loader)  # OpenCV's directive is not valid YAML
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain values, and OpenCV's matrices."""
+    """Constructs plain values and OpenCV's matrices, nothing else."""
 
 
 def _yaml_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> np.ndarray:

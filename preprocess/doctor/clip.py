@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from preprocess.doctor.inspection import Inspection, Person
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
-from preprocess.keypoints.points import NAMES
 from preprocess.masks.background import is_static
+from preprocess.skeleton import NAMES
 
 TOPIC = "clip"
 GROUPS = {

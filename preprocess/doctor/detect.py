@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from preprocess.doctor.inspection import Inspection, Person
+from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.movenet import Detection, MoveNet
-from preprocess.keypoints.pose_network import Crop, Pose, PoseNetwork
+from preprocess.keypoints.pose_network import Pose, PoseNetwork
 from preprocess.keypoints.tracks import Track, choose
 
 _SURE = 0.5  # least probability of a person

@@ -15,8 +15,9 @@ from preprocess.doctor.detect import inspect_pictures
 from preprocess.doctor.installed import installed
 from preprocess.doctor.weights import weights
 from preprocess.findings import Finding, Verdict
-from preprocess.frames.monocular import Sample, VideoFrames
+from preprocess.frames.monocular import VideoFrames
 from preprocess.frames.multiview import SynchronisedFrames
+from preprocess.frames.sample import Sample
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, is_finished
 from preprocess.stage_order import make_stages

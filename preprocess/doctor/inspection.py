@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from hashhuman.io.files import read_rgb
-from preprocess.frames.monocular import image_paths
+from preprocess.frames.images import image_paths
 from preprocess.keypoints.points import Keypoints, points_path
 
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """The L points (`keypoints.points.NAMES`) of one person in one picture."""
+    """The L points (`skeleton.NAMES`) of one person in one picture."""
 
     image_points: Float[np.ndarray, "L 2"]
     """Pixels."""

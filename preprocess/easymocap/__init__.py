@@ -1,1 +1,1 @@
-"""EasyMocap: its folders read, and the user's own copy of it run."""
+"""EasyMocap (github.com/zju3dv/EasyMocap): a reader of its folders, and a runner of the user's own copy."""

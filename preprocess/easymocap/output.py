@@ -1,11 +1,12 @@
-"""What EasyMocap leaves in a folder: detections, bodies, vertices, cameras.
+"""Reads the files that EasyMocap writes: detections, bodies, vertices, cameras.
 
     annots/CC/FFFFFF.json             {height, width, annots: [{personID, bbox, keypoints 25 x 3 (BODY_25), ...}]}
     output*/smpl/FFFFFF.json          [{id, Rh 1 x 3, Th 1 x 3, poses 1 x 69 or 72, shapes 1 x 10}] (or {annots: [...]})
-    output*/vertices/FFFFFF.json      [{id, vertices V x 3}], on request
+    output*/vertices/FFFFFF.json      [{id, vertices V x 3}], if it was asked for them
     intri.yml, extri.yml              its cameras, if they were calibrated
 
-Its bodies are those of our subject folder: world = rotation(Rh) posed + Th, with poses[:3] zero; metres, radians.
+Bodies follow the same convention as our subject folder: world = rotation(Rh) posed + Th, with poses[:3] zero; metres,
+radians.
 """
 
 import collections
@@ -21,15 +22,16 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.opencv import EXTRI, INTRI, read_easymocap
-from preprocess.keypoints.points import BODY_25
+from preprocess.skeleton import BODY_25
 
 BODIES, VERTICES = ("smpl",), ("vertices", "smplmesh")
-FOCAL = 1.2  # of the shorter side: the lens that EasyMocap assumes where it knows none (its SVDataset)
+"""Names that the folder of each kind of result may have."""
+FOCAL = 1.2  # times the shorter side: the focal length that EasyMocap assumes without a calibration (its SVDataset)
 
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """One detection in one picture."""
+    """One person detected in one picture."""
 
     id: int
     keypoints: Float[np.ndarray, "25 3"]  # BODY_25: x, y in pixels, confidence
@@ -37,7 +39,7 @@ class Person:
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """One fitted body in one frame, as EasyMocap writes it."""
+    """One fitted body in one frame, in EasyMocap's parameters (radians, metres)."""
 
     id: int
     body_pose: Float[np.ndarray, "J 3"]
@@ -48,31 +50,31 @@ class Body:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """Reads a folder of EasyMocap's.
+    """A folder that EasyMocap has written.
 
-    Frame F of the subject is number `start + step F` of the folder. Every method raises UserError for what is missing
+    Frame F of the subject is number `start + step F` in the folder. Every method raises UserError if a file is missing
     or malformed.
     """
 
     root: Path
-    camera: str | None = None  # its folder in annots/ and name in intri.yml; None: the only one, or the first
-    results: Path | None = None  # the folder with smpl/; None: the only one in the root or its output*/
+    camera: str | None = None  # its folder in annots/ and its name in intri.yml; None: the only one, or the first
+    results: Path | None = None  # the folder that holds smpl/; None: the only one in the root or its output*/
     start: int = 0
     step: int = 1
 
     def number(self, frame: int) -> str:
-        """The name that files of a frame have."""
+        """The name (without suffix) of a frame's files."""
         return f"{self.start + self.step * frame:06d}"
 
     # ------------------------------------------------------------------ detections
 
     @property
     def annots(self) -> Path:
-        """The folder with the detections of the camera."""
+        """The folder with the camera's detections."""
         return self._of_camera(self.root / "annots")
 
     def people(self, frame: int) -> tuple[list[Person], tuple[int, int] | None]:
-        """Everybody detected in a frame, and height and width of the picture, if the file tells."""
+        """The people detected in a frame, and the picture's height and width, if the file says."""
         path = self.annots / f"{self.number(frame)}.json"
         people = [
             Person(_id(path, entry, row), _array(path, entry, "keypoints", (len(BODY_25), 3)))
@@ -87,7 +89,7 @@ class Output:
     # ------------------------------------------------------------------ bodies
 
     def folder(self, names: Iterable[str]) -> Path | None:
-        """The folder of results of one kind, under one of its names."""
+        """The folder of one kind of result (`BODIES`, `VERTICES`), or None if there is none."""
         if self.results is not None:
             places = [self.results]
         else:
@@ -98,14 +100,18 @@ class Output:
         return self._of_camera(found[0]) if found else None
 
     def bodies(self, frames: Sequence[int], joints: int, person: int | None) -> list[Body]:
-        """One person's body in every frame, of a model with so many joints.
+        """One person's body in every frame.
 
         Args:
-            person: EasyMocap's id; None: who is in most frames, of several the lowest.
+            frames: of the subject.
+            joints: how many joints the body model has.
+            person: EasyMocap's id; None: the id in most frames, and the lowest of several such ids.
         """
         folder = self.folder(BODIES)
         if folder is None:
-            raise UserError(f"{self.results or self.root} holds no bodies: EasyMocap writes them into a folder smpl/.")
+            raise UserError(
+                f"{self.results or self.root} holds no bodies: EasyMocap writes them into a folder called smpl."
+            )
         found = [self._bodies(folder / f"{self.number(frame)}.json", joints) for frame in frames]
         counts = collections.Counter(id for each in found for id in each)
         if not counts:
@@ -115,7 +121,7 @@ class Output:
         if absent:
             raise UserError(
                 f"{folder} has no body of person {chosen} in {len(absent)} of {len(frames)} frames, first {absent[0]}: "
-                f"leave them out with preprocess.frames.start and stop, or choose among {sorted(counts)}."
+                f"exclude them with preprocess.frames.start and stop, or choose another person of {sorted(counts)}."
             )
         return [each[chosen] for each in found]
 
@@ -124,7 +130,7 @@ class Output:
         for row, entry in enumerate(_entries(path)):
             poses = _array(path, entry, "poses", None)
             if poses.size not in (3 * joints, 3 * joints - 3):
-                raise UserError(f"{path}: poses has {poses.size} numbers, not the {3 * joints} of the body model.")
+                raise UserError(f"{path}: poses has {poses.size} numbers, not {3 * joints} as the body model needs.")
             full = np.concatenate([np.zeros(3 * joints - poses.size), poses.ravel()]).reshape(joints, 3)
             if abs(full[0]).max() > 1e-3:
                 raise UserError(f"{path}: the first three poses must be zero, Rh turns the body; is it EasyMocap's?")
@@ -134,7 +140,7 @@ class Output:
         return bodies
 
     def vertices(self, frame: int, person: int) -> Float[np.ndarray, "V 3"] | None:
-        """A body's vertices (world, m), if EasyMocap wrote them."""
+        """A body's vertices (world, m), or None if EasyMocap wrote no vertices."""
         folder = self.folder(VERTICES)
         if folder is None:
             return None
@@ -147,17 +153,17 @@ class Output:
     # ------------------------------------------------------------------ cameras
 
     def calibration(self) -> Calibration | None:
-        """The camera, if there are intri.yml and extri.yml; EasyMocap assumed `assumed_intrinsics` otherwise."""
+        """The camera, or None without intri.yml and extri.yml; EasyMocap then used `assumed_intrinsics`."""
         if not ((self.root / INTRI).exists() and (self.root / EXTRI).exists()):
             return None
         cameras = read_easymocap(self.root)
         name = self.camera if self.camera is not None else min(cameras, default="")
         if name not in cameras:
-            raise UserError(f"{self.root / INTRI} has no camera {name!r}, but {', '.join(cameras)}.")
+            raise UserError(f"{self.root / INTRI} has no camera {name!r}; it has {', '.join(cameras)}.")
         return cameras[name]
 
     def _of_camera(self, folder: Path) -> Path:
-        """A folder, or the camera's in it."""
+        """The camera's folder in a folder, or the folder itself if it is not divided by cameras."""
         if self.camera is not None and (folder / self.camera).is_dir():
             return folder / self.camera
         inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
@@ -165,17 +171,17 @@ class Output:
 
 
 def assumed_intrinsics(height: int, width: int) -> Float[np.ndarray, "3 3"]:
-    """K (pixels) of the lens that EasyMocap assumes; its camera stands in the origin and looks along z."""
+    """K (pixels) that EasyMocap assumes without a calibration. Its camera stands at the origin and looks along z."""
     focal = FOCAL * min(height, width)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    """The people of a file, which is a list of them or has one under `annots`."""
+    """The people in a file: it is a list of them, or holds that list under `annots`."""
     content = load_json(path)
     entries = content.get("annots") if isinstance(content, dict) else content
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{path} is not of EasyMocap's form: it must hold a list of people, or one under annots.")
+        raise UserError(f"{path} is not a file of EasyMocap: it must hold a list of people, or one under annots.")
     return entries
 
 
@@ -187,7 +193,7 @@ def _id(path: Path, entry: dict[str, Any], row: int) -> int:
 
 
 def _array(path: Path, entry: dict[str, Any], name: str, shape: tuple[int, ...] | None) -> np.ndarray:
-    """Finite numbers of an entry, reshaped."""
+    """An entry's numbers in the given shape (None: as they are)."""
     try:
         array = np.asarray(entry[name], np.float64)
         array = array if shape is None else array.reshape(shape)

@@ -1,9 +1,8 @@
 """Runs the user's own EasyMocap on the subject's pictures.
 
-Each of its two steps gets a data folder of its own in the subject's `easymocap/`, in EasyMocap's layout, and a stamp
-like any stage, so that a step which finished is not run again if what comes after it fails. EasyMocap itself keeps what
-its networks found for each picture: a step that was interrupted goes on from there, unless pictures or command have
-changed.
+Each of its two steps has its own data folder in the subject's `easymocap/`, in EasyMocap's layout, and its own stamp,
+like a stage. A finished step is therefore not repeated if a later one fails. EasyMocap itself keeps the results of its
+networks for each picture, so that an interrupted step continues, unless the pictures or the command have changed.
 """
 
 import abc
@@ -17,8 +16,8 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io.files import atomic_path, load_json, read_image, save_json, write_image
 from preprocess.easymocap.output import Output
-from preprocess.external import follow, run_tool
-from preprocess.frames.monocular import image_paths
+from preprocess.external import progress_callback, run_tool
+from preprocess.frames.images import image_paths
 from preprocess.stage import FileStamp, Stage, is_finished, run_stage
 
 CAMERA = "00"
@@ -26,17 +25,17 @@ EXTRACT = "apps/preprocess/extract_keypoints.py"
 
 
 class EasyMocap:
-    """The user's EasyMocap, as a source of keypoints and bodies.
+    """The user's own EasyMocap, as a source of keypoints and bodies (a `Source`).
 
     Args:
-        root: its folder, with its weights and body models where it expects them.
+        root: its folder, with weights and body models where it expects them.
         python: the interpreter of its environment, a path or a name on the PATH.
-        emc: the command that it installs, a path or a name, looked for beside the interpreter first.
-        gpu: the only GPU that it may use; None: as the environment has it.
-        mode: how it finds keypoints.
-        data, exp: its configurations for `emc`, in its folder or anywhere.
+        emc: the command that it installs, a path or a name; a name is searched next to the interpreter first.
+        gpu: the only GPU that it may use; None leaves the choice to the environment.
+        mode: its method for keypoints (`--mode` of extract_keypoints.py).
+        data, exp: its configuration files for `emc`, relative to its folder or absolute.
         options: further arguments of `emc`.
-        force: run it again even if it finished.
+        force: run it again even if it has finished.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class EasyMocap:
 
     def missing(self) -> str | None:
         if self.root is None:
-            return "EasyMocap is not part of this program: name the folder of yours with preprocess.easymocap.root=."
+            return "EasyMocap is not part of this program: name your copy's folder with preprocess.easymocap.root=."
         absent = [path for path in (EXTRACT, self.data, self.exp) if not (self.root / path).exists()]
         if absent:
             return f"{self.root} has no {absent[0]}: preprocess.easymocap.root= must name a clone of EasyMocap."
@@ -67,16 +66,16 @@ class EasyMocap:
         lacking = [(name, program) for name, program in programs if shutil.which(program, path=search) is None]
         if lacking:
             name, program = lacking[0]
-            return f"There is no program {program}: name EasyMocap's with preprocess.easymocap.{name}=."
+            return f"There is no program {program}: name EasyMocap's {name} with preprocess.easymocap.{name}=."
         return None
 
     def environment(self) -> dict[str, str]:
-        """Variables that EasyMocap runs under."""
-        beside = [str(Path(self.python).parent)] if os.sep in self.python else []
+        """Environment variables that EasyMocap runs with, in addition to this process's."""
+        interpreter_folder = [str(Path(self.python).parent)] if os.sep in self.python else []
         paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
-        variables = {"PATH": os.pathsep.join([*beside, os.environ.get("PATH", os.defpath)])}
+        variables = {"PATH": os.pathsep.join([*interpreter_folder, os.environ.get("PATH", os.defpath)])}
         variables["PYTHONPATH"] = os.pathsep.join(paths)
-        # not its --gpu, which starts another Python through a shell, where spaces in paths and failures are lost
+        # Its own option --gpu starts another Python through a shell, which breaks paths with spaces and hides failures.
         return variables | ({} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": str(self.gpu)})
 
     def inputs(self, subject: Path) -> list[Path]:
@@ -100,24 +99,24 @@ class EasyMocap:
 
 
 class Run(Stage):
-    """One step of EasyMocap, as a stage within ours."""
+    """One step of EasyMocap, as a stage of its own."""
 
-    title: ClassVar[str]  # of its folder, log and progress
+    title: ClassVar[str]  # names its folder, log and progress bar
 
     def __init__(self, tool: EasyMocap) -> None:
         self.tool = tool
 
     def root(self, subject: Path) -> Path:
-        """EasyMocap's data folder, an absolute path, since EasyMocap runs in its own folder."""
+        """The step's data folder; absolute, since EasyMocap runs in its own folder."""
         return (subject / "easymocap" / self.title).absolute()
 
     @abc.abstractmethod
     def command(self, root: Path, count: int) -> list[str | Path]:
-        """What to run for a data folder with so many pictures."""
+        """The command for a data folder with `count` pictures."""
 
     @abc.abstractmethod
     def results(self, root: Path) -> Path:
-        """The folder that gets a file a frame."""
+        """The folder in which EasyMocap writes one file for each frame."""
 
     def inputs(self, subject: Path) -> list[Path]:
         return self.tool.inputs(subject)
@@ -131,21 +130,21 @@ class Run(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         pictures, root = image_paths(subject), self.root(subject)
         command, results = self.command(root, len(pictures)), self.results(root)
-        lay_out(root, pictures, [str(part) for part in command])
-        shutil.rmtree(results, ignore_errors=True)  # EasyMocap takes as many files as pictures for a finished step
+        prepare_data_folder(root, pictures, [str(part) for part in command])
+        shutil.rmtree(results, ignore_errors=True)  # EasyMocap skips a step that has as many result files as pictures
         log = root.with_suffix(".log")
         assert self.tool.root is not None
-        run_tool(command, self.tool.root, log, follow(progress, f"EasyMocap {self.title}"), self.tool.environment())
+        on_line = progress_callback(progress, f"EasyMocap {self.title}")
+        run_tool(command, self.tool.root, log, on_line, self.tool.environment())
         absent = [frame for frame in pictures if not (results / f"{frame:06d}.json").exists()]
         if absent:
-            raise UserError(
-                f"EasyMocap ended without {results / f'{absent[0]:06d}.json'} and {len(absent) - 1} more: see {log}."
-            )
+            first = results / f"{absent[0]:06d}.json"
+            raise UserError(f"EasyMocap ended without {first} and {len(absent) - 1} more files: see {log}.")
         return f"{len(pictures)} files"
 
 
 class KeypointRun(Run):
-    """Detection of people and their points."""
+    """Detects people and their keypoints."""
 
     name: ClassVar[str] = "easymocap_keypoints"
     title: ClassVar[str] = "keypoints"
@@ -158,24 +157,24 @@ class KeypointRun(Run):
 
 
 class BodyRun(Run):
-    """Fit of SMPL."""
+    """Fits SMPL to the keypoints."""
 
     name: ClassVar[str] = "easymocap_body_fit"
     title: ClassVar[str] = "body_fit"
 
     def command(self, root: Path, count: int) -> list[str | Path]:
         tool = self.tool
-        what = ["--data", tool.data, "--exp", tool.exp, "--root", root, "--ranges", "0", str(count), "1"]
-        return [tool.emc, *what, "--subs", CAMERA, "--out", root / "output", *tool.options]
+        arguments = ["--data", tool.data, "--exp", tool.exp, "--root", root, "--ranges", "0", str(count), "1"]
+        return [tool.emc, *arguments, "--subs", CAMERA, "--out", root / "output", *tool.options]
 
     def results(self, root: Path) -> Path:
         return root / "output" / "smpl"
 
 
-def lay_out(root: Path, pictures: dict[int, Path], command: list[str]) -> None:
-    """Makes a data folder with the pictures, as .jpg, which is all that EasyMocap reads.
+def prepare_data_folder(root: Path, pictures: dict[int, Path], command: list[str]) -> None:
+    """Fills EasyMocap's data folder with the pictures as .jpg, the only format that it reads.
 
-    One that was laid out for the same pictures and command stays as it is, with what EasyMocap has found so far.
+    A folder that was made for the same pictures and the same command is kept, with EasyMocap's results so far.
     """
     made_for = {"command": command, "pictures": {path.name: FileStamp.of(path).sha256 for path in pictures.values()}}
     marker = root / "made_for.json"
@@ -193,5 +192,5 @@ def lay_out(root: Path, pictures: dict[int, Path], command: list[str]) -> None:
 
 
 def _program(program: str) -> str:
-    """A path made absolute, since EasyMocap runs in its own folder; a name is left to be found on the PATH."""
+    """A path made absolute, since EasyMocap runs in its own folder; a mere name stays and is searched on the PATH."""
     return str(Path(program).expanduser().absolute()) if os.sep in program else program

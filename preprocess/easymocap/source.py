@@ -1,4 +1,4 @@
-"""Where EasyMocap's results come from: a folder of the user's, or a run of the user's EasyMocap (`run.py`)."""
+"""Sources of EasyMocap's results: a folder that already holds them, or a run of the user's EasyMocap (`run.py`)."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,37 +10,37 @@ from preprocess.easymocap.output import BODIES, VERTICES, Output
 
 
 class Source(Protocol):
-    """What the stages of keypoints and bodies ask for."""
+    """What the keypoints and body fit stages need of EasyMocap."""
 
     def missing(self) -> str | None:
-        """What only the user can supply and is not there, as a sentence."""
+        """A sentence about what is missing and only the user can supply, or None."""
         ...
 
     def inputs(self, subject: Path) -> list[Path]:
-        """Files and folders that decide the results."""
+        """Files and folders whose content determines the results."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Everything else that does, as JSON."""
+        """Everything else that determines the results, as JSON."""
         ...
 
     def keypoints(self, subject: Path, progress: Progress) -> Output:
-        """A folder with detections."""
+        """A folder with detections; runs EasyMocap if necessary. Raises UserError on failure."""
         ...
 
     def bodies(self, subject: Path, progress: Progress) -> Output:
-        """A folder with bodies."""
+        """A folder with bodies; runs EasyMocap if necessary. Raises UserError on failure."""
         ...
 
 
 class EasyMocapFolder:
-    """Results that are there already.
+    """A folder with results that EasyMocap has already written (a `Source`).
 
     Args:
-        path: EasyMocap's data folder: `annots/`, `output*/`, `intri.yml`, as far as they exist.
-        camera: the name of the camera that the subject's first one is; None: the only one.
-        results: the folder with `smpl/`, if it is not the only one in `path` or its `output*/`.
-        start, step: frame F of the subject is number `start + step F` there.
+        path: EasyMocap's data folder, with those of `annots/`, `output*/`, `intri.yml` and `extri.yml` that exist.
+        camera: the name there of the subject's first camera; None: the only one.
+        results: the folder that holds `smpl/`; needed if there are several in `path` and its `output*/`.
+        start, step: frame F of the subject has the number `start + step F` there.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class EasyMocapFolder:
 
     def missing(self) -> str | None:
         root = self.output.root
-        return None if root.is_dir() else f"There is no folder {root}; preprocess.easymocap.path names EasyMocap's."
+        return None if root.is_dir() else f"There is no folder {root}: correct preprocess.easymocap.path."
 
     def inputs(self, subject: Path) -> list[Path]:
         output = self.output

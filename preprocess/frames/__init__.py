@@ -1,1 +1,1 @@
-"""From videos to pictures and cameras: one video, or several synchronised ones."""
+"""Stage 1: from a video, or several synchronised ones, to pictures and cameras."""

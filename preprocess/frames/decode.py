@@ -1,4 +1,4 @@
-"""Videos: which file a name means, what its subject is called, and its pictures one by one."""
+"""Video files: finding one by name, naming its subject, and decoding its pictures."""
 
 import dataclasses
 import hashlib
@@ -21,15 +21,16 @@ from preprocess.assets import POSE2SIM_VIDEOS
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
-_SHORT = 300  # pictures: a video that is no longer is decoded as a whole
+_SHORT = 300  # pictures: up to here, decoding from the start is as fast as seeking, and exact
 DEMO = "demo"
-DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # sees the man from the front, and the bystander well apart from him
+DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # the camera in front of the man, in which the bystander stands well apart from him
 
 
 def find_video(video: str, workspace: Path) -> Path:
-    """The file that `video` means: a path, a name in `workspace`/videos (with or without suffix), or `demo`.
+    """The file that `video` names: a path, a name in `workspace`/videos (with or without suffix), or `demo`.
 
-    A file of the user's own goes before the recording that `demo` fetches. Raises UserError if there is no such file.
+    A file called `demo` in `workspace`/videos takes precedence over the recording that `demo` downloads. Raises
+    UserError if there is no such file, or more than one.
     """
     folder = workspace / "videos"
     for path in (Path(video).expanduser(), folder / video):
@@ -37,22 +38,22 @@ def find_video(video: str, workspace: Path) -> Path:
             return path
     found = sorted(folder / f"{video}{suffix}" for suffix in SUFFIXES if (folder / f"{video}{suffix}").is_file())
     if len(found) > 1:
-        raise UserError(f"video={video} may be {' or '.join(p.name for p in found)} in {folder}: add the suffix.")
+        raise UserError(f"video={video} may mean {' or '.join(p.name for p in found)} in {folder}: add the suffix.")
     if found:
         return found[0]
     if video == DEMO:
         return fetch(DEMO_CAMERA)
     if Path(video).suffix or Path(video).is_absolute():
-        raise UserError(f"there is no video {video!r}: neither a file of that path nor {folder / video}.")
+        raise UserError(f"there is no video {video!r}: neither that path nor {folder / video} is a file.")
     raise UserError(
-        f"there is no video {video!r}: neither a file of that path nor {folder / video}.mp4 (or another video suffix)."
+        f"there is no video {video!r}: neither that path nor {folder / video}.mp4 (or with another suffix) is a file."
     )
 
 
 def subject_name(video: str) -> str:
-    """The subject's name: the file's stem, made safe for folders and command lines.
+    """The subject's name: the file's stem, with characters replaced that are unsafe in folders and command lines.
 
-    What had to be replaced is told apart by a hash, so that `a b.mp4` and `a_b.mp4` are two subjects.
+    A name that had to be changed gets a hash of the original, so that `a b.mp4` and `a_b.mp4` are two subjects.
     """
     path = Path(video)
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
@@ -62,30 +63,30 @@ def subject_name(video: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class VideoPicture:
-    """One decoded picture, upright and with square pixels."""
+    """One decoded picture of a video, upright and with square pixels."""
 
     index: int  # in the file, from 0
-    seconds: float  # when it is shown; videos of phones have no constant rate
+    seconds: float  # its presentation time; videos of phones have no constant rate
     image: np.ndarray  # (H, W, 3) uint8 RGB
 
 
 def count_pictures(path: Path) -> int | None:
-    """How many pictures the file says it holds, if it says so."""
+    """How many pictures the file's header promises; None if it does not say. Raises UserError if it is not a video."""
     with _opened(path) as container:
         return container.streams.video[0].frames or None
 
 
 def pictures_a_second(path: Path) -> float | None:
-    """The video's mean rate, if it says so."""
+    """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is not a video."""
     with _opened(path) as container:
         rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
 
 
 def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
-    """The pictures of a video in order of display.
+    """The pictures of a video in order of display, up to `stop` (excluded).
 
-    Raises UserError if the file is no video, or if a picture does not decode.
+    Raises UserError if the file is not a video or a picture cannot be decoded.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -98,11 +99,11 @@ def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
 
 
 def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
-    """The pictures at these places (ascending).
+    """The pictures with these numbers (ascending), without decoding the whole of a long video.
 
-    In a long video they are found by their times, at its mean rate, and from one key picture to the next: in seconds,
-    but in recordings of no constant rate, or without times, they are only near those places.
-    Raises UserError if the file is no video, or if a picture on the way does not decode.
+    A long video is searched by time: the mean rate turns a number into a time, and decoding starts at the key picture
+    before it. In a video with a varying rate, or without timestamps, the result is therefore only near the number.
+    Raises UserError if the file is not a video or a picture on the way cannot be decoded.
     """
     if not indices:
         return []
@@ -111,12 +112,12 @@ def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
         return [picture for picture in decode(path, indices[-1] + 1) if picture.index in chosen]
     with _opened(path) as container:
         container.streams.video[0].thread_type = "AUTO"
-        found = [_jump(path, container, index) for index in indices]
+        found = [_seek(path, container, index) for index in indices]
     return [picture for picture in found if picture is not None]
 
 
-def _jump(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
-    """The picture at the time of that place, or the last one before the end."""
+def _seek(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
+    """The picture at the time that the number stands for, or the last one before the end."""
     stream = container.streams.video[0]
     rate, unit = float(stream.average_rate or 25), float(stream.time_base or 1)
     target = (stream.start_time or 0) + round(index / rate / unit)
@@ -129,7 +130,7 @@ def _jump(path: Path, container: av.container.InputContainer, index: int) -> Vid
 
 
 def _frames(path: Path, container: av.container.InputContainer, first: int = 0) -> Iterator[av.VideoFrame]:
-    """The coming pictures, the first of which has the number `first`. Raises UserError if one does not decode."""
+    """The next pictures; `first` is the number of the first. Raises UserError if one cannot be decoded."""
     frames = container.decode(container.streams.video[0])
     for index in itertools.count(first):
         try:
@@ -137,9 +138,9 @@ def _frames(path: Path, container: av.container.InputContainer, first: int = 0) 
         except (StopIteration, av.error.EOFError):
             return
         except av.error.FFmpegError as error:
-            raise _broken(path, index, error.strerror or str(error)) from None
+            raise _undecodable(path, index, error.strerror or str(error)) from None
         if frame.is_corrupt:
-            raise _broken(path, index, "its data are damaged")
+            raise _undecodable(path, index, "its data are damaged")
         yield frame
 
 
@@ -160,15 +161,20 @@ def _opened(path: Path) -> av.container.InputContainer:
     return container
 
 
-def _broken(path: Path, index: int, reason: str) -> UserError:
+def _undecodable(path: Path, index: int, reason: str) -> UserError:
     return UserError(
-        f"{path}: picture {index} does not decode ({reason}): repair the video, or use the part before it with "
+        f"{path}: picture {index} cannot be decoded ({reason}): repair the video, or use the part before it with "
         f"preprocess.frames.stop={index}."
     )
 
 
 def _upright(image: np.ndarray, rotation: int, aspect: float) -> np.ndarray:
-    """Undoes non-square pixels (width over height) and the camera's roll (degrees, counter-clockwise to upright)."""
+    """Makes pixels square and the picture upright.
+
+    Args:
+        rotation: the counter-clockwise rotation that makes the picture upright (degrees).
+        aspect: a pixel's width over its height.
+    """
     if aspect != 1:
         image = cv2.resize(image, (round(image.shape[1] * aspect), image.shape[0]), interpolation=cv2.INTER_AREA)
     turns = round(rotation / 90) % 4

@@ -1,1 +1,1 @@
-"""Where the person's joints are in each picture: 33 points in the image, the same in metres, and a person mask."""
+"""Stage 2: the person's keypoints in each picture (33 points, in pixels and in metres) and a coarse mask."""

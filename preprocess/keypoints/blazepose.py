@@ -1,4 +1,4 @@
-"""Stage 2: the person's points in every picture, by MoveNet (who and where) and BlazePose heavy (how)."""
+"""Stage 2 by our own networks: MoveNet finds and identifies the person, BlazePose heavy estimates the pose."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,31 +12,33 @@ from hashhuman.io import threads
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
-from preprocess.frames.monocular import image_paths
+from preprocess.frames.images import image_paths
 from preprocess.keypoints import draw
+from preprocess.keypoints.crop import MARGIN, Crop
 from preprocess.keypoints.follow import Follower, smooth_crops
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
-from preprocess.keypoints.pose_network import MARGIN, Crop, Pose, PoseNetwork, PoseNetworks
+from preprocess.keypoints.pose_network import Pose, PoseNetwork, PoseNetworks
 from preprocess.keypoints.tracks import Track, choose, left_to_right, link
 from preprocess.stage import Stage
 
-# The second pass knows where the person is, so its crops may be tighter (1.15 of the circle's diameter, not 1.25).
+# Crops of the second pass are tighter (1.15 of the circle's diameter, not 1.25), since the person's position is known.
 ZOOM = 1.15 / MARGIN
 
 
 class BlazePoseKeypoints(Stage):
-    """Finds one person and writes `keypoints/`: points in the image and in metres, BODY_25 files and masks.
+    """Follows one person and writes `keypoints/`: points in pixels and in metres, BODY_25 files and masks.
 
     Args:
-        person: who, if there are several: None takes whom most of the video shows (large, central, long), a number
-            counts from the left, a point [x, y] takes the nearest (pixels of images/00, where first seen).
+        person: whom to follow if there are several people; see `tracks.choose`. None: the most prominent; a number
+            counts from the left; a point [x, y] takes the nearest (pixels of images/00, where a person first appears).
         score: the least probability of a person for a picture to count as detected.
-        every: the detector looks at every n-th picture; in between the person is followed.
-        smoothing: standard deviation in pictures of the crop's path in the second pass.
-        mirror: average the answers for each picture and its mirror image; half as fast, better points.
-        least_frames, least_fraction: fewer detected pictures than both are refused.
+        every: the detector sees every n-th picture; in between, each crop follows from the previous pose.
+        smoothing: standard deviation, in pictures, of the Gaussian that smooths the crops for the second pass.
+        mirror: average the network's outputs for each crop and its mirror image: half as fast, but more accurate.
+        least_frames, least_fraction: at least this many pictures, and this fraction of all, must show the person.
         pictures: how many pictures to draw.
+        force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "keypoints"
@@ -53,6 +55,8 @@ class BlazePoseKeypoints(Stage):
         pictures: int = 12,
         force: bool = False,
     ):
+        if every < 1:
+            raise UserError(f"preprocess.keypoints.every={every} must be at least 1.")
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.score, self.every, self.smoothing, self.mirror = score, every, smoothing, mirror
         self.least_frames, self.least_fraction = least_frames, least_fraction
@@ -87,16 +91,16 @@ class BlazePoseKeypoints(Stage):
                 pose = follower(i, image)
                 yield pose and pose.crop
 
-        def look(seen: tuple[int, Crop | None]) -> Pose | None:
-            row, crop = seen
+        def estimate(numbered: tuple[int, Crop | None]) -> Pose | None:
+            row, crop = numbered
             image = read_rgb(files[row])
             pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
             mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
             write_image(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
             return pose
 
-        # The person is followed in this thread, a few pictures ahead of those that look again.
-        poses = threads.ordered(look, enumerate(smooth_crops(follow(), self.smoothing)))
+        # This thread follows the person, a few pictures ahead of the threads that estimate the final poses.
+        poses = threads.ordered(estimate, enumerate(smooth_crops(follow(), self.smoothing)))
         for row, pose in progress.track(enumerate(poses), total=len(files), description="pose"):
             if pose is not None:
                 _fill(keypoints, row, pose)
@@ -104,11 +108,11 @@ class BlazePoseKeypoints(Stage):
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
         draw.draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
-        others = f"; {count} people seen, see people.jpg" if count > 1 else ""
+        others = f"; {count} people found, see people.jpg" if count > 1 else ""
         return f"person in {keypoints.detected.sum()} of {len(files)} pictures{others}"
 
     def _find(self, paths: dict[int, Path], detector: MoveNet, subject: Path, progress: Progress) -> tuple[Track, int]:
-        """The person's track over every n-th picture, and how many people were seen."""
+        """The person's track over every n-th picture, and how many people were found."""
         files = list(paths.values())
         tracks: list[Track] = []
         chosen = range(0, len(files), self.every)
@@ -127,7 +131,7 @@ class BlazePoseKeypoints(Stage):
     def _refuse_absent(self, found: int, total: int) -> None:
         if found < max(self.least_frames, self.least_fraction * total):
             raise UserError(
-                f"the person was found in {found} of {total} pictures only, too few for an avatar: keep the part of "
+                f"the person was found in only {found} of {total} pictures, too few for an avatar: keep the part of "
                 f"the video that shows the whole person (preprocess.frames.start, stop), or choose another person "
                 f"(preprocess.keypoints.person)."
             )

@@ -1,4 +1,4 @@
-"""Stage 2 for several cameras: the same person's points in the pictures of each."""
+"""Stage 2 for several cameras: the points of the same person in every camera."""
 
 import dataclasses
 import shutil
@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 from rich.progress import Progress
 
 from hashhuman.data.subject import Subject
+from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import atomic_path, read_rgb
-from preprocess.frames.monocular import image_paths
+from preprocess.frames.images import image_paths
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.keypoints.same_person import same_person
 from preprocess.keypoints.tracks import Track, choose, link
-from preprocess.keypoints.triangulated import triangulated
+from preprocess.keypoints.triangulate import triangulated_world_points
 from preprocess.multiview.views import open_view
 from preprocess.stage import Stage
 
@@ -24,15 +25,18 @@ Person = int | Sequence[float] | None
 
 
 class CameraKeypoints(Stage):
-    """Runs a stage of keypoints on every camera; the calibration says who of the people there is the first camera's.
+    """Runs a keypoints stage on every camera.
+
+    The person to follow is chosen in the first camera. In the others, the calibration tells who is the same person.
 
     Args:
-        detector: makes the stage, for the person whom it is to follow (`BlazePoseKeypoints`).
-        person: whom to follow in the first camera.
-        people: whom to follow in another camera, by its number, where the calibration is not to decide.
-        triangulate: take the first camera's metric points, which the body is fitted to, from all cameras; if not, they
-            stay what is guessed from that camera alone.
-        every: every n-th picture is searched for people.
+        detector: makes the stage for one camera (`BlazePoseKeypoints`); called with `person`.
+        person: whom to follow in the first camera; see `tracks.choose`.
+        people: whom to follow in another camera, by its number, if the calibration identifies somebody else.
+        triangulate: replace the first camera's metric points, which the body is fitted to, by points triangulated from
+            all cameras. Otherwise they stay the network's estimate from the first camera alone.
+        every: the detector sees every n-th picture.
+        force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "keypoints"
@@ -46,6 +50,8 @@ class CameraKeypoints(Stage):
         every: int = 5,
         force: bool = False,
     ):
+        if every < 1:
+            raise UserError(f"preprocess.keypoints.every={every} must be at least 1.")
         self.detector, self.person, self.people = detector, person, dict(people or {})
         self.triangulate, self.every, self.force = triangulate, every, force
 
@@ -91,12 +97,12 @@ class CameraKeypoints(Stage):
                 shutil.copyfile(points_path(view), path)
         if self.triangulate:
             seen = [Keypoints.load(points_path(subject, camera)) for camera in range(len(summaries))]
-            metric = triangulated(seen, [reader.camera(camera) for camera in range(len(summaries))])
+            metric = triangulated_world_points(seen, [reader.camera(camera) for camera in range(len(summaries))])
             dataclasses.replace(seen[0], world_points=metric).save(points_path(subject))
         return "; ".join(dict.fromkeys(summaries)) + f" of {len(summaries)} cameras"
 
     def _tracks(self, view: Path, progress: Progress) -> list[Track]:
-        """Everybody in every n-th picture of a camera."""
+        """The tracks of all people in a camera, over every n-th picture."""
         detector, tracks = MoveNet(), []
         files = list(image_paths(view).values())
         for index in progress.track(range(0, len(files), self.every), description="finding people"):

@@ -1,16 +1,16 @@
-"""Points in COCO's orders, 17 of a body or 133 of a whole one, as RTMPose, ViTPose and their like write them as JSON.
+"""Stage 2 with points in COCO's order (17, or COCO-WholeBody's 133), as RTMPose, ViTPose and others write them to JSON.
 
-Facts from github.com/open-mmlab/mmpose (demo/topdown_demo_with_mmdet.py, mmpose/apis/inferencers, mmpose/structures/
-utils.py, configs/_base_/datasets/coco_wholebody.py), COCO's format of results, and AlphaPose's docs/output.md. A person
-is {keypoints: K x 2, keypoint_scores: K} or {keypoints: 3 K, or K x 3}, with confidences last. A file of a video is
+Sources: github.com/open-mmlab/mmpose (demo/topdown_demo_with_mmdet.py, mmpose/apis/inferencers, mmpose/structures/
+utils.py, configs/_base_/datasets/coco_wholebody.py), COCO's results format, and AlphaPose's docs/output.md. A person is
+{keypoints: K x 2, keypoint_scores: K}, or {keypoints: 3 K, or K x 3} with each confidence last. A file for a video is
 
     {instance_info: [{frame_id: from 1, instances: [person]}]}           MMPose's demo
     [{frame_id: from 0, instances: [person]}]                            MMPose's inferencer
-    [[person, person], [], ...]                                          a list for each picture, as rtmlib's callers do
-    [{image_id: picture, category_id: 1, keypoints: 3 K, score}]         COCO's results; nobody: no entry
+    [[person, person], [], ...]                                          a list for each picture, as rtmlib's users do
+    [{image_id: picture, category_id: 1, keypoints: 3 K, score}]         COCO's results; no entry for an empty picture
 
-and a folder has a file for each picture: [person], {instance_info: [person]} or OpenPose's {people: [...]} with such
-points (as rtmlib's callers Pose2Sim and Sports2D write them).
+A folder holds a file for each picture: [person], {instance_info: [person]}, or OpenPose's {people: [...]} with points
+in COCO's order (as Pose2Sim and Sports2D, which use rtmlib, write them).
 """
 
 import re
@@ -21,38 +21,39 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
-from preprocess.frames.video_index import Origin
-from preprocess.keypoints.openpose import FACE, HAND
-from preprocess.keypoints.people import PeopleKeypoints, in_order
-from preprocess.keypoints.points import NAMES
-from preprocess.validate import finite
+from preprocess.frames.video_index import VideoIndex
+from preprocess.keypoints.people import PeopleKeypoints, match_pictures
+from preprocess.skeleton import COCO_17, FACE_68, HAND_21, NAMES
+from preprocess.validate import finite_array
 
-COCO_17 = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-FEET = {"left_foot_index": 17, "left_heel": 19, "right_foot_index": 20, "right_heel": 22}  # big toes
+# The index of each of our points in COCO's order. Our foot index is the big toe.
+FEET = {
+    "left_foot_index": 17,
+    "left_heel": 19,
+    "right_foot_index": 20,
+    "right_heel": 22,
+}
 BODY = {name: i for i, name in enumerate(COCO_17)}
 WHOLE_BODY = {
     **BODY,
     **FEET,
-    **{name: 23 + i for name, i in FACE.items()},
-    **{f"left_{name}": 91 + i for name, i in HAND.items()},
-    **{f"right_{name}": 112 + i for name, i in HAND.items()},
+    **{name: 23 + i for name, i in FACE_68.items()},
+    **{f"left_{name}": 91 + i for name, i in HAND_21.items()},
+    **{f"right_{name}": 112 + i for name, i in HAND_21.items()},
 }
-PLACES = {17: BODY, 133: WHOLE_BODY}
+INDICES = {17: BODY, 133: WHOLE_BODY}
 
 
 class CocoKeypoints(PeopleKeypoints):
-    """Reads a JSON file of the whole video, or a folder with one for each picture."""
+    """Reads a JSON file for the whole video, or a folder with a JSON file for each picture."""
 
-    def people(self, known: Origin) -> list[list[np.ndarray]]:
+    def people(self, index: VideoIndex) -> list[list[np.ndarray]]:
         if self.path.is_dir():
             files = sorted(self.path.glob("*.json"))
             if not files:
-                raise UserError(f"{self.path} holds no JSON files: preprocess.keypoints.path names a folder or a file.")
-            return in_order({i: _of_picture(load_json(file), file) for i, file in enumerate(files)}, known, self.path)
+                raise UserError(f"{self.path} holds no JSON files: correct preprocess.keypoints.path.")
+            people = {i: _people_in_picture(load_json(file), file) for i, file in enumerate(files)}
+            return match_pictures(people, index, self.path)
         content = load_json(self.path)
         first = 0
         if isinstance(content, dict) and "instance_info" in content:
@@ -60,22 +61,24 @@ class CocoKeypoints(PeopleKeypoints):
         if not isinstance(content, list) or not content:
             raise UserError(f"{self.path} is not a list of pictures with people in COCO's order of points.")
         if all(isinstance(entry, dict) and "image_id" in entry for entry in content):
-            return self._results(content, known)
-        return in_order(_by_picture(content, first, self.path), known, self.path)
+            return self._coco_results(content, index)
+        return match_pictures(_people_by_picture(content, first, self.path), index, self.path)
 
-    def _results(self, content: list[dict], known: Origin) -> list[list[np.ndarray]]:
+    def _coco_results(self, content: list[dict], index: VideoIndex) -> list[list[np.ndarray]]:
+        """People from a list of COCO's results, whose image_id ends in the picture's number in the video."""
         people: dict[int, list[np.ndarray]] = {}
         for entry in content:
             number = re.search(r"(\d+)(\.\w+)?$", str(entry["image_id"]))
             if number is None:
-                raise UserError(f"{self.path}: image_id {entry['image_id']!r} has no number of a picture.")
+                raise UserError(f"{self.path}: image_id {entry['image_id']!r} does not end in a picture's number.")
             people.setdefault(int(number[1]), []).append(_points(entry, self.path))
-        if not people.keys() & set(known.pictures.tolist()):
-            raise UserError(f"{self.path} names none of the subject's pictures by image_id: it is of another video.")
-        return [people.get(number, []) for number in known.pictures.tolist()]
+        if not people.keys() & set(index.pictures.tolist()):
+            raise UserError(f"{self.path} has no image_id of the subject's pictures: it belongs to another video.")
+        return [people.get(number, []) for number in index.pictures.tolist()]
 
 
-def _by_picture(content: list, first: int, path: Path) -> dict[int, list[np.ndarray]]:
+def _people_by_picture(content: list, first: int, path: Path) -> dict[int, list[np.ndarray]]:
+    """People by the number of the picture, from 0; `first` is the frame_id of the first picture."""
     people = {}
     for i, entry in enumerate(content):
         number = i
@@ -83,12 +86,12 @@ def _by_picture(content: list, first: int, path: Path) -> dict[int, list[np.ndar
             if type(entry["frame_id"]) is not int:
                 raise UserError(f"{path}: frame_id must be a whole number.")
             number = entry["frame_id"] - first
-        people[number] = _of_picture(entry, path)
+        people[number] = _people_in_picture(entry, path)
     return people
 
 
-def _of_picture(content: Any, path: Path) -> list[np.ndarray]:
-    """Everybody in one picture, however its people are wrapped."""
+def _people_in_picture(content: Any, path: Path) -> list[np.ndarray]:
+    """The people in one picture: a list, perhaps inside a mapping under one of the known keys."""
     for key in ("instances", "instance_info", "people"):
         if isinstance(content, dict) and key in content:
             content = content[key]
@@ -100,15 +103,15 @@ def _of_picture(content: Any, path: Path) -> list[np.ndarray]:
 def _points(person: dict[str, Any], path: Path) -> np.ndarray:
     """A person's points as (33, 3): x, y, confidence."""
     key = "pose_keypoints_2d" if "pose_keypoints_2d" in person else "keypoints"
-    given = finite(person.get(key), path, key)
+    given = finite_array(person.get(key), path, key)
     if "keypoint_scores" in person:
-        scores = finite(person["keypoint_scores"], path, "keypoint_scores")
+        scores = finite_array(person["keypoint_scores"], path, "keypoint_scores")
         if given.shape != (scores.size, 2):
-            raise UserError(f"{path}: keypoints must hold x and y of each of the {scores.size} keypoint_scores.")
+            raise UserError(f"{path}: keypoints must hold x and y for each of the {scores.size} keypoint_scores.")
         given = np.column_stack([given, scores.ravel()])
-    if given.size // 3 not in PLACES or given.size % 3:
-        raise UserError(f"{path}: a person needs 17 or 133 points with a confidence each, not {given.size} numbers.")
-    places = PLACES[given.size // 3]
+    if given.size // 3 not in INDICES or given.size % 3:
+        raise UserError(f"{path}: a person needs 17 or 133 points with x, y and confidence, not {given.size} numbers.")
+    indices = INDICES[given.size // 3]
     points = np.zeros((len(NAMES), 3))
-    points[[NAMES.index(name) for name in places]] = given.reshape(-1, 3)[list(places.values())]
+    points[[NAMES.index(name) for name in indices]] = given.reshape(-1, 3)[list(indices.values())]
     return points

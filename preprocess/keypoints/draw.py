@@ -1,4 +1,4 @@
-"""Pictures of the points: bones of the person's left in orange, right in blue, faint where hidden."""
+"""Draws points and bones over pictures: the person's left in orange, right in blue, hidden ones faint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 
 from hashhuman.io.files import read_rgb, write_image
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.points import NAMES, Keypoints
+from preprocess.keypoints.points import Keypoints
+from preprocess.skeleton import NAMES
 
 LEFT, RIGHT, MIDDLE = (255, 150, 20), (40, 130, 255), (120, 220, 90)
 _SIDE = (
@@ -28,14 +29,20 @@ BONES = (
 
 
 def draw_points(image: np.ndarray, points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) with points (33, 2) and bones over it."""
+    """A copy of the picture with points and bones drawn over it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        points: (33, 2), pixels.
+        visibility: (33,) in [0, 1]; at 0 a point is unknown and not drawn, up to 0.5 it is hidden and drawn faint.
+    """
     faint, strong = image.copy(), image.copy()
     thickness = max(2, round(max(image.shape) / 400))
     scaled = np.round(points * 16).astype(int)  # cv2 draws at 1/16 pixel
     for a, b, colour in BONES:
         i, j = NAMES.index(a), NAMES.index(b)
         if min(visibility[i], visibility[j]) == 0:
-            continue  # not known at all
+            continue  # unknown
         for layer in (faint, strong) if min(visibility[i], visibility[j]) > 0.5 else (faint,):
             cv2.line(layer, tuple(scaled[i]), tuple(scaled[j]), colour, thickness, cv2.LINE_AA, 4)
     for i in np.flatnonzero(visibility > 0.5):
@@ -44,7 +51,7 @@ def draw_points(image: np.ndarray, points: np.ndarray, visibility: np.ndarray) -
 
 
 def draw_people(image: np.ndarray, people: Sequence[Detection], chosen: int) -> np.ndarray:
-    """The picture with everybody's box and number, the chosen one in orange."""
+    """A copy of the picture with each person's box and number; the chosen one is orange."""
     drawn = image.copy()
     thickness = max(2, round(max(image.shape) / 400))
     for i, person in enumerate(people):
@@ -57,7 +64,14 @@ def draw_people(image: np.ndarray, people: Sequence[Detection], chosen: int) -> 
 
 
 def draw_sequence(paths: dict[int, Path], keypoints: Keypoints, folder: Path, count: int) -> None:
-    """Writes about `count` pictures, evenly spaced over the sequence."""
+    """Draws the points over at most `count` evenly spaced pictures and writes them, named by frame.
+
+    Args:
+        paths: the pictures by frame.
+        keypoints: of these pictures.
+        folder: to write to.
+        count: the largest number of pictures to draw.
+    """
     rows = np.unique(np.linspace(0, len(keypoints.frames) - 1, count).round().astype(int))
     for row in rows:
         frame = int(keypoints.frames[row])

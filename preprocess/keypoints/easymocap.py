@@ -1,4 +1,4 @@
-"""Stage 2 by EasyMocap (YOLO and HRNet), or from its folder."""
+"""Stage 2 with EasyMocap's detections (YOLO and HRNet)."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.calibration.cameras import Calibration
 from preprocess.easymocap.output import Output
 from preprocess.easymocap.source import Source
-from preprocess.frames.monocular import CAMERA, image_paths
+from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
@@ -25,17 +25,14 @@ from preprocess.stage import Stage
 
 
 class EasyMocapKeypoints(Stage):
-    """Follows one of the people whom EasyMocap detected, and goes on as if the user had given that person's points.
+    """Follows one of the people that EasyMocap has detected, then continues like `FolderKeypoints` with these points.
 
-    EasyMocap numbers people picture by picture; they are linked into tracks here, as our own detector's are.
+    EasyMocap numbers people in each picture separately. They are linked into tracks here, like our own detections.
 
     Args:
-        easymocap: runs it, or names the folder that it wrote.
-        person: who: None takes whom most of the video shows, a number counts from the left, [x, y] takes the nearest
-            (pixels of images/00, where first seen).
-        lift: let BlazePose look where the points are, for the metric points that EasyMocap lacks and for the masks; the
-            points in the image stay EasyMocap's.
-        pictures: how many pictures to draw.
+        easymocap: runs EasyMocap, or names a folder with its results.
+        person: whom to follow if there are several people; see `tracks.choose`.
+        lift, pictures, force: as for `FolderKeypoints`.
     """
 
     name: ClassVar[str] = "keypoints"
@@ -71,40 +68,49 @@ class EasyMocapKeypoints(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         output = self.easymocap.keypoints(subject, progress)
         camera = Subject(subject).camera(CAMERA)
-        keypoints, count = follow(output, list(image_paths(subject)), camera, self.person)
+        keypoints, count = follow_person(output, list(image_paths(subject)), camera, self.person)
         keypoints.save(_followed(subject))
         given = FolderKeypoints(str(_followed(subject)), self.lift, self.pictures)
-        others = f"; {count} people seen" if count > 1 else ""
+        others = f"; {count} people found" if count > 1 else ""
         return f"EasyMocap's {given.run(subject, progress)}{others}"
 
 
 def _followed(subject: Path) -> Path:
-    """The chosen person's points as EasyMocap has them."""
+    """The file with the chosen person's points, before BlazePose adds to them."""
     return subject / "keypoints" / "easymocap.npz"
 
 
-def follow(
+def follow_person(
     output: Output, frames: list[int], camera: Camera, person: int | list[float] | None
 ) -> tuple[Keypoints, int]:
-    """One person's points in pixels of the camera's pictures, and how many people were seen.
+    """One person's points in EasyMocap's detections.
 
-    Raises UserError if EasyMocap's files are missing or malformed, or found nobody.
+    Args:
+        output: EasyMocap's folder.
+        frames: of the subject.
+        camera: of the subject's pictures.
+        person: whom to follow; see `tracks.choose`.
+
+    Returns:
+        The points in pixels of the subject's pictures, and the number of people found.
+
+    Raises UserError if EasyMocap's files are missing or malformed, or hold no person.
     """
     calibration = output.calibration()
-    points: dict[int, np.ndarray] = {}  # by the detection that they are of
+    points: dict[int, np.ndarray] = {}  # by the id() of the detection made from them
     tracks: list[Track] = []
     for index, frame in enumerate(frames):
         people, size = output.people(frame)
         detections = []
         for one in people:
-            placed = to_pictures(one.keypoints, size, calibration, camera)
-            detection = _detection(placed)
+            pixels = to_subject_pixels(one.keypoints, size, calibration, camera)
+            detection = _detection(pixels)
             if detection is not None:
                 detections.append(detection)
-                points[id(detection)] = placed
+                points[id(detection)] = pixels
         link(tracks, index, detections)
     if not tracks:
-        raise UserError(f"EasyMocap found nobody: no file in {output.annots} has keypoints.")
+        raise UserError(f"EasyMocap found nobody: no file in {output.annots} has keypoints of a person.")
     track = choose(tracks, person, camera.width, camera.height)
     keypoints = Keypoints.empty(frames)
     for index, detection in track.detections.items():
@@ -112,24 +118,31 @@ def follow(
     return keypoints, len(tracks)
 
 
-def to_pictures(
+def to_subject_pixels(
     keypoints: Float[np.ndarray, "25 3"], size: tuple[int, int] | None, calibration: Calibration | None, camera: Camera
 ) -> Float[np.ndarray, "25 3"]:
-    """Points of EasyMocap's pictures, of a size (height, width), in pixels of ours: undistorted, and resized."""
+    """Converts points from pixels of EasyMocap's pictures to pixels of the subject's: undistorted and resized.
+
+    Args:
+        keypoints: x, y, confidence.
+        size: height and width of EasyMocap's pictures; None: those of the subject's.
+        calibration: EasyMocap's camera, if it is known.
+        camera: of the subject's pictures.
+    """
     height, width = size or (camera.height, camera.width)
-    placed = keypoints.copy()
+    converted = keypoints.copy()
     if calibration is not None and calibration.D.any():
         lens = calibration.scaled(height, width)
-        flat = cv2.undistortPoints(placed[:, None, :2], lens.K, lens.D, P=camera.K.double().numpy())
-        placed[:, :2] = flat[:, 0]
+        flat = cv2.undistortPoints(converted[:, None, :2], lens.K, lens.D, P=camera.K.double().numpy())
+        converted[:, :2] = flat[:, 0]
     else:
         ratio = np.array([camera.width / width, camera.height / height])
-        placed[:, :2] = (placed[:, :2] + 0.5) * ratio - 0.5
-    return placed
+        converted[:, :2] = (converted[:, :2] + 0.5) * ratio - 0.5
+    return converted
 
 
 def _detection(points: Float[np.ndarray, "25 3"]) -> Detection | None:
-    """Somebody in a picture, unless the points are all unseen, or all in one place."""
+    """The person whose points these are, or None if no point was found or all lie in one place."""
     seen = points[points[:, 2] > 0, :2]
     if not len(seen) or not np.ptp(seen, axis=0).any():
         return None

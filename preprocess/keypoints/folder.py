@@ -1,4 +1,4 @@
-"""Stage 2 with the user's own points: an .npz as this program writes it, or OpenPose's BODY_25 files."""
+"""Stage 2 with the user's own points: an .npz file of `Keypoints`, or a folder of OpenPose's BODY_25 files."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,21 +10,26 @@ from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, read_image, read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY
-from preprocess.frames.monocular import image_paths
+from preprocess.frames.images import image_paths
+from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.draw import draw_sequence
-from preprocess.keypoints.points import NAMES, Keypoints, body25_folder, points_path, segmentation_folder
-from preprocess.keypoints.pose_network import Crop, PoseNetwork
+from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.pose_network import PoseNetwork
+from preprocess.skeleton import HIPS
 from preprocess.stage import Stage
 
 
 class FolderKeypoints(Stage):
-    """Takes the points from `path`, in pixels of images/00, one file or row a picture in their order.
+    """Takes the points from `path`, in pixels of images/00: one row or file for each picture, in order.
 
     Args:
         path: an .npz with the arrays of `Keypoints`, or a folder of BODY_25 JSON files.
-        lift: let BlazePose look where the points are, for the metric points that are missing and for the masks; the
-            points in the image stay the user's.
+        lift: run BlazePose around the given points, to add masks and missing metric points. The points in pixels stay
+            as they are given.
         pictures: how many pictures to draw.
+        force: run even if nothing has changed.
+
+    Raises UserError if there is nothing at `path`.
     """
 
     name: ClassVar[str] = "keypoints"
@@ -33,7 +38,7 @@ class FolderKeypoints(Stage):
         self.path = Path(path).expanduser()
         self.lift, self.pictures, self.force = lift, pictures, force
         if not self.path.exists():
-            raise UserError(f"there are no keypoints at {self.path}: correct preprocess.keypoints.path.")
+            raise UserError(f"there is nothing at {self.path}: correct preprocess.keypoints.path.")
 
     def inputs(self, subject: Path) -> list[Path]:
         return [subject / "images" / "00", self.path]
@@ -54,7 +59,10 @@ class FolderKeypoints(Stage):
         height, width = read_image(next(iter(paths.values()))).shape[:2]
         seen = keypoints.image_points[keypoints.visibility > 0.5]
         if not ((seen >= 0) & (seen < (width, height))).all(1).mean() > 0.5:
-            raise UserError(f"the points in {self.path} do not lie in pictures of {width} x {height}: scale them.")
+            raise UserError(
+                f"most of the points in {self.path} lie outside the pictures of {width} x {height}: "
+                "scale them to pixels of images/00."
+            )
         if self.lift:
             self._lift(keypoints, paths, subject, progress)
         keypoints.save(points_path(subject))
@@ -67,13 +75,14 @@ class FolderKeypoints(Stage):
             keypoints = Keypoints.load(self.path)
             if keypoints.frames.tolist() != frames:
                 raise UserError(
-                    f"{self.path} has points of {len(keypoints.frames)} frames, not of the {len(frames)} pictures."
+                    f"{self.path} has points of {len(keypoints.frames)} frames, not of the subject's {len(frames)} "
+                    "pictures: it needs one row for each picture in images/00."
                 )
             return keypoints
         files = sorted(self.path.glob("*.json"))
         if len(files) != len(frames):
             raise UserError(
-                f"{self.path} has {len(files)} JSON files for {len(frames)} pictures: one a picture is needed."
+                f"{self.path} has {len(files)} JSON files for {len(frames)} pictures: it needs one for each."
             )
         keypoints = Keypoints.empty(frames)
         for row, file in enumerate(files):
@@ -82,6 +91,7 @@ class FolderKeypoints(Stage):
         return keypoints
 
     def _lift(self, keypoints: Keypoints, paths: dict[int, Path], subject: Path, progress: Progress) -> None:
+        """Adds the network's metric points where they are unknown, and writes its masks."""
         network = PoseNetwork()
         for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
             image = read_rgb(path)
@@ -97,19 +107,20 @@ class FolderKeypoints(Stage):
 
 
 def _largest_person(file: Path) -> np.ndarray | None:
-    """The BODY_25 points (25, 3) of the person who takes most of the picture, or None if there is nobody."""
+    """The BODY_25 points (25, 3) of the person with the largest box, or None if there is nobody."""
     try:
         people = [np.asarray(p["pose_keypoints_2d"], float).reshape(25, 3) for p in load_json(file)["people"]]
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{file} is not a BODY_25 file: it needs people, each with 75 pose_keypoints_2d.") from None
+        raise UserError(
+            f"{file} is not a BODY_25 file: it needs people, each with 75 numbers in pose_keypoints_2d."
+        ) from None
     people = [p for p in people if (p[:, 2] > 0).any()]
     return max(people, key=lambda p: float(np.ptp(p[p[:, 2] > 0, :2], axis=0).prod()), default=None)
 
 
 def _crop(points: np.ndarray, visibility: np.ndarray) -> Crop:
-    """The crop about known points: upright, centred between the hips if they are among them."""
+    """An upright crop around the known points (33, 2), centred between the hips if both are known."""
     known = points[visibility > 0]
-    hips = [NAMES.index("left_hip"), NAMES.index("right_hip")]
-    center = points[hips].mean(0) if (visibility[hips] > 0).all() else known.mean(0)
-    reach = 1.15 * float(np.linalg.norm(known - center, axis=1).max())  # the head and the feet go on past their points
+    center = points[HIPS].mean(0) if (visibility[HIPS] > 0).all() else known.mean(0)
+    reach = 1.15 * float(np.linalg.norm(known - center, axis=1).max())  # head and feet extend beyond their points
     return Crop.around(center, center - (0, reach))

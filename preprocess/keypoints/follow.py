@@ -1,4 +1,4 @@
-"""One person through a whole sequence: a crop for every picture, from the person's pose in the one before."""
+"""Follows one person through a sequence: the pose in one picture predicts the crop for the next."""
 
 import math
 from collections import deque
@@ -6,21 +6,29 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.movenet import Detection, MoveNet
-from preprocess.keypoints.pose_network import Crop, Pose, PoseNetwork
+from preprocess.keypoints.pose_network import Pose, PoseNetwork
 from preprocess.keypoints.tracks import Track
 
-ASTRAY = 0.35  # of the detection's diagonal: a crop farther from the person than this follows somebody else
-REDETECTED = 0.5  # of the same: somebody farther from where the person was last seen is somebody else
-REACH = 4  # sigmas: farther neighbours do not count in a Gaussian mean
-JUMP = 0.2  # of the crop's side: nobody moves farther from one picture to the next
+LOST = 0.35  # of the detection's diagonal: a crop farther than this from the detection has lost the person
+REDETECTED = 0.5  # of the detection's diagonal: farther than this from the person's last position, it is another person
+REACH = 4  # standard deviations: the Gaussian mean ignores crops farther away in time
+JUMP = 0.2  # of the crop's side: the farthest that a person can move from one picture to the next
 
 
 class Follower:
-    """Gives the pose of the tracked person in each picture, asked for in order.
+    """Estimates the pose of the tracked person in one picture after another; must be called in order.
 
-    A pose is taken from the crop that the last one predicts. Where the detector saw the person somewhere else, the pose
-    jumps, or the network is not sure of a person, the crop starts afresh from the detector.
+    The previous pose predicts the crop. The crop comes from the detector instead if the detector saw the person
+    elsewhere, the pose jumps, or the network does not find a person in the crop.
+
+    Args:
+        network: estimates the pose in a crop.
+        detector: finds people in a picture.
+        track: the person's detections.
+        every: the detections of `track` are this many pictures apart.
+        score: the least probability of a person in the crop.
     """
 
     def __init__(self, network: PoseNetwork, detector: MoveNet, track: Track, every: int, score: float):
@@ -29,40 +37,46 @@ class Follower:
         self.crop: Crop | None = None
 
     def __call__(self, index: int, image: np.ndarray) -> Pose | None:
-        """The pose in the picture of that index, or None if the person is not seen there."""
+        """The pose in an 8-bit RGB picture (H, W, 3) of that index, or None if the person is not in it."""
         expected = self.track.near(index, self.every)
-        if self.crop is not None and (expected is None or not _astray(self.crop, expected)):
+        if self.crop is not None and (expected is None or not _is_lost(self.crop, expected)):
             pose = self.network(image, self.crop)
-            if pose.score >= self.score and not _jumped(self.crop, pose.next_crop):
+            if pose.score >= self.score and not _has_jumped(self.crop, pose.next_crop):
                 self.crop = pose.next_crop
                 return pose
-        pose = self._afresh(index, image)
+        pose = self._redetect(index, image)
         self.crop = pose.next_crop if pose else None
         return pose
 
-    def _afresh(self, index: int, image: np.ndarray) -> Pose | None:
+    def _redetect(self, index: int, image: np.ndarray) -> Pose | None:
+        """The pose from the detector's crop of the person, or None if the detector does not find the person."""
         last = self.track.nearest(index)
         people = [d for d in self.detector(image) if np.linalg.norm(d.center - last.center) < REDETECTED * last.size]
         if not people:
             return None
         person = min(people, key=lambda d: float(np.linalg.norm(d.center - last.center)))
-        first = self.network(image, Crop.of_detection(person))  # the box is rough: the second look is the pose
+        first = self.network(image, Crop.of_detection(person))  # only gives a better crop than the rough box
         pose = self.network(image, first.next_crop) if first.score >= self.score else first
-        return pose if pose.score >= self.score and not _astray(pose.next_crop, person) else None
+        return pose if pose.score >= self.score and not _is_lost(pose.next_crop, person) else None
 
 
-def _astray(crop: Crop, person: Detection) -> bool:
-    return float(np.linalg.norm(crop.center - person.center)) > ASTRAY * person.size
+def _is_lost(crop: Crop, person: Detection) -> bool:
+    return float(np.linalg.norm(crop.center - person.center)) > LOST * person.size
 
 
-def _jumped(crop: Crop, after: Crop) -> bool:
+def _has_jumped(crop: Crop, after: Crop) -> bool:
     return float(np.linalg.norm(after.center - crop.center)) > JUMP * crop.side
 
 
 def smooth_crops(crops: Iterable[Crop | None], sigma: float) -> Iterator[Crop | None]:
-    """Crops averaged over time with a Gaussian (sigma in pictures), so that their jitter does not reach the points.
+    """Smooths crops over time with a Gaussian, so that their jitter does not reach the points.
 
-    Each is yielded once the `REACH` sigmas after it have been seen, farther than which none counts.
+    A crop is yielded as soon as the crops within `REACH` standard deviations after it are known. None, a picture
+    without the person, stays None.
+
+    Args:
+        crops: one for each picture.
+        sigma: standard deviation in pictures.
     """
     reach = math.ceil(REACH * sigma)
     around: deque[tuple[int, Crop | None]] = deque(maxlen=2 * reach + 1)
@@ -86,4 +100,5 @@ def _smoothed(around: Iterable[tuple[int, Crop | None]], index: int, sigma: floa
 
 
 def _parameters(crop: Crop) -> tuple[float, ...]:
+    """A crop as numbers that can be averaged."""
     return (*crop.center, np.log(crop.side), np.cos(crop.angle), np.sin(crop.angle))

@@ -1,4 +1,4 @@
-"""TFLite networks on the CPU."""
+"""Runs TFLite networks on the CPU, with LiteRT."""
 
 import contextlib
 import os
@@ -18,13 +18,16 @@ _stderr = threading.Lock()
 
 
 class Network:
-    """A TFLite file as a function of one array, for one caller at a time."""
+    """A TFLite file as a function of one array, for one caller at a time.
+
+    Args:
+        asset: the file, downloaded if necessary.
+        threads: how many threads to compute with; None: one for each core.
+
+    Raises UserError if LiteRT is not installed or the file cannot be downloaded.
+    """
 
     def __init__(self, asset: Asset, threads: int | None = None):
-        """Fetches and loads the weights; `threads` to compute in, None: as many as there are cores.
-
-        Raises UserError if the weights, or LiteRT, cannot be had.
-        """
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -37,32 +40,32 @@ class Network:
         self._shape: tuple[int, ...] = ()
 
     def __call__(self, array: np.ndarray) -> list[np.ndarray]:
-        """The outputs in the file's order."""
-        given = self._interpreter.get_input_details()[0]["index"]
+        """The outputs in the file's order. The input is resized if the array's shape differs from the last one."""
+        input_index = self._interpreter.get_input_details()[0]["index"]
         if array.shape != self._shape:
-            self._interpreter.resize_tensor_input(given, array.shape)
-            with _without_remarks():
+            self._interpreter.resize_tensor_input(input_index, array.shape)
+            with _without_info_lines():
                 self._interpreter.allocate_tensors()
             self._shape = array.shape
-        self._interpreter.set_tensor(given, array)
+        self._interpreter.set_tensor(input_index, array)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(out["index"]) for out in self._interpreter.get_output_details()]
 
 
 @contextlib.contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Keeps back the lines that the runtime writes to stderr as INFO; its own level of logging cannot be set.
+def _without_info_lines() -> Iterator[None]:
+    """Suppresses lines that the runtime writes to stderr as INFO, since its log level cannot be set.
 
-    All other lines, warnings, errors and those of other threads included, are passed on at the end.
+    All other lines, also those of other threads, are written when the body ends.
     """
-    with _stderr, tempfile.TemporaryFile() as held:
+    with _stderr, tempfile.TemporaryFile() as captured:
         sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
+        original = os.dup(2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            os.write(2, b"".join(line for line in held if not line.startswith(b"INFO: ")))
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            os.write(2, b"".join(line for line in captured if not line.startswith(b"INFO: ")))

@@ -1,4 +1,4 @@
-"""Finding everybody in a picture: MoveNet MultiPose (up to six people, COCO-17 points and a box)."""
+"""Finds the people in a picture with MoveNet MultiPose: up to six, each with 17 points in COCO's order and a box."""
 
 import dataclasses
 
@@ -7,54 +7,61 @@ import numpy as np
 
 from preprocess.assets import MOVENET_MULTIPOSE
 from preprocess.keypoints.litert import Network
+from preprocess.skeleton import COCO_17
 
-LEFT_HIP, RIGHT_HIP = 11, 12  # in COCO-17
+LEFT_HIP, RIGHT_HIP = COCO_17.index("left_hip"), COCO_17.index("right_hip")
 
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
-    """One person in one picture; pixels."""
+    """One person in one picture; positions in pixels."""
 
-    points: np.ndarray  # (17, 2)
-    point_scores: np.ndarray  # (17,)
+    points: np.ndarray  # (N, 2); N is 17 from MoveNet, and may differ for other detectors
+    point_scores: np.ndarray  # (N,)
     box: np.ndarray  # (4,) left, top, right, bottom
     score: float
 
     @property
     def center(self) -> np.ndarray:
-        """The box's centre (2,)."""
+        """The centre of the box (2,)."""
         return (self.box[:2] + self.box[2:]) / 2
 
     @property
     def size(self) -> float:
-        """The box's diagonal."""
+        """The diagonal of the box."""
         return float(np.linalg.norm(self.box[2:] - self.box[:2]))
 
     @property
     def hips(self) -> np.ndarray:
-        """The middle of the hips (2,)."""
+        """The midpoint of the hips (2,), for points in COCO's order."""
         return (self.points[LEFT_HIP] + self.points[RIGHT_HIP]) / 2
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection of two boxes (left, top, right, bottom) over the smaller of them."""
+    """The area of the intersection of two boxes (left, top, right, bottom) over the area of the smaller one."""
     inner = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     return float(inner / max(min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()), 1e-9))
 
 
 class MoveNet:
-    """The detector, at two scales: it knows people of about 200 pixels, so one scale finds the near, one the far."""
+    """The detector, run at two scales, since it finds people best at a height of about 200 pixels.
+
+    Args:
+        score: the least score of a person.
+        same: two boxes with more `overlap` are the same person.
+    """
 
     LONG_SIDES = (256, 512)
-    MULTIPLE = 32  # each side of the input is one of it
+    MULTIPLE = 32  # each side of the input must be a multiple of this
 
     def __init__(self, score: float = 0.2, same: float = 0.7):
-        """`score`: the least that counts as a person; `same`: boxes that overlap more are one person."""
         self.score, self.same = score, same
-        self._networks = [Network(MOVENET_MULTIPOSE) for _ in self.LONG_SIDES]  # resizing one for each call is slow
+        self._networks = [
+            Network(MOVENET_MULTIPOSE) for _ in self.LONG_SIDES
+        ]  # one for each size, since resizing the input is slow
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
-        """The people in an 8-bit RGB picture (H, W, 3), surest first."""
+        """The people in an 8-bit RGB picture (H, W, 3), by descending score."""
         candidates = [
             d for network, side in zip(self._networks, self.LONG_SIDES) for d in _detect(network, image, side)
         ]
@@ -66,7 +73,7 @@ class MoveNet:
 
 
 def _detect(network: Network, image: np.ndarray, long_side: int) -> list[Detection]:
-    """All six of the network's answers, however unsure, in the picture's pixels."""
+    """All six detections of the network, whatever their scores, in pixels of the picture."""
     height, width = image.shape[:2]
     scale = long_side / max(height, width)
     inner = max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,4 +1,4 @@
-"""Stage 2 with the points of other tools: people in each picture, told apart by their tracks, and one of them taken."""
+"""Stage 2 with the points of other tools: links the people in each picture into tracks, and takes one of them."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -9,35 +9,35 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
-from preprocess.frames.monocular import image_paths
-from preprocess.frames.video_index import Origin, origin
+from preprocess.frames.images import image_paths
+from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.points import NAMES, Keypoints
+from preprocess.keypoints.points import Keypoints
 from preprocess.keypoints.tracks import Track, choose, link
+from preprocess.skeleton import NAMES
 
-# Where a point may start that a tool does not have: at another one's place, unseen. A fit reads all 33.
+# For a point that a tool lacks: the point whose position it gets, with visibility zero, since a fit reads all 33.
 STAND_INS = {
     "eye_inner": "eye", "eye_outer": "eye", "eye": "nose", "ear": "nose", "mouth": "nose", "nose": "shoulder",
     "pinky": "wrist", "index": "wrist", "thumb": "wrist", "wrist": "elbow", "elbow": "shoulder", "shoulder": "hip",
     "heel": "ankle", "foot_index": "ankle", "ankle": "knee", "knee": "hip", "hip": "shoulder",
 }  # fmt: skip
-LEAST_POINTS = 3  # of one person
+LEAST_POINTS = 3  # of a person who counts as detected
 
 
 class PeopleKeypoints(FolderKeypoints):
-    """Takes the points of one person out of files with many.
+    """Takes one person's points from files with several people.
 
-    Points that a tool lacks stay at visibility zero. Points are of the video's own pictures, as tools see them, or of
-    images/00; files, of all of the video's pictures or of the subject's alone.
+    The files may cover all pictures of the video, or only the subject's pictures. Points that the tool lacks get
+    visibility zero.
 
     Args:
         path: the tool's file or folder.
-        person: who, if there are several: None takes the most prominent, a number counts from the left, a point [x, y]
-            takes the nearest (pixels of images/00, where first seen).
-        score: points of less confidence do not count.
-        size: width and height of the pictures that the points are of; None: of the video's.
-        lift, pictures: as for the folder.
+        person: whom to take if there are several people; see `tracks.choose`.
+        score: points with less confidence are ignored.
+        size: width and height (pixels) of the pictures in which the points were detected; None: those of the video.
+        lift, pictures, force: as for `FolderKeypoints`.
     """
 
     def __init__(
@@ -54,26 +54,32 @@ class PeopleKeypoints(FolderKeypoints):
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.score, self.size = score, size if size is None else [int(n) for n in size]
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise UserError(f"preprocess.keypoints.size={self.size} is no width and height in pixels.")
+            raise UserError(f"preprocess.keypoints.size={self.size} must be [width,height] in pixels.")
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "person": self.person, "score": self.score, "size": self.size}
 
     @abc.abstractmethod
-    def people(self, known: Origin) -> list[list[np.ndarray]]:
-        """Of each of the subject's pictures, everybody's points (33, 3): x, y, confidence, the pixels being the file's.
+    def people(self, index: VideoIndex) -> list[list[np.ndarray]]:
+        """The points of all people in each of the subject's pictures.
 
-        Raises UserError for files that are damaged, not this tool's, or of another video.
+        Args:
+            index: which pictures of the video the subject has.
+
+        Returns:
+            For each picture, a list of (33, 3) arrays: x and y in the file's pixels, confidence.
+
+        Raises UserError if a file is damaged, not this tool's, or belongs to another video.
         """
 
     def _read(self, subject: Path, frames: list[int]) -> Keypoints:
-        known = origin(subject)
+        index = video_index(subject)
         height, width = read_image(image_paths(subject)[frames[0]]).shape[:2]
-        size = self.size or known.size or (width, height)
+        size = self.size or index.size or (width, height)
         ratio = np.array([width, height]) / size
         tracks: list[Track] = []
-        for index, people in enumerate(self.people(known)):
-            link(tracks, index, [d for d in (self._detection(p, ratio) for p in people) if d is not None])
+        for row, people in enumerate(self.people(index)):
+            link(tracks, row, [d for d in (self._detection(p, ratio) for p in people) if d is not None])
         track = choose(tracks, self.person, width, height)
         keypoints = Keypoints.empty(frames)
         for row, detection in track.detections.items():
@@ -85,20 +91,24 @@ class PeopleKeypoints(FolderKeypoints):
         return keypoints
 
     def _detection(self, points: np.ndarray, ratio: np.ndarray) -> Detection | None:
-        """The person in pixels of the subject's pictures, or None if too little of them is seen."""
+        """A person in pixels of the subject's pictures; None if too few points were detected or their box is empty."""
         confidence = np.where(points[:, 2] >= self.score, points[:, 2].clip(0, 1), 0)
         seen = confidence > 0
         if seen.sum() < LEAST_POINTS:
             return None
-        places = (points[:, :2] + 0.5) * ratio - 0.5
-        box = np.concatenate([places[seen].min(0), places[seen].max(0)])
+        pixels = (points[:, :2] + 0.5) * ratio - 0.5
+        box = np.concatenate([pixels[seen].min(0), pixels[seen].max(0)])
         if not (box[2:] > box[:2]).all():
             return None
-        return Detection(places, confidence, box, float(confidence[seen].mean()))
+        return Detection(pixels, confidence, box, float(confidence[seen].mean()))
 
 
 def fill_in(keypoints: Keypoints) -> None:
-    """Gives points that are not seen a place: that between the pictures that show them, else that of a neighbour."""
+    """Sets, in place, the positions of points that were not detected; their visibility stays zero.
+
+    A point is interpolated between the pictures that show it. One that no picture shows follows its nearest neighbour
+    along the body (`STAND_INS`).
+    """
     rows = np.flatnonzero(keypoints.detected)
     points, seen = keypoints.image_points[rows], keypoints.visibility[rows] > 0
     known = {name for i, name in enumerate(NAMES) if seen[:, i].any()}
@@ -112,7 +122,7 @@ def fill_in(keypoints: Keypoints) -> None:
 
 
 def _stand_in(name: str, known: set[str]) -> str:
-    """The point itself if it is ever seen, else the nearest one along the body that is."""
+    """The point itself if it is among the known ones, else the nearest known point along the body."""
     tried = set()
     while name not in known | tried:
         tried.add(name)
@@ -122,15 +132,24 @@ def _stand_in(name: str, known: set[str]) -> str:
     return name if name in known else min(known)
 
 
-def in_order(people: Mapping[int, list[np.ndarray]], known: Origin, path: Path) -> list[list[np.ndarray]]:
-    """Of each of the subject's pictures, the people whom a file names by picture; it has an entry for every picture.
+def match_pictures(people: Mapping[int, list[np.ndarray]], index: VideoIndex, path: Path) -> list[list[np.ndarray]]:
+    """The people in each of the subject's pictures, from a tool's people by picture number.
 
-    As many entries as the subject has pictures are theirs in order; more are the video's. Raises UserError for fewer.
+    If there are as many entries as the subject has pictures, they belong to these in order. Otherwise the numbers are
+    those of the video's pictures.
+
+    Args:
+        people: by picture number; a picture without people has an empty entry.
+        index: which pictures of the video the subject has.
+        path: for the error message.
+
+    Raises UserError if pictures of the subject are missing.
     """
-    if len(people) == len(known.pictures):
+    if len(people) == len(index.pictures):
         return [people[number] for number in sorted(people)]
-    if set(known.pictures.tolist()) <= people.keys():
-        return [people[number] for number in known.pictures.tolist()]
+    if set(index.pictures.tolist()) <= people.keys():
+        return [people[number] for number in index.pictures.tolist()]
     raise UserError(
-        f"{path} has points of {len(people)} pictures, neither of the subject's {len(known.pictures)} nor of all."
+        f"{path} has points of {len(people)} pictures: it needs those of the subject's {len(index.pictures)} pictures, "
+        "or of all pictures of the video."
     )

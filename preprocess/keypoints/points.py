@@ -1,4 +1,4 @@
-"""The 33 points of BlazePose: their names, their file, and their translation to and from OpenPose's BODY_25."""
+"""The person's 33 points in every picture: their file, and their conversion to and from OpenPose's BODY_25."""
 
 import dataclasses
 from pathlib import Path
@@ -8,48 +8,39 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_npz, save_json, save_npz
-
-NAMES = (
-    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
-    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
-    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
-)  # fmt: skip
-
-# Each BODY_25 point is the mean of these; BlazePose has one point for big and small toe, so the small ones stay empty.
-BODY_25: tuple[tuple[str, ...], ...] = (
-    ("nose",), ("left_shoulder", "right_shoulder"), ("right_shoulder",), ("right_elbow",), ("right_wrist",),
-    ("left_shoulder",), ("left_elbow",), ("left_wrist",), ("left_hip", "right_hip"), ("right_hip",), ("right_knee",),
-    ("right_ankle",), ("left_hip",), ("left_knee",), ("left_ankle",), ("right_eye",), ("left_eye",), ("right_ear",),
-    ("left_ear",), ("left_foot_index",), (), ("left_heel",), ("right_foot_index",), (), ("right_heel",),
-)  # fmt: skip
+from preprocess.skeleton import BODY_25, NAMES
 
 
 @dataclasses.dataclass(frozen=True)
 class Keypoints:
-    """What is known of the person's points in F pictures; a picture without the person holds zeros."""
+    """The person's points in the F pictures of one camera, in the order of `skeleton.NAMES`.
+
+    Rows of pictures without the person hold zeros.
+    """
 
     frames: np.ndarray
-    """(F,) int64, ascending."""
+    """(F,) int64: frame numbers, ascending."""
     detected: np.ndarray
-    """(F,) bool."""
+    """(F,) bool: the person was found in the picture."""
     score: np.ndarray
-    """(F,) float32 in [0, 1]: the person is there."""
+    """(F,) float32 in [0, 1]: probability that the person is in the picture."""
     image_points: np.ndarray
     """(F, 33, 2) float32, pixels of the pictures, pixel centres at integers."""
     visibility: np.ndarray
-    """(F, 33) float32 in [0, 1]: in the picture and not hidden."""
+    """(F, 33) float32 in [0, 1]: probability that a point is in the picture and not hidden."""
     presence: np.ndarray
-    """(F, 33) float32 in [0, 1]: in the picture, perhaps hidden."""
+    """(F, 33) float32 in [0, 1]: probability that a point is in the picture, hidden or not."""
     world_points: np.ndarray
-    """(F, 33, 3) float32, metres from the middle of the hips: x right, y down, z away; NaN where unknown."""
+    """(F, 33, 3) float32: metres from the midpoint of the hips, x right, y down, z away; NaN where unknown.
+
+    The axes are those of a camera that looks straight at the person (`keypoints/camera_axes.py`).
+    """
     crop: np.ndarray
-    """(F, 3, 3) float32, image_from_crop: picture pixels from those of the network's 256 x 256 input."""
+    """(F, 3, 3) float32: image_from_crop, from pixels of the network's 256 x 256 input to pixels of the picture."""
 
     @staticmethod
     def empty(frames: list[int]) -> "Keypoints":
-        """Nothing detected yet."""
+        """Keypoints of these frames, with nothing detected yet."""
         count, points = len(frames), len(NAMES)
         shapes = {"score": (), "image_points": (points, 2), "visibility": (points,), "presence": (points,)}
         shapes |= {"world_points": (points, 3), "crop": (3, 3)}
@@ -57,16 +48,16 @@ class Keypoints:
         return Keypoints(np.array(frames, np.int64), np.zeros(count, bool), **arrays)
 
     def save(self, path: Path) -> None:
-        """Writes an .npz of the fields."""
+        """Writes an .npz file with one array for each field."""
         save_npz(path, {field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     @staticmethod
     def load(path: Path) -> "Keypoints":
-        """Reads what `save` wrote. Raises UserError if arrays are missing or of wrong shapes."""
+        """Reads what `save` has written. Raises UserError if an array is missing or has a wrong shape."""
         arrays = load_npz(path)
         frames = arrays.get("frames")
         if frames is None or frames.ndim != 1:
-            raise UserError(f"{path} must hold `frames`, the frame number of each row.")
+            raise UserError(f"{path} must hold `frames`, a list of the frame number of each row.")
         model = Keypoints.empty(frames.tolist())
         for field in dataclasses.fields(Keypoints):
             expected = getattr(model, field.name)
@@ -76,14 +67,14 @@ class Keypoints:
         return Keypoints(**{field.name: arrays[field.name] for field in dataclasses.fields(Keypoints)})
 
     def write_body25(self, folder: Path) -> None:
-        """Writes a file a frame as OpenPose does: x, y, confidence of 25 points; nobody where nobody was detected."""
+        """Writes a file for each frame, as OpenPose does: x, y and confidence of 25 points, or no people."""
         for row, frame in enumerate(self.frames):
             people = [{"person_id": [-1], "pose_keypoints_2d": self.body25(row).ravel().tolist()}]
             name = f"{frame:06d}_keypoints.json"
             save_json(folder / name, {"version": 1.3, "people": people if self.detected[row] else []})
 
     def body25(self, row: int) -> np.ndarray:
-        """BODY_25 points of one picture: (25, 3) x, y, confidence (the visibility)."""
+        """The BODY_25 points of one picture, (25, 3) float64: x, y, confidence (the visibility)."""
         points = np.zeros((len(BODY_25), 3))
         for i, names in enumerate(BODY_25):
             if names:
@@ -93,7 +84,10 @@ class Keypoints:
         return points.round(3)
 
     def set_body25(self, row: int, points: Any) -> None:
-        """Fills one picture from BODY_25 points (25, 3); what BODY_25 lacks stays at visibility zero."""
+        """Sets one picture's points from BODY_25 points (25, 3); points that BODY_25 lacks keep visibility zero.
+
+        Raises ValueError for another number of points.
+        """
         points = np.asarray(points, np.float32).reshape(-1, 3)
         if len(points) != len(BODY_25):
             raise ValueError(f"{len(points)} points, not {len(BODY_25)}")
@@ -108,20 +102,20 @@ class Keypoints:
 
 
 def points_path(subject: Path, camera: int = 0) -> Path:
-    """The points of a camera's pictures."""
+    """The file with the points in a camera's pictures."""
     return subject / "keypoints" / f"{camera:02d}.npz"
 
 
 def points_files(subject: Path) -> list[Path]:
-    """The points of each camera that has any, named by its number."""
+    """The files of all cameras that have points, named by the cameras' numbers."""
     return sorted(path for path in points_path(subject).parent.glob("*.npz") if path.stem.isdigit())
 
 
 def body25_folder(subject: Path) -> Path:
-    """The same as OpenPose's files."""
+    """The folder with the first camera's points as OpenPose's BODY_25 files."""
     return subject / "keypoints" / "body25" / "00"
 
 
 def segmentation_folder(subject: Path) -> Path:
-    """The network's masks: 8-bit probability of the person, at the pictures' size."""
+    """The folder with the network's masks for the first camera: 8-bit probability of the person, in full size."""
     return subject / "keypoints" / "segmentation" / "00"

@@ -1,1 +1,1 @@
-"""Masks and part labels: the variants of the stage and what they are made of."""
+"""Stage 4: the person's mask and part labels in every picture."""

@@ -1,4 +1,4 @@
-"""What a fixed camera sees behind the person."""
+"""The background that a static camera sees behind the person."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,62 +9,73 @@ from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.io import threads
 
-_FEATURES = 400
-_LEAST_FEATURES = 20
-_REACH = 21  # pixels: the window that a feature is followed in
-_STILL = 0.9  # of the pictures
-_LEVELS = 6.0  # how much a background without features may change, in 8-bit levels
+_FEATURES = 400  # to track, at most
+_LEAST_FEATURES = 20  # for a decision by features
+_WINDOW = 21  # pixels: side of the window in which a feature is tracked
+_STILL_FRACTION = 0.9  # of the pictures
+_LEVELS = 6.0  # mean change of a background without features in a static camera, in 8-bit levels
 
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """The scene without the person."""
+    """The scene without the person, in a region of the pictures."""
 
     colour: Float[np.ndarray, "H W 3"]
-    """8-bit levels, float32; zero where unknown."""
+    """RGB in 8-bit levels, float32; zero where unknown."""
     known: Bool[np.ndarray, "H W"]
-    """Seen often enough without the person."""
+    """Where enough pictures show the background."""
 
 
 def is_static(
     greys: Sequence[UInt8[np.ndarray, "H W"]], people: Sequence[Bool[np.ndarray, "H W"]], tolerance: float = 0.2
 ) -> bool:
-    """Whether the camera stands still: features outside `people` stay within `tolerance` pixels of the first picture.
+    """Whether the camera stands still: features of the background keep their positions in the first picture.
 
-    Where too few features of the background are in sight, it counts as still if it keeps its colours. A tenth of the
-    pictures may disagree: a limb that `people` lacks can cover most features.
+    A picture with too few visible features is compared by its grey levels instead. A tenth of the pictures may
+    disagree, since a limb that is missing from `people` can hide most features.
+
+    Args:
+        greys: the pictures in grey.
+        people: where each picture may show the person.
+        tolerance: the largest median shift of the features (pixels).
     """
     first, free = greys[0], ~people[0]
     points = cv2.goodFeaturesToTrack(first, _FEATURES, 0.01, 7, mask=free.astype(np.uint8))
-    reach = np.ones((_REACH, _REACH), np.uint8)
+    window = np.ones((_WINDOW, _WINDOW), np.uint8)
 
     def still(grey: np.ndarray, person: np.ndarray) -> bool:
         if points is not None:
             moved, found, _ = cv2.calcOpticalFlowPyrLK(first, grey, points, points.copy())
             x, y = points[:, 0].astype(int).T
-            in_sight = cv2.dilate(person.astype(np.uint8), reach)[y, x, None] == 0
-            shift = np.linalg.norm(moved - points, axis=-1)[(found > 0) & in_sight]
+            visible = cv2.dilate(person.astype(np.uint8), window)[y, x, None] == 0
+            shift = np.linalg.norm(moved - points, axis=-1)[(found > 0) & visible]
             if len(shift) >= _LEAST_FEATURES:
                 return float(np.median(shift)) <= tolerance
         both = free & ~person
         return not both.any() or float(np.abs(grey[both].astype(np.float32) - first[both]).mean()) <= _LEVELS
 
-    return float(np.mean([still(*later) for later in zip(greys[1:], people[1:])] or [True])) >= _STILL
+    return float(np.mean([still(*later) for later in zip(greys[1:], people[1:])] or [True])) >= _STILL_FRACTION
 
 
 def median_background(
     images: UInt8[np.ndarray, "F H W 3"], people: Bool[np.ndarray, "F H W"], least: int = 3
 ) -> Background:
-    """The median, at each pixel, of the pictures that do not show the person there; known where `least` remain."""
+    """The median colour, at each pixel, of the pictures that do not show the person there.
+
+    Args:
+        images: RGB.
+        people: where each picture may show the person.
+        least: the background is known where at least this many pictures show it.
+    """
     count = (~people).sum(0)
 
     def median(row: int) -> UInt8[np.ndarray, "W 3"]:
-        # the person's samples sort behind all others
+        # 255 sorts the samples that show the person behind all others.
         samples = np.where(people[:, row, :, None], np.uint8(255), images[:, row])
         samples.sort(axis=0)
         middle = (np.maximum(count[row], 1) - 1) // 2
         return np.take_along_axis(samples, middle[None, :, None], 0)[0]
 
-    colour = np.stack(list(threads.ordered(median, range(images.shape[1]))))  # by rows: sorting makes copies
+    colour = np.stack(list(threads.ordered(median, range(images.shape[1]))))  # by rows, since sorting copies
     known = count >= least
     return Background(np.where(known[..., None], colour, 0).astype(np.float32), known)

@@ -1,4 +1,4 @@
-"""Masks and part labels from the keypoint network's coarse mask, the pictures and the fitted body."""
+"""Stage 4 by our own means: from the pose network's coarse mask, the pictures and the fitted body."""
 
 import dataclasses
 from pathlib import Path
@@ -17,27 +17,27 @@ from preprocess.keypoints.points import Keypoints, points_path, segmentation_fol
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
 from preprocess.masks.draw import draw_stage
-from preprocess.masks.parts import PartRenderer, spread
+from preprocess.masks.parts import PartRenderer, spread_classes
 from preprocess.stage import Stage
 
 Box = tuple[slice, slice]  # rows, columns
 _SEEN = 26  # 8-bit probability from which a pixel may show the person
-_MARGIN = 10.0  # units kept around the person
+_MARGIN = 10.0  # pixels of the network's mask kept around the person
 
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-    """The sequence in small: a pixel is about one of the network's mask."""
+    """The sequence at the resolution of the network's mask."""
 
-    unit: float  # pixels of the pictures in one of the network's mask
+    unit: float  # pixels of the pictures in one pixel of the network's mask
     greys: list[UInt8[np.ndarray, "h w"]]
     probabilities: list[UInt8[np.ndarray, "h w"]]
 
     @staticmethod
     def read(subject: Subject, render: PartRenderer, progress: Progress) -> "_Clip":
-        """Reads every picture and the network's mask of it, or the body's silhouette where nobody was detected.
+        """Reads every picture and its network mask. Where nobody was detected, the body's silhouette replaces the mask.
 
-        Raises UserError if masks are missing.
+        Raises UserError if a mask is missing or has another size than its picture.
         """
         folder = segmentation_folder(subject.root)
         keypoints = Keypoints.load(points_path(subject.root))
@@ -45,7 +45,7 @@ class _Clip:
         crops = keypoints.crop[keypoints.detected, :2, :2]
         clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [])
 
-        def small(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+        def read_small(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
             image, path = subject.image(picture), folder / f"{picture.frame:06d}.png"
             if not path.exists():
                 raise UserError(
@@ -53,20 +53,20 @@ class _Clip:
                 )
             probability = read_image(path)
             if probability.shape != image.shape[:2]:
-                raise UserError(f"{path} is not of the size of {picture.image}; redo the keypoints.")
+                raise UserError(f"{path} does not have the size of {picture.image}: run the keypoints stage again.")
             if picture.frame not in detected:
                 body = render(subject.camera(picture.camera), subject.vertices(picture.frame))
                 probability = np.where(body != 0, 255, 0).astype(np.uint8)
             return clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), clip.shrink(probability)
 
-        steps = threads.ordered(small, subject.pictures)
+        steps = threads.ordered(read_small, subject.pictures)
         for grey, probability in progress.track(steps, total=len(subject.pictures), description="reading"):
             clip.greys.append(grey)
             clip.probabilities.append(probability)
         return clip
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
-        """A picture at the clip's size."""
+        """A picture or mask (H, W) at the resolution of the network's mask."""
         height, width = (max(1, round(length / self.unit)) for length in image.shape[:2])
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
@@ -75,8 +75,8 @@ class BlazePoseMasks(Stage):
     """Writes `mask/` (8-bit coverage) and `schp/` (part labels).
 
     Args:
-        background: use the background that a fixed camera sees as one more cue; None: if the camera stands still.
-        background_pictures: how many pictures the background is the median of.
+        background: use the background of a static camera as a further cue; None: if the camera turns out to be static.
+        background_pictures: how many pictures the median of the background is taken over.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
@@ -90,6 +90,8 @@ class BlazePoseMasks(Stage):
         pictures: int = 12,
         force: bool = False,
     ) -> None:
+        if background_pictures < 1:
+            raise UserError(f"preprocess.masks.background_pictures={background_pictures} must be at least 1.")
         self.background, self.background_pictures = background, background_pictures
         self.pictures = pictures
         self.force = force
@@ -110,18 +112,18 @@ class BlazePoseMasks(Stage):
         render = PartRenderer(reader.template())
         clip = _Clip.read(reader, render, progress)
         height, width = reader.camera(0).height, reader.camera(0).width
-        everywhere = np.max(clip.probabilities, axis=0) >= _SEEN
-        region = _box_around(everywhere, clip.unit, _MARGIN * clip.unit, height, width)
+        anywhere = np.max(clip.probabilities, axis=0) >= _SEEN
+        region = _box_around(anywhere, clip.unit, _MARGIN * clip.unit, height, width)
         background = self._background(reader, clip, region)
         masker = _Masker(reader, render, clip, region, background)
         steps = threads.ordered(masker, range(len(reader.pictures)))
         shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
-        camera = "moving camera" if background is None else "fixed camera"
+        camera = "moving camera" if background is None else "static camera"
         return f"{len(shares)} masks, {camera}; the person fills {100 * np.mean(shares):.0f} % of the picture"
 
     def _background(self, reader: Subject, clip: _Clip, region: Box) -> Background | None:
-        """The background in a region of the pictures, if it is to be used."""
+        """The background in a region of the pictures, or None if it is not to be used."""
         pictures = reader.pictures
         chosen = np.unique(np.linspace(0, len(pictures) - 1, self.background_pictures).round().astype(int))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
@@ -138,7 +140,7 @@ class BlazePoseMasks(Stage):
 
 
 class _Masker:
-    """Makes mask and part labels of one picture after another, in any order."""
+    """Makes the mask and part labels of a picture, for pictures in any order."""
 
     def __init__(
         self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box, background: Background | None
@@ -149,26 +151,26 @@ class _Masker:
         self.camera = reader.camera(0)
 
     def __call__(self, index: int) -> float:
-        """Writes both and returns the fraction of the picture that the person fills."""
+        """Writes both for picture `index` and returns the fraction of the picture that the person fills."""
         picture, unit = self.reader.pictures[index], self.clip.unit
         height, width = self.camera.height, self.camera.width
         image = self.reader.image(picture)
         body = self.render(self.camera, self.reader.vertices(picture.frame))
-        probability = clean.steady(self.clip.probabilities, self.clip.greys, index)
+        probability = clean.temporal_median(self.clip.probabilities, self.clip.greys, index)
         near = (probability >= _SEEN) | (self.clip.shrink((body != 0).astype(np.uint8)) > 0)
         box = _box_around(near, unit, _MARGIN * unit, height, width)
-        background = None if self.background is None else self._behind(box)
+        background = None if self.background is None else self._background_in(box)
         large = cv2.resize(probability, (width, height), interpolation=cv2.INTER_CUBIC)[box].astype(np.float32) / 255
         covered = refine.coverage(image[box], large, unit, background)
         covered = clean.fill_pinholes(clean.drop_islands(covered, body[box] != 0), 4 * unit**2)
         mask, parts = np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8)
-        mask[box], parts[box] = covered, spread(body[box], covered > 0.5)
+        mask[box], parts[box] = covered, spread_classes(body[box], covered > 0.5)
         self.writer.write_mask(picture.camera, picture.frame, mask)
         self.writer.write_parts(picture.camera, picture.frame, parts)
         return np.count_nonzero(parts) / parts.size
 
-    def _behind(self, box: Box) -> Background:
-        """The background in a box; unknown outside the region."""
+    def _background_in(self, box: Box) -> Background:
+        """The background in a box of the picture; unknown outside the region."""
         assert self.background is not None
         colour = np.zeros((self.camera.height, self.camera.width, 3), np.float32)
         known = np.zeros(colour.shape[:2], bool)
@@ -177,7 +179,14 @@ class _Masker:
 
 
 def _box_around(seen: Bool[np.ndarray, "h w"], scale: float, margin: float, height: int, width: int) -> Box:
-    """The box of a mask in a picture `scale` times its size, with a margin in pixels of the picture; all if empty."""
+    """The box around a mask, in a picture that is larger than the mask; the whole picture if the mask is empty.
+
+    Args:
+        seen: the mask.
+        scale: pixels of the picture in one pixel of the mask.
+        margin: to add on each side (pixels of the picture).
+        height, width: of the picture.
+    """
     if not seen.any():
         return slice(0, height), slice(0, width)
     limits = []

@@ -1,4 +1,4 @@
-"""Stage 4 for several cameras: masks and part labels of every camera's pictures."""
+"""Stage 4 for several cameras: masks and part labels in every camera."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +11,11 @@ from preprocess.stage import Stage
 
 
 class CameraMasks(Stage):
-    """Runs a stage of masks on every camera of the subject.
+    """Runs a masks stage on every camera of the subject.
 
     Args:
         stage: the stage for one camera.
+        force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "masks"

@@ -1,4 +1,4 @@
-"""Pictures of masks and part labels, for people to look at."""
+"""Draws masks and part labels over pictures, for visual checks."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hashhuman.io import threads
 from hashhuman.io.files import write_image
 
 EDGE = (255, 40, 40)
-# Clearer to the eye than the palette's own colours: one for each class that the masks stage writes.
+# Easier to tell apart than the palette's own colours: one for each LIP class that the masks stage writes.
 _PART_COLOURS = {
     5: (170, 90, 220),
     13: (240, 90, 160),
@@ -24,14 +24,14 @@ _PART_COLOURS = {
 
 
 def draw_edge(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture, dimmed outside the mask, with the mask's edge in red."""
+    """The RGB picture, dimmed outside the mask, with the mask's edge in red."""
     drawn = np.where(mask[..., None], image, image // 2)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(drawn, contours, -1, EDGE, max(1, round(max(image.shape) / 700)))
 
 
 def draw_parts(image: UInt8[np.ndarray, "H W 3"], classes: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture with its parts tinted."""
+    """The RGB picture, dimmed outside the person, with each part tinted; `classes` are LIP's."""
     colours = lip.palette()
     for part, colour in _PART_COLOURS.items():
         colours[part] = colour
@@ -40,9 +40,9 @@ def draw_parts(image: UInt8[np.ndarray, "H W 3"], classes: UInt8[np.ndarray, "H 
 
 
 def draw_stage(subject: Subject, folder: Path, count: int) -> None:
-    """Writes about `count` pictures, evenly spaced, of the mask's edge and, beside it, the parts.
+    """Writes at most `count` evenly spaced drawings of the mask's edge and, next to it, the parts.
 
-    They are named by their frames, in a folder for each camera where there are several.
+    They are named by frame. A subject with several cameras gets one folder for each camera.
     """
     several = len(subject.camera_names) > 1
 

@@ -1,4 +1,4 @@
-"""The guided filter (He, Sun and Tang, "Guided Image Filtering", TPAMI 2013), for colour guides."""
+"""The guided filter with a colour guide (He, Sun and Tang, "Guided Image Filtering", TPAMI 2013)."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,17 @@ from jaxtyping import Float
 def guided_filter(
     guide: Float[np.ndarray, "H W 3"], target: Float[np.ndarray, "H W"], radius: int, epsilon: float
 ) -> Float[np.ndarray, "H W"]:
-    """`target`, redrawn as a locally affine function of the colours of `guide`; float32.
+    """Approximates `target` by a locally affine function of the colours of `guide`; float32.
 
-    In every window of side 2 radius + 1 the affine map a, b of least squares with penalty epsilon |a|^2 is found (the
-    paper's equations 19 and 20); a pixel takes the mean of the maps of the windows that hold it (21). Pictures are
+    In every window, the affine map (a, b) with the least squared error and penalty epsilon |a|^2 is found (equations 19
+    and 20 of the paper). A pixel takes the mean of the maps of all windows that contain it (equation 21). Pictures are
     mirrored at their borders.
+
+    Args:
+        guide: colours in [0, 1].
+        target: what to filter.
+        radius: a window has the side 2 radius + 1 (pixels).
+        epsilon: in units of squared colour.
     """
     guide, target = guide.astype(np.float32), target.astype(np.float32)
 
@@ -27,7 +33,7 @@ def guided_filter(
 
 
 def _solve(mean, guide: np.ndarray, center: np.ndarray, right: np.ndarray, epsilon: float) -> np.ndarray:
-    """(guide's windowed covariance + epsilon) \\ right, by the adjugate of the symmetric 3 x 3 matrices."""
+    """Solves (covariance of the guide in each window + epsilon) x = right, with the adjugates of the 3 x 3 matrices."""
     squares = mean(guide * guide) - center * center + epsilon
     xx, yy, zz = cv2.split(squares)
     crossed = mean(guide * np.roll(guide, -1, -1)) - center * np.roll(center, -1, -1)

@@ -1,4 +1,4 @@
-"""Part labels: which part of the body does each pixel of the mask show? As LIP classes (`hashhuman.data.lip`)."""
+"""Part labels, as LIP classes (`hashhuman.data.lip`): the part of the body that each pixel shows."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from hashhuman.data import lip
 from hashhuman.geometry.camera import Camera
 from preprocess.raster import rasterise
 
-# Of the classes that `lip.PART_CLASSES` gathers into a part, the one to write: face, upper clothes, arms; and legs.
+# The class to write for each part, of the classes that `lip.PART_CLASSES` maps to it: upper clothes, face, arms, legs.
 _CLASS = {"body": 5, "head": 13, "larm": 14, "rarm": 15}
 _LEFT_LEG, _RIGHT_LEG = 16, 17
 
@@ -21,7 +21,14 @@ _LEFT_LEG, _RIGHT_LEG = 16, 17
 def joint_classes(
     joint_names: Sequence[str], parts: Mapping[str, Sequence[str]] = INSTANT_NVR_PARTS
 ) -> UInt8[np.ndarray, " J"]:
-    """The LIP class of what each joint moves. Raises UserError unless each joint lies in exactly one part."""
+    """The LIP class of the body part that each joint moves.
+
+    Args:
+        joint_names: in the body model's order, named as in `parts`.
+        parts: the joints of each part.
+
+    Raises UserError unless each joint lies in exactly one part.
+    """
     names = list(parts)
     owners = [names[part] for part in part_of_joints(joint_names, parts)]
     legs = [_LEFT_LEG if name.startswith("left") else _RIGHT_LEG for name in joint_names]
@@ -31,13 +38,16 @@ def joint_classes(
 def face_classes(
     faces: Int[np.ndarray, "F 3"], lbs_weights: Float[np.ndarray, "V J"], of_joint: UInt8[np.ndarray, " J"]
 ) -> UInt8[np.ndarray, " F"]:
-    """The LIP class of each face: that of the joints that move its corners most."""
+    """The LIP class of each face: the class whose joints have the largest skinning weights at its corners.
+
+    `of_joint` is the class of each joint.
+    """
     per_class = lbs_weights @ np.eye(lip.N_CLASSES)[of_joint]  # V, classes
     return per_class[faces].sum(1).argmax(1).astype(np.uint8)
 
 
 class PartRenderer:
-    """Draws a body's parts.
+    """Draws the parts of a body.
 
     Args:
         template: the body, with joints named as in `INSTANT_NVR_PARTS`.
@@ -50,13 +60,13 @@ class PartRenderer:
     def __call__(
         self, camera: Camera, vertices: Float[np.ndarray, "V 3"]
     ) -> UInt8[np.ndarray, "{camera.height} {camera.width}"]:
-        """LIP classes of the body (world, m) as the camera sees it; 0 beside it."""
+        """LIP classes of a body with these vertices (world, m) as the camera sees it; 0 for the background."""
         face = rasterise(camera.project(torch.from_numpy(vertices)).numpy(), self.faces, camera.height, camera.width)
         return np.where(face >= 0, self.classes[face], 0).astype(np.uint8)
 
 
-def spread(classes: UInt8[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """Gives every pixel of `mask` the class of the nearest pixel that has one (is not 0), and 0 to all others."""
+def spread_classes(classes: UInt8[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """Gives every pixel of `mask` the class of the nearest pixel whose class is not 0, and all other pixels 0."""
     sources = classes != 0
     if not sources.any():
         return np.zeros_like(classes)

@@ -1,1 +1,1 @@
-"""Several calibrated cameras: triangulation, and each camera as a subject of its own."""
+"""Several calibrated cameras: geometry of several views, and each camera as a subject of its own."""

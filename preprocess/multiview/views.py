@@ -1,7 +1,7 @@
-"""One camera of a subject with several, as a subject of its own, for stages that know one camera only.
+"""Presents one camera of a multi-camera subject as a subject of its own, for stages that handle a single camera.
 
-`views/CC/` links to what it shares with the subject, and to the places where the stages' results for that camera
-belong; so a stage that is run on a view reads and writes the subject's own files.
+The folder `views/CC/` holds symbolic links to the data that all cameras share, and to the folders for that camera's
+results. A stage that runs on a view therefore reads and writes the subject's own files.
 """
 
 import os
@@ -12,12 +12,20 @@ import numpy as np
 from hashhuman.data.subject import Subject, SubjectWriter
 
 SHARED = ("smpl_lbs", "smpl_params", "smpl_vertices")
+"""Folders that all cameras have in common."""
 OWN = ("images", "mask", "schp", "keypoints/body25", "keypoints/segmentation")
+"""Folders with a folder 00, 01, ... for each camera."""
 DRAWN = ("keypoints", "masks")
+"""Stages whose drawings lie in pictures/, one folder for each camera."""
 
 
 def open_view(subject: Path, camera: int) -> Path:
-    """Makes the view of a camera (its position in annots.npy), or brings it up to date, and returns its folder."""
+    """Creates or updates the view of a camera and returns its folder.
+
+    Args:
+        subject: the subject with all cameras.
+        camera: the camera's position in annots.npy.
+    """
     view = subject / "views" / f"{camera:02d}"
     places = {name: name for name in SHARED}
     places |= {f"{name}/00": f"{name}/{camera:02d}" for name in OWN}
@@ -35,5 +43,5 @@ def open_view(subject: Path, camera: int) -> Path:
 
 
 def camera_count(subject: Path) -> int:
-    """How many cameras annots.npy has."""
+    """The number of cameras in annots.npy."""
     return len(Subject(subject).camera_names)

@@ -12,7 +12,7 @@ from preprocess.doctor.clip import ClipChecks
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.inspection import inspect_subject
 from preprocess.findings import Finding, worst
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 from preprocess.keypoints.points import points_path
 from preprocess.quality import Quality, quality_path
 from preprocess.report import page

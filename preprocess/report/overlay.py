@@ -15,7 +15,7 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.video import write_video
 from preprocess.body_fit.pictures import face_colours, shade
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 
 _MARGIN = 0.1  # of the longer side of the box around the body in all frames
 _WIDEST = 2  # greatest ratio of the video's width to its greatest height

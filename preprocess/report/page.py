@@ -12,7 +12,7 @@ from hashhuman.io.files import load_json
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.installed import version_of
 from preprocess.findings import Finding, Verdict, worst
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 from preprocess.quality import Quality
 from preprocess.report.charts import Chart
 from preprocess.stage_order import STAGES

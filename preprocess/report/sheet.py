@@ -14,7 +14,7 @@ from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 from hashhuman.io.files import load_npz, write_image
-from preprocess.frames.monocular import CAMERA
+from preprocess.frames.images import CAMERA
 from preprocess.keypoints.draw import draw_points
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.masks.draw import draw_edge, draw_parts

@@ -9,8 +9,9 @@ import torch
 
 from benchmarks import gate
 from hashhuman.data.subject import Subject
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.quality import world_joints
+from preprocess.skeleton import NAMES
 from tests import toy
 from tests.preprocess.subjects import NAMED
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks.landmarks import Observed, bias_of, offset_of, world_errors
-from preprocess.keypoints.points import NAMES
+from preprocess.skeleton import NAMES
 
 FRAMES = 40
 LEFT, RIGHT = NAMES.index("left_elbow"), NAMES.index("right_elbow")

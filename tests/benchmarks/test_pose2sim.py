@@ -13,8 +13,9 @@ from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_json, load_npz, read_image, save_npz, write_image
 from preprocess.calibration.cameras import Calibration
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.multiview.triangulation import Similarity
+from preprocess.skeleton import NAMES
 
 SIMILARITY = Similarity(1.25, Rotation.from_rotvec([0.4, 2.0, -0.7]).as_matrix(), np.array([0.5, -1.0, 3.0]))
 

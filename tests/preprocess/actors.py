@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.points import NAMES
-from preprocess.keypoints.pose_network import Crop, Pose
+from preprocess.keypoints.pose_network import Pose
+from preprocess.skeleton import NAMES
 
 HEIGHT, WIDTH = 240, 320
 TALL = 100.0  # of everybody, pixels

@@ -6,9 +6,10 @@ import torch
 from rich.console import Console
 
 from hashhuman.data.subject import Subject
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.quality import world_joints
+from preprocess.skeleton import NAMES
 from preprocess.stage import run_stages
 from tests import toy
 from tests.preprocess.masks.clip import film

@@ -104,7 +104,7 @@ def test_picture_that_does_not_decode(preprocess: Preprocess) -> None:
     blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
     damage(clip(pictures=blocks), 3)
     said = preprocess("video=clip")
-    assert "clip.mp4: picture 3 does not decode" in said and "preprocess.frames.stop=3" in said
+    assert "clip.mp4: picture 3 cannot be decoded" in said and "preprocess.frames.stop=3" in said
     assert finished() == []
     preprocess("video=clip", "preprocess.frames.stop=3", "~preprocess/keypoints", code=0)  # the advice works
     assert finished() == ["frames"]
@@ -191,7 +191,7 @@ def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_person_in_a_few_pictures_only(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
     script = [{"person": (150, 120)} if 10 <= i < 14 else {} for i in range(40)]
     use_actors(script, monkeypatch)
-    assert "found in 4 of 40 pictures only" in preprocess("video=clip")
+    assert "found in only 4 of 40 pictures" in preprocess("video=clip")
     assert finished() == ["frames"]
 
 

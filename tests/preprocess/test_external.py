@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from preprocess import external
-from preprocess.external import follow, run_tool
+from preprocess.external import run_tool
 from tests.processes import PATIENCE, ends, is_alive
 
 
@@ -126,7 +126,7 @@ def test_an_interruption_ends_the_program_and_what_it_started(tool, tmp_path):
 
 
 def test_a_program_that_ignores_requests_is_killed(tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(external, "_PATIENCE", 0.2)
+    monkeypatch.setattr(external, "_GRACE_SECONDS", 0.2)
     command = tool("""
         import os, signal, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -180,7 +180,7 @@ def test_handlers_are_put_back(tool, tmp_path):
 
 def test_counts_become_a_bar_and_words_stand_beside_it():
     with Progress(disable=True) as progress:
-        show = follow(progress, "schp")
+        show = progress_callback(progress, "schp")
         (task,) = progress.tasks
         show(" 45%|████▌     | 9/20 [00:01<00:01,  7.91it/s]")
         assert (task.completed, task.total) == (9, 20)

@@ -10,8 +10,9 @@ import torch
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_npy, save_npy
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.pipeline import Preprocessing
+from preprocess.skeleton import NAMES
 from tests import toy
 from tests.preprocess.doctor import limits
 from tests.preprocess.subjects import finished_toy

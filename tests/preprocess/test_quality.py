@@ -16,7 +16,7 @@ from hashhuman.io.files import load_npy, save_npy, save_npz
 from preprocess.body_fit.cameras import scaled
 from preprocess.body_fit.result import report_path
 from preprocess.findings import Verdict
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.quality import (
     MeasuredQuality,
     Quality,
@@ -28,6 +28,7 @@ from preprocess.quality import (
     reprojection,
     world_joints,
 )
+from preprocess.skeleton import NAMES
 from preprocess.stage import is_finished, run_stages
 from tests import toy
 from tests.preprocess.doctor.limits import checks

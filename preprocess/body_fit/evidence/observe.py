@@ -5,13 +5,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from preprocess.keypoints.points import NAMES, Keypoints
+from preprocess.keypoints.camera_axes import to_camera_axes
+from preprocess.keypoints.points import Keypoints
+from preprocess.skeleton import HIPS, MIRRORED, NAMES, SHOULDERS
 
-MIRRORED = [
-    NAMES.index(n.replace("left", "*").replace("right", "left").replace("*", "right")) for n in NAMES
-]  # fmt: skip
-HIPS = [NAMES.index("left_hip"), NAMES.index("right_hip")]
-SHOULDERS = [NAMES.index("left_shoulder"), NAMES.index("right_shoulder")]
 TRACKED = [
     i for i, n in enumerate(NAMES) if n.rpartition("_")[2] in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 ]
@@ -111,23 +108,6 @@ def find_flips(image: Float[np.ndarray, "F L 2"], world: Float[np.ndarray, "F L 
     for choice in reversed(back):
         path.append(choice[path[-1], path[-2]])
     return np.array(path[::-1], bool)
-
-
-def to_camera_axes(
-    world: Float[np.ndarray, "F L 3"], image: Float[np.ndarray, "F L 2"], K: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, "F L 3"]:
-    """The network sees a crop as if its camera looked straight at the person; turns its axes to the real camera's."""
-    return world @ axes_towards(image, K).transpose(0, 2, 1)
-
-
-def axes_towards(image: Float[np.ndarray, "F L 2"], K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "F 3 3"]:
-    """Columns: x, y and z axis of a camera that looks straight at the person, in the real camera's."""
-    middle = image[:, HIPS].mean(1)
-    ray = np.concatenate([middle, np.ones_like(middle[:, :1])], 1) @ np.linalg.inv(K).T
-    z = ray / np.linalg.norm(ray, axis=1, keepdims=True)
-    x = np.cross([0.0, 1.0, 0.0], z)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return np.stack([x, np.cross(z, x), z], -1)
 
 
 def fill(x: Float[np.ndarray, "F *rest"], known: Bool[np.ndarray, "F"]) -> Float[np.ndarray, "F *rest"]:

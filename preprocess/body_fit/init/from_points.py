@@ -12,7 +12,7 @@ from preprocess.body_fit.geometry import (
     sixd_from_matrix,
 )
 from preprocess.body_fit.sequence import BodySequence
-from preprocess.keypoints.points import NAMES
+from preprocess.skeleton import NAMES
 
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")

@@ -13,7 +13,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.checks import entry, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 
 class Amass(Source):
@@ -30,14 +30,14 @@ class Amass(Source):
         content = load_object_npz(path)  # some files hold labels as objects
         pose = smpl_pose(entry(content, "poses", path), path, "poses")
         key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
-        rate = float(numbers(entry(content, key, path), path, key))
+        rate = float(numeric_array(entry(content, key, path), path, key))
         if rate <= 0:
             raise UserError(f"{path}: {key} must be positive.")
         motion = Motion(
             at=np.arange(len(pose)) / rate - self.offset,
             rotations=pose,
-            transl=numbers(entry(content, "trans", path), path, "trans", len(pose), 3),
-            betas=numbers(entry(content, "betas", path), path, "betas", None),
+            transl=numeric_array(entry(content, "trans", path), path, "trans", len(pose), 3),
+            betas=numeric_array(entry(content, "betas", path), path, "betas", None),
             K=None,
             seconds=True,
         )

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
-from preprocess.validate import finite, numbers
+from preprocess.validate import finite_array, numeric_array
 
 COMMON = 22  # the first joints of SMPL, SMPL+H and SMPL-X are the same: all of SMPL's except the hands
 
@@ -22,7 +22,7 @@ def entry(container: Any, key: str, path: Path) -> Any:
 
 def matrices(value: Any, path: Path, name: str, *shape: int | None) -> np.ndarray:
     """Rotation matrices (*shape, 3, 3), made exactly orthogonal. Raises UserError if they are no rotations."""
-    array = numbers(value, path, name, *shape, 3, 3)
+    array = numeric_array(value, path, name, *shape, 3, 3)
     off = np.abs(array @ np.swapaxes(array, -1, -2) - np.eye(3)).max(initial=0)
     if off > 0.01 or (np.linalg.det(array) < 0).any():
         raise UserError(f"{path}: {name} holds matrices that are no rotations: create the file again.")
@@ -39,10 +39,10 @@ def axis_angles(value: Any, path: Path, name: str, count: int | None) -> np.ndar
 
     Raises UserError for other shapes, for no rows at all, and for values that must be degrees.
     """
-    array = finite(value, path, name)
+    array = finite_array(value, path, name)
     if array.ndim > 2 and array.shape[-1] == 3:
         array = array.reshape(*array.shape[:-2], array.shape[-2] * 3)
-    array = numbers(array, path, name, count, None)
+    array = numeric_array(array, path, name, count, None)
     if not array.size or array.shape[1] % 3:
         raise UserError(f"{path}: {name} must hold rows of three numbers per joint, but has the shape {array.shape}.")
     vectors = array.reshape(-1, 3)
@@ -70,7 +70,7 @@ def smpl_pose(value: Any, path: Path, name: str) -> np.ndarray:
 
 def picture_numbers(value: Any, path: Path, name: str, count: int) -> np.ndarray:
     """Numbers (count,) of pictures of a video, from 0. Raises UserError if there are none, or invalid ones."""
-    array = numbers(value, path, name, count)
+    array = numeric_array(value, path, name, count)
     if not count or (array < 0).any() or (array != array.round()).any():
         raise UserError(f"{path}: {name} must hold at least one picture number, whole and not negative.")
     return array

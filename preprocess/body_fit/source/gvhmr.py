@@ -17,7 +17,7 @@ from preprocess.body_fit.source.camera import rescaled
 from preprocess.body_fit.source.checks import axis_angles, entry, smpl_joints
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world
 from preprocess.body_fit.source.tensors import load_torch
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 
 class Gvhmr(Source):
@@ -37,14 +37,14 @@ class Gvhmr(Source):
         root = axis_angles(entry(params, "global_orient", path), path, "global_orient", None)
         count = len(root)
         body = axis_angles(entry(params, "body_pose", path), path, "body_pose", count)
-        K = numbers(entry(content, "K_fullimg", path), path, "K_fullimg", count, 3, 3)[0]
+        K = numeric_array(entry(content, "K_fullimg", path), path, "K_fullimg", count, 3, 3)[0]
         if not (K[[0, 1, 0, 1], [0, 1, 2, 2]] > 0).all():
             raise UserError(f"{path}: K_fullimg is not the matrix of a camera: create the file again.")
         motion = Motion(
             at=np.arange(count, dtype=float),
             rotations=smpl_joints(np.concatenate([root, body], 1), path, "body_pose"),
-            transl=numbers(entry(params, "transl", path), path, "transl", count, 3),
-            betas=numbers(entry(params, "betas", path), path, "betas", count, None).mean(0),
+            transl=numeric_array(entry(params, "transl", path), path, "transl", count, 3),
+            betas=numeric_array(entry(params, "betas", path), path, "betas", count, None).mean(0),
             K=None if self.coordinates == "world" else rescaled(K, 2 * K[0, 2], width),
         )
         return [motion]

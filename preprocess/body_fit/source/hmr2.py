@@ -20,7 +20,7 @@ from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, matrices, picture_numbers
 from preprocess.body_fit.source.joblib_file import load_joblib
 from preprocess.body_fit.source.motion import Motion, Source, ordered
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 FOCAL = 5000 / 256  # of the long side of the picture
 JOINTS_OF_BODY_25 = {0: 8, 1: 12, 2: 9, 4: 13, 5: 10, 7: 14, 8: 11, 12: 1, 16: 5, 17: 2, 18: 6, 19: 3, 20: 7, 21: 4}
@@ -54,19 +54,19 @@ def _people(picture: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
             f"{path}: {', '.join(names)} must be lists of one length for each picture: create the file again."
         )
     people = [dict(zip(names, values), time=time) for values in zip(*columns)]
-    seen = [p for p in people if numbers(p["tracked_time"], path, "tracked_time") == 0]
-    return [(int(numbers(p["tid"], path, "tid")), p) for p in seen]
+    seen = [p for p in people if numeric_array(p["tracked_time"], path, "tracked_time") == 0]
+    return [(int(numeric_array(p["tid"], path, "tid")), p) for p in seen]
 
 
 def _motion(rows: list[dict[str, Any]], path: Path, K: np.ndarray, width: int) -> Motion:
     def column(name: str, *shape: int) -> np.ndarray:
-        return np.stack([numbers(row[name], path, name, *shape) for row in rows])
+        return np.stack([numeric_array(row[name], path, name, *shape) for row in rows])
 
     def rotations(name: str, count: int) -> np.ndarray:
         return np.stack([matrices(entry(row["smpl"], name, path), path, name, count) for row in rows])
 
     transl, size, box = column("camera", 3), column("size", 2), column("bbox", 4)
-    points = np.stack([numbers(row["3d_joints"], path, "3d_joints", None, 3) for row in rows])
+    points = np.stack([numeric_array(row["3d_joints"], path, "3d_joints", None, 3) for row in rows])
     if points.shape[1] < 25 or (size <= 0).any():
         raise UserError(
             f"{path}: 3d_joints must hold at least 25 points, and size must be positive: create the file again."
@@ -78,7 +78,7 @@ def _motion(rows: list[dict[str, Any]], path: Path, K: np.ndarray, width: int) -
         at=picture_numbers([row["time"] for row in rows], path, "time", len(rows)),
         rotations=np.concatenate([rotations("global_orient", 1), rotations("body_pose", 23)], 1),
         transl=transl,
-        betas=np.mean([numbers(entry(row["smpl"], "betas", path), path, "betas", 10) for row in rows], 0),
+        betas=np.mean([numeric_array(entry(row["smpl"], "betas", path), path, "betas", 10) for row in rows], 0),
         K=K,
         joints=joints,
         seen=middle,

@@ -19,7 +19,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_npz
 from preprocess.body_fit.source.checks import axis_angles, entry, matrices, picture_numbers, smpl_joints
 from preprocess.body_fit.source.motion import Motion, Source, ordered
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 
 class Npz(Source):
@@ -30,24 +30,24 @@ class Npz(Source):
         root = axis_angles(entry(content, "global_orient", path), path, "global_orient", None)
         count = len(root)
         body = axis_angles(entry(content, "body_pose", path), path, "body_pose", count)
-        K = numbers(entry(content, "K", path), path, "K", 3, 3)
-        size = numbers(content.get("size", np.array([width, height])), path, "size", 2)
+        K = numeric_array(entry(content, "K", path), path, "K", 3, 3)
+        size = numeric_array(content.get("size", np.array([width, height])), path, "size", 2)
         if not (K[[0, 1], [0, 1]] > 0).all() or (size <= 0).any():
             raise UserError(f"{path}: K must hold positive focal lengths, and size must be positive.")
         K[:2, 2] += 0.5
         K = np.diag([*(np.array([width, height]) / size), 1]) @ K
         K[:2, 2] -= 0.5
-        transl = numbers(entry(content, "transl", path), path, "transl", count, 3)
+        transl = numeric_array(entry(content, "transl", path), path, "transl", count, 3)
         given = content.get("joints")
         pose = smpl_joints(np.concatenate([root, body], 1), path, "body_pose")
-        joints = None if given is None else numbers(given, path, "joints", count, None, 3)[:, : pose.shape[1]]
+        joints = None if given is None else numeric_array(given, path, "joints", count, None, 3)[:, : pose.shape[1]]
         if joints is not None and joints.shape[1] < pose.shape[1]:
             raise UserError(
                 f"{path}: joints must hold {pose.shape[1]} positions in each row, one for each joint of the pose."
             )
-        shape = numbers(np.atleast_2d(entry(content, "betas", path)), path, "betas", None, None)
+        shape = numeric_array(np.atleast_2d(entry(content, "betas", path)), path, "betas", None, None)
         R = matrices(content.get("R", np.eye(3)), path, "R")
-        T = numbers(content.get("T", np.zeros(3)), path, "T", 3)
+        T = numeric_array(content.get("T", np.zeros(3)), path, "T", 3)
         motion = Motion(
             at=picture_numbers(content.get("frames", np.arange(count)), path, "frames", count),
             rotations=pose,

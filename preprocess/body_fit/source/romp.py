@@ -21,7 +21,7 @@ from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, link
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 FAR = 10.0  # focal length over the long side: from so far away, the perspective is as weak as ROMP's
 
@@ -70,7 +70,7 @@ def _people(picture: Any, path: Path) -> list[dict[str, Any]]:
 
 
 def _detection(person: dict[str, Any], path: Path) -> Detection:
-    points = numbers(person["pj2d_org"], path, "pj2d_org", None, 2)
+    points = numeric_array(person["pj2d_org"], path, "pj2d_org", None, 2)
     if len(points) < 2 or not np.ptp(points, axis=0).all():
         raise UserError(f"{path}: pj2d_org must hold points of a person that do not coincide: create the file again.")
     return Detection(points, np.ones(len(points)), np.concatenate([points.min(0), points.max(0)]), 1.0)
@@ -80,8 +80,8 @@ def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
     frames = entry(track, "frame_id", path)
     pose = smpl_pose(entry(track, "smpl_thetas", path), path, "smpl_thetas")
     count, side = len(pose), max(width, height)
-    cam = numbers(entry(track, "cam", path), path, "cam", count, 3)
-    joints = numbers(entry(track, "joints", path), path, "joints", count, None, 3)
+    cam = numeric_array(entry(track, "cam", path), path, "cam", count, 3)
+    joints = numeric_array(entry(track, "joints", path), path, "joints", count, None, 3)
     if (cam[:, 0] <= 0).any() or joints.shape[1] < 24:
         raise UserError(f"{path}: cam must hold positive scales, and joints 24 points or more: create the file again.")
     # f / Z (X + x / s) = side / 2 (s X + x)  where  Z = 2 f / (s side)
@@ -91,7 +91,7 @@ def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
         at=picture_numbers(frames, path, "frame_id", count),
         rotations=pose,
         transl=transl,
-        betas=numbers(entry(track, "smpl_betas", path), path, "smpl_betas", count, None).mean(0),
+        betas=numeric_array(entry(track, "smpl_betas", path), path, "smpl_betas", count, None).mean(0),
         K=centred(FAR * side, width, height),
         joints=joints[:, : pose.shape[1]] + transl[:, None],
         seen=(cam[:, 1:] + 1) * side / 2 + padding,

@@ -20,7 +20,7 @@ from preprocess.body_fit.source.camera import image_points, rescaled
 from preprocess.body_fit.source.checks import entry, matrices, picture_numbers
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
 from preprocess.body_fit.source.tensors import TENSORS
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 
 class Tram(Source):
@@ -39,8 +39,8 @@ class Tram(Source):
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
         camera_path, *tracks = self.files(path)
         camera = load_npy(camera_path, TENSORS)
-        focal = float(numbers(entry(camera, "img_focal", camera_path), camera_path, "img_focal"))
-        center = numbers(entry(camera, "img_center", camera_path), camera_path, "img_center", 2)
+        focal = float(numeric_array(entry(camera, "img_focal", camera_path), camera_path, "img_focal"))
+        center = numeric_array(entry(camera, "img_center", camera_path), camera_path, "img_center", 2)
         if not tracks:
             raise UserError(f"{path} has no hps/hps_track_*.npy: run TRAM's estimate_humans.py.")
         if focal <= 0 or center[0] <= 0:
@@ -56,12 +56,12 @@ def _tracks(path: Path) -> list[Path]:
 
 def _motion(track: Any, path: Path, K: np.ndarray) -> Motion:
     pose = matrices(entry(track, "pred_rotmat", path), path, "pred_rotmat", None, 24)
-    transl = numbers(entry(track, "pred_trans", path), path, "pred_trans", len(pose), 3)
+    transl = numeric_array(entry(track, "pred_trans", path), path, "pred_trans", len(pose), 3)
     motion = Motion(
         at=picture_numbers(entry(track, "frame", path), path, "frame", len(pose)),
         rotations=pose,
         transl=transl,
-        betas=numbers(entry(track, "pred_shape", path), path, "pred_shape", len(pose), None).mean(0),
+        betas=numeric_array(entry(track, "pred_shape", path), path, "pred_shape", len(pose), None).mean(0),
         K=K,
         seen=image_points(K, transl),
     )
@@ -70,7 +70,7 @@ def _motion(track: Any, path: Path, K: np.ndarray) -> Motion:
 
 def _in_world(motion: Motion, camera: Any, path: Path) -> Motion:
     R = matrices(entry(camera, "pred_cam_R", path), path, "pred_cam_R", None)
-    T = numbers(entry(camera, "pred_cam_T", path), path, "pred_cam_T", len(R), 3)
+    T = numeric_array(entry(camera, "pred_cam_T", path), path, "pred_cam_T", len(R), 3)
     if motion.at[-1] >= len(R):
         raise UserError(
             f"{path} has cameras of {len(R)} pictures, but bodies up to picture {motion.at[-1]:.0f}: run TRAM again."

@@ -16,7 +16,7 @@ from preprocess.body_fit.source.camera import centred, image_points
 from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.joblib_file import load_joblib
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world, ordered
-from preprocess.validate import numbers
+from preprocess.validate import numeric_array
 
 
 class Wham(Source):
@@ -41,12 +41,12 @@ class Wham(Source):
         suffix = "_world" if self.coordinates == "world" else ""
         pose = smpl_pose(entry(track, "pose" + suffix, path), path, "pose" + suffix)
         count = len(pose)
-        in_camera = numbers(entry(track, "trans", path), path, "trans", count, 3)
+        in_camera = numeric_array(entry(track, "trans", path), path, "trans", count, 3)
         motion = Motion(
             at=picture_numbers(entry(track, "frame_ids", path), path, "frame_ids", count),
             rotations=pose,
-            transl=numbers(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3),
-            betas=numbers(entry(track, "betas", path), path, "betas", count, None).mean(0),
+            transl=numeric_array(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3),
+            betas=numeric_array(entry(track, "betas", path), path, "betas", count, None).mean(0),
             K=None if suffix else K,
             seen=image_points(K, in_camera),
         )

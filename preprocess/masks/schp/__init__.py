@@ -1,1 +1,1 @@
-"""Masks and part labels from Self-Correction Human Parsing (Li et al., TPAMI 2020), by our network or the user's."""
+"""Stage 4 with Self-Correction Human Parsing (Li et al., TPAMI 2020), by our own network or the user's clone."""

@@ -1,4 +1,4 @@
-"""Reads the published checkpoints."""
+"""Reads the published checkpoints of Self-Correction Human Parsing."""
 
 from pathlib import Path
 
@@ -9,24 +9,28 @@ from hashhuman.io.files import reading
 from preprocess.masks.schp.labels import LabelSet
 from preprocess.masks.schp.network import AugmentedCE2P
 
-_PREFIX = "module."  # of a network that was trained on several GPUs
-_COUNTER = "num_batches_tracked"  # which PyTorch's own normalisation saves beside what InPlaceABN does
+_PREFIX = "module."  # in the parameter names of a network that was trained on several GPUs
+_COUNTER = "num_batches_tracked"  # saved by PyTorch's normalisation, but not by InPlaceABN
 
 
-def absent(path: Path, labels: LabelSet) -> str | None:
-    """The sentence that asks for a checkpoint, unless it is there."""
+def missing_checkpoint(path: Path, labels: LabelSet) -> str | None:
+    """A sentence that asks the user for a checkpoint, or None if the file exists."""
     if path.is_file():
         return None
     return f"There is no checkpoint {path}: download {labels.checkpoint} from {labels.source} and put it there."
 
 
 def load_network(path: Path, labels: LabelSet) -> AugmentedCE2P:
-    """The network with the checkpoint's weights, for inference.
+    """The network with a checkpoint's weights (float32), for inference on the CPU.
 
-    Raises UserError if the file is missing, damaged, holds anything but tensors and plain values, or is of a network
-    with other layers or classes.
+    Args:
+        path: the checkpoint.
+        labels: the classes that it was trained for.
+
+    Raises UserError if the file is missing or damaged, holds anything but tensors and plain values, or belongs to a
+    network with other layers or classes.
     """
-    if (sentence := absent(path, labels)) is not None:
+    if (sentence := missing_checkpoint(path, labels)) is not None:
         raise UserError(sentence)
     with reading(path, "checkpoint") as file:
         saved = torch.load(file, map_location="cpu", weights_only=True)
@@ -43,6 +47,6 @@ def load_network(path: Path, labels: LabelSet) -> AugmentedCE2P:
                 f"not {expected.get(name, 'absent')}."
             )
         if not weights[name].isfinite().all():
-            raise UserError(f"{path} holds numbers that are not finite ({name}): download {labels.checkpoint} anew.")
+            raise UserError(f"{path} holds numbers that are not finite ({name}): download {labels.checkpoint} again.")
     network.load_state_dict(weights, strict=True, assign=True)
     return network.float().eval().requires_grad_(False)

@@ -1,8 +1,8 @@
-"""Masks and part labels from the user's clone of Self-Correction Human Parsing, or from what it has written.
+"""Stage 4 with the user's clone of Self-Correction Human Parsing, or with results that it has written already.
 
 Its `extract_multi.py` (https://chingswy.github.io/easymocap-public-doc/install/install_segment.html) finds people with
-detectron2, parses each of them and the whole picture, and fuses both. It takes a folder with images/CC, and writes
-pictures in LIP's palette into mask-schp-parsing/CC, with everybody in them.
+detectron2, parses each person and the whole picture, and fuses both results. It reads a folder with images/CC and
+writes label images in LIP's palette, of all people, into mask-schp-parsing/CC.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from rich.progress import Progress
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.assets import cache_root
-from preprocess.external import follow, run_tool
+from preprocess.external import progress_callback, run_tool
 from preprocess.masks.draw import draw_stage
-from preprocess.masks.folder import match, read_parts
+from preprocess.masks.folder import files_of_frames, read_parts
 from preprocess.masks.schp.person import PersonWriter, describe
 from preprocess.stage import Stage
 
@@ -35,14 +35,14 @@ _SOURCE = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18
 
 
 class ExternalSchpMasks(Stage):
-    """Writes `mask/` (255 where a label is) and `schp/` (part labels in LIP's palette).
+    """Writes `mask/` (255 where a pixel has a label) and `schp/` (part labels in LIP's palette).
 
     Args:
         root: the clone, which holds extract_multi.py; needed unless `results` is given.
-        python: the program that runs it, of the environment in which it is installed.
-        models: the folder of its three checkpoints; None: schp/ in the folder of weights.
-        gpu: which one it uses.
-        results: a folder that extract_multi.py has written, mask-schp-parsing or the one that holds it; nothing is run.
+        python: the interpreter of the environment in which it is installed.
+        models: the folder with its three checkpoints; None: schp/ in the folder of weights.
+        gpu: the GPU that it uses.
+        results: mask-schp-parsing as extract_multi.py has written it, or the folder that holds it; nothing is run then.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
@@ -68,18 +68,21 @@ class ExternalSchpMasks(Stage):
 
     def missing(self) -> str | None:
         if self.results is not None:
-            return None if self.results.is_dir() else f"There is no folder {self.results}; name SCHP's results."
+            exists = self.results.is_dir()
+            return None if exists else f"There is no folder {self.results}: correct preprocess.masks.results."
         if self.root is None:
             return (
-                "masks=schp_external needs preprocess.masks.root=, your clone of Self-Correction-Human-Parsing, or "
-                "preprocess.masks.results=, what it has written."
+                "masks=schp_external needs your clone of Self-Correction-Human-Parsing in preprocess.masks.root=, or "
+                "the folder that it has written in preprocess.masks.results=."
             )
         if not (self.root / _SCRIPT).is_file():
-            return f"{self.root} holds no {_SCRIPT}; name your clone of Self-Correction-Human-Parsing."
+            return f"{self.root} holds no {_SCRIPT}: name your clone of Self-Correction-Human-Parsing."
         if shutil.which(self.python) is None:
-            return f"There is no program {self.python}; preprocess.masks.python names the one that runs {_SCRIPT}."
+            return f"There is no program {self.python}: name the one for {_SCRIPT} with preprocess.masks.python=."
         absent = [name for name in _CHECKPOINTS if not (self.models / name).is_file()]
-        return f"{self.models} lacks {', '.join(absent)}: download from {_SOURCE} and put there." if absent else None
+        if absent:
+            return f"{self.models} lacks {', '.join(absent)}: download them from {_SOURCE} and put them there."
+        return None
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
@@ -97,39 +100,39 @@ class ExternalSchpMasks(Stage):
             raise UserError(sentence)
         reader = Subject(subject)
         if self.results is not None:
-            shares = _take(reader, self.results, progress)
+            shares = _write_person(reader, self.results, progress)
         else:
             log = subject / "logs" / "schp.log"
-            with _workplace(subject) as work:
+            with _working_folder(subject) as work:
                 self._extract(work, reader.camera_names, log, progress)
                 if not (work / "subject" / _RESULTS).is_dir():
                     raise UserError(f"{_SCRIPT} ended without an error and without results: see {log}.")
-                shares = _take(reader, work / "subject", progress)
+                shares = _write_person(reader, work / "subject", progress)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         return describe(shares)
 
     def _extract(self, work: Path, cameras: list[str], log: Path, progress: Progress) -> None:
-        """Runs the clone on work/subject, in which it writes its results too."""
+        """Runs the clone on work/subject; it writes its results there too."""
         assert self.root is not None
         with tempfile.TemporaryDirectory(prefix="hashhuman-") as folder:
-            # The script puts paths into shell commands as they are: aliases keep spaces out of them.
+            # The script puts paths into shell commands without quotes; symbolic links avoid spaces in them.
             alias = Path(folder)
             (alias / "work").symlink_to(work, target_is_directory=True)
             (alias / "models").symlink_to(self.models, target_is_directory=True)
-            # It starts `python3` and `python` by name: they have to be those of the same environment.
+            # It starts `python3` and `python` by name; PATH makes them those of the same environment.
             python = Path(shutil.which(self.python) or self.python).absolute()
             path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
             environment = {"CUDA_VISIBLE_DEVICES": str(self.gpu), "PATH": path}
             options = ["--ckpt_dir", alias / "models", "--tmp", alias / "work", "--gpus", str(self.gpu)]
             command = [python, self.root / _SCRIPT, alias / "work" / "subject", *options, "--subs", *cameras]
-            run_tool(command, self.root, log, follow(progress, "schp"), environment)
+            run_tool(command, self.root, log, progress_callback(progress, "schp"), environment)
 
 
 @contextlib.contextmanager
-def _workplace(subject: Path) -> Iterator[Path]:
-    """A folder for the clone's intermediate files, which are large, with the pictures in subject/images.
+def _working_folder(subject: Path) -> Iterator[Path]:
+    """A temporary folder for the clone's intermediate files, which are large, with the pictures in subject/images.
 
-    It starts empty, since the clone takes over what it finds whether it is whole or not, and is removed at the end.
+    It starts empty each time, since the clone reuses any file that it finds, even an incomplete one.
     """
     with tempfile.TemporaryDirectory(prefix=".schp-", dir=subject) as folder:
         work = Path(folder).absolute()
@@ -138,13 +141,13 @@ def _workplace(subject: Path) -> Iterator[Path]:
         yield work
 
 
-def _take(reader: Subject, results: Path, progress: Progress) -> list[float]:
-    """Writes the person's part of the results; the fraction of each picture that it fills."""
+def _write_person(reader: Subject, results: Path, progress: Progress) -> list[float]:
+    """Writes the person's mask and labels from the results; returns the fraction of each picture that they fill."""
     root = results / _RESULTS if (results / _RESULTS).is_dir() else results
     files = {}
     for camera, name in enumerate(reader.camera_names):
         frames = [picture.frame for picture in reader.pictures if picture.camera == camera]
-        files |= {(camera, frame): path for frame, path in match(root / name, frames).items()}
+        files |= {(camera, frame): path for frame, path in files_of_frames(root / name, frames).items()}
     writer, shares = PersonWriter(reader), []
     for picture in progress.track(reader.pictures, description="masks"):
         camera = reader.camera(picture.camera)

@@ -1,4 +1,4 @@
-"""The sets of classes that published checkpoints tell apart, and how each is written in LIP's."""
+"""The sets of classes of the published checkpoints, and their translation to LIP's classes."""
 
 import dataclasses
 
@@ -6,67 +6,70 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hashhuman.data import lip
-from preprocess.masks.parts import spread
+from preprocess.masks.parts import spread_classes
 
-_RECIPE = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18jNo"
+_PUBLISHED = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18jNo"
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelSet:
-    """A data set's classes, in the order of the network's outputs; the first is the background."""
+    """The classes of a data set, in the order of the network's outputs; the first is the background."""
 
     checkpoint: str
-    """The published file's name."""
+    """The name of the published file."""
     source: str
     """Where its authors publish it."""
     side: int
-    """Pixels of the square picture that the network was trained on."""
+    """Side of the square crops that the network was trained on (pixels)."""
     lip_classes: tuple[tuple[int, ...], ...]
-    """Of each class: the LIP classes (`hashhuman.data.lip`) that it may be; where it may be several, the nearest part
-    of the fitted body decides."""
+    """For each class, the LIP classes (`hashhuman.data.lip`) that it can stand for.
+
+    Of several, each pixel gets the one that is nearest on the fitted body.
+    """
     mirrored: tuple[tuple[int, int], ...]
-    """Pairs of classes that change places in a mirror."""
+    """Pairs of classes that are exchanged in a mirror image."""
 
     def __len__(self) -> int:
         return len(self.lip_classes)
 
     def mirror(self) -> list[int]:
-        """The class that each class is in a mirror."""
+        """For each class, the class that it becomes in a mirror image."""
         partner = dict(self.mirrored) | {right: left for left, right in self.mirrored}
         return [partner.get(k, k) for k in range(len(self))]
 
     def to_lip(self, classes: UInt8[np.ndarray, "H W"], body: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-        """The same in LIP's classes.
+        """Translates a label image to LIP's classes.
 
         Args:
-            body: LIP classes of the fitted body as `preprocess.masks.parts.PartRenderer` draws it. Where none of the
-                candidates of a class is in sight on it, that class becomes the first of them.
+            classes: of this set.
+            body: LIP classes of the fitted body, as `preprocess.masks.parts.PartRenderer` draws them. A class of which
+                no candidate is visible on the body becomes its first candidate.
         """
         labels = np.array([options[0] for options in self.lip_classes], np.uint8)[classes]
         for k, options in enumerate(self.lip_classes):
             if len(options) > 1:
-                nearest = spread(np.where(np.isin(body, options), body, 0).astype(np.uint8), classes == k)
+                nearest = spread_classes(np.where(np.isin(body, options), body, 0).astype(np.uint8), classes == k)
                 labels = np.where(nearest != 0, nearest, labels)
         return labels
 
 
-_SAME = tuple((k,) for k in range(lip.N_CLASSES))
+_LIP = tuple((k,) for k in range(lip.N_CLASSES))
 _ARMS, _LEGS = (14, 15), (16, 17)
 
 LABEL_SETS = {
     "lip": LabelSet(
         checkpoint="exp-schp-201908261155-lip.pth",
-        source=_RECIPE,
+        source=_PUBLISHED,
         side=473,
-        # LIP's class 10, jumpsuits, is CIHP's skin of the neck, and readers of schp/ take it for the head.
-        lip_classes=(*_SAME[:10], (5, *_LEGS), *_SAME[11:]),
+        # LIP's class 10, jumpsuits, is CIHP's skin of the neck, which readers of schp/ assign to the head.
+        lip_classes=(*_LIP[:10], (5, *_LEGS), *_LIP[11:]),
         mirrored=((14, 15), (16, 17), (18, 19)),
     ),
     "cihp": LabelSet(
         checkpoint="exp_schp_multi_cihp_local.pth",
-        source=_RECIPE,
+        source=_PUBLISHED,
         side=473,
-        lip_classes=_SAME,
+        lip_classes=_LIP,
         mirrored=((14, 15), (16, 17), (18, 19)),
     ),
     "atr": LabelSet(
@@ -74,7 +77,7 @@ LABEL_SETS = {
         source="https://drive.google.com/file/d/1ruJg4lqR_jgQPj-9K0PP-L2vJERYOxLP",
         side=512,
         # background, hat, hair, sunglasses, upper clothes, skirt, trousers, dress, belt, left and right shoe, face,
-        # left and right leg, left and right arm, bag, scarf; LIP leaves bags to the background and knows no belts
+        # left and right leg, left and right arm, bag, scarf; in LIP, bags are background and belts have no class
         lip_classes=(
             *((0,), (1,), (2,), (4,), (5,), (12,), (9,), (6,), (5,), (18,), (19,), (13,)),
             *((16,), (17,), (14,), (15,), (0,), (11,)),

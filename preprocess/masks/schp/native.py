@@ -1,4 +1,4 @@
-"""Masks and part labels from our own network with a published checkpoint."""
+"""Stage 4 with our own implementation of the parsing network and a published checkpoint."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from hashhuman.gpu.device import device_named
 from hashhuman.io.assets import cache_root
 from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
-from preprocess.masks.schp.checkpoint import absent, load_network
+from preprocess.masks.schp.checkpoint import load_network, missing_checkpoint
 from preprocess.masks.schp.labels import LABEL_SETS
 from preprocess.masks.schp.parser import Parser
 from preprocess.masks.schp.person import PersonBoxes, PersonWriter, describe
@@ -21,14 +21,14 @@ from preprocess.stage import Stage
 
 
 class SchpMasks(Stage):
-    """Writes `mask/` (255 where a label is) and `schp/` (part labels in LIP's palette).
+    """Writes `mask/` (255 where a pixel has a label) and `schp/` (part labels in LIP's palette).
 
     Args:
-        labels: the checkpoint's classes, a key of `LABEL_SETS`.
+        labels: the classes of the checkpoint, a key of `LABEL_SETS`.
         checkpoint: its file; None: the published one in schp/ of the folder of weights.
-        scales: sizes of the crop that the network sees, averaged; 1 is the one that it was trained on.
-        flip: average over each picture and its mirror image.
-        margin: around the person's box, of its side.
+        scales: sizes of the crop whose results are averaged, relative to the size that the network was trained on.
+        flip: average the results for each crop and its mirror image.
+        margin: around the person's box, as a fraction of its longer side.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
@@ -56,7 +56,7 @@ class SchpMasks(Stage):
         self.force = force
 
     def missing(self) -> str | None:
-        return absent(self.checkpoint, LABEL_SETS[self.labels])
+        return missing_checkpoint(self.checkpoint, LABEL_SETS[self.labels])
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]

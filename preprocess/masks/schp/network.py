@@ -1,7 +1,7 @@
 """The network of Self-Correction Human Parsing: Augmented CE2P.
 
 "Self-Correction for Human Parsing" (Li, Xu, Wei and Yang, TPAMI 2020), after "Devil in the Details" (Ruan et al., AAAI
-2019). Modules are named as the published checkpoints name them, spelling included, and are for inference alone.
+2019). Modules have the names of the published checkpoints, spelling mistakes included. They are for inference only.
 
                     1/4       1/8       1/16                1/16
     image -> stem -> layer1 -> layer2 -> layer3 -> layer4 -> context_encoding
@@ -20,13 +20,15 @@ LEAK = 0.01  # of InPlaceABN's leaky ReLU
 
 
 class ABN(nn.Module):
-    """Batch normalisation and activation as InPlaceABN, with which the checkpoints were trained, computes them.
+    """Batch normalisation and activation as in InPlaceABN, with which the checkpoints were trained.
 
-    y = leaky_relu((x - mean) / sqrt(var + eps) * (|weight| + eps) + bias). The magnitude is InPlaceABN's (Rota Bulo et
-    al., CVPR 2018), which has to invert the map; it matters wherever a trained weight is negative.
+    y = leaky_relu((x - mean) / sqrt(var + eps) * (|weight| + eps) + bias). InPlaceABN (Rota Bulo et al., CVPR 2018)
+    takes the magnitude of the weight because it has to invert the map. This matters wherever a trained weight is
+    negative.
 
     Args:
-        slope: of the activation below zero; 0 makes it a ReLU, 1 leaves it out.
+        channels: of the features.
+        slope: of the activation below zero; 0 gives a ReLU, 1 no activation.
     """
 
     eps = 1e-5
@@ -47,22 +49,22 @@ class ABN(nn.Module):
 
 
 def conv(inputs: int, outputs: int, size: int = 1, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size, but for its stride."""
+    """A convolution without bias, padded so that stride 1 keeps the size."""
     return nn.Conv2d(inputs, outputs, size, stride, padding=dilation * (size // 2), dilation=dilation, bias=False)
 
 
 def conv_abn(inputs: int, outputs: int, size: int = 1) -> nn.Sequential:
-    """A convolution with activated normalisation."""
+    """A convolution, followed by normalisation and activation."""
     return nn.Sequential(conv(inputs, outputs, size), ABN(outputs))
 
 
 def enlarge(x: Float[Tensor, "B C h w"], size: torch.Size | tuple[int, int]) -> Float[Tensor, "B C H W"]:
-    """Bilinear interpolation between the corners' pixel centres."""
+    """Bilinear interpolation to a size (height, width) that keeps the centres of the corner pixels."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 class Bottleneck(nn.Module):
-    """ResNet's block of three convolutions (He et al., CVPR 2016), the stride in its second."""
+    """ResNet's block of three convolutions (He et al., CVPR 2016), with the stride in the second."""
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
@@ -82,13 +84,13 @@ class Bottleneck(nn.Module):
 
 
 def layer(inputs: int, width: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A stage of ResNet; its first block takes the stride."""
+    """A group of ResNet blocks; the first has the stride."""
     first = Bottleneck(inputs, width, stride, dilation)
     return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilation) for _ in range(blocks - 1)))
 
 
 class PyramidPooling(nn.Module):
-    """Context: means over 1, 4, 9 and 36 regions beside the features (Zhao et al., CVPR 2017)."""
+    """Pyramid pooling (Zhao et al., CVPR 2017): means over 1, 4, 9 and 36 regions, concatenated with the features."""
 
     def __init__(self, inputs: int, outputs: int, sizes: tuple[int, ...] = (1, 2, 3, 6)) -> None:
         super().__init__()
@@ -101,12 +103,12 @@ class PyramidPooling(nn.Module):
 
 
 class EdgeBranch(nn.Module):
-    """What the first three layers see of the edges between parts."""
+    """Features of the edges between parts, from the first three layers."""
 
     def __init__(self, inputs: tuple[int, int, int], width: int) -> None:
         super().__init__()
         self.conv1, self.conv2, self.conv3 = (conv_abn(channels, width) for channels in inputs)
-        # The edges themselves, which training supervises and parsing does not need.
+        # The edge map itself: in the checkpoint because training supervises it, but not needed for parsing.
         self.conv4, self.conv5 = nn.Conv2d(width, 2, 3, padding=1), nn.Conv2d(6, 2, 1)
 
     def forward(
@@ -117,24 +119,24 @@ class EdgeBranch(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Brings the context to the resolution of the first layer's features."""
+    """Combines the context with the first layer's features, at their resolution."""
 
     def __init__(self, context: int, details: int, classes: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = conv_abn(context, 256), conv_abn(details, 48)
         self.conv3 = nn.Sequential(*conv_abn(256 + 48, 256), *conv_abn(256, 256))
-        self.conv4 = nn.Conv2d(256, classes, 1)  # the parsing before fusion, which training supervises
+        self.conv4 = nn.Conv2d(256, classes, 1)  # parsing before fusion: supervised in training, unused here
 
     def forward(self, context: Float[Tensor, "B C h w"], details: Float[Tensor, "B D H W"]) -> Float[Tensor, "B E H W"]:
         return self.conv3(torch.cat([enlarge(self.conv1(context), details.shape[2:]), self.conv2(details)], 1))
 
 
 class AugmentedCE2P(nn.Module):
-    """Logits of every class at a quarter of the picture's size.
+    """Maps pictures (B, 3, H, W) to logits of every class at a quarter of their size.
 
     Args:
-        classes: how many; the first is the background.
-        blocks: of the four layers; the published checkpoints are of ResNet-101's.
+        classes: number of classes; the first is the background.
+        blocks: number of blocks in each of the four layers; the published checkpoints have those of ResNet-101.
     """
 
     def __init__(self, classes: int, blocks: tuple[int, int, int, int] = (3, 4, 23, 3)) -> None:

@@ -1,4 +1,4 @@
-"""Parses the person in a picture."""
+"""Parses the person in a picture: which class each pixel shows."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,15 +14,15 @@ from preprocess.masks.schp.network import enlarge
 
 
 class Parser:
-    """Says which class each pixel about a person shows; may be called from several threads.
+    """Finds the class of each pixel around a person; may be called from several threads.
 
     Args:
-        network: takes B x 3 x P x P pictures and gives B x N x p x p logits.
+        network: maps pictures (B, 3, P, P) to logits (B, N, p, q).
         labels: the network's N classes.
-        scales: sizes of the crop that the network sees, of the one that it was trained on; their logits are averaged.
-        flip: average over each crop and its mirror image.
-        margin: of the crop about the person's box, as a fraction of its side.
-        device: where the network is.
+        scales: sizes of the crop whose logits are averaged, relative to the size that the network was trained on.
+        flip: average the logits of each crop and its mirror image.
+        margin: of the crop around the person's box, as a fraction of its longer side.
+        device: of the network.
     """
 
     def __init__(
@@ -36,17 +36,22 @@ class Parser:
     ) -> None:
         self.network, self.labels, self.device = network, labels, device
         self.scales, self.flip, self.margin = scales, flip, margin
-        self._one_at_a_time = threading.Lock()  # so that memory holds the features of one picture
+        self._one_at_a_time = threading.Lock()  # so that the features of only one picture are in memory
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "4"]) -> UInt8[np.ndarray, "H W"]:
-        """Classes of `labels`, 0 outside the crop; `image` is RGB, `box` holds x and y of its first and last pixels."""
+        """The class (of `labels`) of each pixel; 0 outside the crop.
+
+        Args:
+            image: RGB.
+            box: around the person: x and y of its first pixel, x and y of its last pixel.
+        """
         crop = Crop.around(box, self.labels.side, self.margin)
         with self._one_at_a_time, torch.inference_mode():
             logits = self.logits(to_tensor(crop.cut(image)).to(self.device)).cpu().numpy()
         return crop.classes(logits, *image.shape[:2])
 
     def logits(self, crop: Float[Tensor, "1 3 P P"]) -> Float[Tensor, "N P P"]:
-        """The mean over scales and mirror images, at the crop's size."""
+        """The mean logits over scales and mirror images, at the crop's size."""
         size = crop.shape[2:]
         views = torch.cat([crop, crop.flip(-1)]) if self.flip else crop
         total = torch.zeros((), device=crop.device)

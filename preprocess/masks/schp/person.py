@@ -1,4 +1,4 @@
-"""Which part of a picture is the person's: the box to look at, and whom to crop away."""
+"""Separates the person from others: the box to parse, and the labels that belong to the person."""
 
 import cv2
 import numpy as np
@@ -9,24 +9,24 @@ from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from preprocess.keypoints.points import Keypoints, points_files
 from preprocess.masks.parts import PartRenderer
 
-_SEEN = 0.5  # visibility from which a keypoint counts
-_REACH = 0.15  # of the body's longer side: how far clothes and hair go beyond the fitted body
-_ON_BODY = 0.2  # fraction of a piece that must lie on the body for it to be the person's
+_SEEN = 0.5  # visibility above which a keypoint is used
+_REACH = 0.15  # of the body's longer side in the picture: how far clothes and hair extend beyond the fitted body
+_ON_BODY = 0.2  # fraction of a connected piece that must lie on the body for the piece to be kept
 
 
 class PersonBoxes:
-    """Finds the person by the fitted body and, where there are keypoints, by those."""
+    """Finds the box of the person from the fitted body and, if there are any, the keypoints."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.keypoints = {int(path.stem): Keypoints.load(path) for path in points_files(subject.root)}
 
     def __call__(self, picture: Picture) -> Float[np.ndarray, "4"] | None:
-        """x and y of the first and last pixels that hold the person, or None if no pixel of the picture does."""
+        """x and y of the box's first pixel, then of its last pixel; None if the person is outside the picture."""
         camera = self.subject.camera(picture.camera)
-        points = [_project(self.subject, picture)]
+        points = [_visible_vertices(self.subject, picture)]
         if picture.camera in self.keypoints:
-            points.append(_seen(self.keypoints[picture.camera], picture.frame))
+            points.append(_visible_keypoints(self.keypoints[picture.camera], picture.frame))
         corners = np.concatenate(points)
         if not len(corners):
             return None
@@ -35,32 +35,38 @@ class PersonBoxes:
         return np.concatenate([first, last]) if (last > first).all() else None
 
 
-def _project(subject: Subject, picture: Picture) -> np.ndarray:
-    """The body's vertices before the camera, in pixels."""
+def _visible_vertices(subject: Subject, picture: Picture) -> np.ndarray:
+    """Pixels (N, 2) of the body's vertices that lie in front of the camera."""
     vertices = torch.from_numpy(subject.vertices(picture.frame))
     projected = subject.camera(picture.camera).project(vertices).numpy()
     return projected[projected[:, 2] > 0, :2]
 
 
-def _seen(keypoints: Keypoints, frame: int) -> np.ndarray:
-    """The points of a frame that are in sight, in pixels; none if the person was not detected."""
+def _visible_keypoints(keypoints: Keypoints, frame: int) -> np.ndarray:
+    """Pixels (N, 2) of a frame's visible keypoints; none if the person was not detected."""
     rows = (keypoints.frames == frame) & keypoints.detected
     return keypoints.image_points[rows][keypoints.visibility[rows] > _SEEN]
 
 
 class PersonWriter:
-    """Writes mask and part labels of the person alone; may be called from several threads."""
+    """Writes mask and part labels of the person only; may be called from several threads."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject, self.writer = subject, SubjectWriter(subject.root)
         self.render = PartRenderer(subject.template())
 
     def body(self, picture: Picture) -> UInt8[np.ndarray, "H W"]:
-        """LIP classes of the fitted body."""
+        """LIP classes of the fitted body in a picture."""
         return self.render(self.subject.camera(picture.camera), self.subject.vertices(picture.frame))
 
     def write(self, picture: Picture, labels: UInt8[np.ndarray, "H W"], body: UInt8[np.ndarray, "H W"]) -> float:
-        """Writes what of `labels` (LIP classes) is the person's and returns the fraction of the picture it fills."""
+        """Writes the labels that belong to the person, and returns the fraction of the picture that they fill.
+
+        Args:
+            picture: whose files are written.
+            labels: LIP classes of all people.
+            body: LIP classes of the fitted body.
+        """
         labels = keep_person(labels, body != 0)
         covered = labels != 0
         self.writer.write_mask(picture.camera, picture.frame, covered.astype(np.float32))
@@ -69,9 +75,14 @@ class PersonWriter:
 
 
 def keep_person(labels: UInt8[np.ndarray, "H W"], body: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """Labels of the person alone: what lies near the fitted body, in pieces that lie on it.
+    """Keeps the labels of the person, by the fitted body, and sets all others to 0.
 
-    Of the pieces within reach of the body, those stay of which a fraction lies on it, and the one with most on it.
+    Labels far from the body are removed. Of the remaining connected pieces, those are kept of which a large enough
+    fraction lies on the body, and the piece that covers most of it.
+
+    Args:
+        labels: LIP classes of all people.
+        body: where the fitted body is.
     """
     if not body.any():
         return np.zeros_like(labels)
@@ -83,7 +94,7 @@ def keep_person(labels: UInt8[np.ndarray, "H W"], body: Bool[np.ndarray, "H W"])
     pieces = np.asarray(pieces, np.int32)
     area = np.bincount(pieces.ravel(), minlength=count)
     on_body = np.bincount(pieces[body], minlength=count)
-    on_body[0] = 0  # what no piece covers
+    on_body[0] = 0  # label 0 is not a piece
     keep = on_body > _ON_BODY * area
     keep[on_body.argmax()] = True
     keep[0] = False
@@ -91,6 +102,6 @@ def keep_person(labels: UInt8[np.ndarray, "H W"], body: Bool[np.ndarray, "H W"])
 
 
 def describe(shares: list[float]) -> str:
-    """A few words on the fractions of the pictures that `PersonWriter` filled."""
+    """A summary of the fractions of the pictures that `PersonWriter` has filled."""
     empty = f", nobody in {shares.count(0.0)} of them" if 0.0 in shares else ""
     return f"{len(shares)} masks{empty}; the person fills {100 * np.mean(shares):.0f} % of the picture"

@@ -10,7 +10,7 @@ import torch
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import save_json
-from preprocess.calibration.cameras import Calibration, match
+from preprocess.calibration.cameras import Calibration, match_recordings
 from preprocess.calibration.read import calibration_files, read_calibration
 from preprocess.calibration.storage import read_storage
 from tests import toy
@@ -111,7 +111,7 @@ def test_pictures_of_another_size():
     small = calibration.camera(40, 50)
     ray = torch.tensor([[(0.5 - 50) / 100, (0.5 - 40) / 100, 1.0]])
     torch.testing.assert_close(small.project(ray - small.T)[0, :2], torch.zeros(2), atol=1e-5, rtol=0)
-    with pytest.raises(UserError, match="a was calibrated at 100 x 80, not 80 x 100"):
+    with pytest.raises(UserError, match="Camera a was calibrated at 100 x 80, not 80 x 100"):
         calibration.camera(100, 80)
     unknown = dataclasses.replace(calibration, size=None)
     torch.testing.assert_close(unknown.camera(33, 55).K.double(), torch.from_numpy(calibration.K))
@@ -121,12 +121,12 @@ def test_names_recordings():
     cameras = {
         name: Calibration(name, np.eye(3), D, np.eye(3), np.ones(3), None) for name in ("cam1", "23560", "23561")
     }
-    found = match(cameras, ["cam1", "Miqus_2_23561"], "file")
+    found = match_recordings(cameras, ["cam1", "Miqus_2_23561"], "file")
     assert [camera.name for camera in found.values()] == ["cam1", "23561"]
     with pytest.raises(UserError, match="file has 0 cameras for left: name the recordings after cam1, 23560, 23561"):
-        match(cameras, ["left"], "file")
-    with pytest.raises(UserError, match="two of cam1, cam1b are of one camera"):
-        match(cameras, ["cam1", "cam1b"], "file")
+        match_recordings(cameras, ["left"], "file")
+    with pytest.raises(UserError, match="two of cam1, cam1b match the same camera"):
+        match_recordings(cameras, ["cam1", "cam1b"], "file")
 
 
 GOOD = "K: [[100, 0, 50], [0, 100, 50], [0, 0, 1]]\nR: [0, 0, 0]\nT: [0, 0, 0]\n"
@@ -138,14 +138,14 @@ MATRIX = "K: !!opencv-matrix\n  rows: {}\n  cols: 3\n  dt: d\n  data: {}\n"
     [
         ("a.yml", GOOD.replace("50]", ".nan]", 1), "not finite"),
         ("a.yml", GOOD.replace("50]", "50, 3]", 1), "needs K"),
-        ("a.yml", GOOD.replace("[0, 0, 1]", "[0, 0, 2]"), "no matrix of intrinsics"),
-        ("a.yml", GOOD.replace("[[100", "[[-100"), "no matrix of intrinsics"),
-        ("a.yml", GOOD.replace("R: [0, 0, 0]", "R: [[2, 0, 0], [0, 1, 0], [0, 0, 1]]"), "no rotation"),
-        ("a.yml", GOOD.replace("R: [0, 0, 0]", "R: [[-1, 0, 0], [0, 1, 0], [0, 0, 1]]"), "no rotation"),
-        ("a.yml", GOOD.replace("R: [0, 0, 0]\n", ""), "lacks R of the camera a"),
+        ("a.yml", GOOD.replace("[0, 0, 1]", "[0, 0, 2]"), "not a matrix of intrinsics"),
+        ("a.yml", GOOD.replace("[[100", "[[-100"), "not a matrix of intrinsics"),
+        ("a.yml", GOOD.replace("R: [0, 0, 0]", "R: [[2, 0, 0], [0, 1, 0], [0, 0, 1]]"), "not a rotation"),
+        ("a.yml", GOOD.replace("R: [0, 0, 0]", "R: [[-1, 0, 0], [0, 1, 0], [0, 0, 1]]"), "not a rotation"),
+        ("a.yml", GOOD.replace("R: [0, 0, 0]\n", ""), "lacks R of camera a"),
         ("a.yml", GOOD + "D: [1, 2, 3]\n", "has 3 numbers"),
-        ("a.yml", GOOD + "H: tall\nW: 3\n", "not two numbers"),
-        ("a.yml", "names: [x]\n" + GOOD, "lacks K, R, T of the camera x"),
+        ("a.yml", GOOD + "H: tall\nW: 3\n", "not two whole numbers"),
+        ("a.yml", "names: [x]\n" + GOOD, "lacks K, R, T of camera x"),
         ("a.yml", MATRIX.format(3, "[1, 2]"), "3 x 3 has 2 numbers"),
         ("a.yml", MATRIX.format(10**12, "[1, 2]"), "has 2 numbers"),
         ("a.yml", MATRIX.format("x", "[1, 2]"), "not a file of OpenCV"),

@@ -11,7 +11,8 @@ from preprocess.doctor import clip
 from preprocess.doctor.clip import ClipChecks
 from preprocess.doctor.inspection import Inspection, Person, inspect_subject
 from preprocess.findings import Finding, Verdict, worst
-from preprocess.keypoints.points import NAMES, Keypoints, points_path
+from preprocess.keypoints.points import Keypoints, points_path
+from preprocess.skeleton import NAMES
 from tests.preprocess.doctor.limits import checks
 from tests.preprocess.masks.clip import wall
 from tests.preprocess.subjects import finished_toy

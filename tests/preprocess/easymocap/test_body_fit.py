@@ -151,10 +151,10 @@ def _set(name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda people: {"person": people}, "not of EasyMocap's form"),
-        (lambda people: [1, 2], "not of EasyMocap's form"),
+        (lambda people: {"person": people}, "is not a file of EasyMocap"),
+        (lambda people: [1, 2], "is not a file of EasyMocap"),
         (lambda people: [], r"no body of person 0 in 1 of 4 frames"),
-        (_set("poses", [[0.0] * 87]), "poses has 87 numbers, not the 15"),
+        (_set("poses", [[0.0] * 87]), "poses has 87 numbers, not 15"),
         (_set("poses", [[0.0] * 14 + [float("nan")]]), "not finite"),
         (_set("poses", [[0.5] * 15]), "first three poses must be zero"),
         (_set("poses", "../../etc/passwd"), "lacks the numbers poses"),

@@ -13,7 +13,8 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
 from preprocess.easymocap.source import EasyMocapFolder
 from preprocess.keypoints.easymocap import EasyMocapKeypoints
-from preprocess.keypoints.points import BODY_25, Keypoints, body25_folder, points_path
+from preprocess.keypoints.points import Keypoints, body25_folder, points_path
+from preprocess.skeleton import BODY_25
 from preprocess.stage import run_stage
 from tests.preprocess.easymocap import folders
 
@@ -77,7 +78,7 @@ def test_a_picture_without_the_person(subject, root):
     ("content", "message"),
     [
         ("{", "not a readable JSON"),
-        ('{"annots": 3}', "not of EasyMocap's form"),
+        ('{"annots": 3}', "is not a file of EasyMocap"),
         ('[{"keypoints": [[1, 2, 3]]}]', r"lacks the numbers keypoints \(25 x 3\)"),
         ('[{"keypoints": "os.system"}]', "lacks the numbers keypoints"),
         (str([{"keypoints": [[0.0, 0.0, "NaN"]] * 25}]).replace("'", '"'), "not finite|lacks"),

@@ -163,7 +163,8 @@ def test_says_what_is_not_there(subject, easymocap, tmp_path):
     assert "preprocess.easymocap.root" in (EasyMocap(None).missing() or "")
     assert "no apps/preprocess/extract_keypoints.py" in (EasyMocap(str(tmp_path)).missing() or "")
     assert easymocap().missing() is None
-    assert easymocap(emc="emc").missing() == "There is no program emc: name EasyMocap's with preprocess.easymocap.emc=."
+    sentence = "There is no program emc: name EasyMocap's emc with preprocess.easymocap.emc=."
+    assert easymocap(emc="emc").missing() == sentence
     absent = easymocap(python="/no/python3")
     with Progress(disable=True) as progress, pytest.raises(UserError, match="no program /no/python3"):
         absent.keypoints(subject, progress)

@@ -1,17 +1,16 @@
 """Pictures out of videos, and the camera that is written beside them."""
 
-import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json, load_npy, read_image
-from preprocess.frames.decode import DEMO_CAMERA, decode, find_video, subject_name
-from preprocess.frames.monocular import Lens, Rectifier, VideoFrames, image_paths
+from preprocess.frames.decode import decode
+from preprocess.frames.images import image_paths
+from preprocess.frames.monocular import VideoFrames
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.clips import damage, grey_levels, packets, turn, write_video
 
@@ -104,45 +103,10 @@ def test_small_videos_are_not_enlarged(clip: Path, tmp_path: Path) -> None:
     assert read_image(tmp_path / "s/images/00/000000.png").shape == (48, 64, 3)
 
 
-def test_distortion_is_undone() -> None:
-    """A picture of dots, distorted by the definition; each must land where the written pinhole camera projects it."""
-    K = np.array([[300.0, 0, 165], [0, 310, 115], [0, 0, 1]])
-    D = np.array([-0.25, 0.08, 0.002, -0.001, 0.0])
-    x, y = np.meshgrid([-0.3, -0.1, 0.15, 0.28], [-0.2, 0.05, 0.22])
-    directions = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
-    image = np.zeros((240, 320, 3), np.uint8)
-    for u, v in cv2.projectPoints(directions, np.zeros(3), np.zeros(3), K, D)[0][:, 0]:
-        rows, columns = np.mgrid[0:240, 0:320]
-        blob = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / 18)
-        image = np.maximum(image, blob[..., None].astype(np.uint8))
-    rectify = Rectifier(Lens(K, D), 240, 320, max_size=None)
-    straight = rectify(image)[..., 0].astype(float)
-    for u, v, _ in directions @ rectify.K.T:
-        left, top = round(u) - 6, round(v) - 6
-        patch = straight[top : top + 13, left : left + 13]
-        rows, columns = np.mgrid[top : top + 13, left : left + 13]
-        found = np.array([(patch * columns).sum(), (patch * rows).sum()]) / patch.sum()
-        np.testing.assert_allclose(found, (u, v), atol=0.25)
-    assert (rectify(np.full_like(image, 200)) > 150).all()  # no black rim
-
-
-def test_camera_file(tmp_path: Path) -> None:
-    K = [[50, 0, 30], [0, 51, 20], [0, 0, 1]]
-    (tmp_path / "camera.json").write_text(json.dumps({"K": K}))
-    lens = Lens.parse(str(tmp_path / "camera.json"))
-    np.testing.assert_array_equal(lens.K, K)
-    assert not lens.D.any()
-
-
 @pytest.mark.parametrize(
-    "camera", [{"D": [0, 0, 0, 0]}, {"K": [1, 2]}, {"K": np.eye(3).tolist(), "D": [1]}, {"K": "x"}]
+    "options",
+    [{"start": -1}, {"step": 0}, {"start": 5, "stop": 5}, {"format": "bmp"}, {"max_size": 0}, {"focal": 0.0}],
 )
-def test_wrong_camera(camera: dict) -> None:
-    with pytest.raises(UserError, match="the camera"):
-        Lens.parse(camera)
-
-
-@pytest.mark.parametrize("options", [{"start": -1}, {"step": 0}, {"start": 5, "stop": 5}, {"format": "bmp"}])
 def test_wrong_options(clip: Path, options: dict) -> None:
     with pytest.raises(UserError):
         VideoFrames(str(clip), **options)
@@ -184,7 +148,7 @@ def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
     pictures = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(8)]
     video = write_video(tmp_path / "clip.mp4", pictures)
     damage(video, 5)
-    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 does not decode .*stop=5"):
+    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 cannot be decoded .*stop=5"):
         run_stages([VideoFrames(str(video))], tmp_path / "s")
     run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
     assert len(image_paths(tmp_path / "s")) == 5
@@ -196,26 +160,3 @@ def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path, caplog: pytes
     video.write_bytes(video.read_bytes()[: offset + size])
     assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(6))
     assert "ends after 6 of the 8 pictures" in caplog.text
-
-
-def test_names_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("foo.mp4", "bar.MOV", "both.mp4", "both.mov", "demo.mp4"):
-        (tmp_path / "videos").mkdir(exist_ok=True)
-        (tmp_path / "videos" / name).write_bytes(b"")
-    assert find_video("foo", tmp_path).name == "foo.mp4"
-    assert find_video("bar.MOV", tmp_path).name == "bar.MOV"
-    assert find_video(str(tmp_path / "videos/foo.mp4"), tmp_path / "elsewhere").name == "foo.mp4"
-    assert find_video("demo", tmp_path).name == "demo.mp4"  # the user's own goes first
-    with pytest.raises(UserError, match=r"both\.mov or both\.mp4"):
-        find_video("both", tmp_path)
-    monkeypatch.setattr("preprocess.frames.decode.fetch", lambda asset: Path("fetched", asset.filename))
-    assert find_video("demo", tmp_path / "elsewhere") == Path("fetched", DEMO_CAMERA.filename)
-
-
-def test_names_of_subjects_do_not_clash() -> None:
-    assert subject_name("/any/where/foo.mp4") == subject_name("foo") == "foo"
-    assert subject_name("take.2") == "take.2"
-    names = ["a b.mp4", "a_b.mp4", "a  b.mp4", "a(b).mp4", "../a=b.mp4", "\u00e9.mp4", "\u00e8.mp4", ".mp4", "..."]
-    made = [subject_name(name) for name in names]
-    assert len(set(made)) == len(names)
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-.") and name.strip(".") for name in made)

@@ -58,7 +58,7 @@ def level(subject: Path, camera: int, frame: int) -> int:
 def test_extracts_all_cameras(recordings, tmp_path):
     subject = tmp_path / "subject"
     stage, summary = extract(subject, recordings)
-    assert summary == "5 moments of 2 cameras, 1 pictures that not all have left out"
+    assert summary == "5 moments of 2 cameras, 1 pictures dropped because not every camera has them"
     reader = Subject(subject)
     assert reader.frames == [0, 1, 2, 3, 4] and reader.camera_names == ["00", "01"]
     assert [abs(level(subject, 0, f) - (30 + 10 * f)) <= 3 for f in range(5)] == [True] * 5
@@ -152,11 +152,13 @@ def test_a_rectified_picture_of_another_size(recordings, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cameras": ["left", "top"]}, "has no recording top, but left, right"),
+        ({"cameras": ["left", "top"]}, "has no recording top; it has left, right"),
         ({"offsets": {"top": 3}}, "has no recording top"),
         ({"start": 9}, r"left\.mp4 has no pictures from 9 on"),
-        ({"start": 3, "stop": 3}, "name no pictures"),
+        ({"start": 3, "stop": 3}, "select no picture"),
         ({"format": "gif"}, "neither png nor jpg"),
+        ({"max_size": 0}, r"max_size=0 must be at least 1"),
+        ({"unit": 0.0}, r"unit=0\.0 must be above 0"),
         ({"calibration": "/absent.yml"}, "There is no calibration /absent.yml"),
     ],
 )

@@ -23,7 +23,7 @@ def read(root, frame):
 
 def test_masks_of_a_fixed_camera(tmp_path):
     clip = film(tmp_path)
-    assert "fixed camera" in run(tmp_path)
+    assert "static camera" in run(tmp_path)
     for frame, (truth, network) in enumerate(zip(clip.masks, clip.networks)):
         mask = read(tmp_path, frame)
         coarse = network > 127
@@ -80,3 +80,8 @@ def test_asks_for_what_is_missing(tmp_path):
     (tmp_path / "keypoints/segmentation/00/000002.png").unlink()
     with pytest.raises(UserError, match=r"000002\.png.*keypoints=blazepose"):
         run(tmp_path)
+
+
+def test_a_background_of_no_pictures_is_refused():
+    with pytest.raises(UserError, match="background_pictures=0 must be at least 1"):
+        BlazePoseMasks(background_pictures=0)

@@ -20,12 +20,12 @@ def test_takes_the_median_along_the_motion():
     flickering = [truth.copy() for truth in truths]
     flickering[1][28:34, 26:46] = 0  # a hole of one picture
     flickering[1][4:10, 70:80] = 255  # a speck of one picture
-    steady = clean.steady(flickering, greys, 1)
+    steady = clean.temporal_median(flickering, greys, 1)
     wrong = lambda mask: ((mask > 127) != (truths[1] > 127)).sum()
     assert wrong(flickering[1]) == 6 * 20 + 60
     assert wrong(steady) < 30
     assert (steady[4:10, 70:80] == 0).all()
-    np.testing.assert_array_equal(clean.steady(flickering, greys, 0), flickering[0])
+    np.testing.assert_array_equal(clean.temporal_median(flickering, greys, 0), flickering[0])
 
 
 def test_a_fast_limb_is_not_flicker():
@@ -35,7 +35,7 @@ def test_a_fast_limb_is_not_flicker():
         truth[10:30, 10 + 9 * t : 13 + 9 * t] = 255
         truths.append(truth)
         greys.append(np.where(truth > 0, 220, 60).astype(np.uint8))
-    steady = clean.steady(truths, greys, 1)
+    steady = clean.temporal_median(truths, greys, 1)
     assert (steady[12:28, 19:22] > 127).mean() > 0.8
 
 

@@ -7,7 +7,7 @@ from hashhuman.data import lip
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
-from preprocess.masks.parts import PartRenderer, face_classes, joint_classes, spread
+from preprocess.masks.parts import PartRenderer, face_classes, joint_classes, spread_classes
 from tests import toy
 
 
@@ -73,11 +73,11 @@ def test_spreads_to_the_nearest_label():
     mask = rng.random((40, 50)) < 0.7
     _, (rows, columns) = distance_transform_edt(classes == 0, return_indices=True)
     expected = np.where(mask, classes[rows, columns], 0)
-    found = spread(classes, mask)
+    found = spread_classes(classes, mask)
     assert ((found != 0) == mask).all()
     # the 5 x 5 distance is off by 2 %, so ties may fall otherwise
     assert (found == expected).mean() > 0.97
-    assert not spread(np.zeros((4, 5), np.uint8), np.ones((4, 5), bool)).any()
+    assert not spread_classes(np.zeros((4, 5), np.uint8), np.ones((4, 5), bool)).any()
 
 
 def test_colours_survive_the_file(tmp_path):

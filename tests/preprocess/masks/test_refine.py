@@ -7,7 +7,7 @@ from preprocess.masks.background import Background
 def test_the_network_is_sure_far_from_its_edge_only():
     probability = np.zeros((9, 80))
     probability[:, 40:] = 1
-    odds = refine.network_odds(probability, unit=2.0)[4]
+    odds = refine.network_log_odds(probability, unit=2.0)[4]
     near = np.log(0.98 / 0.02)
     np.testing.assert_allclose(odds[[39, 40]], [-near, near], rtol=1e-5)
     assert odds[0] < -20 and odds[79] > 20
@@ -22,7 +22,7 @@ def test_the_background_speaks_where_it_is_known():
     background = Background(np.full((30, 30, 3), 120, np.float32), known)
     probability = np.full((30, 30), 0.5)
     probability[:, 20:] = 1
-    odds = refine.background_odds(image, probability, background, unit=1.0)
+    odds = refine.background_log_odds(image, probability, background, unit=1.0)
     assert not odds[:10].any()
     assert (odds[10:, :15] < -3).all() and (odds[10:, 15:] == 6).all()
 

@@ -4,13 +4,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from preprocess.multiview.triangulation import (
-    intersect,
     project,
-    refine_turns,
+    refine_rotations,
     robust_similarity,
+    rotated_cameras,
     similarity,
     triangulate,
-    turned,
+    triangulate_linear,
 )
 
 K = np.array([[1000.0, 0, 320], [0, 1000, 240], [0, 0, 1]])
@@ -42,7 +42,7 @@ def test_projects_as_opencv_does(cameras, rng):
 def test_two_cameras_agree_with_opencv(cameras, rng):
     pixels = project(cameras[:2], rng.normal(size=(7, 3)) * 0.3)
     homogeneous = cv2.triangulatePoints(cameras[0], cameras[1], pixels[0].T, pixels[1].T)
-    found = intersect(cameras[:2], pixels, np.ones((2, 7)))
+    found = triangulate_linear(cameras[:2], pixels, np.ones((2, 7)))
     np.testing.assert_allclose(found, (homogeneous[:3] / homogeneous[3]).T, atol=1e-7)
 
 
@@ -53,7 +53,7 @@ def test_weights_decide_between_cameras(cameras):
     errors = []
     for weight in (0.01, 1, 100):
         weights = np.array([[weight], [1], [1], [1]])
-        errors.append(intersect(cameras, pixels, weights)[0, 0])
+        errors.append(triangulate_linear(cameras, pixels, weights)[0, 0])
     assert errors[0] == pytest.approx(0, abs=1e-4)
     assert errors[0] < errors[1] < errors[2]
     assert errors[2] == pytest.approx(0.04, rel=0.01)
@@ -73,7 +73,7 @@ def test_prefers_more_cameras_to_a_smaller_error(cameras, rng):
     pixels = project(cameras, np.zeros((5, 3))) + rng.normal(size=(4, 5, 2))
     found, inliers = triangulate(cameras, pixels, np.ones((4, 5)), tolerance=20)
     assert inliers.all()
-    np.testing.assert_allclose(found, intersect(cameras, pixels, np.ones((4, 5))))
+    np.testing.assert_allclose(found, triangulate_linear(cameras, pixels, np.ones((4, 5))))
 
 
 def test_an_unseen_point_counts_for_nothing(cameras):
@@ -106,13 +106,13 @@ def test_a_robust_similarity_resists_outliers(rng):
     x = rng.normal(size=(100, 3))
     y = 0.8 * x + [0, 0, 5]
     y[:20, 0] += 3
-    found = robust_similarity(x, y, inside=0.01)
+    found = robust_similarity(x, y, outlier_distance=0.01)
     np.testing.assert_allclose(found(x[20:]), y[20:], atol=0.02)
     assert np.abs(similarity(x, y)(x[20:]) - y[20:]).max() > 0.4
 
 
 def test_turning_a_camera_keeps_its_centre(cameras):
-    found = turned(cameras, np.tile([0.1, -0.2, 0.3], (4, 1)))
+    found = rotated_cameras(cameras, np.tile([0.1, -0.2, 0.3], (4, 1)))
     for before, after in zip(cameras, found):
         center = np.append(-np.linalg.solve(before[:, :3], before[:, 3]), 1)
         np.testing.assert_allclose(after @ center, 0, atol=1e-9)
@@ -125,15 +125,16 @@ def test_finds_how_cameras_were_turned(cameras, rng):
     turns = np.zeros((4, 3))
     turns[0], turns[2] = [0.01, -0.01, 0.015], [0, 0.01, 0]
     points = rng.normal(size=(300, 3)) * 0.4
-    pixels = project(turned(cameras, turns), points) + rng.normal(size=(4, 300, 2))
+    pixels = project(rotated_cameras(cameras, turns), points) + rng.normal(size=(4, 300, 2))
     pixels[1, ::30] += rng.choice([-50, 50], (10, 2))
     weights = np.ones((4, 300))
     weights[3, :50] = 0
-    found = refine_turns(cameras, pixels, weights, inside=3)
+    found = refine_rotations(cameras, pixels, weights, outlier_pixels=3)
     np.testing.assert_allclose(found, turns, atol=0.002)
-    refined = turned(cameras, found)
+    refined = rotated_cameras(cameras, found)
     good = np.arange(300) % 30 != 0
     errors = [
-        np.linalg.norm(intersect(P, pixels, weights)[good] - points[good], axis=-1).mean() for P in (cameras, refined)
+        np.linalg.norm(triangulate_linear(P, pixels, weights)[good] - points[good], axis=-1).mean()
+        for P in (cameras, refined)
     ]
     assert errors[1] < 0.006 < 0.01 < errors[0]

@@ -6,7 +6,7 @@ from rich.progress import Progress
 
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.io.files import save_npz
-from preprocess.frames.monocular import image_paths
+from preprocess.frames.images import image_paths
 from preprocess.keypoints.points import points_path, segmentation_folder
 from preprocess.masks.cameras import CameraMasks
 from preprocess.multiview.views import camera_count, open_view

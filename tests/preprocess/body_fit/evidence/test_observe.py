@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe, to_camera_axes
+from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe
 from preprocess.body_fit.geometry import project
-from preprocess.keypoints.points import NAMES, Keypoints
+from preprocess.keypoints.camera_axes import to_camera_axes
+from preprocess.keypoints.points import Keypoints
+from preprocess.skeleton import NAMES
 
 
 @pytest.fixture
@@ -73,16 +75,6 @@ def test_missing_3d_points_are_replaced_by_flat_ones_and_not_trusted(seen):
     flat = flat_world(image)
     assert not flat[..., 2].any()
     assert np.allclose(np.linalg.norm(flat[:, [11, 12]].mean(1) - flat[:, [23, 24]].mean(1), axis=-1), 0.5)
-
-
-def test_3d_points_turn_with_the_ray_to_the_person():
-    K = np.array([[100.0, 0, 50], [0, 100, 50], [0, 0, 1]])
-    image = np.full((1, 33, 2), 50.0)
-    ahead = np.zeros((1, 33, 3))
-    ahead[..., 2] = 1
-    assert np.allclose(to_camera_axes(ahead, image, K), ahead)
-    image[..., 0] = 150  # 45 degrees to the right: what lies behind the person lies further to the right
-    assert np.allclose(to_camera_axes(ahead, image, K), np.array([1, 0, 1]) / np.sqrt(2))
 
 
 def test_fill_is_linear_interpolation():

@@ -132,10 +132,10 @@ def test_says_what_is_missing_before_anything_runs(clone, tmp_path):
     root, options = clone
     (tmp_path / "the models" / CHECKPOINTS[1]).unlink()
     for given, message in (
-        ({}, r"needs preprocess\.masks\.root="),
+        ({}, r"needs your clone .* preprocess\.masks\.root="),
         ({"root": str(tmp_path)}, r"holds no extract_multi\.py"),
         ({"root": options["root"], "python": "no-such-python"}, "There is no program no-such-python"),
-        (options, r"the models lacks exp_schp_multi_cihp_global\.pth: download from https://drive"),
+        (options, r"the models lacks exp_schp_multi_cihp_global\.pth: download them from https://drive"),
         ({"results": str(tmp_path / "elsewhere")}, r"There is no folder .*elsewhere"),
     ):
         stage = ExternalSchpMasks(**given)

@@ -73,7 +73,7 @@ def test_a_picture_that_does_not_decode(tmp_path: Path):
     blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
     clip = write_video(tmp_path / "broken.mp4", blocks)
     damage(clip, 3)
-    with pytest.raises(UserError, match=r"broken.mp4: picture \d does not decode"):
+    with pytest.raises(UserError, match=r"broken.mp4: picture \d cannot be decoded"):
         sample(clip, [0, 5])
 
 

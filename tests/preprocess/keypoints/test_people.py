@@ -12,10 +12,11 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from preprocess.body_fit.evidence.observe import observe
 from preprocess.frames.monocular import VideoFrames
-from preprocess.keypoints.coco import COCO_17, CocoKeypoints
+from preprocess.keypoints.coco import CocoKeypoints
 from preprocess.keypoints.openpose import OpenPoseKeypoints
 from preprocess.keypoints.people import PeopleKeypoints
-from preprocess.keypoints.points import BODY_25, NAMES, Keypoints, body25_folder, points_path
+from preprocess.keypoints.points import Keypoints, body25_folder, points_path
+from preprocess.skeleton import BODY_25, COCO_17, NAMES
 from preprocess.stage import run_stages
 from tests.preprocess.clips import grey_levels, write_video
 
@@ -256,7 +257,7 @@ def test_harmed_openpose_files(subject: Path, tmp_path: Path):
         refuse(subject, OpenPoseKeypoints(str(path), lift=False), path)
     file.unlink()
     assert "points of 7 pictures" in refuse(subject, OpenPoseKeypoints(str(path), lift=False), path)
-    assert "no folder with" in refuse(subject, OpenPoseKeypoints(str(tmp_path), lift=False), tmp_path)
+    assert "not a folder with" in refuse(subject, OpenPoseKeypoints(str(tmp_path), lift=False), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [k for k in VIDEO_PEOPLE if "by name" not in k])
@@ -271,9 +272,9 @@ def test_harmed_coco_files(subject: Path, tmp_path: Path, kind: str):
                 write_json(path, [{**wrong, "image_id": 0}, *content[1:]])
                 refuse(subject, stage, path)
         write_json(path, [{**entry, "image_id": "nameless"} for entry in content])
-        assert "has no number of a picture" in refuse(subject, stage, path)
+        assert "does not end in a picture's number" in refuse(subject, stage, path)
         write_json(path, [{**entry, "image_id": entry["image_id"] + 100} for entry in content])
-        assert "of another video" in refuse(subject, stage, path)
+        assert "another video" in refuse(subject, stage, path)
         return
     for wrong in harmed(coco(person(0))).values():
         changed = copy.deepcopy(content)

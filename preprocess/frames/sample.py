@@ -1,0 +1,24 @@
+"""A few pictures of a recording, for checks that run before any stage does."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A few of the pictures that the frames stage would write, evenly spaced, and rectified as it would write them."""
+
+    images: list[UInt8[np.ndarray, "H W 3"]]
+    count: int
+    """How many pictures the stage would write."""
+    rate: float | None
+    """Pictures per second that it would write; None if the recording does not say."""
+
+
+def evenly_spaced(items: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the items, evenly spaced from the first to the last."""
+    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)) if len(items) else []
+    return [items[place] for place in places]
