@@ -177,10 +177,8 @@ class SubjectBody:
         volume = self._array(name, (None, None, None, channels))
         nodes = (np.ptp(vertices, axis=0) + 2 * volumes.PAD) / volumes.STEP + 1
         if (abs(volume.shape[:3] - nodes) > 2).any():  # rounding can add or remove a node at the far end
-            raise UserError(
-                f"{self.root / name}: a grid of {shape_text(volume.shape[:3])} nodes does not fit the body; delete it, or "
-                "compute it again."
-            )
+            size = shape_text(volume.shape[:3])
+            raise UserError(f"{self.root / name}: a grid of {size} nodes does not fit the body; compute it again.")
         return volume.astype(np.float32)
 
     def _array(self, name: str, shape: tuple[int | None, ...], meta: str | None = None) -> np.ndarray:
