@@ -36,7 +36,7 @@ class View:
     mask: Float[Tensor, "H W"]  # the person's coverage, in [0, 1]
     camera: Camera
     pose: BodyPose
-    frame: int | None  # position among the training frames; None for a frame that is none of them
+    frame: int | None  # position among the training frames; None if the frame is not one of them
 
 
 class SubjectDataModule(L.LightningDataModule):
@@ -51,7 +51,7 @@ class SubjectDataModule(L.LightningDataModule):
         batches_per_epoch: training steps between two validations.
         val_views: number of pictures that validation renders, evenly spaced over the novel poses; if there are none,
             over the novel views, the held-out frames or the training pictures.
-        reach: pixels of surface points up to so far (m) from the body are kept.
+        reach: pixels that may show something within this distance (m) of the body are kept.
         cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 keeps none.
 
     Raises:

@@ -1,6 +1,6 @@
 """A picture's item under the names of instant-nvr's dataset.
 
-It serves to compare with code that uses those names, and to move to or from it; `docs/data_stream.md` maps each name to
+Use it to compare with code that has those names, or to exchange data with it. `docs/data_stream.md` maps each name to
 ours. Training uses the same functions, but not this item. H, W: picture; N rays; J joints; V vertices; P parts;
 X, Y, Z: nodes of a volume. Tensors are float32 and metres unless stated otherwise.
 """
@@ -35,7 +35,7 @@ def nvr_item(
     parts: Mapping[str, Sequence[str]] = INSTANT_NVR_PARTS,
     generator: torch.Generator | None = None,
 ) -> dict[str, Any]:
-    """The whole item of one picture.
+    """The item of one picture.
 
     Args:
         subject: the subject folder.

@@ -22,8 +22,8 @@ class RaySampler:
             (hands, head) get as many rays as large ones.
         n_patches: number of patches a step, for losses that compare neighbourhoods.
         patch_size: side of a patch (pixels).
-        background: `random` draws a background colour for each ray and for each patch, so that density beside the
-            person costs loss; `black`, as in instant-nvr.
+        background: `random` draws a background colour for each single ray and each patch, so that the loss penalises
+            density beside the person. `black` is the background of instant-nvr.
     """
 
     def __init__(

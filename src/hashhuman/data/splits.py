@@ -1,4 +1,4 @@
-"""Divides a subject's pictures into those that train the avatar and those that measure it."""
+"""Divides a subject's pictures into those that train the avatar and those that evaluate it."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def split(
         holdout_every: every n-th frame of the window is held out of training (0: none), so that the training cameras
             can be scored at poses between the training poses.
         first_frame: position of the window's first frame among the subject's frames.
-        frame_step: distance of the window's frames.
+        frame_step: distance between the window's frames.
         test_every: novel views and novel poses take every n-th frame only, since there may be many cameras (ZJU-MoCap
             has 23).
 

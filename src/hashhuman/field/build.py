@@ -23,7 +23,7 @@ def parts_field(
     density_scale: float,
     kernels: str = "auto",
 ) -> tuple[PartsField, list[torch.Tensor]]:
-    """Builds the field. Each part covers the box around its vertices in canonical space, enlarged by `reach`.
+    """Builds the field. Each part covers a cube around its vertices in canonical space, with `reach` around them.
 
     Args:
         template: the body.
@@ -34,7 +34,7 @@ def parts_field(
         reach: distance (m) from the body to which the field extends.
         parts: name -> `joints` (None: every joint that no part names) and `grid`, options of its hash grid.
         conditions: name -> a condition's factory, called with `n_frames`; None leaves the condition out.
-        shading: maps colours to colours under a light.
+        shading: the dependence of the colours on light.
         width: width of the networks' hidden layers.
         density_scale: density (1/m) of the untrained field.
         kernels: auto, triton or torch.

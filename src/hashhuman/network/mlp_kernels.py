@@ -240,7 +240,7 @@ def _dot(a, b, PRECISION: tl.constexpr):
 @triton.jit
 @no_type_check
 def _slope_dot(a, b, PRECISION: tl.constexpr):
-    """Multiplies gradients in tf32 where outputs use float16, since gradients exceed the range of float16.
+    """Multiplies gradients in tf32 where outputs use float16, since gradients over- and underflow in float16.
 
     bfloat16 is no alternative: Triton 3.6 compiles the last products so that an H100 reads beyond its shared memory.
     """
