@@ -129,7 +129,7 @@ class _Converter:
         return _Placed(BodyPose(body_pose, orient, transl), vertices, bones @ R.T + T)
 
     def _posed(self, frame: int, body: Body, body_pose: torch.Tensor) -> Float[np.ndarray, "V 3"]:
-        """Vertices (m) before orientation and translation: EasyMocap's own if it wrote them, else those of its parameters.
+        """Vertices (m) before orientation and translation: EasyMocap's own if it wrote any, else of its parameters.
 
         Raises UserError if it wrote others than the parameters make: this SMPL is not the one that it fitted.
         """

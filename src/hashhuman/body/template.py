@@ -63,7 +63,7 @@ class BodyTemplate:
         return normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     def big_pose(self) -> Float[Tensor, "J 3"]:
-        """The canonical pose, axis-angle (radians): each leg turns outwards by 30 degrees, so that legs are apart."""
+        """The canonical pose, axis-angle (radians): each leg is turned outwards by 30 degrees, to separate them."""
         pose = torch.zeros_like(self.joints)
         for name, sign in (("left_hip", 1), ("right_hip", -1)):
             if name in self.joint_names:
@@ -86,8 +86,8 @@ class BodyTemplate:
 class BodyPose:
     """One frame's pose: world = rotation(orient) posed + transl.
 
-    `orient` turns the posed body about the world's origin. SMPL's `global_orient` turns it about the pelvis, so its
-    `transl` is another one too: see `hashhuman.body.conventions`.
+    `orient` turns the posed body about the world's origin. SMPL's `global_orient` turns it about the pelvis, so that
+    SMPL's `transl` differs from this one; `hashhuman.body.conventions` converts.
     """
 
     body_pose: Float[Tensor, "J 3"]  # axis-angle relative to the parent joint (radians); row 0, the root, is zero

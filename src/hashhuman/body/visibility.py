@@ -1,6 +1,6 @@
 """Finds the body's vertices that a camera sees, with a depth buffer of points sampled on the faces.
 
-It serves to measure how much of a person no training frame shows, where a few per cent of error do not matter.
+It measures how much of a person no training frame shows, for which an error of a few per cent does not matter.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""The subject folder, and what training draws from it."""
+"""The subject folder, its splits, and the batches of rays that training draws from it."""

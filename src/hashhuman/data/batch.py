@@ -1,4 +1,4 @@
-"""What one training step sees."""
+"""The batch of a training step."""
 
 import dataclasses
 
@@ -11,13 +11,13 @@ from hashhuman.geometry.rays import Rays
 
 @dataclasses.dataclass(frozen=True)
 class RayBatch:
-    """Rays through pixels, and what the pictures show there."""
+    """N rays through pixels, with the pixels' colours."""
 
     rays: Rays
     color: Float[Tensor, "N 3"]  # the person over `background`, in [0, 1]
     mask: Float[Tensor, "N"]  # coverage by the person, in [0, 1]
-    background: Float[Tensor, "N 3"]  # drawn anew each step
-    patch: tuple[int, int, int] | None = None  # the first rays are (patches, height, width) in raster order
+    background: Float[Tensor, "N 3"]  # colour behind the person, in [0, 1]
+    patch: tuple[int, int, int] | None = None  # (patches, height, width) of the first rays, in raster order
 
     def to(self, device: torch.device | str) -> "RayBatch":
         """The same batch on `device`."""

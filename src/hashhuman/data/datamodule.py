@@ -1,4 +1,4 @@
-"""A subject as Lightning sees it: everything resident on the training device, rays drawn there."""
+"""The Lightning data module of a subject: its pixels lie on the training device, where rays are drawn."""
 
 import dataclasses
 import functools
@@ -24,35 +24,38 @@ from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 
-Draw = Callable[[float], RayBatch]  # how many rays, as a factor of the usual number
+Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One whole picture: what validation and evaluation compare with."""
+    """A whole picture at training size, for validation and evaluation."""
 
-    name: str  # CC/FFFFFF
-    image: Float[Tensor, "H W 3"]  # the person on black, in [0, 1]
-    mask: Float[Tensor, "H W"]
+    name: str  # CC/FFFFFF: camera and frame
+    image: Float[Tensor, "H W 3"]  # the person on black, RGB in [0, 1]
+    mask: Float[Tensor, "H W"]  # the person's coverage, in [0, 1]
     camera: Camera
     pose: BodyPose
-    frame: int | None  # index among the training frames; None for a pose that training does not see
+    frame: int | None  # position among the training frames; None if the frame is not one of them
 
 
 class SubjectDataModule(L.LightningDataModule):
-    """Reads a subject folder and yields batches of rays.
+    """Reads a subject folder, and yields batches of rays for training and views for validation.
 
     Args:
         root: the subject folder.
         smpl_meta: see `Subject`.
         train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every: see `splits.split`.
-        max_size: larger pictures are scaled down to this long side (pixels); None keeps them.
+        max_size: larger pictures are scaled down to this long side (pixels); None keeps their size.
         ray_sampler: draws the batches.
         batches_per_epoch: training steps between two validations.
-        val_views: how many pictures validation renders, evenly spread over the novel poses, or else the novel views,
-            the held-out frames or the training pictures.
-        reach: how far (m) from the body rays are of interest.
-        cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 for none.
+        val_views: number of pictures that validation renders, evenly spaced over the novel poses; if there are none,
+            over the novel views, the held-out frames or the training pictures.
+        reach: pixels that may show something within this distance (m) of the body are kept.
+        cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 keeps none.
+
+    Raises:
+        UserError: if the subject folder is malformed or the splits leave nothing to train on.
     """
 
     def __init__(
@@ -85,12 +88,12 @@ class SubjectDataModule(L.LightningDataModule):
 
     @property
     def train_poses(self) -> list[BodyPose]:
-        """The bodies of the training frames; ray batches index this list."""
+        """The poses of the training frames. `Rays.frames` of a batch are positions in this list."""
         return [self.subject.pose(frame) for frame in self.train_frames]
 
     @property
     def device(self) -> torch.device:
-        """The training device; the CPU outside a Trainer."""
+        """The training device; the CPU without a Trainer."""
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def setup(self, stage: str) -> None:
@@ -102,19 +105,19 @@ class SubjectDataModule(L.LightningDataModule):
             self.store = PixelStore.of(self.crops(), cameras, frames, self.device)
 
     def crops(self) -> Crops:
-        """The training pictures, from the cache or decoded by all cores."""
+        """The cropped training pictures, from the cache, or decoded on all cores."""
         pictures = self.splits["train"]
         settings = {"format": 1, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
         key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
         if (crops := self.cache.get(key)) is None:
-            self.subject.template()  # read once, not by every thread
+            self.subject.template()  # cached before the threads start, so that not every thread reads it
             cut = threads.ordered(lambda picture: Crops.cut(self.training_picture(picture), self.reach), pictures)
             crops = Crops.join(list(cut))
             self.cache.put(key, crops)
         return crops
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
-        """A picture with its mask, part labels and body, at training size."""
+        """A picture at training size, with its mask, part labels and body."""
         image, mask = self.masked(picture)
         return TrainingPicture(
             color=np.rint(image * 255).astype(np.uint8),
@@ -126,10 +129,11 @@ class SubjectDataModule(L.LightningDataModule):
         )
 
     def masked(self, picture: Picture) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W"]]:
-        """The person on black, and the coverage, both in [0, 1].
+        """A picture at training size, RGB in [0, 1], with the person on black; and the person's coverage in [0, 1].
 
-        Some folders hold whole photographs, others the person already on black: multiplying those by their mask again
-        would darken the outline. The mean tells them apart, since JPEG leaves ripples around a person on black.
+        Some folders hold whole photographs. In others the person is already on black, and a second multiplication by
+        the mask would darken the outline. The mean colour outside the mask tells the two apart; it need not be zero,
+        since JPEG leaves ripples around a person on black.
         """
         image = self.subject.image(picture).astype(np.float32) / 255
         mask = self.subject.mask(picture)
@@ -139,7 +143,7 @@ class SubjectDataModule(L.LightningDataModule):
         return self.resize(image), self.resize(mask)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
-        """Scales a picture (H, W) or (H, W, C) down to training size by averaging."""
+        """Scales a picture (H, W) or (H, W, C) down to training size, with antialiasing."""
         height, width = picture.shape[:2]
         scale = self.scale(height, width)
         if scale == 1:
@@ -150,11 +154,11 @@ class SubjectDataModule(L.LightningDataModule):
         return scaled[0].permute(1, 2, 0).reshape(*size, *picture.shape[2:]).numpy()
 
     def scale(self, height: int, width: int) -> float:
-        """The factor by which pictures of a size are scaled."""
+        """The factor, at most 1, from the size of a picture (pixels) to training size."""
         return 1.0 if self.max_size is None else min(1.0, self.max_size / max(height, width))
 
     def parts(self, picture: Picture) -> np.ndarray | None:
-        """The part (position in `lip.PART_CLASSES`) of each pixel, 255 where none; None without labels."""
+        """Each pixel's part (position in `lip.PART_CLASSES`; 255: none) at training size; None without part labels."""
         if picture.parts is None:
             return None
         table = np.full(256, 255, np.uint8)
@@ -171,7 +175,7 @@ class SubjectDataModule(L.LightningDataModule):
         return camera if scale == 1 else camera.scaled(scale)
 
     def view(self, picture: Picture) -> View:
-        """A whole picture with its camera and pose."""
+        """A whole picture at training size, with its camera and pose, on the CPU."""
         image, mask = self.masked(picture)
         frame = self.train_frames.index(picture.frame) if picture.frame in self.train_frames else None
         name = f"{self.subject.camera_names[picture.camera]}/{picture.frame:06d}"
@@ -179,7 +183,7 @@ class SubjectDataModule(L.LightningDataModule):
         return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
 
     def train_dataloader(self) -> DataLoader:
-        """Functions that draw batches of rays on the device, so that a step may contain the drawing."""
+        """Yields functions that draw a batch, not batches, so that the step itself can draw them on the device."""
         if self.store is None:
             raise RuntimeError("setup('fit') must come before train_dataloader()")
         sampler = self.ray_sampler.share(self.trainer.world_size if self.trainer else 1)
@@ -187,12 +191,12 @@ class SubjectDataModule(L.LightningDataModule):
         return DataLoader([draw] * self.batches_per_epoch, batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
-        """A few views that training does not see."""
+        """Yields `val_views` views; see the class."""
         unseen = next((self.splits[name] for name in SPLITS[:0:-1] if self.splits[name]), self.splits["train"])
         count = min(self.val_views, len(unseen))
         chosen = [unseen[int((i + 0.5) * len(unseen) / count)] for i in range(count)]
         return DataLoader([self.view(picture) for picture in chosen], batch_size=None)  # type: ignore[arg-type]
 
     def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
-        """Rays are drawn on the device; views move when they are rendered."""
+        """Returns the batch as it is: rays are drawn on the device, and views move there when they are rendered."""
         return batch

@@ -1,13 +1,13 @@
-"""The LIP palette: how part labels are stored as pictures, so that readers of an SCHP `schp/` folder decode them.
+"""The LIP palette, in which SCHP stores part labels as pictures (the folder `schp/`).
 
-LIP (Look Into Person, Gong et al. 2017) has 20 classes; left and right are the person's.
+LIP (Look Into Person, Gong et al., CVPR 2017) has 20 classes. Left and right are the person's.
 """
 
 import numpy as np
 from jaxtyping import UInt8
 
 N_CLASSES = 20
-# Which classes instant-nvr gathers into each part (hat, socks and shoes belong to none).
+# The classes of each part, as in instant-nvr. Hat, socks and shoes belong to no part.
 PART_CLASSES: dict[str, tuple[int, ...]] = {
     "body": (5,),
     "leg": (9, 16, 17),
@@ -18,18 +18,18 @@ PART_CLASSES: dict[str, tuple[int, ...]] = {
 
 
 def palette() -> UInt8[np.ndarray, "20 3"]:
-    """RGB of each class: bits 0, 1, 2 of the class are the high bits of R, G, B, bits 3, 4, 5 the next ones."""
+    """RGB colours of the classes. Bits 0, 1, 2 of the class are the highest bits of R, G, B; bits 3, 4, 5 the next."""
     label, channel = np.arange(N_CLASSES)[:, None], np.arange(3)
     return (((label >> channel) & 1) << 7 | ((label >> (channel + 3)) & 1) << 6).astype(np.uint8)
 
 
 def encode(labels: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Classes to colours."""
+    """The RGB colours of a picture of classes."""
     return palette()[labels]
 
 
 def decode(colours: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
-    """Colours to classes; colours outside the palette become 0, the background."""
+    """The classes of a picture of RGB colours; colours outside the palette become 0, the background."""
     keys = np.arange(256, dtype=np.uint8)
     lookup = np.zeros(1 << 24, np.uint8)
     packed = palette().astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)

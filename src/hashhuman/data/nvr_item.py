@@ -1,8 +1,8 @@
-"""One picture as instant-nvr's dataset would yield it: every quantity of the field's data stream, under its own name.
+"""A picture's item under the names of instant-nvr's dataset.
 
-For comparing with, and moving to or from, code that speaks those names; `docs/data_stream.md` maps each to ours.
-Training does not go through here, but through the same functions. H, W: picture; N rays; J joints; V vertices; P parts;
-X, Y, Z: nodes of a volume. Tensors are float32 and metres unless stated.
+Use it to compare with code that has those names, or to exchange data with it. `docs/data_stream.md` maps each name to
+ours. Training uses the same functions, but not this item. H, W: picture; N rays; J joints; V vertices; P parts;
+X, Y, Z: nodes of a volume. Tensors are float32 and metres unless stated otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from hashhuman.data import lip
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.geometry import box, skinning
 
-BOX_PADDING = 0.05  # metres around bodies
-PART_OVERLAP = 0.2  # metres by which the parts' canonical boxes reach into each other
-EDGE = 5  # pixels: side of the kernel that marks the outline
-EDGE_LABEL = 100
+BOX_PADDING = 0.05  # metres between a body and its box
+PART_OVERLAP = 0.2  # metres between a part and its canonical box
+EDGE = 5  # side (pixels) of the kernel that marks the outline
+EDGE_LABEL = 100  # of pixels near the outline in `msk`
 
 
 def nvr_item(
@@ -35,14 +35,20 @@ def nvr_item(
     parts: Mapping[str, Sequence[str]] = INSTANT_NVR_PARTS,
     generator: torch.Generator | None = None,
 ) -> dict[str, Any]:
-    """All of the data stream for one picture.
+    """The item of one picture.
 
     Args:
-        train_frames: frames of the training window, in order: they number the latent codes.
-        n_rays: rays to draw, half of them on the body (training); None: every pixel of the body's box (testing).
-        n_sub_points: size of the random subset `sub_ppts`; None: all points.
+        subject: the subject folder.
+        picture: one of its pictures.
+        train_frames: frames of the training window, in order. A latent code's index is the position in this list.
+        n_rays: number of rays to draw, half of them on the body (training); None for every pixel of the body's box
+            (testing).
+        n_sub_points: size of the random subset `sub_ppts`; None for all points.
         parts: name -> joint names.
-        generator: of the random choices.
+        generator: draws the random numbers.
+
+    Raises:
+        UserError: as `Subject`'s methods and `part_of_vertices` do.
     """
     item = camera_nodes(subject, picture) | mask_nodes(subject, picture, tuple(parts))
     item |= body_nodes(subject, picture.frame) | index_nodes(subject, picture, train_frames)
@@ -53,7 +59,7 @@ def nvr_item(
 
 
 def camera_nodes(subject: Subject, picture: Picture) -> dict[str, Any]:
-    """`H W K T D`, and the camera's rotation as `cam_R`, since the field's item keeps `R` for the body's."""
+    """`H W K T D`, and the camera's rotation as `cam_R`, since `R` is the body's rotation in this item."""
     camera = subject.camera(picture.camera)
     return {
         "H": camera.height,
@@ -69,7 +75,7 @@ def camera_nodes(subject: Subject, picture: Picture) -> dict[str, Any]:
 def mask_nodes(subject: Subject, picture: Picture, part_names: Sequence[str]) -> dict[str, UInt8[Tensor, "*shape"]]:
     """`orig_msk` (H, W; 0 or 1), `msk` (the same with 100 along the outline) and `sem_mask` (P, H, W; 0 or 1).
 
-    Parts of other names than `lip.PART_CLASSES`, and pictures without part labels, have empty masks.
+    `sem_mask` is empty for parts that `lip.PART_CLASSES` lacks, and for pictures without part labels.
     """
     mask = (subject.mask(picture) > 0.5).astype(np.uint8)
     labels = np.zeros_like(mask) if picture.parts is None else subject.parts(picture)
@@ -82,16 +88,16 @@ def mask_nodes(subject: Subject, picture: Picture, part_names: Sequence[str]) ->
 
 
 def mark_edge(mask: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    """Labels the pixels within `EDGE` // 2 of the outline with `EDGE_LABEL`: nothing is learnt there."""
+    """Labels the pixels within `EDGE` // 2 of the outline with `EDGE_LABEL`, where training draws no rays."""
     kernel = np.ones((EDGE, EDGE), np.uint8)
     return np.where(cv2.dilate(mask, kernel) != cv2.erode(mask, kernel), EDGE_LABEL, mask).astype(np.uint8)
 
 
 def body_nodes(subject: Subject, frame: int) -> dict[str, Any]:
-    """The frame's body.
+    """The body of a frame.
 
-    `wpts ppts tpts` (V, 3), their boxes `wbounds pbounds tbounds` (2, 3), `A big_A` (J, 4, 4), `R` (3, 3) and
-    `Th` (1, 3) of world = R posed + Th, and the template's `faces joints parents weights`.
+    `wpts ppts tpts` (V, 3), their boxes `wbounds pbounds tbounds` (2, 3), `A big_A` (J, 4, 4), `R` (3, 3) and `Th`
+    (1, 3) with world = R posed + Th, and `faces joints parents weights` of the template.
     """
     template, pose = subject.template(), subject.pose(frame)
     world = torch.from_numpy(subject.vertices(frame))
@@ -116,7 +122,7 @@ def body_nodes(subject: Subject, frame: int) -> dict[str, Any]:
 
 
 def volume_nodes(subject: Subject, frame: int) -> dict[str, Float[Tensor, "X Y Z C"]]:
-    """`pbw` and `tbw` (X, Y, Z, J + 1: weights, then distance in metres) and `tuv` (X, Y, Z, 2)."""
+    """`pbw` and `tbw` (X, Y, Z, J + 1; skinning weights, then distance in metres), and `tuv` (X, Y, Z, 2)."""
     return {
         "pbw": torch.from_numpy(subject.blend_weight_volume(frame)[0]),
         "tbw": torch.from_numpy(subject.blend_weight_volume()[0]),
@@ -125,9 +131,10 @@ def volume_nodes(subject: Subject, frame: int) -> dict[str, Float[Tensor, "X Y Z
 
 
 def index_nodes(subject: Subject, picture: Picture, train_frames: Sequence[int]) -> dict[str, Any]:
-    """`frame_index`, and the latent codes' `latent_index bw_latent_index frame_dim` (the first over their number).
+    """`frame_index`, and the indices of latent codes, `latent_index bw_latent_index`.
 
-    A frame outside training borrows the last one's code; its `bw_latent_index` counts such frames from 0.
+    `frame_dim` is `latent_index` over the number of training frames. A frame outside training uses the last training
+    frame's code; `bw_latent_index` counts such frames from 0.
     """
     frame = picture.frame
     if frame in train_frames:
@@ -149,10 +156,11 @@ def part_nodes(
     canonical: Float[Tensor, "V 3"],
     parts: Mapping[str, Sequence[str]],
 ) -> dict[str, Tensor]:
-    """The body's points part by part.
+    """The body's points by part.
 
-    `parts` (V: the part of each vertex), `lengths2` (P: how many each has, int64), padded with zeros to the largest
-    part `part_pts` (P, M, 3; posed) and `part_pbw` (P, M, J), and boxes `bounds` (P, 2, 3) in canonical space.
+    `parts` (V; the part of each vertex), `lengths2` (P; number of vertices, int64), `part_pts` (P, M, 3; posed) and
+    `part_pbw` (P, M, J), both padded with zeros to the M vertices of the largest part, and the boxes `bounds` (P, 2, 3)
+    in canonical space.
     """
     part = part_of_vertices(template, parts)
     members = [(part == index).nonzero()[:, 0] for index in range(len(parts))]
@@ -169,7 +177,7 @@ def part_nodes(
 def random_points(
     points: Float[Tensor, "V 3"], count: int | None, generator: torch.Generator | None
 ) -> Float[Tensor, "S 3"]:
-    """`sub_ppts`: a random subset of the points, or all of them in their order."""
+    """`sub_ppts`: `count` random points without repetition, or all of them in their order if `count` is None."""
     return points if count is None else points[torch.randperm(len(points), generator=generator)[:count]]
 
 
@@ -185,8 +193,8 @@ def ray_nodes(
     """Rays through the body's box.
 
     `ray_o ray_d rgb` (N, 3), `near far` (N), `coord` (N, 2; row, column; int64) and `occupancy` (N; uint8, 0 or 1).
-    `mask_at_box` says which rays meet the box: of all pixels (H W) when testing; of the drawn ones, so always true,
-    when training. `rgb` is in [0, 1] and black outside `msk`.
+    `mask_at_box` states whether a ray meets the box: for all pixels (H W) in testing; for the drawn rays, which all do,
+    in training. `rgb` is in [0, 1], and black outside `msk`.
     """
     camera = subject.camera(picture.camera)
     rows, columns = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
@@ -212,6 +220,6 @@ def ray_nodes(
 
 
 def draw(candidates: Bool[Tensor, "M"], count: int, generator: torch.Generator | None) -> Tensor:
-    """Positions of `count` candidates, with repetition; none if there is no candidate."""
+    """Positions of `count` random candidates, with repetition; none if there is no candidate."""
     pool = candidates.nonzero()[:, 0]
     return pool[torch.randint(len(pool), (count,), generator=generator)] if len(pool) else pool

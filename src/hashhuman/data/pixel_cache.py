@@ -1,4 +1,4 @@
-"""Training pictures as they leave decoding and cropping, kept beside the subject for the next run."""
+"""Keeps the decoded and cropped training pictures in the subject's folder for the next run."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 def stamp(sources: Iterable[Path], **settings: Any) -> str:
-    """What a cached result is good for: these settings, and files of exactly this name, size and time of change.
+    """A text that changes with the settings, and with the name, size or time of change of a source file.
 
-    The time is that of the last change to the file or its name, which no program can set back.
+    It includes ctime, the time of the last change to the file or its name, which programs cannot set back.
     """
     states = [(str(path), path.stat()) for path in sources]
     seen = [[name, state.st_size, state.st_mtime_ns, state.st_ctime_ns] for name, state in states]
@@ -28,18 +28,19 @@ def stamp(sources: Iterable[Path], **settings: Any) -> str:
 
 
 class PixelCache:
-    """Files `pixels-*.npz` in a folder that may be deleted at any time.
+    """Files `pixels-*.npz` in a folder. The folder may be deleted at any time.
 
     Args:
-        folder: where they lie.
-        limit: MiB that they may take together; the one unused for longest goes first. 0 keeps and reads none.
+        folder: the folder.
+        limit: size of all files together (MiB). The least recently used file is deleted first. With 0, no file is
+            written or read.
     """
 
     def __init__(self, folder: Path, limit: int | float) -> None:
         self.folder, self.limit = Path(folder), limit
 
     def get(self, stamp: str) -> Crops | None:
-        """The crops kept under a stamp; None if there are none, or their file is damaged."""
+        """The crops with a stamp; None if there are none, or their file is damaged."""
         path = self._path(stamp)
         if self.limit <= 0 or not path.exists():
             return None
@@ -50,11 +51,11 @@ class PixelCache:
             crops = Crops(**arrays)
             path.touch()
         except (UserError, OSError, KeyError, TypeError):
-            return None  # what cannot be read is made again
+            return None  # the caller decodes the pictures again
         return crops
 
     def put(self, stamp: str, crops: Crops) -> None:
-        """Keeps crops, unless they alone exceed the limit; where the folder takes no files, says so and goes on."""
+        """Writes crops, unless they alone exceed the limit. If the file cannot be written, only logs a warning."""
         arrays = vars(crops) | {"stamp": np.array(stamp)}
         if sum(array.nbytes for array in arrays.values()) > self.limit * MIB:
             return

@@ -1,4 +1,4 @@
-"""The training pictures as one list of pixels on the training device, and the pools that rays are drawn from."""
+"""The pixels of all training pictures as one list on the training device, with the pools that rays are drawn from."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,30 +17,30 @@ from hashhuman.geometry.rays import Rays
 
 @dataclasses.dataclass(frozen=True)
 class TrainingPicture:
-    """One picture as training needs it."""
+    """A training picture."""
 
-    color: UInt8[np.ndarray, "H W 3"]  # the person on black, so already multiplied by the mask
+    color: UInt8[np.ndarray, "H W 3"]  # RGB, the person on black: already multiplied by the mask
     mask: UInt8[np.ndarray, "H W"]  # coverage, 0 to 255
     camera: Camera
-    frame: int  # index of the posed body
-    vertices: Float[Tensor, "V 3"]  # of that body, world (m)
-    parts: UInt8[np.ndarray, "H W"] | None = None  # part of each pixel, 255 where none
+    frame: int  # position among the training frames
+    vertices: Float[Tensor, "V 3"]  # of the frame's body in the world (m)
+    parts: UInt8[np.ndarray, "H W"] | None = None  # part of each pixel; 255: none
 
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """P pixels of K pictures, cut down to the body's surroundings: a `PixelStore` on the host, without its cameras."""
+    """The P pixels of K pictures, cropped to the body's surroundings, on the CPU. `PixelStore` adds the cameras."""
 
     color: UInt8[np.ndarray, "P 3"]
     mask: UInt8[np.ndarray, "P"]
     around: Bool[np.ndarray, "P"]  # whether the mask covers it, or the body's shell may project there
-    part: UInt8[np.ndarray, "P"]  # 255 where none
+    part: UInt8[np.ndarray, "P"]  # 255: none
     corner: Int[np.ndarray, "K 2"]  # x, y of each crop's first pixel
     size: Int[np.ndarray, "K 2"]  # width and height of each crop
 
     @classmethod
     def cut(cls, picture: TrainingPicture, reach: float) -> "Crops":
-        """One picture's; `reach` (m) is how far from the body the shell extends."""
+        """Crops one picture. `reach` is the distance (m) to which the shell around the body extends."""
         around = shell_footprint(picture, reach)
         x, y, width, height = cv2.boundingRect(around.astype(np.uint8))
         crop = np.s_[y : y + height, x : x + width]
@@ -56,33 +56,33 @@ class Crops:
 
     @classmethod
     def join(cls, crops: Sequence["Crops"]) -> "Crops":
-        """All in one, in their order."""
+        """Concatenates crops in their order."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: np.concatenate([getattr(crop, name) for crop in crops]) for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelStore:
-    """P pixels of K pictures, cropped to the body's surroundings.
+    """The P pixels of K pictures, cropped to the body's surroundings, on the training device.
 
-    `pools` name lists of pixels (positions in 0..P): `body` (any coverage), `surround` (none, but the body's shell may
-    project there) and, where the pictures carry part labels, one `part N` for each part. The pool `box` (all) needs no
-    list.
+    `pools` maps a name to pixels, as positions in 0..P: `body` (some coverage), `surround` (no coverage, but the body's
+    shell may project there) and, if the pictures have part labels, `part N` for each part. The pool `box`, all pixels,
+    needs no list.
     """
 
-    color: UInt8[Tensor, "P 3"]
-    mask: UInt8[Tensor, "P"]
-    corner: Int[Tensor, "K 2"]  # x, y of the crop's first pixel
+    color: UInt8[Tensor, "P 3"]  # RGB, the person on black
+    mask: UInt8[Tensor, "P"]  # coverage, 0 to 255
+    corner: Int[Tensor, "K 2"]  # x, y of each crop's first pixel
     start: Int[Tensor, "K+1"]  # first pixel of each crop, then P
-    width: Int[Tensor, "K"]  # of the crop
-    world_from_pixel: Float[Tensor, "K 3 3"]  # R^T K^-1: pixel (x, y, 1) to a direction
-    center: Float[Tensor, "K 3"]  # camera positions (m)
-    frame: Int[Tensor, "K"]
+    width: Int[Tensor, "K"]  # of each crop
+    world_from_pixel: Float[Tensor, "K 3 3"]  # R^T K^-1: maps a pixel (x, y, 1) to a direction
+    center: Float[Tensor, "K 3"]  # camera positions in the world (m)
+    frame: Int[Tensor, "K"]  # positions among the training frames
     pools: dict[str, Int[Tensor, "_"]]
 
     @classmethod
     def build(cls, pictures: Sequence[TrainingPicture], reach: float, device: torch.device | str) -> "PixelStore":
-        """Crops and stacks pictures; `reach` (m) is how far from the body the shell extends.
+        """Crops pictures and moves them to the device. `reach` is the distance (m) to which the shell extends.
 
         Raises UserError if no picture shows the person.
         """
@@ -94,7 +94,17 @@ class PixelStore:
     def of(
         cls, crops: Crops, cameras: Sequence[Camera], frames: Sequence[int], device: torch.device | str
     ) -> "PixelStore":
-        """Moves crops to the device. Raises UserError if no picture shows the person."""
+        """Moves crops to the device.
+
+        Args:
+            crops: the pictures.
+            cameras: each picture's camera.
+            frames: each picture's position among the training frames.
+            device: the training device.
+
+        Raises:
+            UserError: if no picture shows the person.
+        """
         if not crops.mask.any():
             raise UserError(f"None of the {len(frames)} training pictures shows the person: their masks are empty.")
         color, mask, corner, size = (
@@ -106,7 +116,7 @@ class PixelStore:
 
         around = torch.from_numpy(crops.around).to(device)
         pools = {"body": selected(mask > 0), "surround": selected(around & (mask == 0))}
-        del around  # a byte for every pixel, of which there may be half a billion
+        del around  # it takes a byte a pixel, and there may be half a billion pixels
         part = torch.from_numpy(crops.part).to(device)
         labels = torch.bincount(part, minlength=256)[:255].nonzero()[:, 0].tolist()
         pools |= {f"part {label}": selected(part == label) for label in labels}
@@ -123,7 +133,10 @@ class PixelStore:
         )
 
     def draw(self, pool: str, count: int) -> Int[Tensor, "_"]:
-        """`count` random pixels of a pool; none of an empty one. Raises UserError if there is no such pool."""
+        """`count` random pixels of a pool, with repetition; none if the pool is empty.
+
+        Raises UserError if there is no such pool.
+        """
         if pool == "box":
             return torch.randint(len(self.color), (count,), device=self.color.device)
         if pool not in self.pools:
@@ -134,19 +147,19 @@ class PixelStore:
         return pixels[torch.randint(len(pixels), (count,), device=pixels.device)].long()
 
     def rays(self, pixels: Int[Tensor, "N"]) -> Rays:
-        """World rays through pixels of the list."""
+        """The rays through pixels, given as positions in 0..P."""
         picture = torch.searchsorted(self.start, pixels, right=True) - 1
         inside = pixels - self.start[picture]
         x = self.corner[picture, 0] + inside % self.width[picture]
         y = self.corner[picture, 1] + inside // self.width[picture]
         position = torch.stack([x, y, torch.ones_like(x)], -1).float()
-        direction = (self.world_from_pixel[picture] @ position[..., None])[..., 0]
-        direction = direction / direction.norm(dim=-1, keepdim=True)
-        return Rays(self.center[picture], direction, self.frame[picture])
+        rays_d = (self.world_from_pixel[picture] @ position[..., None])[..., 0]
+        rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
+        return Rays(self.center[picture], rays_d, self.frame[picture])
 
 
 def shell_footprint(picture: TrainingPicture, reach: float) -> np.ndarray:
-    """Pixels (H, W, bool) that the mask covers, or that lie within `reach` (m) of a projected body point."""
+    """Whether the mask covers each pixel (H, W), or the pixel lies within `reach` (m) of a projected body vertex."""
     camera = picture.camera
     projected = camera.project(picture.vertices)
     height, width = picture.mask.shape

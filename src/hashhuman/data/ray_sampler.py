@@ -1,4 +1,4 @@
-"""Draws a training step's rays on the training device."""
+"""Draws the rays of a training step, on the training device."""
 
 import math
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from hashhuman.errors import UserError
 
 
 class RaySampler:
-    """Random pixels of the store's pools, and square patches around random pixels of the body.
+    """Draws random pixels of the store's pools, and square patches around random pixels of the body.
 
     Args:
-        n_rays: single rays a step (of all processes together), give or take what rounding the shares makes of it.
-        shares: pool -> share of the rays. `parts` stands for all part pools in equal shares, so that small parts
+        n_rays: number of single rays a step, of all processes together, up to the rounding of the shares.
+        shares: pool -> share of the single rays. `parts` stands for all part pools in equal shares, so that small parts
             (hands, head) get as many rays as large ones.
-        n_patches: patches a step, for losses that look at neighbourhoods.
+        n_patches: number of patches a step, for losses that compare neighbourhoods.
         patch_size: side of a patch (pixels).
-        background: `random` draws a colour for each ray (one for each patch), which shows the field where it should be
-            empty; `black` is what instant-nvr does.
+        background: `random` draws a background colour for each single ray and each patch, so that the loss penalises
+            density beside the person. `black` is the background of instant-nvr.
     """
 
     def __init__(
@@ -39,12 +39,15 @@ class RaySampler:
         self.n_patches, self.patch_size = n_patches, patch_size
 
     def share(self, processes: int) -> "RaySampler":
-        """What one of several processes draws, so that together they draw as much; patches are rounded up."""
+        """The sampler of one of several processes, which together draw as many rays; numbers are rounded up."""
         n_rays, n_patches = math.ceil(self.n_rays / processes), math.ceil(self.n_patches / processes)
         return RaySampler(n_rays, self.shares, n_patches, self.patch_size, self.background)
 
     def draw(self, store: PixelStore, scale: float = 1.0) -> RayBatch:
-        """A batch of patches first, then single rays, `scale` times as many as usual."""
+        """Draws a batch: the rays of the patches, then `scale` times `n_rays` single rays.
+
+        Raises UserError if `shares` names a pool that the store lacks.
+        """
         pixels = self.single_pixels(store, scale)
         patch = None
         if self.n_patches:
@@ -56,7 +59,7 @@ class RaySampler:
         return RayBatch(store.rays(pixels), color + (1 - mask[:, None]) * background, mask, background, patch)
 
     def backgrounds(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """What each ray sees behind the person."""
+        """The background colour of each ray, in [0, 1]."""
         if self.background == "black":
             return torch.zeros_like(color)
         in_patches = self.n_patches * self.patch_size**2
@@ -64,7 +67,7 @@ class RaySampler:
         return torch.cat([per_patch.flatten(0, 1), torch.rand_like(color[in_patches:])])
 
     def single_pixels(self, store: PixelStore, scale: float = 1.0) -> Int[Tensor, "N"]:
-        """Pixels by the shares of their pools."""
+        """Draws single pixels (positions in the store) by the shares of their pools."""
         pools: dict[str, float] = {}
         for name, share in self.shares.items():
             members = [pool for pool in store.pools if pool.startswith("part ")] if name == "parts" else [name]
@@ -78,7 +81,7 @@ class RaySampler:
         return torch.cat([store.draw(name, count) for name, count in counts.items()])
 
     def patch_pixels(self, store: PixelStore) -> Int[Tensor, "P S S"]:
-        """Windows around pixels of the body, moved inside their crops."""
+        """Draws patches (positions in the store): squares around random pixels of the body, kept inside their crops."""
         centers = store.draw("body", self.n_patches)
         picture = torch.searchsorted(store.start, centers, right=True) - 1
         width = store.width[picture]

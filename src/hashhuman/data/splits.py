@@ -1,4 +1,4 @@
-"""Which pictures train the avatar and which measure it."""
+"""Divides a subject's pictures into those that train the avatar and those that evaluate it."""
 
 from collections.abc import Sequence
 
@@ -17,23 +17,30 @@ def split(
     frame_step: int = 1,
     test_every: int = 1,
 ) -> dict[str, list[Picture]]:
-    """Sorts a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
+    """Divides a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
 
-    The window of training frames is every `frame_step`-th frame from position `first_frame` on, `train_frames` of them
-    (None: as many as the folder's scene.json says, or all).
+    The training window consists of `train_frames` frames: every `frame_step`-th from position `first_frame` on.
 
     Args:
+        subject: the subject folder.
         train_cameras: positions in annots.npy.
+        train_frames: number of frames in the window; None for as many as scene.json states, or else all.
         holdout_every: every n-th frame of the window is held out of training (0: none), so that the training cameras
-            can be scored at poses between those seen.
-        test_every: novel views and poses at every n-th frame only (ZJU-MoCap has 23 cameras).
+            can be scored at poses between the training poses.
+        first_frame: position of the window's first frame among the subject's frames.
+        frame_step: distance between the window's frames.
+        test_every: novel views and novel poses take every n-th frame only, since there may be many cameras (ZJU-MoCap
+            has 23).
 
     Returns:
-        train: the training cameras in the window, but for the held-out frames, which are `heldout`.
-        novel_view: the other cameras in the window.
-        novel_pose: the other cameras before or after the window. Frames that `frame_step` skips are in no split.
+        train: pictures of the training cameras in the window, without held-out frames.
+        heldout: pictures of the training cameras in held-out frames.
+        novel_view: pictures of the other cameras in the window.
+        novel_pose: pictures of the other cameras before and after the window.
+        Frames that `frame_step` skips are in no split.
 
-    Raises UserError if a training camera does not exist or nothing is left to train on.
+    Raises:
+        UserError: if a training camera does not exist, or nothing is left to train on.
     """
     unknown = [camera for camera in train_cameras if not 0 <= camera < len(subject.camera_names)]
     if unknown or not train_cameras:

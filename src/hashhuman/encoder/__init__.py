@@ -1,4 +1,4 @@
-"""Multiresolution hash grids behind one specification and one parameter layout."""
+"""Multiresolution hash grids: several backends with one specification and one parameter layout."""
 
 from hashhuman.encoder.spec import HashGridSpec
 

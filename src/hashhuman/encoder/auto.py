@@ -1,4 +1,4 @@
-"""The fastest hash grids that run where the data is."""
+"""Chooses the fastest hash-grid backend for the device."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,9 +10,9 @@ from hashhuman.gpu.part_rows import PartRows
 
 
 class AutoHashGrids(TritonHashGrids):
-    """Triton's kernels for tensors on a GPU, if Triton is installed, and plain PyTorch for others."""
+    """Triton kernels for tensors on a GPU, if Triton is installed; otherwise plain PyTorch."""
 
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
-        """Features, level by level, at positions in [0, 1]^3 of each row's own part."""
+        """Features at positions in [0, 1]^3 in the cube of each row's part; see `TorchHashGrids.forward`."""
         backend = TritonHashGrids if x.is_cuda and installed() else TorchHashGrids
         return backend.forward(self, x, rows)

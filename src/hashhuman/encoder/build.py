@@ -1,4 +1,4 @@
-"""Hash grids by physical size."""
+"""Builds hash grids from physical sizes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,16 +18,16 @@ def hash_grids(
     coarsest_voxel: float,
     finest_voxel: float,
 ) -> nn.Module:
-    """The grids of all parts, by the chosen backend.
+    """Builds the hash grids of all parts.
 
     Args:
-        backend: makes the grids from their specifications.
-        extents: sides of the parts' cubes (m).
-        grids: what differs in each part from the sizes below: any of `log2_hashmap_size`, `coarsest_voxel`,
+        backend: makes the module from the parts' specifications.
+        extents: side of each part's cube (m).
+        grids: options of each part that replace those below: any of `log2_hashmap_size`, `coarsest_voxel`,
             `finest_voxel`.
-        n_levels, features_per_level: the same in all parts.
-        log2_hashmap_size: binary logarithm of the most entries a level may have.
-        coarsest_voxel, finest_voxel: sides of the cells (m).
+        n_levels, features_per_level: see `HashGridSpec`; the same in all parts.
+        log2_hashmap_size: see `HashGridSpec`.
+        coarsest_voxel, finest_voxel: sides of the cells at the coarsest and the finest level (m).
     """
     sizes: dict[str, Any] = {
         "log2_hashmap_size": log2_hashmap_size,

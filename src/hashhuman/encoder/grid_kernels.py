@@ -1,10 +1,13 @@
 """Triton kernels of the hash grids of all parts.
 
-Notation: M rows, L levels, F features of an entry. A program does BLOCK rows of one level, and consecutive programs do
-the same level, so that its table stays in the caches. Entries are moved in aligned groups of GROUP: the corners of a
-cell at x and x + 1 differ in their lowest bits alone, dense or hashed (the first prime is 1), so that one access often
-serves both; accesses, not bytes, are what the memory system runs out of. Entries have WIDTH columns in registers: F, or
-the next power of two, in which case GROUP is 1.
+Notation: M rows, L levels, F features of an entry. A program computes BLOCK rows of one level. Consecutive programs
+compute the same level, so that its table stays in the caches.
+
+Entries are moved in aligned groups of GROUP. The entries of a cell's corners at x and x + 1 differ only in their lowest
+bits, dense or hashed (the first prime is 1), so that one access often reads both. The number of accesses, not of bytes,
+limits the speed.
+
+In registers an entry has WIDTH columns: F, or else the next power of two, and GROUP is then 1.
 """
 
 from typing import no_type_check
@@ -19,7 +22,7 @@ def grid_forward(
     x, row_stride, axis_stride, table, levels, scales, used, out, n_rows, starts,
     N_LEVELS: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Writes the features, (L F, M): zeros to blocks of unused rows, finite numbers to other unused rows."""
+    """Writes the features (L F, M). Unused rows get zeros if their whole block is unused, else finite numbers."""
     level = tl.program_id(1)
     row, real, at_level, any_real = _rows(used, starts, level, N_LEVELS, BLOCK)
     out += (level * F).to(tl.int64) * n_rows + row
@@ -60,7 +63,7 @@ def grid_backward(
     N_LEVELS: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr,
     GRADIENT_GROUP: tl.constexpr, OF_TABLE: tl.constexpr, OF_X: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Adds to the gradients of the table, and of the positions, (3, M)."""
+    """Adds to the gradients of the table (entries, F) and of the positions (3, M)."""
     level = tl.program_id(1)
     row, real, at_level, any_real = _rows(used, starts, level, N_LEVELS, BLOCK)
     if any_real:
@@ -122,7 +125,7 @@ def grid_backward(
 @triton.jit
 @no_type_check
 def _rows(used, starts, level, N_LEVELS: tl.constexpr, BLOCK: tl.constexpr):
-    """The program's rows, which of them are used, the place of their part's level in the lists, and if any is used."""
+    """The program's rows, whether each is used, the index of the part's level in the lists, whether any row is used."""
     first = tl.program_id(0) * BLOCK
     part = 0
     start = 0
@@ -138,7 +141,7 @@ def _rows(used, starts, level, N_LEVELS: tl.constexpr, BLOCK: tl.constexpr):
 @triton.jit
 @no_type_check
 def _level(levels, scales, at):
-    """What is known of a level."""
+    """A level's factors along y and z, resolution, size, offset, whether it is hashed, and its scale."""
     levels += at * 6
     return (
         tl.load(levels),
@@ -154,7 +157,7 @@ def _level(levels, scales, at):
 @triton.jit
 @no_type_check
 def _cell(x, real, scale, resolution):
-    """Cells of the rows along one axis, and places in them from 0 to 1."""
+    """The cell of each row along one axis, and the position in it, from 0 to 1."""
     position = tl.load(x, mask=real, other=0.0).to(tl.float32) * scale + 0.5
     low = tl.floor(position)
     return tl.minimum(tl.maximum(low.to(tl.int32), 0), resolution), position - low
@@ -163,7 +166,7 @@ def _cell(x, real, scale, resolution):
 @triton.jit
 @no_type_check
 def _weight(along, SIDE: tl.constexpr):
-    """Weight of the low (0) or high (1) side of a cell."""
+    """Interpolation weight of the low (0) or high (1) side of a cell."""
     if SIDE:
         return along
     else:
@@ -173,7 +176,7 @@ def _weight(along, SIDE: tl.constexpr):
 @triton.jit
 @no_type_check
 def _entry(x, y, z, size, hashed):
-    """Entry of a node from its coordinates times the axes' factors: their xor or sum, within the level's size."""
+    """The entry of a node: the xor or the sum of its coordinates times the axes' factors, modulo the level's size."""
     total = x + y + z
     return tl.where(hashed, (x ^ y ^ z) & (size - 1), tl.where(total >= size, total - size, total))
 
@@ -181,8 +184,10 @@ def _entry(x, y, z, size, hashed):
 @triton.jit
 @no_type_check
 def _group(low, high, below, above, column, WIDTH: tl.constexpr, GROUP: tl.constexpr):
-    """The group that holds entry `low`, the weights of its columns where `low` has weight `below` and `high`, if it is
-    in the group, `above`, and whether it is not."""
+    """The group of entry `low`, the weights of the group's columns, and whether `high` lies outside the group.
+
+    Columns of `low` have the weight `below`; those of `high`, if it lies in the group, have the weight `above`.
+    """
     group = low // GROUP
     apart = group != high // GROUP
     slot = column // WIDTH
@@ -194,7 +199,7 @@ def _group(low, high, below, above, column, WIDTH: tl.constexpr, GROUP: tl.const
 @triton.jit
 @no_type_check
 def _repeat(x, BLOCK: tl.constexpr, WIDTH: tl.constexpr, TIMES: tl.constexpr):
-    """Columns repeated: (BLOCK, TIMES * WIDTH)."""
+    """The columns of `x` repeated: (BLOCK, TIMES * WIDTH)."""
     return tl.reshape(tl.broadcast_to(x[:, None, :], [BLOCK, TIMES, WIDTH]), [BLOCK, TIMES * WIDTH])
 
 

@@ -1,36 +1,36 @@
-"""The specification and parameter layout that every hash-grid backend shares.
+"""The specification and the parameter layout that all hash-grid backends share.
 
-Levels, resolutions, hashing and padding are those of tiny-cuda-nn's `HashGrid`, so that the same parameter vector gives
-the same features in each backend. Method: Müller et al., "Instant Neural Graphics Primitives" (2022), Sec. 3.
+Levels, resolutions, hashing and padding are those of tiny-cuda-nn's `HashGrid`, so that the same parameters give the
+same features in every backend. Method: Müller et al., "Instant Neural Graphics Primitives" (SIGGRAPH 2022), Sec. 3.
 """
 
 import dataclasses
 import math
 
-PRIMES = (1, 2654435761, 805459861)  # the paper's, one a dimension
+PRIMES = (1, 2654435761, 805459861)  # one for each dimension, as in the paper
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One resolution of the grid."""
+    """One level of the grid."""
 
-    scale: float  # grid position = x * scale + 0.5, for x in [0, 1]
+    scale: float  # position in cells = x * scale + 0.5, for x in [0, 1]
     resolution: int  # nodes along each axis
     size: int  # entries in the table
-    offset: int  # first entry in the parameter vector
-    hashed: bool  # False: the nodes fit the table and are stored densely, first axis fastest
+    offset: int  # position of its first entry among the entries of all levels
+    hashed: bool  # False: the table holds all nodes, the first axis fastest
 
 
 @dataclasses.dataclass(frozen=True)
 class HashGridSpec:
-    """A 3D hash grid.
+    """A 3D hash grid over the unit cube.
 
     Attributes:
-        n_levels: number of resolutions (L).
-        features_per_level: features of an entry (F).
-        log2_hashmap_size: binary logarithm of the most entries a level may have (T).
-        base_resolution: cells along an axis at the coarsest level.
-        per_level_scale: ratio of successive resolutions.
+        n_levels: number of levels (L).
+        features_per_level: number of features of an entry (F).
+        log2_hashmap_size: binary logarithm of the maximum number of entries a level (T).
+        base_resolution: number of cells along an axis at the coarsest level.
+        per_level_scale: ratio of the resolutions of successive levels.
     """
 
     n_levels: int = 16
@@ -49,7 +49,7 @@ class HashGridSpec:
         features_per_level: int,
         log2_hashmap_size: int,
     ) -> "HashGridSpec":
-        """The grid over a cube of side `extent` (m) whose cells shrink from `coarsest_voxel` to `finest_voxel` (m)."""
+        """The grid over a cube of side `extent` (m), with cells from `coarsest_voxel` down to `finest_voxel` (m)."""
         base = max(2, math.ceil(extent / coarsest_voxel))
         finest = max(base, extent / finest_voxel)
         scale = (finest / base) ** (1 / (n_levels - 1)) if n_levels > 1 else 1.0
@@ -57,7 +57,7 @@ class HashGridSpec:
 
     @property
     def n_features(self) -> int:
-        """Width of the output."""
+        """Number of features of a position (L F)."""
         return self.n_levels * self.features_per_level
 
     def levels(self) -> list[Level]:
@@ -66,7 +66,7 @@ class HashGridSpec:
         for i in range(self.n_levels):
             scale = 2 ** (i * math.log2(self.per_level_scale)) * self.base_resolution - 1
             resolution = math.ceil(scale) + 1
-            dense = math.ceil(resolution**3 / 8) * 8  # tables are padded to multiples of eight entries
+            dense = math.ceil(resolution**3 / 8) * 8  # tables are padded to a multiple of eight entries
             size = min(dense, 1 << self.log2_hashmap_size)
             levels.append(Level(scale, resolution, size, offset, hashed=resolution**3 > size))
             offset += size

@@ -1,4 +1,4 @@
-"""tiny-cuda-nn's hash grid, for those who have built it; it is in no package registry."""
+"""tiny-cuda-nn's hash grid. The user builds the package, since no registry has it."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,10 @@ from hashhuman.gpu.part_rows import PartRows
 
 
 class TinyCudaHashGrids(nn.Module):
-    """The same features as `TorchHashGrids` from the same `table`, computed in half precision on the GPU."""
+    """Computes the features of `TorchHashGrids` from the same `table`, in half precision on the GPU.
+
+    Raises UserError if the package `tinycudann` is not installed.
+    """
 
     def __init__(self, specs: Sequence[HashGridSpec]) -> None:
         super().__init__()
@@ -33,12 +36,12 @@ class TinyCudaHashGrids(nn.Module):
             if encoding.params.numel() != n_entries * features_per_level:
                 raise RuntimeError("this version of tiny-cuda-nn lays out its parameters differently from HashGridSpec")
             initial.append(encoding.params.detach().float().view(-1, features_per_level))
-            del encoding.params  # its forward reads the attribute: below it is a view of our table
+            del encoding.params  # its forward reads this attribute, which `forward` below sets to a view of `table`
         self.encodings = nn.ModuleList(encodings)
         self.table = nn.Parameter(torch.cat(initial))
 
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
-        """Features, level by level, at positions in [0, 1]^3 of each row's own part."""
+        """Features at positions in [0, 1]^3 in the cube of each row's part; see `TorchHashGrids.forward`."""
         real = rows.mask()[:, None]
         x = torch.where(real, x, 0)
         features = []
@@ -49,7 +52,7 @@ class TinyCudaHashGrids(nn.Module):
 
 
 def configuration(spec: HashGridSpec) -> dict[str, str | int | float]:
-    """A grid in tiny-cuda-nn's words."""
+    """tiny-cuda-nn's configuration of a grid."""
     return {
         "otype": "HashGrid",
         "n_levels": spec.n_levels,

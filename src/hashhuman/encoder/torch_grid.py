@@ -1,4 +1,4 @@
-"""Hash grids in plain PyTorch: they run anywhere, and are the reference for the other backends."""
+"""Hash grids in plain PyTorch. They run on every device, and the other backends are tested against them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from hashhuman.gpu.part_rows import PartRows
 
 
 def outer(low: Tensor, high: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Combines the low and high values of three axes, each (3, ...), into those of a cell's eight corners, (..., 8).
+    """Combines the low and high values of three axes, both (3, ...), to the values of a cell's eight corners, (..., 8).
 
-    The axes come first, so that every operation runs over long rows instead of pairs of numbers.
+    The axes come first, since operations over long rows are faster than over pairs of numbers.
     """
     first, second, third = zip(low, high)
     pairs = [combine(a, b) for a in first for b in second]
@@ -23,10 +23,11 @@ def outer(low: Tensor, high: Tensor, combine: Callable[[Tensor, Tensor], Tensor]
 
 
 class _Blend(torch.autograd.Function):
-    """Weighted sums of a table's rows.
+    """Weighted sums of rows of a table.
 
-    `embedding_bag` never stores the rows, unlike indexing, multiplying and adding. The table's gradient is scattered
-    number by number: its own backward sorts the rows first, which takes several times as long.
+    `embedding_bag` does not store the gathered rows, as indexing, multiplying and adding would. The backward scatters
+    the table's gradient number by number, since that of `embedding_bag` sorts the rows first, which takes several times
+    as long.
     """
 
     @staticmethod
@@ -46,13 +47,15 @@ class _Blend(torch.autograd.Function):
 
 
 class TorchHashGrids(nn.Module):
-    """Trilinear features of all levels, differentiable in the table and, piecewise, in the position.
+    """Trilinearly interpolated features of all levels, differentiable in the table and, piecewise, in the position.
+
+    The parameter `table` (entries of all parts, F) holds the entries of the parts one after the other.
 
     Args:
-        specs: the grid of each part; their entries follow one another in `table`, (entries of all parts, F).
+        specs: the grid of each part.
 
     Raises:
-        UserError: if the parts differ in their number of levels or of features.
+        UserError: if the parts differ in `n_levels` or `features_per_level`.
     """
 
     factors: Tensor
@@ -67,10 +70,10 @@ class TorchHashGrids(nn.Module):
         self.n_entries = [spec.n_entries for spec in self.specs]
         self.table = nn.Parameter(torch.empty(sum(self.n_entries), self.features_per_level).uniform_(-1e-4, 1e-4))
         levels = [spec.levels() for spec in self.specs]
-        # Resolutions grow, so the dense levels come first.
+        # Resolutions increase, so that the dense levels come first.
         self.n_dense = [sum(not level.hashed for level in part) for part in levels]
-        # A dense node (i, j, k) lies at i + r j + r^2 k; a hashed one at the xor of its products with the primes.
-        # 32-bit products wrap around as tiny-cuda-nn's do; table sizes of hashed levels are powers of two.
+        # A dense node (i, j, k) is entry i + r j + r^2 k; a hashed one the xor of i, j, k times the primes, modulo the
+        # table's size, a power of two. 32-bit products overflow as in tiny-cuda-nn.
         primes = [prime - (1 << 32) if prime >= 1 << 31 else prime for prime in PRIMES]
         factors = [[primes if x.hashed else [1, x.resolution, x.resolution**2] for x in part] for part in levels]
         sizes = torch.tensor([[[level.size, level.offset] for level in part] for part in levels], dtype=torch.int32)
@@ -83,11 +86,11 @@ class TorchHashGrids(nn.Module):
 
     @property
     def n_features(self) -> int:
-        """Width of the output."""
+        """Number of features of a position (L F)."""
         return self.n_levels * self.features_per_level
 
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
-        """Features, level by level, at positions in [0, 1]^3 of each row's own part."""
+        """Features, level by level, at positions in [0, 1]^3 in the cube of each row's part; 0 in unused rows."""
         real = rows.mask()[:, None]
         x = torch.where(real, x, 0)
         corners = [self.corners(p, x[mine]) for p, mine in enumerate(rows.slices())]
@@ -96,7 +99,7 @@ class TorchHashGrids(nn.Module):
         return torch.where(real, features.view(-1, self.n_features), 0)
 
     def corners(self, p: int, x: Float[Tensor, "N 3"]) -> tuple[Int[Tensor, "N L 8"], Float[Tensor, "N L 8"]]:
-        """Rows of the table that hold the corners of each level's cell in a part's grid, and the corners' weights."""
+        """The table's rows for the eight corners of each level's cell in part p's grid, and their trilinear weights."""
         position = x.t()[..., None] * self.scale[p] + 0.5  # 3 N L
         cell = position.detach().floor()
         fraction = position - cell
@@ -110,7 +113,7 @@ class TorchHashGrids(nn.Module):
 
 
 def common_shape(specs: Sequence[HashGridSpec]) -> tuple[int, int]:
-    """Levels and features a level of all parts.
+    """`n_levels` and `features_per_level`, which all parts share.
 
     Raises:
         UserError: if the parts differ in them.

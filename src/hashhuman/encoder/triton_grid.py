@@ -1,4 +1,4 @@
-"""The hash grids of all parts in one launch, by Triton."""
+"""Hash grids in Triton: one launch for all parts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,12 +18,13 @@ Dtype = Literal["float32", "float16"]
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """How the kernels are launched; the benchmark tries others.
+    """Launch parameters of the kernels. The benchmark compares others.
 
     Attributes:
-        warps: of 32 rows, one a thread, so that no value changes threads; a program's rows must divide GRANULE.
-        read_bytes: what a thread reads of the table at once, up to 16.
-        add_bytes: what a thread adds to the table's gradient at once, up to 16.
+        warps: warps of a program. A warp has 32 rows, one a thread, so that no value moves between threads. A program's
+            rows must divide GRANULE.
+        read_bytes: bytes of the table that a thread reads at once, at most 16.
+        add_bytes: bytes that a thread adds to the table's gradient at once, at most 16.
     """
 
     warps: int = 4
@@ -32,19 +33,22 @@ class Tuning:
 
     @property
     def block(self) -> int:
-        """Rows of a program."""
+        """Number of rows of a program."""
         return 32 * self.warps
 
 
 class TritonHashGrids(TorchHashGrids):
-    """The same features and gradients as `TorchHashGrids` from the same `table`.
+    """Computes the features and gradients of `TorchHashGrids` from the same `table`.
 
-    Gradients are sums of atomic additions, whose order, and so whose rounding, differs from run to run.
+    Gradients are sums by atomic additions. Their order, and therefore their rounding, differs from run to run.
 
     Args:
         specs: the grid of each part.
-        table_dtype: what entries are read as; below float32 the table is copied at each call. Sums are float32.
-        gradient_dtype: what the table's gradient is summed in; float16 needs losses scaled to its range.
+        table_dtype: dtype of the entries that are read. With float16, each call copies the table. Sums are float32.
+        gradient_dtype: dtype in which the table's gradient is summed. float16 needs losses scaled to its range.
+
+    Raises:
+        UserError: as `TorchHashGrids` does.
     """
 
     levels: Tensor
@@ -66,10 +70,10 @@ class TritonHashGrids(TorchHashGrids):
         self.register_buffer("levels", levels, persistent=False)
 
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
-        """Features, level by level, at positions in [0, 1]^3 of each row's own part; in memory, feature by feature.
+        """Features as by `TorchHashGrids.forward`, but finite numbers in unused rows. In memory, features come first.
 
         Raises:
-            UserError: if Triton cannot run on the positions' device.
+            UserError: if Triton cannot run on the device of `x`.
         """
         require(x, "encoder=triton")
         return _Encode.apply(x, self.table, self, rows)  # type: ignore[return-value]
@@ -112,18 +116,18 @@ class _Encode(torch.autograd.Function):
 
 
 def launch_grid(grids: TritonHashGrids, rows: PartRows) -> tuple[int, int]:
-    """Programs of a level, and levels."""
+    """Number of programs of a level, and number of levels."""
     return rows.total // grids.tuning.block, grids.n_levels
 
 
 def group(table: Tensor, n_bytes: int) -> int:
-    """Neighbouring entries to move at once, in `n_bytes` bytes."""
+    """Number of neighbouring entries to move at once: as many as fit `n_bytes`; 1 if F is no power of two."""
     width = table.shape[1]
     return max(1, n_bytes // (width * table.element_size())) if width & (width - 1) == 0 else 1
 
 
 def compiled_sizes(grids: TritonHashGrids) -> dict[str, int]:
-    """Sizes that the kernels are compiled for."""
+    """Compile-time constants and launch options of the kernels."""
     return {
         "N_LEVELS": grids.n_levels,
         "F": grids.features_per_level,

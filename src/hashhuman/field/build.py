@@ -1,4 +1,4 @@
-"""Builds the parts' field over a body's canonical space."""
+"""Builds the field of all parts over a body's canonical space."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,20 +23,27 @@ def parts_field(
     density_scale: float,
     kernels: str = "auto",
 ) -> tuple[PartsField, list[torch.Tensor]]:
-    """The field, and the body points (indices into V) of each part.
+    """Builds the field. Each part covers a cube around its vertices in canonical space, with `reach` around them.
 
     Args:
-        template: the body; its big pose spans canonical space.
-        n_frames: training frames, for conditions that learn a code each.
-        encoder: `encoder(extents=..., grids=...)` makes the grids over cubes of these sides (m).
+        template: the body.
+        n_frames: number of training frames, for conditions that learn a code for each.
+        encoder: makes the hash grids; called with `extents`, the sides (m) of the parts' cubes, and `grids`, their
+            options.
         networks: makes the parts' networks.
-        reach: how far from the body (m) the field extends.
-        parts: name -> `joints` (null: every joint that no other part names) and `grid`, options for `encoder`.
-        conditions: name -> a condition's factory, called with `n_frames` (null: none).
-        shading: how light changes the colours.
-        width: of the networks' hidden layers.
+        reach: distance (m) from the body to which the field extends.
+        parts: name -> `joints` (None: every joint that no part names) and `grid`, options of its hash grid.
+        conditions: name -> a condition's factory, called with `n_frames`; None leaves the condition out.
+        shading: the dependence of the colours on light.
+        width: width of the networks' hidden layers.
         density_scale: density (1/m) of the untrained field.
         kernels: auto, triton or torch.
+
+    Returns:
+        The field, and the vertices of each part, as indices into V.
+
+    Raises:
+        UserError: if a joint lies in no part or in several, or a part has none of the body's joints.
     """
     part = part_of_vertices(template, joints_of_parts(template.joint_names, parts))
     points = [(part == index).nonzero()[:, 0] for index in range(len(parts))]
@@ -53,7 +60,7 @@ def parts_field(
 
 
 def joints_of_parts(joint_names: Sequence[str], parts: Mapping[str, Mapping]) -> dict[str, Sequence[str]]:
-    """Each part's joints, with null replaced by the joints that no part names."""
+    """The joint names of each part. A part whose `joints` is None gets the joints that no part names."""
     named = {joint for options in parts.values() for joint in options["joints"] or ()}
     rest = [joint for joint in joint_names if joint not in named]
     return {name: rest if options["joints"] is None else list(options["joints"]) for name, options in parts.items()}

@@ -1,6 +1,6 @@
-"""What the colour may depend on beside the canonical position.
+"""Conditions: what colour may depend on besides the canonical position.
 
-Each condition is made for a number of training frames and maps pairs to features (M, n_features).
+Each is constructed with the number of training frames, has `n_features`, and maps M pairs to features (M, n_features).
 """
 
 import torch
@@ -11,19 +11,19 @@ from hashhuman.deformer.pairs import CanonicalPairs
 
 
 class Orientation(nn.Module):
-    """The rotation from world to canonical space: a light that stands in the world can be learned on a turning body."""
+    """The rotation from world to canonical space, so that a turning body can learn a light fixed in the world."""
 
     def __init__(self, n_frames: int) -> None:
         super().__init__()
         self.n_features = 9
 
     def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M 9"]:
-        """The rotation's nine entries."""
+        """The nine entries of each pair's rotation matrix."""
         return pairs.rotation.flatten(1)
 
 
 class ViewDirection(nn.Module):
-    """The ray's direction in canonical space and its sines and cosines at `frequencies` octaves."""
+    """The ray's direction in canonical space with positional encoding, at `frequencies` octaves."""
 
     def __init__(self, n_frames: int, frequencies: int) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class ViewDirection(nn.Module):
         self.n_features = 3 + 6 * frequencies
 
     def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M n"]:
-        """Mildenhall et al., "NeRF" (2020), Eq. 4, with the identity before."""
+        """The directions, then their sines and cosines: NeRF (Mildenhall et al., ECCV 2020), Eq. 4, without pi."""
         octaves = 2.0 ** torch.arange(self.frequencies, device=pairs.viewdirs.device)
         angles = (pairs.viewdirs[:, None] * octaves[:, None]).flatten(1)
         return torch.cat([pairs.viewdirs, angles.sin(), angles.cos()], 1)
 
 
 class FrameCode(nn.Module):
-    """A learned vector for each training frame; a pose that training did not see gets their mean."""
+    """A learned vector for each training frame; other frames get the mean of all."""
 
     def __init__(self, n_frames: int, n_features: int) -> None:
         super().__init__()
@@ -47,6 +47,6 @@ class FrameCode(nn.Module):
         nn.init.normal_(self.codes.weight, std=0.01)
 
     def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M n"]:
-        """The frames' codes."""
+        """The code of each pair's frame."""
         unseen: Bool[Tensor, "M"] = pairs.time < 0
         return torch.where(unseen[:, None], self.codes.weight.mean(0), self.codes(pairs.time.clamp_min(0)))

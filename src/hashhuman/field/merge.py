@@ -1,4 +1,4 @@
-"""Where several parts claim a point, the densest wins."""
+"""Merges the parts' values: where several parts contain a point, the one with the highest density wins."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,18 +10,25 @@ from hashhuman.gpu.backend import chosen
 def merge(
     color: Float[Tensor, "M 3"], density: Float[Tensor, "M"], slots: Int[Tensor, "P N"], kernels: str = "auto"
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-    """Colour and density of each point from its rows (`CanonicalPairs.slots`); zero where it has none."""
+    """Colour and density (1/m) of each point: those of its row with the highest density; zero if it has no row.
+
+    Args:
+        color: RGB of M rows.
+        density: of the rows (1/m).
+        slots: the row of each of N points in each of P parts, -1 for none (`CanonicalPairs.slots`).
+        kernels: auto, triton or torch.
+    """
     if chosen(kernels, color.device):
         from hashhuman.field import merge_kernels
 
         return merge_kernels.merge(color, density, slots)
     row = winners(density, slots)
     color, density = torch.cat([color, color.new_zeros(1, 3)]), torch.cat([density, density.new_zeros(1)])
-    row = torch.where(row < 0, len(density) - 1, row)  # the last one is for points without rows
+    row = torch.where(row < 0, len(density) - 1, row)  # the zeros at the end, for points without rows
     return color.index_select(0, row), density.index_select(0, row)
 
 
 def winners(density: Float[Tensor, "M"], slots: Int[Tensor, "P N"]) -> Int[Tensor, "N"]:
-    """The densest row of each point; -1 where it has none."""
-    candidates = torch.cat([density.detach(), density.new_full((1,), -1.0)])[slots]  # slot -1 reads the last one
+    """The row with the highest density of each point; -1 for points without rows. Arguments are as for `merge`."""
+    candidates = torch.cat([density.detach(), density.new_full((1,), -1.0)])[slots]  # slot -1 reads the last
     return slots.gather(0, candidates.argmax(0, keepdim=True))[0]

@@ -1,1 +1,1 @@
-"""Cameras, rays, boxes and skinning as pure functions: nothing here holds state or knows a file."""
+"""Cameras, rays, boxes and skinning, without mutable state or files."""

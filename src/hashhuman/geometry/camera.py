@@ -11,13 +11,13 @@ from hashhuman.geometry import skinning
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """One calibrated view of undistorted pictures: x_cam = R x_world + T."""
+    """A calibrated pinhole camera without distortion: x_camera = R x_world + T."""
 
-    K: Float[Tensor, "3 3"]  # pixels
-    R: Float[Tensor, "3 3"]
+    K: Float[Tensor, "3 3"]  # intrinsics, pixels
+    R: Float[Tensor, "3 3"]  # rotation from world to camera
     T: Float[Tensor, "3"]  # metres
-    height: int
-    width: int
+    height: int  # pixels
+    width: int  # pixels
 
     def to(self, device: torch.device | str) -> "Camera":
         """The same camera with its tensors on `device`."""
@@ -29,9 +29,10 @@ class Camera:
         return -self.R.T @ self.T
 
     def scaled(self, scale: float) -> "Camera":
-        """The camera of the picture resized by `scale`, to whole pixels: a centre c moves to (c + 0.5) s - 0.5.
+        """The camera of the picture resized by `scale`, with its size rounded to whole pixels.
 
-        s is each axis' own ratio of pixels, which rounding the size can make differ from `scale`.
+        The centre of pixel c moves to (c + 0.5) s - 0.5. s is the ratio of sizes along each axis, which differs from
+        `scale` by the rounding.
         """
         height, width = round(self.height * scale), round(self.width * scale)
         ratio = torch.tensor([width / self.width, height / self.height], dtype=self.K.dtype, device=self.K.device)
@@ -41,15 +42,15 @@ class Camera:
         return dataclasses.replace(self, K=K, height=height, width=width)
 
     def project(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """World points (m) to pixel x, pixel y and depth along the optical axis (m)."""
+        """Projects world points (m) to x and y (pixels), and depth along the optical axis (m)."""
         x = points @ self.R.T + self.T
         depth = x[..., 2:]
         pixels = (x @ self.K.T)[..., :2] / depth
         return torch.cat([pixels, depth], -1)
 
     def rays(self, pixels: Float[Tensor, "*batch 2"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
-        """World-space origins and unit directions of the rays through pixels (x, y)."""
+        """The rays through pixels (x, y): `rays_o` (m) and unit `rays_d` in world space, on the pixels' device."""
         world_from_pixel = (self.R.T @ skinning.invert_linear(self.K)).to(pixels.device)
-        directions = pixels @ world_from_pixel[:, :2].T + world_from_pixel[:, 2]
-        directions = directions / directions.norm(dim=-1, keepdim=True)
-        return self.center.to(pixels.device).expand_as(directions), directions
+        rays_d = pixels @ world_from_pixel[:, :2].T + world_from_pixel[:, 2]
+        rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
+        return self.center.to(pixels.device).expand_as(rays_d), rays_d

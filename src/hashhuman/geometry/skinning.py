@@ -1,7 +1,8 @@
 """Linear blend skinning and its inverse, as pure functions.
 
-Notation: J joints, V vertices; `...` are batch axes. Matrices act on column vectors. Transforms are named
-by their frames: `posed_from_rest[..., j]` takes a point that moves rigidly with joint j from rest to posed space.
+Notation: J joints, V vertices, `*batch` any batch axes. Matrices act on column vectors. Transforms are named by their
+frames: `posed_from_rest[..., j, :, :]` maps a point that moves rigidly with joint j from rest to posed space. Method:
+SMPL (Loper et al., SIGGRAPH Asia 2015), Eqs. 2-4, without its blend shapes.
 """
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 
 
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rodrigues' formula; radians. Smooth (values and gradients) at zero."""
+    """Rotation matrices of axis-angle vectors (radians), by Rodrigues' formula.
+
+    Values and gradients are smooth at zero.
+    """
     x, y, z = axis_angle.unbind(-1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
@@ -24,7 +28,7 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor,
 
 
 def rigid(rotation: Float[Tensor, "*batch 3 3"], translation: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4 4"]:
-    """Homogeneous matrix of x -> rotation x + translation."""
+    """The homogeneous matrix of x -> rotation x + translation."""
     top = torch.cat([rotation, translation[..., None]], -1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 3] = 1
@@ -34,10 +38,14 @@ def rigid(rotation: Float[Tensor, "*batch 3 3"], translation: Float[Tensor, "*ba
 def forward_kinematics(
     rotations: Float[Tensor, "*batch J 3 3"], joints: Float[Tensor, "*#batch J 3"], parents: list[int]
 ) -> Float[Tensor, "*batch J 4 4"]:
-    """Bone transforms `posed_from_rest` (J) of a kinematic tree whose parents precede their children.
+    """The bone transforms `posed_from_rest` of a kinematic tree.
 
-    `rotations[j]` turns joint j relative to its parent, `joints` are rest positions (m), `parents[0]` is ignored.
-    The root joint stays at its rest position: global motion is applied by the caller.
+    The root joint stays at its rest position; the caller applies global motion.
+
+    Args:
+        rotations: rotation of each joint relative to its parent.
+        joints: positions of the joints at rest (m).
+        parents: parent of each joint, which precedes it; `parents[0]` is ignored.
     """
     joints = joints.expand(*rotations.shape[:-2], 3)
     root, *children = joints.unbind(-2)
@@ -54,14 +62,14 @@ def forward_kinematics(
 def blend(
     lbs_weights: Float[Tensor, "*batch J"], bone_transforms: Float[Tensor, "J 4 4"]
 ) -> Float[Tensor, "*batch 4 4"]:
-    """Each point's blended transform: sum_j w_j T_j."""
+    """The blended transform of each point: the sum over joints of w_j T_j."""
     return (lbs_weights @ bone_transforms.flatten(1)).unflatten(-1, (4, 4))
 
 
 def transform(matrices: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Applies one affine matrix to each point."""
+    """Applies an affine matrix to each point (m)."""
     x, y, z, moved = matrices[..., :3, :].unbind(-1)
-    for column, along in zip((x, y, z), points.split(1, -1)):  # products of small matrices would take longer
+    for column, along in zip((x, y, z), points.split(1, -1)):  # faster than a batched product of small matrices
         moved = torch.addcmul(moved, column, along)
     return moved
 
@@ -70,18 +78,27 @@ def skin(
     points: Float[Tensor, "*#batch V 3"], lbs_weights: Float[Tensor, "V J"],
     bone_transforms: Float[Tensor, "*batch J 4 4"],
 ) -> Float[Tensor, "*batch V 3"]:  # fmt: skip
-    """Linear blend skinning of one template, or one for each pose, under any number of poses."""
+    """Linear blend skinning: the posed position (m) of each point.
+
+    Args:
+        points: positions at rest (m), the same for all poses or different ones.
+        lbs_weights: skinning weights.
+        bone_transforms: of each pose, as from `forward_kinematics`.
+    """
     return transform(torch.einsum("vj,...jab->...vab", lbs_weights, bone_transforms), points)
 
 
 def invert_linear(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Inverse by the adjugate: no solver is called, so that a GPU is not waited for and a CUDA graph can record it."""
+    """Inverses, by the adjugate.
+
+    No solver is called, so that the CPU does not wait for a GPU and a CUDA graph can capture the computation.
+    """
     a, b, c = matrices.unbind(-1)
     adjugate = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], -2)
     return adjugate / (a * torch.linalg.cross(b, c)).sum(-1)[..., None, None]
 
 
 def invert_affine(matrices: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
-    """Inverse of affine matrices."""
+    """Inverses of affine matrices."""
     inverse = invert_linear(matrices[..., :3, :3])
     return rigid(inverse, -(inverse @ matrices[..., :3, 3:])[..., 0])

@@ -1,7 +1,7 @@
 """Reads files without running their code, and writes files whole or not at all.
 
 The field stores pickles in `.npy` and `.pkl` files. The restricted unpickler (`hashhuman.io.pickles`) reads them, so
-that opening a stranger's data never runs their code. Every write goes to a temporary sibling that is then renamed, so
+that opening a stranger's data never runs code from it. Every write goes to a temporary sibling that is then renamed, so
 that the path always holds the complete old file or the complete new one.
 """
 

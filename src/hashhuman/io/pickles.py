@@ -106,7 +106,7 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1_encode,
     **{
-        (module, name): made  # protocols up to 2 name Python 2's module
+        (module, name): made  # protocols up to 2 name `__builtin__`, protocol 3 `builtins`
         for module in ("__builtin__", "builtins")
         for name, made in (("bytes", _no_bytes), ("set", set), ("frozenset", frozenset))
     },

@@ -1,1 +1,1 @@
-"""Small fully connected networks, one a part, all of one shape."""
+"""Small fully connected networks, one for each part, all of the same shape."""

@@ -1,4 +1,4 @@
-"""The fastest networks that run where the data is."""
+"""Chooses the fastest network backend for the device."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,9 +10,9 @@ from hashhuman.network.triton_mlp import TritonMLPs
 
 
 class AutoMLPs(TritonMLPs):
-    """Triton's kernels for tensors on a GPU, if Triton is installed, and plain PyTorch for others."""
+    """Triton kernels for tensors on a GPU, if Triton is installed; otherwise plain PyTorch."""
 
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
-        """Output of each row's own part."""
+        """Output of the network of each row's part; see `TorchMLPs.forward`."""
         backend = TritonMLPs if x.is_cuda and installed() else TorchMLPs
         return backend.forward(self, x, rows)

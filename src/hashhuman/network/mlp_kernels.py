@@ -1,8 +1,8 @@
 """Triton kernels of the networks of all parts.
 
-Notation: M rows; N_IN, WIDTH and N_OUT numbers go in, between and out, in registers PAD_IN, PAD_WIDTH and PAD_OUT,
-powers of two from 16. A program keeps the weights of one part and walks over that part's blocks of BLOCK rows; parts
-get programs in proportion to their used rows.
+Notation: M rows; N_IN inputs, hidden layers of WIDTH, N_OUT outputs. In registers they are padded to PAD_IN, PAD_WIDTH
+and PAD_OUT, powers of two from 16 on. A program keeps the weights of one part in registers and iterates over the part's
+blocks of BLOCK rows. Each part gets programs in proportion to its used rows.
 """
 
 from typing import no_type_check
@@ -19,7 +19,7 @@ def mlp_forward(
     PAD_IN: tl.constexpr, PAD_WIDTH: tl.constexpr, PAD_OUT: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Writes the output; zeros to unused rows."""
+    """Writes the output, with zeros in unused rows."""
     part, start, n_used, n_mine, first, stride = _share(used, starts, n_rows, BLOCK)
     LAST: tl.constexpr = len(weights) - 1
     matrices = ()
@@ -54,8 +54,11 @@ def mlp_backward(
     PAD_IN: tl.constexpr, PAD_WIDTH: tl.constexpr, PAD_OUT: tl.constexpr,
     OF_X: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Writes each program's share of the parameters' gradients to its row of `partials`, weights and biases of a layer
-    at `places`; and, if asked, the input's gradient, zeros for unused rows. Hidden layers are computed anew."""
+    """Writes each program's part of the parameters' gradients, and with OF_X the input's gradient.
+
+    Row i of `partials` is program i's; `places` are the starts of the layers' weights and biases in it. The input's
+    gradient is zero in unused rows. Hidden layers are computed again, not stored by the forward.
+    """
     part, start, n_used, n_mine, first, stride = _share(used, starts, n_rows, BLOCK)
     LAST: tl.constexpr = len(weights) - 1
     matrices = ()
@@ -66,8 +69,8 @@ def mlp_backward(
         )
         matrices += (matrix,)
         offsets += (offset,)
-    # The last layer's come first. The first layer's are transposed, so that every product has WIDTH rows: tensor cores
-    # want many, and numbers in may be few.
+    # The last layer's slopes come first. The first layer's are transposed, so that every product has WIDTH rows: tensor
+    # cores need many rows, and there may be few inputs.
     slopes = ()
     offset_slopes = ()
     for back in tl.static_range(LAST + 1):
@@ -118,7 +121,7 @@ def sum_partials(
     partials, n_programs, used, out, n_parameters, places, starts,
     BLOCK: tl.constexpr, SLOTS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Adds up what the programs of each part wrote; in `out` the parts of a tensor follow one another."""
+    """Sums `partials` over the programs of each part. In `out`, the parts of a tensor follow one another."""
     part = tl.program_id(1)
     begin, end = _programs(used, starts, part, n_programs, BLOCK)
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -143,7 +146,7 @@ def sum_partials(
 @triton.jit
 @no_type_check
 def _programs(used, starts, part, n_programs, BLOCK: tl.constexpr):
-    """The programs of a part, from `begin` to before `end`: one at least, and in proportion to its used blocks."""
+    """The programs of a part, from `begin` to `end` (exclusive): at least one, in proportion to its used blocks."""
     before = 0
     through = 0
     total = 0
@@ -160,7 +163,7 @@ def _programs(used, starts, part, n_programs, BLOCK: tl.constexpr):
 @triton.jit
 @no_type_check
 def _share(used, starts, n_rows, BLOCK: tl.constexpr):
-    """The program's part, its first row, used rows and rows; the program's first block of it, and step to the next."""
+    """The program's part; the part's first row, used rows and rows; the program's first block, and step to the next."""
     program = tl.program_id(0)
     part = 0
     start = 0
@@ -185,7 +188,7 @@ def _layer(
     weights, biases, part, LAYER: tl.constexpr, LAST: tl.constexpr, N_IN: tl.constexpr, WIDTH: tl.constexpr,
     N_OUT: tl.constexpr, PAD_IN: tl.constexpr, PAD_WIDTH: tl.constexpr, PAD_OUT: tl.constexpr,
 ):  # fmt: skip
-    """Weights and biases of a part's layer, zeros beyond their sizes."""
+    """Weights and biases of a part's layer, padded with zeros."""
     ROWS: tl.constexpr = N_IN if LAYER == 0 else WIDTH
     COLUMNS: tl.constexpr = N_OUT if LAYER == LAST else WIDTH
     row = tl.arange(0, PAD_IN if LAYER == 0 else PAD_WIDTH)[:, None]
@@ -212,7 +215,7 @@ def _store_slopes(
 @triton.jit
 @no_type_check
 def _tile(x, row, row_stride, column_stride, N: tl.constexpr, PAD: tl.constexpr):
-    """Rows of a matrix of N columns, zeros beyond; rows exist up to the next GRANULE, so they need no mask."""
+    """Rows of a matrix of N columns, padded with zeros. Rows need no mask, since a part's rows fill whole GRANULEs."""
     column = tl.arange(0, PAD)[None, :]
     places = x + row[:, None].to(tl.int64) * row_stride + column * column_stride
     return tl.load(places, mask=column < N, other=0.0).to(tl.float32)
@@ -237,8 +240,8 @@ def _dot(a, b, PRECISION: tl.constexpr):
 @triton.jit
 @no_type_check
 def _slope_dot(a, b, PRECISION: tl.constexpr):
-    """Gradients outgrow and underrun float16, so they are multiplied in tf32 where outputs are in float16.
+    """Multiplies gradients in tf32 where outputs use float16, since gradients over- and underflow in float16.
 
-    Not as bfloat16: what Triton 3.6 makes of the last products for an H100 reads beyond its shared memory.
+    bfloat16 is no alternative: Triton 3.6 compiles the last products so that an H100 reads beyond its shared memory.
     """
     return tl.dot(a, b, input_precision="tf32" if PRECISION == "float16" else PRECISION)

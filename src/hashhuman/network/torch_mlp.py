@@ -1,4 +1,4 @@
-"""Networks of all parts in plain PyTorch: they run anywhere, and are the reference for the other backends."""
+"""Networks of all parts in plain PyTorch. They run on every device; the Triton backend is tested against them."""
 
 import itertools
 import math
@@ -11,9 +11,16 @@ from hashhuman.gpu.part_rows import PartRows
 
 
 class TorchMLPs(nn.Module):
-    """For each part, `n_hidden` layers of `width` with ReLU, then a linear layer; initialised as `nn.Linear` is.
+    """One network for each of P parts: `n_hidden` layers of `width` with ReLU, then a linear layer.
 
-    Weights are (P, inputs, outputs) and biases (P, 1, outputs), a pair for each layer.
+    Each layer has weights (P, inputs, outputs) and biases (P, 1, outputs), initialised as in `nn.Linear`.
+
+    Args:
+        n_parts: number of networks (P).
+        n_in: number of inputs.
+        width: width of the hidden layers.
+        n_hidden: number of hidden layers.
+        n_out: number of outputs.
     """
 
     def __init__(self, n_parts: int, n_in: int, width: int, n_hidden: int, n_out: int) -> None:
@@ -30,11 +37,11 @@ class TorchMLPs(nn.Module):
 
     @property
     def last(self) -> tuple[Tensor, Tensor]:
-        """Weights and biases of the last layers."""
+        """Weights (P, inputs, outputs) and biases (P, 1, outputs) of the last layer."""
         return self.weights[-1], self.biases[-1]
 
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
-        """Output of each row's own part."""
+        """Output of the network of each row's part; 0 in unused rows."""
         real = rows.mask()[:, None]
         x = torch.where(real, x, 0)
         outputs = []

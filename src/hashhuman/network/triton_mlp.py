@@ -1,4 +1,4 @@
-"""The networks of all parts in one launch on tensor cores, by Triton."""
+"""Networks in Triton: one launch for all parts, on tensor cores."""
 
 import contextlib
 import dataclasses
@@ -20,13 +20,13 @@ Precision = Literal["tf32", "ieee", "float16"]
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """How a kernel is launched; the benchmark tries others.
+    """Launch parameters of a kernel. The benchmark compares others.
 
     Attributes:
-        block: rows that a program multiplies at once; divides GRANULE.
-        warps: of a program.
-        stages: blocks that are being read while one is computed.
-        programs: on each multiprocessor.
+        block: number of rows that a program multiplies at once; it divides GRANULE.
+        warps: number of warps of a program.
+        stages: depth of the software pipeline: blocks that are read while another is computed.
+        programs: number of programs on each multiprocessor.
     """
 
     block: int
@@ -36,12 +36,12 @@ class Tuning:
 
 
 class TritonMLPs(TorchMLPs):
-    """The same outputs and gradients as `TorchMLPs` from the same weights; sums are float32, in a fixed order.
+    """Computes the outputs and gradients of `TorchMLPs` from the same weights. Sums are float32, in a fixed order.
 
     Args:
         n_parts, n_in, width, n_hidden, n_out: as in `TorchMLPs`.
-        precision: of the factors. tf32 has float16's precision and float32's range, ieee is float32; with float16,
-            gradients are multiplied in tf32, whose range needs no scaled losses.
+        precision: precision of the factors of products. tf32 has the precision of float16 and the range of float32;
+            ieee is float32. With float16, gradients are multiplied in tf32, whose range needs no scaled losses.
     """
 
     def __init__(
@@ -49,15 +49,17 @@ class TritonMLPs(TorchMLPs):
     ) -> None:
         super().__init__(n_parts, n_in, width, n_hidden, n_out)
         self.precision = precision
-        wide = width > 64  # fewer rows at once, for the weights take more of the chip's memory
+        wide = width > 64  # fewer rows at once, since the weights take more shared memory
         self.forward_tuning = Tuning(32, 8, 2, 2) if wide else Tuning(64, 4, 3, 3)
         self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, 2, 2)
 
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
-        """Output of each row's own part, in memory column by column; fastest if `x` is, too.
+        """Output of the network of each row's part; 0 in unused rows.
+
+        It is stored column by column. The kernel is fastest if `x` is stored so too.
 
         Raises:
-            UserError: if Triton cannot run on the input's device, or the networks are too wide for it.
+            UserError: if Triton cannot run on the device of `x`, or the networks are too wide for it.
         """
         require(x, "network=triton")
         return _Apply.apply(x, self, rows, *self.weights, *self.biases)  # type: ignore[return-value]
@@ -88,7 +90,7 @@ class _Apply(torch.autograd.Function):
         (upstream,), (x, *parameters) = grads, ctx.saved_tensors
         mlps, rows, tuning = ctx.mlps, ctx.rows, ctx.mlps.backward_tuning
         weights, biases = halves(parameters)
-        # Sizes of one part's tensors, layer by layer, and where each begins when they follow one another.
+        # Sizes of one part's tensors, layer by layer, and the start of each when all are concatenated.
         counts = [tensor[0].numel() for pair in zip(weights, biases) for tensor in pair]
         *places, n_parameters = itertools.accumulate(counts, initial=0)
         of_x = ctx.needs_input_grad[0]
@@ -115,10 +117,10 @@ class _Apply(torch.autograd.Function):
 
 @contextlib.contextmanager
 def fitting(mlps: TritonMLPs) -> Iterator[None]:
-    """Launches a kernel that may need more of the chip's memory than there is.
+    """Surrounds the launch of a kernel that may need more shared memory than the GPU has.
 
     Raises:
-        UserError: if it does.
+        UserError: if it needs more.
     """
     from triton.runtime.errors import OutOfResources
 
@@ -126,30 +128,30 @@ def fitting(mlps: TritonMLPs) -> Iterator[None]:
         yield
     except OutOfResources as error:
         raise UserError(
-            f"networks of width {mlps.width} do not fit this GPU in network.precision={mlps.precision}: choose "
+            f"networks of width {mlps.width} do not fit this GPU with network.precision={mlps.precision}: choose "
             "a smaller field.width, or network=torch"
         ) from error
 
 
 def halves(parameters: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Weights and biases, which follow one another."""
+    """Divides a list of all weights, then all biases, into the two."""
     middle = len(parameters) // 2
     return tuple(parameters[:middle]), tuple(parameters[middle:])
 
 
 def n_programs(x: Tensor, rows: PartRows, tuning: Tuning) -> int:
-    """As many programs as the device runs at once, or blocks there are; one a part at least."""
+    """Number of programs: as many as the device runs at once, at most one a block, at least one a part."""
     processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
     return max(len(rows.sizes), min(tuning.programs * processors, rows.total // tuning.block))
 
 
 def compiled_sizes(mlps: TritonMLPs) -> dict[str, Any]:
-    """Sizes that the kernels are compiled for."""
+    """Compile-time constants of the kernels."""
     real = {"IN": mlps.n_in, "WIDTH": mlps.width, "OUT": mlps.n_out}
     padded = {f"PAD_{name}": max(16, 1 << (size - 1).bit_length()) for name, size in real.items()}
     return {"N_IN": mlps.n_in, "WIDTH": mlps.width, "N_OUT": mlps.n_out, "PRECISION": mlps.precision, **padded}
 
 
 def options(tuning: Tuning) -> dict[str, int]:
-    """A launch's keyword arguments."""
+    """Launch options of a kernel."""
     return {"BLOCK": tuning.block, "num_warps": tuning.warps, "num_stages": tuning.stages}

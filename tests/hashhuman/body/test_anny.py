@@ -1,4 +1,4 @@
-"""Anny gathered into SMPL's joints, against Anny itself and a table of bones written the other way round."""
+"""Anny with SMPL's joints, against Anny itself and an independent table of bones."""
 
 import sys
 
@@ -60,7 +60,7 @@ def test_rest_vertices_are_annys_turned_upright(body, shape, rest):
     assert np.allclose(template.vertices, yup(rest["rest_vertices"][0]), atol=1e-5)
     top, nose = template.vertices[:, 1].max(), body.landmark_basis(("nose",))
     assert 1.4 < top - template.vertices[:, 1].min() < 2.2
-    assert torch.einsum("k,kjc->c", body.basis(shape), nose[:, 0, :, :3])[2] > 0.1  # the nose is ahead
+    assert torch.einsum("k,kjc->c", body.basis(shape), nose[:, 0, :, :3])[2] > 0.1  # the nose points forwards
 
 
 def test_joints_sit_at_the_first_bone_of_each_chain(body, model, shape, rest):
@@ -72,7 +72,7 @@ def test_joints_sit_at_the_first_bone_of_each_chain(body, model, shape, rest):
     }  # fmt: skip
     for joint, bone in firsts.items():
         assert np.allclose(joints[joint], heads[bone], atol=1e-5), joint
-    # every joint lies at the head of one of its own bones, and the left ones on the person's left
+    # Every joint lies at the head of one of its bones, and left joints on the person's left.
     for joint, position in joints.items():
         own = [heads[bone] for bone in model.bone_labels if expected_joint(bone) == joint]
         assert min(np.linalg.norm(position - head) for head in own) < 1e-5, joint

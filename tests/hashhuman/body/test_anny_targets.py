@@ -12,7 +12,7 @@ from hashhuman.body.anny_targets import read_fast, read_target
 full_model = pytest.importorskip("anny.models.full_model")
 
 MATRIX = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.0, -0.1], [0.0, 0.1, 0.0]], dtype=torch.float64)
-TURN = SimpleNamespace(apply=lambda x: x @ MATRIX.T)  # what both readers ask of a `roma.Linear`
+TURN = SimpleNamespace(apply=lambda x: x @ MATRIX.T)  # all that both readers use of a `roma.Linear`
 
 
 def written(path: Path, text: str) -> str:

@@ -33,7 +33,7 @@ def test_world_and_posed():
     for point, mine, frame in zip(points, posed, frames):
         matrix = toy.pose(int(frame)).world_from_posed()
         torch.testing.assert_close(skinning.transform(matrix, mine), point)
-    difference = bodies.to_posed(points + 2 * posed, frames) - posed  # of points is what directions undergo
+    difference = bodies.to_posed(points + 2 * posed, frames) - posed  # directions change as differences of points do
     torch.testing.assert_close(bodies.directions_to_posed(2 * posed, frames), difference)
 
 
@@ -61,7 +61,7 @@ def test_posed_points_return_to_the_world():
 
 
 def test_canonical_normals_are_those_of_the_canonical_mesh():
-    """Of one bone's points; where bones are blended, normals follow the blend."""
+    """Compares vertices of a single bone; where bones are blended, normals follow the blend."""
     template = toy.template()
     rigid = dataclasses.replace(template, lbs_weights=(template.lbs_weights > 0.5).float())
     bodies = PosedBodies.from_poses(rigid, [toy.pose(1)], torch.tensor([0]))

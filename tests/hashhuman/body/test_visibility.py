@@ -13,7 +13,7 @@ trimesh = pytest.importorskip("trimesh")
 
 
 def camera_at(position: list[float], size: int = 200) -> Camera:
-    """A camera on the z axis' side, looking along -z or +z at the origin."""
+    """A camera on the z axis that looks at the origin along -z or +z."""
     back = torch.tensor(position) / torch.tensor(position).norm()
     right = torch.linalg.cross(torch.tensor([0.0, 1.0, 0.0]), back)
     right = right / right.norm()
@@ -23,7 +23,7 @@ def camera_at(position: list[float], size: int = 200) -> Camera:
 
 
 def cast(mesh: trimesh.Trimesh, eye: np.ndarray) -> np.ndarray:
-    """Vertices with a free line to the eye (Moller and Trumbore), told by numpy alone."""
+    """Whether the line from each vertex to the eye is free (Moller and Trumbore), in numpy."""
     vertices = np.asarray(mesh.vertices)
     a, b, c = vertices[mesh.faces].transpose(1, 0, 2)
     free = np.ones(len(vertices), bool)
@@ -41,7 +41,7 @@ def cast(mesh: trimesh.Trimesh, eye: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def balls() -> trimesh.Trimesh:
-    """A ball of 30 cm with one of 12 cm before it."""
+    """A ball of 30 cm with a ball of 12 cm in front of it."""
     large, small = (trimesh.creation.icosphere(subdivisions=3, radius=radius) for radius in (0.3, 0.12))
     small.apply_translation((0.05, 0.1, 0.6))
     return trimesh.util.concatenate([large, small])
@@ -55,7 +55,7 @@ def test_agrees_with_ray_casting(balls, position):
     assert 0.2 < expected.mean() < 0.6
     toward = np.array(position) - balls.vertices
     cosine = (balls.vertex_normals * toward).sum(1) / np.linalg.norm(toward, axis=1)
-    clear = abs(cosine) > 0.1  # on the horizon, the ball's facets decide
+    clear = abs(cosine) > 0.1  # at the horizon the result depends on the ball's facets
     assert clear.mean() > 0.8 and (visible == expected)[clear].mean() > 0.99
 
 
@@ -107,4 +107,6 @@ def test_seen_vertices_unites_views(toy_subject):
     assert torch.equal(both, one | other) and both.sum() > one.sum() > 0
     vertices = toy.world_vertices(template, 0)
     hit = np.unique(toy.cast(vertices, template.faces, toy_subject.camera(0)))[1:]
-    assert np.isin(np.flatnonzero(one), template.faces[hit].numpy()).all()  # each seen corner is of a face that shows
+    assert np.isin(
+        np.flatnonzero(one), template.faces[hit].numpy()
+    ).all()  # each visible corner belongs to a visible face

@@ -37,7 +37,7 @@ def test_weights_and_distances_by_brute_force(body):
 
 
 def test_closest_points_are_up_to_the_caller(body):
-    """A caller that says 'half of vertex 0 and half of vertex 9, 7 m away' is believed."""
+    """The caller's function says: half of vertex 0 and half of vertex 9, at 7 m."""
 
     def closest(points, vertices, faces):
         index = np.tile([0, 9], (len(points), 1))

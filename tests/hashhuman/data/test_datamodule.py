@@ -87,7 +87,7 @@ def test_photographs_are_cut_out_and_people_on_black_are_not_cut_twice(toy_copy,
     assert not image[mask == 0].any()
     edge = (mask > 0.3) & (mask < 0.7)
     assert edge.sum() > 20
-    if whole:  # what shone through the soft edge stays, weighed by the mask
+    if whole:  # the background seen through the soft edge stays, weighted by the mask
         person = mask[..., None] * (person + (1 - mask[..., None]) * 180 / 255)
     tolerance = 0.004 if quality is None else 0.03
     np.testing.assert_allclose(image[edge].mean(0), person[edge].mean(0), atol=tolerance)
@@ -153,7 +153,7 @@ def test_batches_of_training(toy_folder):
 
 
 def test_the_body_behind_each_pixel_is_its_frames(toy_folder):
-    """Frames count from the first training frame: rays of picture 3 find the third of the poses."""
+    """Frames are positions among the training frames: rays of picture 3 belong to the third pose."""
     data = made(toy_folder, first_frame=2, train_frames=3)
     assert data.train_frames == [2, 3, 4]
     assert [data.training_picture(picture).frame for picture in data.splits["train"]] == [0, 1, 2]
@@ -167,7 +167,7 @@ def test_the_body_behind_each_pixel_is_its_frames(toy_folder):
         ({"train_frames": 4}, ["01/000004", "01/000005"]),  # novel poses, if there are any,
         ({}, ["01/000001", "01/000004"]),  # or else novel views, evenly spread,
         ({"train_cameras": [0, 1], "holdout_every": 2}, ["01/000001", "00/000005"]),  # or else held-out frames,
-        ({"train_cameras": [0, 1]}, ["01/000001", "01/000004"]),  # or else what training sees
+        ({"train_cameras": [0, 1]}, ["01/000001", "01/000004"]),  # or else training pictures
     ],
 )
 def test_what_validation_looks_at(toy_folder, options: dict, expected: list[str]):

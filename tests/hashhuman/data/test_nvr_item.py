@@ -1,4 +1,4 @@
-"""Every name of the field's data stream exists, is documented, and holds what the documentation says."""
+"""Every name of instant-nvr's item exists, is documented, and has the documented value."""
 
 import importlib
 import re
@@ -105,9 +105,6 @@ def test_shapes_and_types_are_as_documented(items, row: list[str], kind: str):
     expected = () if shape == "scalar" else tuple(sizes.get(n) or int(n) for n in shape.split(" × "))
     assert tuple(value.shape) == expected
     assert str(value.dtype) == f"torch.{dtype}"
-
-
-# ---------------------------------------------------------------------- what the values mean
 
 
 def test_ray_semantics(items):
@@ -218,7 +215,7 @@ def test_parts_are_padded_to_the_largest(toy_subject: Subject, toy_template):
     ("frame", "expected"), [(0, (0, 0, 0.0)), (3, (1, 1, 0.5)), (1, (1, 0, 0.5)), (5, (1, 3, 0.5))]
 )
 def test_latent_indices(toy_subject: Subject, frame: int, expected: tuple):
-    """Training frames are numbered; the others borrow the last one's code and count from 0 among themselves."""
+    """Training frames are numbered; the others use the last one's code and count from 0 among themselves."""
     picture = next(p for p in toy_subject.pictures if p.frame == frame)
     nodes = module.index_nodes(toy_subject, picture, [0, 3])
     assert (nodes["latent_index"], nodes["bw_latent_index"], nodes["frame_dim"].item()) == expected

@@ -1,4 +1,4 @@
-"""Decoded pictures that are kept for the next run."""
+"""The cache of decoded pictures."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from tests.hashhuman.data.test_datamodule import made
 
 
 def crops(value: int, count: int = 1000) -> Crops:
-    """Pixels that all hold one value."""
+    """Crops whose pixels all have one value."""
     grey = np.full(count, value, np.uint8)
     return Crops(
         color=np.repeat(grey[:, None], 3, 1), mask=grey, around=grey > 0, part=grey,
@@ -28,7 +28,7 @@ def equal(a: Crops, b: Crops) -> bool:
 
 
 def decoded(data: SubjectDataModule, monkeypatch: pytest.MonkeyPatch) -> tuple[Crops, int]:
-    """The crops, and how many pictures had to be decoded for them."""
+    """The crops, and the number of pictures decoded for them."""
     seen, true = [], data.training_picture
     monkeypatch.setattr(data, "training_picture", lambda picture: seen.append(picture) or true(picture))
     return data.crops(), len(seen)

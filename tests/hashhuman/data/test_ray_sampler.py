@@ -1,4 +1,4 @@
-"""What one step draws."""
+"""The rays of a training step."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def build(parts: bool = True, height: int = HEIGHT, width: int = WIDTH) -> Pixel
         K = torch.tensor([[20.0, 0.0, width / 2], [0.0, 20.0, height / 2], [0.0, 0.0, 1.0]])
         camera = Camera(K, torch.eye(3), torch.tensor([0.0, 0.0, 3.0]), height, width)
         pictures.append(TrainingPicture(color, mask, camera, k, torch.zeros(1, 3), labels if parts else None))
-    return PixelStore.build(pictures, 5.0, "cpu")  # so far that the crops are the whole pictures
+    return PixelStore.build(pictures, 5.0, "cpu")  # so large that the crops are the whole pictures
 
 
 @pytest.fixture(scope="module")

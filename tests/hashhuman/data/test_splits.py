@@ -1,4 +1,4 @@
-"""Which pictures train and which test."""
+"""The division into training and test pictures."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hashhuman.errors import UserError
 
 
 class Listing(Subject):
-    """A subject of which only the list of pictures is known."""
+    """A subject with nothing but a list of pictures."""
 
     def __init__(self, cameras: int, frames: list[int], train_frames: int | None = None) -> None:
         self.root, self.frames = Path("listing"), frames

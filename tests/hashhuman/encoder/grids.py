@@ -1,4 +1,4 @@
-"""Grids that the backends are tested on."""
+"""Grids for the tests of all backends."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""The tiny-cuda-nn backend, with a stand-in for the package, and against the torch grid where the package is."""
+"""The tiny-cuda-nn backend, with a stand-in for the package, and against the torch grid if the package is installed."""
 
 import importlib.util
 import sys
@@ -55,7 +55,7 @@ def test_absent(monkeypatch):
 def test_its_table_is_the_torch_grids(package):
     torch.manual_seed(0)
     tiny, reference = TinyCudaHashGrids(SPECS), randomised(TorchHashGrids(SPECS))
-    tiny.load_state_dict(reference.state_dict())  # one layout: checkpoints fit both
+    tiny.load_state_dict(reference.state_dict())  # the same layout, so that checkpoints fit both
     assert list(tiny.state_dict()) == ["table"] and len(list(tiny.parameters())) == 1
     x = [torch.rand(50, 3), torch.rand(140, 3)]
     features = evaluate(tiny, *x)

@@ -60,7 +60,7 @@ def tiny_cuda_nn(spec: HashGridSpec, table: np.ndarray, x: np.ndarray) -> np.nda
 def made(*specs: HashGridSpec) -> TorchHashGrids:
     """Grids in float64 whose entries all differ."""
     grids = randomised(TorchHashGrids(specs).double())
-    # The buffers are stored as float32; computed in double they say what the loop says, to rounding.
+    # The buffer is float32; with double scales the result equals the loop's up to rounding.
     grids.scale = torch.tensor([[level.scale for level in spec.levels()] for spec in specs], dtype=torch.double)
     return grids
 

@@ -23,7 +23,7 @@ def parts_of(spec: HashGridSpec) -> list[HashGridSpec]:
 
 
 def positions(rows: PartRows, generator: torch.Generator) -> torch.Tensor:
-    """Random ones and corners of the cube in the used rows, NaN in the others."""
+    """Random positions and corners of the cube in used rows, NaN in unused rows."""
     parts = [torch.rand(int(used), 3, generator=generator) for used in rows.used]
     parts[0][:8] = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
     return spread(parts, rows)
@@ -40,7 +40,7 @@ def pull(grids: TorchHashGrids, x: torch.Tensor, upstream: torch.Tensor, rows: P
 
 
 def compare(grids: TritonHashGrids, rows: PartRows, atol: float = 1e-5) -> None:
-    """Values and gradients against the torch grids; NaN in unused rows reaches nothing."""
+    """Compares values and gradients with the torch grids; NaN in unused rows must not spread."""
     generator = torch.Generator().manual_seed(1)
     reference = TorchHashGrids(grids.specs)
     reference.load_state_dict(grids.state_dict())
@@ -128,7 +128,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
 
 
 def grids_name(monkeypatch: pytest.MonkeyPatch, grids: TritonHashGrids, x: torch.Tensor, rows: PartRows) -> str:
-    """Of the kernels' function."""
+    """Name of the autograd function of the kernels."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     return TritonHashGrids.forward(grids, x, rows).grad_fn.name()
 

@@ -1,4 +1,4 @@
-"""What the colour may depend on."""
+"""The conditions of colour."""
 
 import math
 
@@ -15,7 +15,7 @@ from tests.hashhuman import small
 
 
 def seen(time: list[int], direction: torch.Tensor | None = None, **changes) -> CanonicalPairs:
-    """As many pairs of one part, with a posed body for each."""
+    """Pairs of one part, each with a posed body of its own."""
     count = len(time)
     directions = torch.zeros(count, 3) if direction is None else direction
     points = Points(torch.zeros(count, 3), directions, torch.arange(count))
@@ -23,7 +23,7 @@ def seen(time: list[int], direction: torch.Tensor | None = None, **changes) -> C
 
 
 def test_orientation_tells_how_the_body_stands_to_a_light_in_the_world():
-    """From its features one reads where a world direction points in canonical space, at each turned limb."""
+    """The features turn a world direction into the canonical direction at each turned limb."""
     bodies = small.bodies()
     light = torch.tensor([0.6, 0.0, 0.8])
     vertex = 8 * toy.JOINT_NAMES.index("right_shoulder")

@@ -1,4 +1,4 @@
-"""Where several parts claim a point, the densest wins: by hand, and Triton against plain PyTorch."""
+"""The part with the highest density wins: by hand, and Triton against plain PyTorch."""
 
 import pytest
 import torch

@@ -80,7 +80,7 @@ def test_thinned_bodies_stay_spread(toy_template):
 
 
 def test_thinned_bodies_keep_their_normals(toy_template):
-    """Those of the faces that thinning takes away, against trimesh's."""
+    """Compares with trimesh's normals of the faces that thinning removes."""
     mesh = trimesh.Trimesh(toy_template.vertices.double().numpy(), toy_template.faces.numpy(), process=False)
     areas = np.repeat(mesh.area_faces[:, None], 3, 1)
     expected = trimesh.geometry.weighted_vertex_normals(40, mesh.faces, mesh.face_normals, areas)

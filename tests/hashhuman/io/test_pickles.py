@@ -74,7 +74,7 @@ def test_hostile_files_run_nothing(tmp_path: Path, kind: str):
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\n(I0\ntS'b'\ntR.",
         b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.",
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93.",
-        # bytes passed off as pointers to objects: in a view of a buffer, by a dtype's flags, by its fields, by its base
+        # bytes that count as pointers to objects: in a view of a buffer, by a dtype's flags, fields or base
         b"cnumpy\nndarray\n((I1\ntS'O'\nS'AAAAAAAA'\ntR.",
         b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntbp0\n"
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\ntg0\nI00\nS'AAAAAAAA'\ntb.",

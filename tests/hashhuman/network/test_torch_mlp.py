@@ -13,7 +13,7 @@ from tests.hashhuman.part_rows import evaluate, gather, rows_of, spread
 
 
 def test_by_hand():
-    """One number in, two between, one out: relu(x - 1) + 10 relu(2 - x) + 0.5."""
+    """One input, two hidden units, one output: relu(x - 1) + 10 relu(2 - x) + 0.5."""
     mlps = TorchMLPs(1, 1, 2, 1, 1)
     with torch.no_grad():
         mlps.weights[0].copy_(torch.tensor([[[1.0, -1.0]]]))

@@ -24,7 +24,7 @@ def pull(mlps: TorchMLPs, x: torch.Tensor, upstream: torch.Tensor, rows: PartRow
 
 
 def compare(mlps: TritonMLPs, rows: PartRows, tolerance: float, of_gradients: float | None = None) -> None:
-    """Values and gradients against the torch networks; NaN in unused rows reaches nothing."""
+    """Compares values and gradients with the torch networks; NaN in unused rows must not spread."""
     generator = torch.Generator().manual_seed(1)
     reference = TorchMLPs(len(rows.sizes), mlps.n_in, mlps.width, mlps.n_hidden, mlps.n_out).to(rows.used.device)
     reference.load_state_dict(mlps.state_dict())
@@ -120,9 +120,9 @@ def test_without_triton(monkeypatch: pytest.MonkeyPatch):
         (40, 32, 1, 3),
     ],
 )
-# Cutting numbers to ten bits carries almost-zero hidden units, a part in a thousand, over the kink of ReLU: they
-# pass on all of their gradient instead of none, which shows in its norm as the root of that share. Plain PyTorch with
-# numbers so cut is off by 0.01 to 0.065, depending on the parameters.
+# Rounding to ten bits moves hidden units near zero, about one in a thousand, across the kink of ReLU. They then pass on
+# their whole gradient instead of none, which changes its norm by the root of that share. Plain PyTorch with factors
+# rounded so differs by 0.01 to 0.065, depending on the parameters.
 @pytest.mark.parametrize(
     ("precision", "tolerance", "of_gradients"), [("ieee", 1e-5, 1e-5), ("tf32", 4e-3, 0.1), ("float16", 4e-3, 0.1)]
 )

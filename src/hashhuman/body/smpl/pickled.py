@@ -15,7 +15,7 @@ from hashhuman.errors import UserError
 from hashhuman.io import files
 
 
-class Recorded:
+class StandIn:
     """Stands for an object of another package, of which it keeps the state."""
 
     state: dict[str, Any]
@@ -30,14 +30,14 @@ class Recorded:
         raise ValueError("it is a kind of chumpy expression that cannot be evaluated here")
 
 
-class Leaf(Recorded):
+class Leaf(StandIn):
     """`chumpy.ch.Ch`: an array."""
 
     def value(self) -> np.ndarray:
         return evaluated(self.state["x"])
 
 
-class Select(Recorded):
+class Select(StandIn):
     """`chumpy.reordering.Select`: some elements of an array, in a new shape."""
 
     def value(self) -> np.ndarray:
@@ -45,21 +45,21 @@ class Select(Recorded):
         return chosen.reshape(self.state.get("preferred_shape", chosen.shape))
 
 
-class Reshape(Recorded):
+class Reshape(StandIn):
     """`chumpy.reordering.Reshape`: an array in another shape."""
 
     def value(self) -> np.ndarray:
         return evaluated(self.state["a"]).reshape(self.state["newshape"])
 
 
-class Transpose(Recorded):
+class Transpose(StandIn):
     """`chumpy.reordering.transpose`: an array with its axes permuted."""
 
     def value(self) -> np.ndarray:
         return evaluated(self.state["a"]).transpose(self.state.get("axes"))
 
 
-class SparseColumns(Recorded):
+class SparseColumns(StandIn):
     """`scipy.sparse.csc_matrix`: a matrix stored column by column."""
 
     def value(self) -> np.ndarray:
@@ -67,7 +67,7 @@ class SparseColumns(Recorded):
         return _dense(self.state, rows, columns)
 
 
-class SparseRows(Recorded):
+class SparseRows(StandIn):
     """`scipy.sparse.csr_matrix`: a matrix stored row by row."""
 
     def value(self) -> np.ndarray:
@@ -87,16 +87,16 @@ def _dense(state: dict[str, Any], minor: int, major: int) -> np.ndarray:
 
 def evaluated(value: Any) -> np.ndarray:
     """The array that a value of the file stands for. Raises ValueError if it cannot be evaluated."""
-    return value.value() if isinstance(value, Recorded) else np.asarray(value)
+    return value.value() if isinstance(value, StandIn) else np.asarray(value)
 
 
 class _Object:
     """`object`, which protocols 0 and 1 name as the base class of every object."""
 
 
-def _reconstructor(kind: Any, base: Any, state: Any) -> Recorded:
+def _reconstructor(kind: Any, base: Any, state: Any) -> StandIn:
     """`copy_reg._reconstructor`, which protocols 0 and 1 call to make an object."""
-    if not (isinstance(kind, type) and issubclass(kind, Recorded)) or base is not _Object:
+    if not (isinstance(kind, type) and issubclass(kind, StandIn)) or base is not _Object:
         raise pickle.UnpicklingError("only objects of chumpy and SciPy are admitted")
     return kind()
 
@@ -116,7 +116,7 @@ STAND_INS: dict[tuple[str, str], Callable] = {
     ("chumpy.reordering", "Select"): Select,
     ("chumpy.reordering", "Reshape"): Reshape,
     ("chumpy.reordering", "transpose"): Transpose,
-    **{("chumpy." + module, name): Recorded for module, names in _UNUSED.items() for name in names},
+    **{("chumpy." + module, name): StandIn for module, names in _UNUSED.items() for name in names},
     **{("scipy.sparse." + module, "csc_matrix"): SparseColumns for module in ("csc", "_csc")},
     **{("scipy.sparse." + module, "csr_matrix"): SparseRows for module in ("csr", "_csr")},
 }

@@ -6,16 +6,16 @@ The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices m
     images/CC/FFFFFF.*            pictures as filmed, with the lens's distortion
     mask/CC/FFFFFF.png            8-bit coverage (or mask_cihp/, labels)
     schp/CC/FFFFFF.png            part labels in the LIP palette's colours
-    smpl_params/F.npy             {poses 1 x 3J, Rh 1 x 3, Th 1 x 3, shapes}: world = rotation(Rh) posed + Th; they are
-                                  `body_pose`, `orient`, `transl` of `BodyPose`, and betas
+    smpl_params/F.npy             {poses 1 x 3J, Rh 1 x 3, Th 1 x 3, shapes}: world = rotation(Rh) posed + Th;
+                                  they are `body_pose`, `orient` and `transl` of `BodyPose`, and the betas
     smpl_vertices/F.npy           V x 3, world
     smpl_lbs/                     joints J x 3, parents J, faces F x 3, weights V x J, tvertices V x 3 (rest), uv V x 2,
                                   bigpose_vertices V x 3, bigpose_bw X x Y x Z x (J + 1), bweights/F.npy likewise
     bigpose_uv.npy                X x Y x Z x 2
     subject.json, scene.json      joint names, and how the files were made; both optional
 
-Files that the reader can derive may be missing: vertices, big-pose vertices, rest vertices, texture coordinates and
-volumes. CC is the camera and FFFFFF the frame, with leading zeros; F is the frame without.
+The reader derives vertices, big-pose vertices, rest vertices, texture coordinates and volumes if their files are
+missing. CC is the camera and FFFFFF the frame, with leading zeros; F is the frame without.
 """
 
 from hashhuman.data.subject.layout import Picture

@@ -1,4 +1,4 @@
-"""The toy as a model of SMPL's format."""
+"""The toy body as a model in SMPL's format."""
 
 from pathlib import Path
 
@@ -17,5 +17,5 @@ def toy_model() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def tree(tmp_path: Path, toy_template: BodyTemplate, toy_model: dict[str, np.ndarray]) -> Path:
-    """A folder of one's own with the toy's files under SMPL's names."""
+    """A folder with the toy's files under SMPL's names, which the test may change."""
     return smpl_files.write_tree(tmp_path / "smpl", toy_template, toy_model)

@@ -1,4 +1,4 @@
-"""The body against skinning written the slow way, its gradients, and where its landmarks lie."""
+"""Compares the body with skinning in plain loops; checks its gradients and its landmarks."""
 
 import functools
 from pathlib import Path
@@ -30,7 +30,7 @@ def random_poses(joints: int, frames: int, seed: int = 0) -> torch.Tensor:
 
 
 def check_posing(body: SmplBody, arrays: dict[str, np.ndarray], frames: int) -> None:
-    """Joints, vertices with and without pose blend shapes, of several poses at once."""
+    """Compares joints, and vertices with and without pose blend shapes, of several poses at once."""
     betas = torch.linspace(-1.5, 2, len(body.shape_names))
     template, poses = body.template(betas), random_poses(len(body.parents), frames)
     bent, plain = body.pose_vertices(template, poses), template.pose_vertices(poses)
@@ -87,7 +87,7 @@ def test_gradients_of_shape_and_pose(tree: Path):
 
 
 def test_landmarks_lie_where_the_free_body_has_them(anny: AnnyBody, anny_smpl: SmplBody):
-    """Anny's are regressors of COCO's points, made by others; geometry alone comes within a few centimetres."""
+    """Anny's authors made regressors of COCO's points; landmarks from geometry alone differ by a few centimetres."""
     names = [
         f"{side}_{name}"
         for side in ("left", "right")

@@ -1,4 +1,4 @@
-"""SMPL-X's and SMPL+H's joints under SMPL's names, against a table of fingers written the other way round."""
+"""Joints of SMPL-X and SMPL+H under SMPL's names, against an independent table of fingers."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18,
 
 
 def family(face: bool, vertices: int = 30) -> SmplArrays:
-    """A model of SMPL-X's (with a face) or SMPL+H's skeleton with random everything."""
+    """A random model with the skeleton of SMPL-X (with a face) or SMPL+H."""
     parents, rng = list(PARENTS), np.random.default_rng(int(face))
     parents += [HEAD] * 3 * face
     for side in ("left", "right"):

@@ -1,4 +1,4 @@
-"""Pickles as SMPL's authors wrote them, and pickles that mean harm."""
+"""Pickles as SMPL's authors wrote them, and hostile pickles."""
 
 import os
 import pickle
@@ -40,7 +40,7 @@ class System:
 
 
 def look_alike(folder: Path, module: str, name: str, reduce: tuple) -> bytes:
-    """A pickle with an object that calls itself chumpy's, and what it wants to be made by."""
+    """A pickle with an object that claims to be chumpy's and names the function that makes it."""
     with smpl_files.chumpy() as classes:
         made = getattr(classes, name)
         made.__reduce__ = lambda self: reduce
@@ -115,7 +115,7 @@ def test_expressions_that_make_no_sense(tmp_path: Path):
 
 @pytest.mark.parametrize("protocol", [0, 2])
 def test_damaged_streams(tmp_path: Path, toy_model, protocol: int):
-    """Cut and altered at random: either it still reads, or one sentence says that it does not."""
+    """A file cut or altered at random still reads, or is refused with one sentence."""
     path = smpl_files.write_pickle(tmp_path / "SMPL.pkl", toy_model, protocol)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0

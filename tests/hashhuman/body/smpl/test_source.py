@@ -1,4 +1,4 @@
-"""From the user's folder to arrays: conversion, what lies beside the model, and files that do not fit."""
+"""Reads the user's folder: the conversion, the companions of the model, and files that do not fit."""
 
 import os
 import pickle
@@ -35,7 +35,7 @@ def test_is_converted_once_and_again_when_a_file_changes(tree: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(source.pickled, "load", lambda *_: pytest.fail("the pickle is read again"))
         second = source.load(tree / MODEL)
-        os.utime(tree / MODEL, (1, 1))  # another time, the same content
+        os.utime(tree / MODEL, (1, 1))  # another time of change, the same content
         source.load(tree / MODEL)
     np.testing.assert_array_equal(first.posedirs, second.posedirs)
     assert second.parents == first.parents and second.joint_names == first.joint_names
@@ -48,7 +48,7 @@ def test_is_converted_once_and_again_when_a_file_changes(tree: Path, monkeypatch
     assert converted.stat().st_mtime_ns != written
 
     converted.write_bytes(converted.read_bytes()[:500])
-    assert source.load(tree / MODEL).body25 is not None  # a damaged conversion is made anew
+    assert source.load(tree / MODEL).body25 is not None  # a damaged conversion is made again
     np.load(converted)["v_template"]
 
 

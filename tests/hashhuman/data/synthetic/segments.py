@@ -1,4 +1,4 @@
-"""Distances that the tests measure by hand."""
+"""Distances to segments, for the tests of capsules."""
 
 import numpy as np
 

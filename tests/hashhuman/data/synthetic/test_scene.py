@@ -33,7 +33,7 @@ def test_the_scene_loads_and_splits(scene: Path):
 
 
 def test_pictures_show_the_body(scene: Path):
-    """Vertices project into the mask, and the mask reaches as far as they do."""
+    """Vertices project into the mask, and the mask extends as far as they do."""
     subject = Subject(scene)
     for picture in subject.pictures:
         pixels = (

@@ -1,4 +1,4 @@
-"""Folders written here load where the layout comes from, and folders written there load here."""
+"""Folders written here load with instant-nvr's conventions, and folders in its layout load here."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests import toy
 
 
 class NvrReader:
-    """Reads a subject as instant-nvr's dataset does, in its conventions; of our code it uses the unpickler."""
+    """Reads a subject in the conventions of instant-nvr's dataset; of our code it uses only the unpickler."""
 
     def __init__(self, root: Path, smpl_meta: Path) -> None:
         self.root, self.lbs = root, root / "smpl_lbs"
@@ -132,7 +132,7 @@ def test_instant_nvr_finds_its_volumes(written: Path):
 
 @pytest.fixture
 def ground_truth_scene(tmp_path: Path) -> Path:
-    """The toy as a ground-truth scene lays out a capture: camera 0 everywhere, others now and then; nothing derived."""
+    """The toy in the layout of a ground-truth scene: camera 0 sees every frame, others some; no derived files."""
     root = toy.write_subject(tmp_path / "scene", n_frames=6, n_cameras=3, derived=False)
     vertices = {frame: toy.world_vertices(toy.template(), frame).numpy() for frame in range(6)}
     for frame in range(6):

@@ -1,0 +1,44 @@
+"""What is written is read again."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.io import files
+from tests import toy
+
+
+def test_round_trip(toy_subject: Subject, toy_template):
+    assert toy_subject.camera_names == ["00", "01"]
+    assert toy_subject.frames == list(range(toy.N_FRAMES)) == toy_subject.posed_frames
+    assert len(toy_subject.pictures) == toy.N_FRAMES * toy.N_CAMERAS
+    template = toy_subject.template()
+    for name in ("vertices", "faces", "lbs_weights", "joints", "uv"):
+        torch.testing.assert_close(getattr(template, name), getattr(toy_template, name))
+    assert template.parents == (-1, 0, 0, 0, 0)
+    assert template.joint_names == toy.JOINT_NAMES
+    pose, expected = toy_subject.pose(3), toy.pose(3)
+    for name in ("body_pose", "orient", "transl"):
+        torch.testing.assert_close(getattr(pose, name), getattr(expected, name))
+    camera, expected = toy_subject.camera(1), toy.camera(1)
+    for name in ("K", "R", "T"):
+        torch.testing.assert_close(getattr(camera, name), getattr(expected, name))
+    assert (camera.height, camera.width) == (toy.SIZE, toy.SIZE)
+
+
+def test_part_labels_round_trip(toy_subject: Subject):
+    labels = [toy_subject.parts(picture) for picture in toy_subject.pictures]
+    assert set(np.unique(labels)) == {0, *toy.LIP_CLASS.values()}
+    colours = files.read_image(toy_subject.pictures[0].parts)
+    head = labels[0] == 13
+    assert (colours[head] == (192, 0, 128)).all()
+
+
+def test_meta_is_updated_not_replaced(toy_copy: Path):
+    SubjectWriter(toy_copy).update_meta(body_model="toy")
+    meta = Subject(toy_copy).meta
+    assert meta["body_model"] == "toy"
+    assert meta["joint_names"] == list(toy.JOINT_NAMES)
+    assert meta["version"] == 1
