@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
+from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, files
 from hashhuman.training import run, run_folder
 from tests.tiny import SMALL, TOY
@@ -179,7 +181,9 @@ def test_multirun_of_a_scene_of_ones_own(tmp_path):
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     entries = []
     for folder, size in ((tmp_path / "sweep/0", 5), (tmp_path / "sweep/1", 7)):
-        assert files.load_json(folder / run_folder.CONFIG)["encoder"]["log2_hashmap_size"] == size
+        config = files.load_json(folder / run_folder.CONFIG)
+        assert config["encoder"]["log2_hashmap_size"] == size and config["format"] == run_folder.FORMAT
+        assert f"encoder.log2_hashmap_size={size}" in config["command"]  # as it would be typed for this run alone
         assert (folder / MEASURED / "metrics.json").is_file()
         state = checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"]
         table = state["avatar.field.encoder.table"]
@@ -189,44 +193,40 @@ def test_multirun_of_a_scene_of_ones_own(tmp_path):
     assert (tmp_path / "data/subjects/synthetic/annots.npy").is_file()  # made once, below the workspace
 
 
-def test_a_moved_run_is_evaluated_from_another_folder(toy_copy, tmp_path):
-    """Trained with relative paths; evaluated from elsewhere, then with its subject moved, with another protocol."""
+def test_a_moved_run_is_evaluated_from_another_folder(toy_copy, tmp_path, monkeypatch, capsys):
+    """Trained with relative paths; evaluated from elsewhere, and with its subject moved."""
     options = (
         f"data.root={toy_copy.name}", "run_dir=run", "trainer.max_steps=2", "data.val_views=0", "data.cache_mb=0",
         "data.train_frames=2", "eval.most=1", "eval.splits=[novel_view]",
     )  # fmt: skip
+    monkeypatch.chdir(toy_copy.parent)
+    train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
+    said = capsys.readouterr().out
+    assert "training: 2/2 steps, " in said and "evaluating novel views: 1/1 pictures, " in said
+    config = files.load_json(Path("run") / run_folder.CONFIG)
+    assert (config["data"]["root"], config["run_dir"]) == (str(toy_copy), str(toy_copy.parent / "run"))
+    moved = Path(shutil.move("run", tmp_path / "moved"))
+    measured = (moved / MEASURED / "metrics.json").read_bytes()
 
-    def type_in(folder: Path, script: str, *words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, ROOT / script, *words], cwd=folder, capture_output=True, text=True, check=False
-        )
-
-    done = type_in(toy_copy.parent, "train.py", "data=zju_mocap", *SMALL, *TOY, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "training: 2/2 steps, " in done.stdout and "evaluating novel views: 1/1 pictures, " in done.stdout
-    run_here = toy_copy.parent / "run"
-    config = files.load_json(run_here / run_folder.CONFIG)
-    assert (config["data"]["root"], config["run_dir"]) == (str(toy_copy), str(run_here))
-    assert config["command"][0] == "data=zju_mocap" and config["command"][-len(options) :] == list(options)
-    measured = (run_here / MEASURED / "metrics.json").read_bytes()
-
-    moved = Path(shutil.move(run_here, tmp_path / "moved"))
-    few = ("eval.products.turntable=null", "eval.products.canonical=null", "eval.splits=[novel_view]", "eval.most=1")
-    done = type_in(tmp_path, "eval.py", "run=moved", "metrics=legacy_nvr", "metrics.lpips=null", *few)
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = files.load_json(moved / "evaluation/legacy_nvr/metrics.json")
-    assert set(report["columns"]) == {"psnr", "ssim"}
-    assert "evaluating novel views: 1/1 pictures, " in done.stdout
-    assert "metrics: moved/evaluation/legacy_nvr/metrics.json" in done.stdout.splitlines()
-    assert (moved / MEASURED / "metrics.json").read_bytes() == measured
+    monkeypatch.chdir(tmp_path)
+    evaluate = importlib.import_module("eval").main
+    few = [f"eval.products.{product}=null" for product in ("turntable", "canonical")]
+    evaluate(composed("eval", "run=moved", "device=cpu", *few))
+    assert f"metrics: moved/{MEASURED}/metrics.json" in capsys.readouterr().out.splitlines()
+    report = files.load_json(moved / MEASURED / "metrics.json")
+    assert report["splits"]["novel_view"]["pictures"] == 2  # all, while training evaluated one
+    assert list(report["columns"]) == list(json.loads(measured)["columns"])  # without LPIPS, as in the run
 
     elsewhere = Path(shutil.move(toy_copy, tmp_path / "elsewhere"))
-    done = type_in(tmp_path, "eval.py", "run=moved", *few)
-    assert done.returncode == 2 and done.stderr.splitlines() == [
-        f"moved was trained on {toy_copy}, and there is no such folder now: add data.root=FOLDER to say where it has "
-        "moved."
-    ]
-    done = type_in(tmp_path, "eval.py", "run=moved", f"data.root={elsewhere.name}", *few)
+    with pytest.raises(UserError, match=rf"moved was trained on {toy_copy}, .*: add data\.root=FOLDER"):
+        evaluate(composed("eval", "run=moved", "device=cpu", *few))
+    done = subprocess.run(
+        [sys.executable, ROOT / "eval.py", "run=moved", f"data.root={elsewhere.name}", "metrics=legacy_nvr",
+         "metrics.lpips=null", *few],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    again = files.load_json(moved / MEASURED / "metrics.json")
-    assert set(again["columns"]) == {"psnr_full", "psnr_box", "psnr_fg", "ssim_full", "ssim_box", "mask_iou", "halo"}
+    assert "evaluating novel views: 2/2 pictures, " in done.stdout
+    assert "metrics: moved/evaluation/legacy_nvr/metrics.json" in done.stdout.splitlines()
+    assert set(files.load_json(moved / "evaluation/legacy_nvr/metrics.json")["columns"]) == {"psnr", "ssim"}
+    assert files.load_json(moved / MEASURED / "metrics.json") == report
