@@ -47,7 +47,7 @@ class Evaluator:
         }
         for name, product in self.products.items():
             if not isinstance(product, Product):
-                raise UserError(f"eval.products.{name}={product} is no product: null leaves it out.")
+                raise UserError(f"eval.products.{name}={product} is no product; null leaves one out.")
 
     def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
         """Evaluates into `folder/PROTOCOL`, and prints at the end where everything lies.

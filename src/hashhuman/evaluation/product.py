@@ -26,7 +26,7 @@ TITLES = {  # of the splits
     "novel_view": "novel views",
     "novel_pose": "novel poses",
 }
-VISIBILITY_FRAMES = 100  # training pictures, evenly spaced, from which it is found out what was seen
+VISIBILITY_FRAMES = 100  # training pictures, evenly spaced, that tell which of the body was seen
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hashhuman.evaluation.comparisons import Comparisons
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.images import Images
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
-from hashhuman.evaluation.product import Evaluation, Made, Product, spread
+from hashhuman.evaluation.product import Evaluation, Made, Product
 from hashhuman.evaluation.table import Table
 from hashhuman.evaluation.turntable import Turntable
 from hashhuman.io import video
@@ -180,17 +180,8 @@ def test_unknown_splits_and_counts_are_refused():
         evaluator(splits=["novel_poses"])
     with pytest.raises(UserError, match=r"eval\.most=0"):
         evaluator(most=0)
-    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is no product: null leaves it out"):
+    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is no product; null leaves one out"):
         evaluator(turntable=False)
-    for count in (-1, True, "none"):
-        for kind in (Comparisons, Images):
-            with pytest.raises(UserError, match=f"pictures={count} must be a number of pictures, or all"):
-                kind(count)
-
-
-def test_spread_is_even():
-    assert spread(range(10), None) == list(range(10)) and spread(range(3), 5) == [0, 1, 2]
-    assert spread(range(10), 4) == [0, 3, 6, 9] and spread(range(5), 1) == [0] and spread(range(5), 0) == []
 
 
 class Note(Product):
