@@ -1,13 +1,15 @@
-"""Measures a finished run and shows its avatar from all sides, in <run folder>/evaluation.
+"""Measures a finished run and shows its avatar from all sides, in <run folder>/evaluation/<protocol>.
 
-python eval.py run=<run folder> [metrics=legacy_nvr] [eval.save_images=true]
+python eval.py run=<run folder> [metrics=legacy_nvr] [eval.products.images.pictures=all]
 
+The metrics are those of the run, LPIPS network included, unless the command line says otherwise.
 Options: conf/eval.yaml and the groups that it names.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.cli import hydra_main
 
@@ -17,11 +19,46 @@ def main(config: DictConfig) -> None:
     from hydra.utils import instantiate  # after Hydra has checked the command line: what follows takes seconds
 
     from hashhuman.gpu.device import device_named
-    from hashhuman.training import run
+    from hashhuman.training import run, run_folder
 
-    module, datamodule, _ = run.load(config.run, config.overrides)
+    folder, changes = Path(config.run), changes_to_the_run(config)
+    trained = run_folder.load_config(folder, changes)
+    config.metrics = chosen_metrics(config.metrics, trained.metrics, run_folder.typed_overrides() or [])
     evaluator = instantiate(config.eval)
-    evaluator(module.avatar.to(device_named(config.device, "device")), datamodule, Path(config.run) / "evaluation")
+    print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
+    module, datamodule, _ = run.load(folder, changes)
+    evaluator(module.avatar.to(device_named(config.device, "device")), datamodule, folder / run_folder.EVALUATION)
+
+
+def changes_to_the_run(config: DictConfig) -> DictConfig:
+    """What the command line changes of the run's own config."""
+    moved = {name: value for name, value in config.data.items() if value is not None}
+    changes = OmegaConf.merge(OmegaConf.to_container(config.overrides), {"data": moved} if moved else {})
+    assert isinstance(changes, DictConfig)
+    return changes
+
+
+def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The metrics to evaluate with.
+
+    Args:
+        composed: what the command line, and the defaults for what it leaves open, make of the group `metrics`.
+        trained: those of the run.
+        typed: the overrides on the command line.
+
+    Returns: those of the run with the options that were typed; `composed` if another protocol was named.
+    """
+    keys = [word.partition("=")[0].lstrip("+~") for word in typed]
+    if "metrics" in keys and composed._target_ != trained._target_:
+        return composed
+    chosen = trained.copy()
+    for key in keys:
+        option = key.removeprefix("metrics.")
+        if option != key:
+            parent = option.partition(".")[0]
+            option = parent if chosen.get(parent) is None else option  # an object that the run goes without
+            OmegaConf.update(chosen, option, OmegaConf.select(composed, option), force_add=True)
+    return chosen
 
 
 if __name__ == "__main__":

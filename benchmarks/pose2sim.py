@@ -71,7 +71,7 @@ LEAST_VISIBILITY = 0.3  # of a point that takes part in the triangulation
 NOISE = 0.01  # of the person's height in the picture: how exact the network's points are
 TOLERANCE = 0.06  # of the person's height in the picture: how far a point may be from its projection
 HUBER = 0.03  # metres: joints within it count by their squared distance
-SHOWN = ("psnr_full", "psnr_box", "ssim_box", "lpips_box", "mask_iou", "body_iou")
+SHOWN = ("psnr_full", "psnr_box", "ssim_box", "lpips_{net}_box", "mask_iou", "body_iou")  # {net}: that of LPIPS
 LEAST_JOINTS = 6  # that a frame must have to count in PA-MPJPE
 COMPARISONS = 4  # of each camera
 
@@ -274,7 +274,7 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
             figures["body_iou"] = mask_iou(body, mask.cpu() > 0.5)
             each.append({"picture": path.stem, **figures})
             if path in drawn:
-                title = f"{name} {path.stem}: LPIPS {figures['lpips_box']:.3f}, IoU {figures['mask_iou']:.3f}"
+                title = f"{name} {path.stem}: LPIPS {figures[f'lpips_{net}_box']:.3f}, IoU {figures['mask_iou']:.3f}"
                 page = drawing.side_by_side(rendered.rgb, image, (mask > 0) | (rendered.alpha > 0.5), title)
                 write_image(out / f"comparisons_{kind}" / run_folder.name / f"{name}_{path.stem}.png", page)
         mean = {key: statistics.fmean(row[key] for row in each) for key in each[0] if key != "picture"}
@@ -309,21 +309,22 @@ def fits(prepared: Path) -> str:
     return "\n".join(lines)
 
 
-def table(reports: list[dict[str, Any]]) -> str:
-    """Markdown tables: how each run's body is placed, and how it looks from each camera."""
+def table(reports: list[dict[str, Any]], net: Net) -> str:
+    """Markdown tables: how each run's body is placed, and how it looks from each camera, with LPIPS of `net`."""
+    shown = [column.format(net=net) for column in SHOWN]
     placement = ("scale", "mean_mm", "median_mm", "p90_mm", "pa_mpjpe_mm")
     lines = ["| run | lens | cameras | " + " | ".join(placement) + " |", "|" + "---|" * (len(placement) + 3)]
     for report in reports:
         figures = " | ".join(f"{report['placement'][k]:.{3 if k == 'scale' else 1}f}" for k in placement)
         lines.append(f"| {report['run']} | {report['lens']} | {report['cameras']} | {figures} |")
-    lines += ["", "| run | lens | cameras | view | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 4)]
+    lines += ["", "| run | lens | cameras | view | " + " | ".join(shown) + " |", "|" + "---|" * (len(shown) + 4)]
     for report in reports:
         means = {name: view["mean"] for name, view in report["views"].items()}
         novel = [mean for name, mean in means.items() if name != TRAINED]
-        means["novel views"] = {key: statistics.fmean(mean[key] for mean in novel) for key in SHOWN}
+        means["novel views"] = {key: statistics.fmean(mean[key] for mean in novel) for key in shown}
         for name, mean in means.items():
             label = f"{name}, trained on" if name == TRAINED else name
-            figures = " | ".join(f"{mean[c]:.{2 if c.startswith('psnr') else 4}f}" for c in SHOWN)
+            figures = " | ".join(f"{mean[c]:.{2 if c.startswith('psnr') else 4}f}" for c in shown)
             lines.append(f"| {report['run']} | {report['lens']} | {report['cameras']} | {label} | {figures} |")
     return "\n".join(lines)
 
@@ -359,7 +360,7 @@ def main() -> None:
         score(folder, truth, kind, out, arguments.lpips, overrides) for folder in arguments.runs for kind in CAMERAS
     ]
     save_json(out / "pose2sim.json", reports)
-    text = f"{reports[0]['device']}\n\n{table(reports)}\n"
+    text = f"{reports[0]['device']}\n\n{table(reports, arguments.lpips)}\n"
     (out / "pose2sim.md").write_text(text)
     print(f"\n{text}")
 

@@ -15,14 +15,14 @@ from benchmarks.tables import Row
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
-from hashhuman.evaluation.evaluator import spread
 from hashhuman.evaluation.metrics.image import psnr
 from hashhuman.evaluation.metrics.protocols import to_8bit
 from hashhuman.evaluation.orbit import orbit, upright
+from hashhuman.evaluation.product import spread
 from hashhuman.geometry.camera import Camera
-from hashhuman.io import checkpoint, files
+from hashhuman.io import checkpoint
 from hashhuman.renderer.shell_sampler import ALL_BINS
-from hashhuman.training import run
+from hashhuman.training import run, run_folder
 
 WARM_UP = 5  # pictures
 SLOW_CHUNK = 1 << 14  # rays at a time without kernels, whose temporaries are large
@@ -68,12 +68,12 @@ def compared(folder: Path, most: int) -> Row:
 
 def slow(folder: Path) -> HashGridAvatar:
     """A run's avatar without any kernel of our own, and with nothing left out of a ray."""
-    config: Any = OmegaConf.create(_without_kernels(files.load_json(folder / run.CONFIG)))
+    config: Any = OmegaConf.create(_without_kernels(OmegaConf.to_container(run_folder.load_config(folder))))
     config.encoder.backend = {"_target_": "hashhuman.encoder.torch_grid.TorchHashGrids", "_partial_": True}
     config.network = {"_target_": "hashhuman.network.torch_mlp.TorchMLPs", "_partial_": True}
     config.renderer.front_bins, config.renderer.chunk = ALL_BINS[1], SLOW_CHUNK
     module, _ = run.build(config)
-    module.load_state_dict(checkpoint.load(folder / run.CHECKPOINT)["state_dict"])
+    module.load_state_dict(checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"])
     return module.eval().avatar
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAMPS = "HASHHUMAN_STAMPS"
-DEFAULT = ["data=synthetic", "trainer.max_steps=1", "eval.turntable=false", "eval.canonical=false", "data.val_views=0"]
+NO_PICTURES = ("eval.products.turntable=null", "eval.products.canonical=null")
+DEFAULT = ["data=synthetic", "trainer.max_steps=1", *NO_PICTURES, "data.val_views=0"]
 
 # What ends each phase, in the order in which they come: label, function, whether its call or its return.
 PHASES = (

@@ -1,21 +1,25 @@
 """eval.py and the options of its groups."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
+from hashhuman.cli.hydra_main import explain
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.io import video
 from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
+eval_script = importlib.import_module("eval")
 
 
 def composed(name: str, *overrides: str) -> DictConfig:
@@ -29,20 +33,82 @@ def test_every_protocol_is_made(metrics, kind):
     config = composed("eval", "run=x", f"metrics={metrics}", "metrics.lpips=null")
     evaluator = instantiate(config.eval)
     assert isinstance(evaluator, Evaluator) and isinstance(evaluator.protocol, kind)
-    assert evaluator.turntable.views == 90 and evaluator.canonical.views == 8
+    assert evaluator.protocol.name == metrics  # the folder of its evaluations
+    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable"]
+    assert evaluator.products["turntable"].views == 90 and evaluator.products["canonical"].views == 8
+    assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
+
+
+def test_a_product_that_does_without(monkeypatch):
+    """Any program that lacks `av` learns it before it trains, and goes on without the turntable."""
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(composed("eval", "run=x", "metrics.lpips=null").eval)
+    assert "pip install av" in (explain(raised.value) or "")
+    evaluator = instantiate(composed("eval", "run=x", "metrics.lpips=null", "eval.products.turntable=null").eval)
+    assert "turntable" not in evaluator.products
+
+
+def test_a_further_product_is_a_line_of_config():
+    added = "+eval.products.more={_target_: hashhuman.evaluation.images.Images, pictures: 3}"
+    evaluator = instantiate(composed("eval", "run=x", "metrics.lpips=null", added).eval)
+    assert list(evaluator.products)[-1] == "more" and evaluator.products["more"].pictures == 3
+
+
+STRICT = {"_target_": "hashhuman.evaluation.metrics.protocols.Strict"}
+LPIPS = {"_target_": "hashhuman.evaluation.metrics.lpips.LPIPS"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "net"),
+    [
+        ([], "Strict", "alex"),
+        (["eval.most=1"], "Strict", "alex"),
+        (["metrics=strict"], "Strict", "alex"),
+        (["metrics.lpips.net=vgg"], "Strict", "vgg"),
+        (["metrics=strict", "metrics.lpips.net=vgg"], "Strict", "vgg"),
+        (["metrics.lpips=null"], "Strict", None),
+        (["metrics=legacy_nvr"], "LegacyNVR", "vgg"),
+        (["metrics=legacy_nvr", "metrics.lpips.net=alex"], "LegacyNVR", "alex"),
+    ],
+)
+def test_the_metrics_are_those_of_the_run_unless_others_are_typed(typed, kind, net):
+    """Here a run whose preset chose LPIPS's smaller network."""
+    trained = OmegaConf.create(STRICT | {"lpips": LPIPS | {"net": "alex"}})
+    chosen = eval_script.chosen_metrics(composed("eval", "run=x", *typed).metrics, trained, typed)
+    assert chosen._target_.endswith(kind) and OmegaConf.select(chosen, "lpips.net") == net
+    assert trained.lpips.net == "alex"  # is left alone
+
+
+def test_a_network_that_the_run_went_without():
+    trained = OmegaConf.create(STRICT | {"lpips": None})
+    typed = ["metrics.lpips.net=alex"]
+    chosen = eval_script.chosen_metrics(composed("eval", "run=x", *typed).metrics, trained, typed)
+    assert chosen.lpips == LPIPS | {"net": "alex"}
+    assert eval_script.chosen_metrics(composed("eval", "run=x").metrics, trained, []).lpips is None
+
+
+def test_what_has_moved_is_a_change_to_the_run():
+    assert eval_script.changes_to_the_run(composed("eval", "run=x")) == {}
+    config = composed("eval", "run=x", "data.root=here", "data.smpl_meta=there", "+overrides.data.max_size=9")
+    assert eval_script.changes_to_the_run(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
 
 
 @pytest.mark.slow
 def test_lpips_is_made_with_its_weights():
-    config = composed("eval", "run=x", "metrics.lpips.net=alex", "eval.turntable=false", "eval.canonical=false")
-    evaluator = instantiate(config.eval)
-    assert evaluator.protocol.lpips.net == "alex" and evaluator.turntable is None and evaluator.canonical is None
+    without = ("eval.products.turntable=null", "eval.products.canonical=null", "eval.products.images.pictures=all")
+    evaluator = instantiate(composed("eval", "run=x", "metrics.lpips.net=alex", *without).eval)
+    assert evaluator.protocol.lpips.net == "alex" and {"lpips_alex_full", "lpips_alex_box"} < set(
+        evaluator.protocol.columns
+    )
+    assert set(evaluator.products) == {"table", "comparisons", "images"}
+    assert evaluator.products["images"].pictures == "all"
 
 
 def test_options_nest_and_typos_raise():
-    config = composed("eval", "run=x", "eval.turntable.views=12", "+overrides.data.root=/elsewhere")
-    assert config.eval.turntable.views == 12 and config.overrides.data.root == "/elsewhere"
-    for typo in ("eval.turntabel=false", "metrics=strikt", "eval.turntable.view=3"):
+    config = composed("eval", "run=x", "eval.products.turntable.views=12", "+overrides.data.max_size=64")
+    assert config.eval.products.turntable.views == 12 and config.overrides.data.max_size == 64
+    for typo in ("eval.products.turntabel=null", "metrics=strikt", "eval.products.turntable.view=3", "data.rot=x"):
         with pytest.raises(ConfigCompositionException):
             composed("eval", "run=x", typo)
 

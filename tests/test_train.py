@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,12 +17,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
+from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, files
-from hashhuman.training import run
+from hashhuman.training import run, run_folder
 from tests.tiny import SMALL, TOY
 
 ROOT = Path(__file__).parents[1]
 STEPS = 100
+MEASURED = "evaluation/strict"
 
 
 def composed(name: str, *overrides: str) -> DictConfig:
@@ -37,7 +40,7 @@ def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run with spaces, [brackets] and =")
     options = (
         f"data.root={toy_folder}", f"run_dir='{folder}'", f"trainer.max_steps={STEPS}", "data.train_frames=4",
-        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "eval.save_images=true",
+        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "eval.products.images.pictures=all",
         "avatar.prune_after=40", "avatar.prune_every=20",
     )  # fmt: skip
     train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
@@ -57,18 +60,18 @@ def test_training_learns(trained):
 
 
 def test_what_a_run_leaves(trained):
-    for name in (run.CONFIG, run.CHECKPOINT, "timing.json", "evaluation/metrics.json", "evaluation/table.md"):
+    for name in (run_folder.CONFIG, run_folder.CHECKPOINT, "timing.json", f"{MEASURED}/table.md"):
         assert (trained / name).is_file()
-    config = files.load_json(trained / run.CONFIG)
+    config = files.load_json(trained / run_folder.CONFIG)
     assert config["trainer"]["max_steps"] == STEPS and config["encoder"]["log2_hashmap_size"] == 9
-    assert config["run_dir"] == str(trained) and "${" not in (trained / run.CONFIG).read_text()
+    assert config["run_dir"] == str(trained) and "${" not in (trained / run_folder.CONFIG).read_text()
     assert files.load_json(trained / "timing.json")["steps"] == STEPS
     assert list((trained / "logs/val/pictures").glob("*.png"))
-    assert len(list((trained / "evaluation/comparisons").rglob("*.png"))) == 3
+    assert len(list((trained / MEASURED / "comparisons").rglob("*.png"))) == 3
 
 
 def test_the_metrics_are_better_than_nothing(trained, toy_folder):
-    report = files.load_json(trained / "evaluation/metrics.json")
+    report = files.load_json(trained / MEASURED / "metrics.json")
     assert {name: split["pictures"] for name, split in report["splits"].items()} == {
         "heldout": 1, "novel_view": 4, "novel_pose": 2,
     }  # fmt: skip
@@ -84,7 +87,7 @@ def test_a_loaded_run_renders_what_training_rendered(trained):
     for picture in (data.splits["heldout"][0], data.splits["novel_pose"][1]):
         view = data.view(picture)
         rendered = module.avatar.render_image(view.camera, view.pose, view.frame)
-        before = files.read_image(trained / "evaluation/images" / f"{view.name}.png") / 255
+        before = files.read_image(trained / MEASURED / "images" / f"{view.name}.png") / 255
         np.testing.assert_allclose(rendered.rgb.numpy(), before, atol=0.51 / 255)
         assert before.max() > 0.1
 
@@ -92,9 +95,9 @@ def test_a_loaded_run_renders_what_training_rendered(trained):
 def test_eval_agrees_with_training(trained, tmp_path):
     again = Path(shutil.copytree(trained, tmp_path / "moved"))
     shutil.rmtree(again / "evaluation")
-    options = ("metrics.lpips=null", "eval.turntable=false", "eval.canonical=false", "eval.comparisons=0")
+    options = [f"eval.products.{product}=null" for product in ("turntable", "canonical", "comparisons")]
     importlib.import_module("eval").main(composed("eval", f"run={again}", "device=cpu", *options))
-    mine, theirs = (files.load_json(f / "evaluation/metrics.json")["splits"] for f in (again, trained))
+    mine, theirs = (files.load_json(f / MEASURED / "metrics.json")["splits"] for f in (again, trained))
     assert mine.keys() == theirs.keys()
     for name, split in theirs.items():
         for column in split["mean"].keys() - {"render_ms"}:
@@ -106,7 +109,8 @@ def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
     command = [
         "data=zju_mocap", "trainer=ddp", "trainer.devices=2", *SMALL, *TOY, f"data.root={toy_folder}",
         f"run_dir={tmp_path / 'run'}", f"trainer.max_steps={STEPS}", "data.train_frames=4",
-        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "data.cache_mb=0", "eval.save_images=true",
+        "data.holdout_every=3", f"data.batches_per_epoch={STEPS // 2}", "data.cache_mb=0",
+        "eval.products.images.pictures=all",
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
     done = subprocess.run(
@@ -120,7 +124,7 @@ def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["last.ckpt"]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in trained.iterdir())
     assert len(logged(tmp_path / "run", "train/loss")) == STEPS // 10
-    mine, theirs = (files.load_json(f / "evaluation/metrics.json")["splits"] for f in (tmp_path / "run", trained))
+    mine, theirs = (files.load_json(f / MEASURED / "metrics.json")["splits"] for f in (tmp_path / "run", trained))
     assert mine.keys() == theirs.keys()
     psnr, alone = (splits["novel_view"]["mean"]["psnr_full"] for splits in (mine, theirs))
     assert psnr == pytest.approx(alone, abs=1.5)  # seeds of this small run differ by 0.6
@@ -153,7 +157,7 @@ def test_a_budget_of_seconds(toy_folder, tmp_path, monkeypatch):
     train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
     timing = files.load_json(tmp_path / "timing.json")
     assert timing["steps"] == 11 and timing["train_s"] == pytest.approx(1.0)
-    (report,) = files.load_json(tmp_path / "evaluation/metrics.json")["splits"].values()
+    (report,) = files.load_json(tmp_path / MEASURED / "metrics.json")["splits"].values()
     assert report["pictures"] == 1
 
 
@@ -164,7 +168,7 @@ def test_presets_train(experiment, toy_folder, tmp_path):
         f"data.root={toy_folder}", f"run_dir='{tmp_path}'", f"experiment={experiment}", "trainer.accelerator=cpu",
         "trainer.max_steps=2", "encoder.log2_hashmap_size=8", "data.ray_sampler.n_rays=64",
         "data.ray_sampler.patch_size=8", "data.val_views=0", "data.cache_mb=0", "metrics.lpips=null",
-        "eval.splits=[]", "eval.turntable=false", "eval.canonical=false", "avatar.prune_every=1",
+        "eval.splits=[]", "eval.products.turntable=null", "eval.products.canonical=null", "avatar.prune_every=1",
     ]  # fmt: skip
     config = composed("train", "data=zju_mocap", *options)
     OmegaConf.set_struct(config, False)
@@ -175,7 +179,7 @@ def test_presets_train(experiment, toy_folder, tmp_path):
         config.avatar.prune_after = 1
     before = run.build(config)[0].state_dict()
     train.main(config)
-    state = checkpoint.load(tmp_path / run.CHECKPOINT)["state_dict"]
+    state = checkpoint.load(tmp_path / run_folder.CHECKPOINT)["state_dict"]
     assert all(tensor.isfinite().all() for name, tensor in state.items() if name != "avatar.occupancy.density")
     assert not torch.equal(state["avatar.field.encoder.table"], before["avatar.field.encoder.table"])
     learned_what_is_empty = state["avatar.occupancy.density"].isfinite().any()
@@ -197,11 +201,52 @@ def test_multirun_of_a_scene_of_ones_own(tmp_path):
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     entries = []
     for folder, size in ((tmp_path / "sweep/0", 5), (tmp_path / "sweep/1", 7)):
-        assert files.load_json(folder / run.CONFIG)["encoder"]["log2_hashmap_size"] == size
-        assert (folder / "evaluation/metrics.json").is_file()
-        state = checkpoint.load(folder / run.CHECKPOINT)["state_dict"]
+        config = files.load_json(folder / run_folder.CONFIG)
+        assert config["encoder"]["log2_hashmap_size"] == size and config["format"] == run_folder.FORMAT
+        assert f"encoder.log2_hashmap_size={size}" in config["command"]  # as it would be typed for this run alone
+        assert (folder / MEASURED / "metrics.json").is_file()
+        state = checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"]
         table = state["avatar.field.encoder.table"]
         assert table.isfinite().all()
         entries.append(len(table))
     assert entries[0] < entries[1]
     assert (tmp_path / "data/subjects/synthetic/annots.npy").is_file()  # made once, below the workspace
+
+
+def test_a_moved_run_is_evaluated_from_another_folder(toy_copy, tmp_path, monkeypatch, capsys):
+    """Trained with relative paths; evaluated from elsewhere, and with its subject moved."""
+    options = (
+        f"data.root={toy_copy.name}", "run_dir=run", "trainer.max_steps=2", "data.val_views=0", "data.cache_mb=0",
+        "data.train_frames=2", "eval.most=1", "eval.splits=[novel_view]",
+    )  # fmt: skip
+    monkeypatch.chdir(toy_copy.parent)
+    train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
+    said = capsys.readouterr().out
+    assert "training: 2/2 steps, " in said and "evaluating novel views: 1/1 pictures, " in said
+    config = files.load_json(Path("run") / run_folder.CONFIG)
+    assert (config["data"]["root"], config["run_dir"]) == (str(toy_copy), str(toy_copy.parent / "run"))
+    moved = Path(shutil.move("run", tmp_path / "moved"))
+    measured = (moved / MEASURED / "metrics.json").read_bytes()
+
+    monkeypatch.chdir(tmp_path)
+    evaluate = importlib.import_module("eval").main
+    few = [f"eval.products.{product}=null" for product in ("turntable", "canonical")]
+    evaluate(composed("eval", "run=moved", "device=cpu", *few))
+    assert f"metrics: moved/{MEASURED}/metrics.json" in capsys.readouterr().out.splitlines()
+    report = files.load_json(moved / MEASURED / "metrics.json")
+    assert report["splits"]["novel_view"]["pictures"] == 2  # all, while training evaluated one
+    assert list(report["columns"]) == list(json.loads(measured)["columns"])  # without LPIPS, as in the run
+
+    elsewhere = Path(shutil.move(toy_copy, tmp_path / "elsewhere"))
+    with pytest.raises(UserError, match=rf"moved was trained on {toy_copy}, .*: add data\.root=FOLDER"):
+        evaluate(composed("eval", "run=moved", "device=cpu", *few))
+    done = subprocess.run(
+        [sys.executable, ROOT / "eval.py", "run=moved", f"data.root={elsewhere.name}", "metrics=legacy_nvr",
+         "metrics.lpips=null", *few],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "evaluating novel views: 2/2 pictures, " in done.stdout
+    assert "metrics: moved/evaluation/legacy_nvr/metrics.json" in done.stdout.splitlines()
+    assert set(files.load_json(moved / "evaluation/legacy_nvr/metrics.json")["columns"]) == {"psnr", "ssim"}
+    assert files.load_json(moved / MEASURED / "metrics.json") == report

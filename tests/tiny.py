@@ -23,7 +23,7 @@ SMALL = (
     "optimizer.schedule.warmup_steps=5",
     "log_every=10",
     "metrics.lpips=null",
-    "eval.turntable=false",
-    "eval.canonical=false",
-    "eval.comparisons=1",
+    "eval.products.turntable=null",
+    "eval.products.canonical=null",
+    "eval.products.comparisons.pictures=1",
 )

@@ -11,7 +11,7 @@ from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.evaluation.metrics.image import psnr
 from hashhuman.io import checkpoint
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.training import run
+from hashhuman.training import run, run_folder
 from tests import toy
 from tests.tiny import SMALL, TOY
 
@@ -56,9 +56,9 @@ def test_the_slow_path_has_no_kernels_and_one_round(trained):
 
 def test_what_was_pruned_is_missing_in_both_but_the_last(trained, tmp_path):
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
-    state = checkpoint.load(folder / run.CHECKPOINT)
+    state = checkpoint.load(folder / run_folder.CHECKPOINT)
     state["state_dict"]["avatar.occupancy.marked"].zero_()
-    torch.save(state, folder / run.CHECKPOINT)
+    torch.save(state, folder / run_folder.CHECKPOINT)
     row, before = rendering.compared(folder, 1), rendering.compared(trained, 1)
     assert row["psnr_full"] == row["slow psnr_full"] != before["slow psnr_full"]
     assert row["unpruned psnr_full"] == pytest.approx(before["unpruned psnr_full"], abs=1e-3)

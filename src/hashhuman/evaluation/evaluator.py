@@ -1,50 +1,31 @@
-"""Measures an avatar on pictures that it was not trained on, and shows it from all sides.
-
-An evaluation folder holds `metrics.json` (protocol, means, every picture), `table.md`, `comparisons/` (truth, render,
-error), `turntable.mp4`, `canonical.png` and, on request, `images/CC/FFFFFF.png` and `mask/CC/FFFFFF.png` (8 bits, on
-black) of everything that was rendered, under the names of the true pictures.
-"""
+"""Measures an avatar on pictures that it was not trained on, and lets products show it."""
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from hashhuman.body import visibility
 from hashhuman.errors import UserError
-from hashhuman.evaluation import drawing
-from hashhuman.evaluation.canonical_sheet import CanonicalSheet
 from hashhuman.evaluation.metrics.protocols import Comparison, MetricProtocol
-from hashhuman.evaluation.turntable import Turntable
+from hashhuman.evaluation.product import TITLES, Evaluation, MeasuredPicture, Product, spread
 from hashhuman.io import threads
-from hashhuman.io.files import atomic_path, save_json, write_image
 from hashhuman.io.progress import track
-
-TITLES = {
-    "train": "training views",
-    "heldout": "held-out frames",
-    "novel_view": "novel views",
-    "novel_pose": "novel poses",
-}
-VISIBILITY_FRAMES = 100  # training pictures, evenly spaced, that the question what was seen is put to
 
 
 class Evaluator:
-    """Renders the pictures of some splits, compares them with the truth, and makes pictures for people.
+    """Renders the pictures of some splits, compares them with the truth, and runs products on what it found.
 
     Args:
         protocol: the metrics (`metrics=strict`, `metrics=legacy_nvr`).
         splits: among train, heldout, novel_view, novel_pose; empty ones are passed over.
         most: at most so many pictures of each split, evenly spaced; None for all.
-        comparisons: side-by-side pictures of each split, evenly spaced.
-        save_images: whether to write every rendered picture and its mask.
-        turntable: the video; None or False for none.
-        canonical: the sheet of the canonical pose; None or False for none.
+        products: what is made (each a `Product`), by name and in this order; None leaves one out.
+
+    Raises UserError for splits that do not exist, and for counts and products that are none.
     """
 
     def __init__(
@@ -52,10 +33,7 @@ class Evaluator:
         protocol: MetricProtocol,
         splits: Sequence[str],
         most: int | None,
-        comparisons: int,
-        save_images: bool,
-        turntable: Turntable | Literal[False] | None,
-        canonical: CanonicalSheet | Literal[False] | None,
+        products: Mapping[str, Any] | None,
     ) -> None:
         if unknown := set(splits) - set(TITLES):
             raise UserError(
@@ -64,16 +42,23 @@ class Evaluator:
         if most is not None and most < 1:
             raise UserError(f"eval.most={most} must be at least 1, or null for all pictures.")
         self.protocol, self.splits, self.most = protocol, list(splits), most
-        self.comparisons, self.save_images = comparisons, save_images
-        self.turntable, self.canonical = turntable or None, canonical or None
+        self.products: dict[str, Product] = {
+            name: product for name, product in (products or {}).items() if product is not None
+        }
+        for name, product in self.products.items():
+            if not isinstance(product, Product):
+                raise UserError(f"eval.products.{name}={product} is no product; null leaves one out.")
 
-    def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> dict[str, Any]:
-        """Evaluates into `folder`, prints the table, then where everything lies; returns what `metrics.json` holds.
+    def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
+        """Evaluates into `folder/PROTOCOL`, and prints at the end where everything lies.
+
+        Evaluations with other protocols stay as they are. Of an earlier one with the same protocol, each product
+        replaces its own files, one after the other; a file is the old one or the new one, whole.
 
         Args:
             avatar: a `hashhuman.avatar.model.Avatar`.
-            datamodule: a `hashhuman.data.datamodule.SubjectDataModule`, set up.
-            folder: is made; files of an earlier evaluation are replaced.
+            datamodule: a `hashhuman.data.datamodule.SubjectDataModule`.
+            folder: is made if need be.
         """
         was_training = avatar.training
         avatar.eval()
@@ -84,63 +69,37 @@ class Evaluator:
             "device": _device_name(avatar.device),
             "splits": {},
         }
-        for name in self.splits:
-            if chosen := spread(datamodule.splits.get(name, []), self.most):
-                report["splits"][name] = self._evaluate_split(name, chosen, avatar, datamodule, folder)
-        _print(report)  # before what is made to be looked at, which takes longer
-        _save(report, folder)
-        if self.turntable or self.canonical:
-            report["unseen"] = self._show(avatar, datamodule, folder)
-            _save(report, folder)
+        evaluation = Evaluation(avatar, datamodule, folder / self.protocol.name, report, {})
+        for split in self.splits:
+            if chosen := spread(datamodule.splits.get(split, []), self.most):
+                report["splits"][split] = self._measure(split, chosen, evaluation)
+        for name, product in self.products.items():
+            made = evaluation.made[name] = product.make(evaluation)
+            _join(report, made.report)
+        for product in self.products.values():
+            product.finish(evaluation)
         avatar.train(was_training)
-        _say_where(folder)
-        return report
+        _say_where(evaluation)
+        return evaluation
 
-    def _evaluate_split(
-        self, split: str, chosen: Sequence[Any], avatar: Any, datamodule: Any, folder: Path
-    ) -> dict[str, Any]:
-        each, empty, shown = [], [], spread(chosen, self.comparisons)
-        decoded = threads.ordered(datamodule.view, chosen)
+    def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
+        each, empty, data = [], [], evaluation.datamodule
+        views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
         with threads.Background() as beside:
-            for picture, view in track(zip(chosen, decoded), TITLES[split], total=len(chosen)):
+            for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
                 if not (view.mask > 0).any():
                     empty.append(view.name)
                     continue
-                vertices = torch.from_numpy(datamodule.subject.vertices(picture.frame))
-                comparison, milliseconds = _render(avatar, view, vertices)
+                vertices = torch.from_numpy(data.subject.vertices(picture.frame))
+                comparison, milliseconds = _render(evaluation.avatar, view, vertices)
                 figures = self.protocol(comparison)
                 each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
-                if self.save_images:
-                    for kind, image in (("images", comparison.rgb), ("mask", comparison.alpha)):
-                        beside(write_image, folder / kind / f"{view.name}.png", drawing.to_uint8(image))
-                if picture in shown:
-                    column = next(iter(figures))
-                    title = f"{TITLES[split]} {view.name}: {column} {figures[column]:.2f}"
-                    name = f"{view.name.replace('/', '_')}.png"
-                    beside(_compare, comparison, title, folder / "comparisons" / split / name)
+                measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures)
+                for product in self.products.values():
+                    product.picture(evaluation, measured, beside)
         columns = [*self.protocol.columns, "render_ms"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
         return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
-
-    def _show(self, avatar: Any, datamodule: Any, folder: Path) -> dict[str, Any]:
-        """Makes the turntable and the canonical sheet; returns what share of them was never observed."""
-        subject = datamodule.subject
-        template = subject.template().to(avatar.device)
-        train = spread(datamodule.splits["train"], VISIBILITY_FRAMES)
-        seen = visibility.seen_vertices(
-            template, [(subject.camera(picture.camera), subject.pose(picture.frame)) for picture in train]
-        )
-        area = visibility.vertex_areas(template.vertices, template.faces)
-        unseen: dict[str, Any] = {
-            "what": "share of the body's surface (by area) that no training picture saw; of all of it, and of that "
-            "visible in each view of the turntable and the canonical sheet",
-            "surface": float((area * ~seen).sum() / area.sum()),
-        }
-        if self.canonical:
-            unseen["canonical"] = self.canonical(avatar, datamodule, seen, folder / "canonical.png")
-        if self.turntable:
-            unseen["turntable"] = self.turntable(avatar, datamodule, seen, folder / "turntable.mp4")
-        return unseen
 
 
 def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:
@@ -156,69 +115,17 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
     return Comparison(rendered.rgb, rendered.alpha, truth, mask, camera, vertices.to(device)), milliseconds
 
 
-def _compare(comparison: Comparison, title: str, path: Path) -> None:
-    covered = (comparison.mask > 0) | (comparison.alpha > 0.5)
-    write_image(path, drawing.side_by_side(comparison.rgb, comparison.truth, covered, title))
+def _join(report: dict[str, Any], entries: Mapping[str, Any]) -> None:
+    """Adds entries to a report. Mappings under the same key are united: two products may report on one thing."""
+    for key, value in entries.items():
+        report[key] = report[key] | value if isinstance(report.get(key), dict) else value
 
 
-def spread(items: Sequence[Any], most: int | None) -> list[Any]:
-    """At most `most` of the items (None: all), evenly spaced from the first to the last."""
-    if most is None or len(items) <= most:
-        return list(items)
-    return [items[i * (len(items) - 1) // max(most - 1, 1)] for i in range(most)]
-
-
-def _save(report: dict[str, Any], folder: Path) -> None:
-    save_json(folder / "metrics.json", report)
-    with atomic_path(folder / "table.md") as path:
-        path.write_text(markdown_table(report))
-
-
-def markdown_table(report: dict[str, Any]) -> str:
-    """The means of every split, and what each figure is."""
-    heads, rows = _table(report)
-    lines = ["| " + " | ".join(cells) + " |" for cells in ([*heads, "what it is"], ["---"] * (len(heads) + 1))]
-    for (column, *cells), meaning in zip(rows, report["columns"].values()):
-        lines.append("| " + " | ".join([f"`{column}`", *cells, meaning]) + " |")
-    lines += ["", f"Protocol {report['protocol']}, on {report['device']}."]
-    if "unseen" in report:
-        lines += [f"{report['unseen']['surface']:.0%} of the body's surface was seen by no training picture."]
-    return "\n".join(lines) + "\n"
-
-
-def _table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads (the splits with their numbers of pictures) and rows (one a figure)."""
-    splits = report["splits"]
-    heads = [report["protocol"], *(f"{TITLES[name]} ({split['pictures']})" for name, split in splits.items())]
-    rows = []
-    for column in report["columns"]:
-        digits = 2 if column.startswith("psnr") else 4
-        means = [split["mean"].get(column) for split in splits.values()]
-        rows.append([column, *("-" if mean is None else f"{mean:.{digits}f}" for mean in means)])
-    return heads, rows
-
-
-def _print(report: dict[str, Any]) -> None:
-    heads, rows = _table(report)
-    table = Table(title=f"means, on {report['device']}")
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="right" if i else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def _say_where(folder: Path) -> None:
+def _say_where(evaluation: Evaluation) -> None:
     console = Console()
-    for label, name in (
-        ("metrics", "metrics.json"),
-        ("table", "table.md"),
-        ("comparisons", "comparisons"),
-        ("canonical avatar", "canonical.png"),
-        ("turntable", "turntable.mp4"),
-    ):
-        if (folder / name).exists():
-            console.print(f"{label}: {folder / name}", soft_wrap=True, highlight=False, markup=False)
+    for made in evaluation.made.values():
+        for label, path in made.files.items():
+            console.print(f"{label}: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -1,24 +1,21 @@
 """What an avatar looks like from all sides: a video of 360 degrees."""
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
-from torch import Tensor
 
 from hashhuman.body import visibility
 from hashhuman.errors import UserError
 from hashhuman.evaluation import drawing
 from hashhuman.evaluation.orbit import orbit, upright
-from hashhuman.evaluation.unseen import captioned
+from hashhuman.evaluation.product import Evaluation, Made, Product
+from hashhuman.evaluation.unseen import captioned, reported
 from hashhuman.io.progress import track
 from hashhuman.io.video import require_av, write_video
 
 
-class Turntable:
-    """A 360 degree video of the avatar in the pose of one frame, beginning on the side that the camera filmed.
+class Turntable(Product):
+    """`turntable.mp4`: a 360 degree video of the avatar in the pose of one frame, from the side that was filmed on.
 
     Each picture's strip says what share of the surface in it no training frame saw: there the avatar is a guess.
 
@@ -36,27 +33,32 @@ class Turntable:
         require_av("The turntable video")
         self.views, self.fps, self.height, self.frame, self.background = views, fps, height, frame, background
 
-    def __call__(self, avatar: Any, datamodule: Any, seen: Bool[Tensor, "V"], path: Path) -> list[float]:
-        """Writes the video; returns each view's unseen share. Raises UserError for a frame without a pose."""
+    def make(self, evaluation: Evaluation) -> Made:
+        """Writes the video; reports each view's unseen share. Raises UserError for a frame without a pose."""
+        avatar, datamodule = evaluation.avatar, evaluation.datamodule
         subject, train = datamodule.subject, datamodule.splits["train"]
         frame = train[0].frame if self.frame is None else self.frame
         if frame not in subject.posed_frames:
-            raise UserError(f"{subject.root} has no pose for frame {frame}: choose eval.turntable.frame among its own.")
+            raise UserError(
+                f"{subject.root} has no pose for frame {frame}: choose eval.products.turntable.frame among its own."
+            )
         template, pose = subject.template().to(avatar.device), subject.pose(frame).to(avatar.device)
         vertices = visibility.world_vertices(template, pose)
         up = upright(subject.pose(picture.frame) for picture in train).to(avatar.device)
         toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
         cameras = orbit(vertices, up, toward, self.views, self.height)
-        unseen = [visibility.unseen_fraction(vertices, template.faces, camera, seen) for camera in cameras]
+        seen, faces = evaluation.seen, template.faces
+        unseen = [visibility.unseen_fraction(vertices, faces, camera, seen) for camera in cameras]
         time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else None
 
         def frames() -> Iterable[np.ndarray]:
             views = zip(avatar.render_images(cameras, pose, time, self.background), unseen)
-            for image, share in track(views, "turntable", total=len(cameras)):
+            for image, share in track(views, "turntable", len(cameras), "views"):
                 yield _even(captioned(drawing.to_uint8(image.rgb), share))
 
+        path = evaluation.folder / "turntable.mp4"
         write_video(path, frames(), self.fps)
-        return unseen
+        return Made({"turntable": path}, reported(evaluation, "turntable", unseen), videos={"turntable": path})
 
 
 def _even(image: np.ndarray) -> np.ndarray:

@@ -33,4 +33,6 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 def require_av(what: str) -> None:
     """Raises UserError when videos cannot be written here."""
     if importlib.util.find_spec("av") is None:
-        raise UserError(f"{what} needs the package av: `pip install av`, or do without with eval.turntable=false.")
+        raise UserError(
+            f"{what} needs the package av: `pip install av`, or do without it: eval.products.turntable=null."
+        )

@@ -9,6 +9,7 @@ import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from hashhuman.errors import UserError
+from hashhuman.evaluation.product import Evaluation
 from hashhuman.io.files import read_image, write_image
 
 
@@ -41,19 +42,18 @@ def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> No
             logger.log_video(name, [str(path)], step=step, format=["mp4"])
 
 
-def log_evaluation(loggers: Sequence[Logger], report: dict[str, Any], folder: Path, step: int) -> None:
-    """Logs what an `Evaluator` returned and left in its folder: means, comparisons, canonical sheet and turntable."""
+def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int) -> None:
+    """Logs what an evaluation found and made: the means as `split/column`, and its products' pictures and videos."""
     means = {
         f"{split}/{column}": value
-        for split, result in report["splits"].items()
+        for split, result in evaluation.report["splits"].items()
         for column, value in result["mean"].items()
     }
     for logger in loggers:
         logger.log_metrics(means, step)
         logger.save()
-    for path in sorted((folder / "comparisons").glob("*/*.png")):
-        log_image(loggers, f"{path.parent.name}/{path.stem}", read_image(path), step)
-    if (folder / "canonical.png").exists():
-        log_image(loggers, "canonical", read_image(folder / "canonical.png"), step)
-    if (folder / "turntable.mp4").exists():
-        log_video(loggers, "turntable", folder / "turntable.mp4", step)
+    for made in evaluation.made.values():
+        for name, path in sorted(made.images.items()):
+            log_image(loggers, name, read_image(path), step)
+        for name, path in made.videos.items():
+            log_video(loggers, name, path, step)

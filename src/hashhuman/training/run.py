@@ -15,12 +15,10 @@ from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
-from hashhuman.io import checkpoint, files, lock
-from hashhuman.training import ddp
+from hashhuman.io import checkpoint, lock
+from hashhuman.training import ddp, run_folder
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import log_evaluation
-
-CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
 
 
 def train(config: DictConfig) -> None:
@@ -49,14 +47,14 @@ def train(config: DictConfig) -> None:
     with ddp.processes(config, trainer.num_devices):
         module, datamodule = build(config)
         if first:
-            files.save_json(folder / CONFIG, OmegaConf.to_container(config, resolve=True))
+            run_folder.save_config(folder, config)
         module.to(trainer.strategy.root_device)  # before pictures are read, so that kernels are compiled meanwhile
         with compiled_ahead(module.avatar):
             trainer.fit(module, datamodule=datamodule)
     if evaluator is not None:
         module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
-        report = evaluator(module.avatar, datamodule, folder / EVALUATION)
-        log_evaluation(trainer.loggers, report, folder / EVALUATION, trainer.global_step)
+        evaluation = evaluator(module.avatar, datamodule, folder / run_folder.EVALUATION)
+        log_evaluation(trainer.loggers, evaluation, trainer.global_step)
 
 
 def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
@@ -97,16 +95,21 @@ def load(folder: str | Path, overrides: DictConfig | None = None) -> tuple[Human
     """A finished run: module with its trained weights, data and config.
 
     Args:
-        overrides: changes to the run's own config, e.g. of where the subject lies now.
+        folder: of the run.
+        overrides: changes to the run's own config, e.g. of `data.root`, where the subject lies now.
 
-    Raises UserError if the folder is no run, or its checkpoint is damaged.
+    Raises UserError if the folder is no run that this revision reads, its subject has moved or is another one, or its
+    checkpoint is damaged.
     """
     folder = Path(folder)
-    for needed in (folder / CONFIG, folder / CHECKPOINT):
-        if not needed.is_file():
-            raise UserError(f"{folder} is not a finished run, since {needed} is missing: name a folder below outputs/.")
-    config = OmegaConf.merge(files.load_json(folder / CONFIG), overrides or {})
-    assert isinstance(config, DictConfig)
+    config = run_folder.load_config(folder, overrides)
     module, datamodule = build(config)
-    module.load_state_dict(checkpoint.load(folder / CHECKPOINT)["state_dict"])
+    weights = checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"]
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder / run_folder.CHECKPOINT} does not fit its config and {datamodule.subject.root}: correct "
+            "data.root, or train the run again."
+        ) from error
     return module.eval(), datamodule, config

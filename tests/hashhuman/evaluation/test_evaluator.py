@@ -3,28 +3,38 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
+from hashhuman.evaluation import product
 from hashhuman.evaluation.canonical_sheet import CanonicalSheet
-from hashhuman.evaluation.evaluator import Evaluator, spread
+from hashhuman.evaluation.comparisons import Comparisons
+from hashhuman.evaluation.evaluator import Evaluator
+from hashhuman.evaluation.images import Images
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.evaluation.product import Evaluation, Made, Product
+from hashhuman.evaluation.table import Table
 from hashhuman.evaluation.turntable import Turntable
 from hashhuman.io import video
-from hashhuman.io.files import read_image
+from hashhuman.io.files import read_image, write_image
 from hashhuman.io.video import write_video
 from tests.hashhuman.fakes import FakeAvatar, FakeData
 
 SPLITS = ["heldout", "novel_view", "novel_pose"]
 
 
-def evaluator(**changes) -> Evaluator:
-    """One that writes nothing but its tables, unless told otherwise."""
-    plain = {"splits": SPLITS, "most": None, "comparisons": 0, "save_images": False}
-    return Evaluator(**{"protocol": Strict(None), "turntable": False, "canonical": None} | plain | changes)
+def evaluator(protocol=None, splits=SPLITS, most=None, **products) -> Evaluator:
+    """One that makes nothing but its tables, unless told otherwise."""
+    return Evaluator(protocol or Strict(None), splits, most, {"table": Table(), **products})
+
+
+def pictures(folder: Path) -> list[str]:
+    """The PNG files at any depth below the folder itself."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/**/*.png"))
 
 
 @pytest.fixture
@@ -35,7 +45,7 @@ def data(toy_folder) -> FakeData:
 
 def test_the_truth_scores_perfectly(data, tmp_path):
     avatar = FakeAvatar()
-    report = evaluator()(avatar, data, tmp_path)
+    report = evaluator()(avatar, data, tmp_path).report
     assert {name: split["pictures"] for name, split in report["splits"].items()} == {
         "heldout": 1,
         "novel_view": 4,
@@ -50,12 +60,13 @@ def test_the_truth_scores_perfectly(data, tmp_path):
     assert avatar.asked[0] is None and held not in data.train_frames  # held out: a pose of its own
     assert avatar.asked[1:5] == [data.train_frames.index(f) if f in data.train_frames else None for f in range(4)]
     assert avatar.asked[5:] == [None, None]
-    assert json.loads((tmp_path / "metrics.json").read_text()) == report
-    table = (tmp_path / "table.md").read_text()
+    assert json.loads((tmp_path / "strict/metrics.json").read_text()) == report
+    table = (tmp_path / "strict/table.md").read_text()
     assert "| Strict | held-out frames (1) | novel views (4) | novel poses (2) | what it is |" in table
     assert "| `halo` | 0.0000 | 0.0000 | 0.0000 | mean alpha more than 5 px outside the true mask |" in table
     assert avatar.training  # as it was before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "table.md"]
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert files == ["strict/metrics.json", "strict/table.md"]
 
 
 def test_an_error_of_known_size(data, tmp_path):
@@ -65,7 +76,7 @@ def test_an_error_of_known_size(data, tmp_path):
         seen = image.alpha[..., None]
         return dataclasses.replace(image, rgb=image.rgb + 20 / 255 * seen, alpha=image.alpha + 0.1 * (1 - image.alpha))
 
-    report = evaluator(splits=["novel_view"])(FakeAvatar(change), data, tmp_path)
+    report = evaluator(splits=["novel_view"])(FakeAvatar(change), data, tmp_path).report
     for row in report["splits"]["novel_view"]["each"]:
         camera, frame = row["picture"].split("/")
         mask = read_image(data.subject.root / "mask" / camera / f"{frame}.png") > 127
@@ -76,22 +87,29 @@ def test_an_error_of_known_size(data, tmp_path):
 
 
 def test_every_protocol_fits(data, tmp_path):
-    report = evaluator(protocol=LegacyNVR(None), splits=["novel_pose"])(FakeAvatar(), data, tmp_path)
+    report = evaluator(LegacyNVR(None), splits=["novel_pose"])(FakeAvatar(), data, tmp_path).report
     assert report["protocol"] == "LegacyNVR" and set(report["columns"]) == {"psnr", "ssim"}
     assert report["splits"]["novel_pose"]["mean"]["psnr"] > 60  # nothing is rounded to 8 bits
 
 
 def test_saved_images_are_the_scored_ones(data, tmp_path):
-    evaluator(splits=["novel_view"], save_images=True, most=2)(FakeAvatar(), data, tmp_path)
-    saved = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*.png"))
+    made = evaluator(splits=["novel_view"], images=Images("all"), most=2)(FakeAvatar(), data, tmp_path).made["images"]
+    assert made.files == {
+        "rendered pictures": tmp_path / "strict/images", "their masks": tmp_path / "strict/mask",
+    } and not made.images  # fmt: skip
+    saved = pictures(tmp_path / "strict")
     assert saved == [f"{kind}/01/{frame:06d}.png" for kind in ("images", "mask") for frame in (0, 3)]
     for name in saved:
-        np.testing.assert_array_equal(read_image(tmp_path / name), read_image(data.subject.root / name))
+        np.testing.assert_array_equal(read_image(tmp_path / "strict" / name), read_image(data.subject.root / name))
 
 
 def test_comparisons_show_truth_render_and_error(data, tmp_path):
-    evaluator(comparisons=2)(FakeAvatar(), data, tmp_path)
-    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("comparisons/*/*.png"))
+    evaluation = evaluator(comparisons=Comparisons(2))(FakeAvatar(), data, tmp_path)
+    made = pictures(tmp_path / "strict")
+    shown = evaluation.made["comparisons"].images
+    assert shown == {
+        path.removeprefix("comparisons/").removesuffix(".png"): tmp_path / "strict" / path for path in made
+    }
     assert made == [f"comparisons/heldout/00_{data.splits['heldout'][0].frame:06d}.png"] + [
         f"comparisons/{split}/01_{frame:06d}.png" for split, frame in (("novel_pose", 4), ("novel_pose", 5))
     ] + ["comparisons/novel_view/01_000000.png", "comparisons/novel_view/01_000003.png"]  # fmt: skip
@@ -105,25 +123,30 @@ def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
         return dataclasses.replace(found, mask=found.mask * (picture.frame != 1))
 
     data.view = view
-    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path)["splits"]["novel_view"]
+    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path).report["splits"]["novel_view"]
     assert report["pictures"] == 3 and report["without_person"] == ["01/000001"]
     data.view = lambda picture: dataclasses.replace(true_view(picture), mask=true_view(picture).mask * 0)
-    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path)["splits"]["novel_view"]
+    report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path).report["splits"]["novel_view"]
     assert report["pictures"] == 0 and report["mean"] == {}
-    assert "| `psnr_full` | - |" in (tmp_path / "table.md").read_text()
+    assert "| `psnr_full` | - |" in (tmp_path / "strict/table.md").read_text()
 
 
 def test_all_sides_with_what_was_never_seen(toy_folder, tmp_path):
     data = FakeData(toy_folder, train_frames=1, holdout_every=0)
     turntable = Turntable(views=8, fps=24, height=60, frame=None, background=1.0)
     canonical = CanonicalSheet(views=4, height=50, background=1.0)
-    report = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
-    unseen = report["unseen"]
+    evaluation = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
+    unseen = json.loads((tmp_path / "strict/metrics.json").read_text())["unseen"]
+    assert unseen == evaluation.report["unseen"]
+    share = f"{unseen['surface']:.0%} of the body's surface was seen by no training picture."
+    assert (tmp_path / "strict/table.md").read_text().splitlines()[-1] == share
+    assert evaluation.made["turntable"].videos == {"turntable": tmp_path / "strict/turntable.mp4"}
+    assert evaluation.made["canonical"].images == {"canonical": tmp_path / "strict/canonical.png"}
     assert 0.3 < unseen["surface"] < 0.9
     assert len(unseen["turntable"]) == 8 and len(unseen["canonical"]) == 4
     assert unseen["turntable"][0] < 0.2 and unseen["turntable"][4] > 0.6  # filmed from the front only
-    assert read_image(tmp_path / "canonical.png").shape[2] == 3
-    with av.open(str(tmp_path / "turntable.mp4")) as container:
+    assert read_image(tmp_path / "strict/canonical.png").shape[2] == 3
+    with av.open(str(tmp_path / "strict/turntable.mp4")) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         assert stream.codec_context.name == "h264" and stream.pix_fmt == "yuv420p" and stream.average_rate == 24
@@ -148,7 +171,7 @@ def test_video_holds_the_frames_that_it_was_given(tmp_path):
 
 def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install av.*eval\.turntable=false"):
+    with pytest.raises(UserError, match=r"pip install av.*eval\.products\.turntable=null"):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
 
 
@@ -157,8 +180,95 @@ def test_unknown_splits_and_counts_are_refused():
         evaluator(splits=["novel_poses"])
     with pytest.raises(UserError, match=r"eval\.most=0"):
         evaluator(most=0)
+    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is no product; null leaves one out"):
+        evaluator(turntable=False)
 
 
-def test_spread_is_even():
-    assert spread(range(10), None) == list(range(10)) and spread(range(3), 5) == [0, 1, 2]
-    assert spread(range(10), 4) == [0, 3, 6, 9] and spread(range(5), 1) == [0] and spread(range(5), 0) == []
+class Note(Product):
+    """A further product: notes what it is shown, and reports what it finds."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    def picture(self, evaluation, picture, beside) -> None:
+        """Notes the picture."""
+        assert picture.figures["psnr_full"] == pytest.approx(100) and picture.comparison.mask.any()
+        self.calls.append(f"{self.name} {picture.split} {picture.name} {picture.index}/{picture.count}")
+
+    def make(self, evaluation: Evaluation) -> Made:
+        """Writes a file, with what has been made before it."""
+        path = evaluation.folder / f"{self.name}.txt"
+        assert (evaluation.folder / "metrics.json").exists()  # the table comes first
+        path.write_text(" ".join(evaluation.made))
+        self.calls.append(f"{self.name} made")
+        return Made({f"note of {self.name}": path}, {"notes": {self.name: evaluation.seen.sum().item()}})
+
+    def finish(self, evaluation: Evaluation) -> None:
+        """Notes that all is made."""
+        self.calls.append(f"{self.name} finished")
+
+
+def test_a_further_product(data, tmp_path, capsys, monkeypatch):
+    """Products are made in order; what they report is joined, what was seen is found out once."""
+    asked = []
+    monkeypatch.setattr(
+        product.visibility,
+        "seen_vertices",
+        lambda *given, true=product.visibility.seen_vertices: asked.append(1) or true(*given),
+    )
+    calls: list[str] = []
+    made = {"first": Note("first", calls), "none": None, "second": Note("second", calls)}
+    evaluation = evaluator(splits=["heldout"], **made)(FakeAvatar(), data, tmp_path)
+    (held,) = (f"{picture.camera:02d}/{picture.frame:06d}" for picture in data.splits["heldout"])
+    assert calls == [
+        f"first heldout {held} 0/1", f"second heldout {held} 0/1", "first made", "second made", "first finished",
+        "second finished",
+    ]  # fmt: skip
+    assert (tmp_path / "strict/second.txt").read_text() == "table first"
+    saved = json.loads((tmp_path / "strict/metrics.json").read_text())
+    seen = int(evaluation.seen.sum())
+    assert saved["notes"] == {"first": seen, "second": seen} and 0 < seen < 40 and len(asked) == 1
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        f"metrics: {tmp_path}/strict/metrics.json",
+        f"table: {tmp_path}/strict/table.md",
+        f"note of first: {tmp_path}/strict/first.txt",
+        f"note of second: {tmp_path}/strict/second.txt",
+    ]
+
+
+def test_metrics_are_there_before_what_takes_long(data, tmp_path, capsys):
+    class Failing(Product):
+        """Cannot be made."""
+
+        def make(self, evaluation: Evaluation) -> Made:
+            """Fails."""
+            raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        evaluator(failing=Failing())(FakeAvatar(), data, tmp_path)
+    assert "psnr_full" in capsys.readouterr().out
+    assert json.loads((tmp_path / "strict/metrics.json").read_text())["splits"].keys() == set(SPLITS)
+
+
+def test_an_evaluation_replaces_its_own_files_only(data, tmp_path):
+    products = {"comparisons": Comparisons(3), "images": Images("all")}
+    evaluator(**products)(FakeAvatar(), data, tmp_path)
+    write_image(tmp_path / "strict/canonical.png", np.zeros((4, 4, 3), np.uint8))
+    measured = (tmp_path / "strict/metrics.json").read_bytes()
+    before = pictures(tmp_path / "strict")
+    evaluator(LegacyNVR(None), **products)(FakeAvatar(), data, tmp_path)
+    assert (tmp_path / "strict/metrics.json").read_bytes() == measured
+    assert pictures(tmp_path / "strict") == pictures(tmp_path / "legacy_nvr") == before
+
+    few = {"comparisons": Comparisons("all"), "images": Images(0)}
+    evaluator(splits=["novel_pose"], most=1, **few)(FakeAvatar(), data, tmp_path)
+    now = pictures(tmp_path / "strict")
+    assert [path for path in now if path.startswith("comparisons")] == ["comparisons/novel_pose/01_000004.png"]
+    assert not (tmp_path / "strict/comparisons/heldout").exists()
+    assert [p for p in now if not p.startswith("c")] == [p for p in before if not p.startswith("c")]  # not made anew
+    assert (tmp_path / "strict/metrics.json").read_bytes() != measured and (tmp_path / "strict/canonical.png").exists()
+
+
+def test_without_products_there_is_a_report_alone(data, tmp_path):
+    evaluation = Evaluator(Strict(None), ["heldout"], None, None)(FakeAvatar(), data, tmp_path)
+    assert evaluation.report["splits"]["heldout"]["pictures"] == 1 and not list(tmp_path.iterdir())

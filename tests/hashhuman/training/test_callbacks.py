@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 from types import SimpleNamespace
 from unittest.mock import create_autospec
@@ -16,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader, TensorDataset
 
 from hashhuman.errors import UserError
-from hashhuman.io import checkpoint
+from hashhuman.evaluation.product import Evaluation, Made
+from hashhuman.io import checkpoint, progress
 from hashhuman.io.checkpoint import AtomicCheckpointIO
 from hashhuman.io.files import read_image, write_image
 from hashhuman.io.video import write_video
@@ -72,7 +74,7 @@ def fit(tmp_path, logger, *extra, steps: int = 4, module=None, **options) -> L.T
 
 
 def test_csv_keeps_losses_and_pictures(tmp_path):
-    fit(tmp_path, CSVLogger(tmp_path, "logs", ""), ValidationPictures(), ProgressLine(refresh_every=1))
+    fit(tmp_path, CSVLogger(tmp_path, "logs", ""), ValidationPictures())
     with open(tmp_path / "logs/metrics.csv") as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert losses == pytest.approx([3 * 0.8 ** (2 * step) for step in range(4)])
@@ -80,6 +82,41 @@ def test_csv_keeps_losses_and_pictures(tmp_path):
     assert names == ["000002.png", "000004.png"]  # not the sanity check's
     page = read_image(tmp_path / "logs/val/pictures/000004.png")
     assert {0, 204, 255} <= set(page[..., 0].ravel().tolist())  # black, the render's square, the truth's
+
+
+class StopAfterFour(L.Callback):
+    """Ends training after four steps."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_) -> None:
+        """Counts."""
+        trainer.should_stop = trainer.global_step == 4
+
+
+@pytest.mark.parametrize("steps", [4, -1])
+def test_progress_as_lines(tmp_path, capsys, monkeypatch, steps):
+    """Every tenth at most, with the newest loss; where steps are not counted beforehand, every ten seconds."""
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress, "Lines", functools.partial(progress.Lines, clock=lambda: next(now)))
+    fit(tmp_path, False, ProgressLine(refresh_every=2), StopAfterFour(), steps=steps, max_epochs=-1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("training")]
+    of = "/4" if steps == 4 else ""
+    assert [line.rpartition(", ")[0] for line in lines] == [
+        f"training: {n}{of} steps, loss {3 * 0.8 ** (2 * n - 2):.4g}" for n in (2, 4)
+    ]
+
+
+def test_an_error_ends_the_line(tmp_path, capsys):
+    class Failing(Toy):
+        """Breaks at its second step."""
+
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 1:
+                raise ZeroDivisionError
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(ZeroDivisionError):
+        fit(tmp_path, False, ProgressLine(refresh_every=1), module=Failing())
+    assert "training:" not in capsys.readouterr().out
 
 
 def test_tensorboard_shows_pictures(tmp_path):
@@ -115,15 +152,21 @@ def test_without_wandb_one_sentence(monkeypatch):
 
 
 def test_an_evaluation_goes_to_the_loggers(tmp_path):
-    folder = tmp_path / "evaluation"
-    write_image(folder / "comparisons/novel_view/01_000000.png", np.zeros((4, 4, 3), np.uint8))
-    write_image(folder / "canonical.png", np.full((4, 4, 3), 9, np.uint8))
+    folder = tmp_path / "evaluation/strict"
+    images = {
+        "novel_view/01_000000": folder / "comparisons/novel_view/01_000000.png", "canonical": folder / "canonical.png",
+    }  # fmt: skip
+    for path, grey in zip(images.values(), (0, 9)):
+        write_image(path, np.full((4, 4, 3), grey, np.uint8))
+    write_image(folder / "comparisons/heldout/00_000007.png", np.zeros((4, 4, 3), np.uint8))  # of an earlier one
+    made = {"pictures": Made(images=images), "turntable": Made(videos={"turntable": folder / "turntable.mp4"})}
     logger = CSVLogger(tmp_path, "logs", "")
     report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}}, "heldout": {"mean": {}}}}
-    loggers.log_evaluation([logger], report, folder, step=7)
+    loggers.log_evaluation([logger], Evaluation(None, None, folder, report, made), step=7)
     assert (tmp_path / "logs/metrics.csv").read_text().split() == ["novel_view/psnr_full,step", "31.5,7"]
     assert (tmp_path / "logs/novel_view/01_000000/000007.png").exists()
     assert read_image(tmp_path / "logs/canonical/000007.png")[0, 0, 0] == 9
+    assert len(list((tmp_path / "logs").rglob("*.png"))) == 2
 
 
 def test_clock_counts_from_the_first_optimizer_step(tmp_path):
@@ -180,14 +223,16 @@ def test_budgets_that_make_no_sense(tmp_path, seconds: float, steps: int):
         TrainingClock(tmp_path / "timing.json", seconds, steps)
 
 
-def test_one_of_several_processes_writes(tmp_path):
+def test_one_of_several_processes_writes(tmp_path, capsys):
     trainer = create_autospec(L.Trainer, instance=True, global_step=3, world_size=2, is_global_zero=False)
     trainer.estimated_stepping_batches, trainer.sanity_checking = 5, False
     clock, line, sheet = TrainingClock(tmp_path / "timing.json", None, 5), ProgressLine(1), ValidationPictures()
     module = Toy()
     module.validation_step([], 0)
     line.on_train_start(trainer, module)
-    assert line.progress.disable
+    line.on_train_batch_end(trainer, module)
+    line.on_train_end(trainer, module)
+    assert capsys.readouterr().out == ""
     sheet.on_validation_batch_end(trainer, module, None, None, 0)
     sheet.on_validation_epoch_end(trainer, module)
     clock.on_train_end(trainer, module)

@@ -11,10 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 import train
 from hashhuman.cli.hydra_main import explain
 from hashhuman.errors import UserError
-from hashhuman.io import files
 from hashhuman.io.checkpoint import AtomicCheckpointIO
 from hashhuman.network.torch_mlp import TorchMLPs
-from hashhuman.training import run
+from hashhuman.training import run, run_folder
 from tests.tiny import SMALL, TOY
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -35,8 +34,8 @@ def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.
     module, _ = run.build(config)
     cells = module.avatar.occupancy.marked.view(5, 16, 16, 16)
     cells[:, :, 8:] = 0
-    files.save_json(tmp_path / "run" / run.CONFIG, OmegaConf.to_container(config, resolve=True))
-    AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run.CHECKPOINT)
+    run_folder.save_config(tmp_path / "run", config)
+    AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run_folder.CHECKPOINT)
     return tmp_path / "run", config, module
 
 
@@ -60,11 +59,18 @@ def test_a_subject_that_has_moved(saved, toy_copy):
     assert data.subject.root == toy_copy and data.val_views == 1 and config.data.batches_per_epoch == 500
 
 
+def test_weights_that_do_not_fit(saved, toy_copy):
+    folder, _, _ = saved
+    changes = {"data": {"root": str(toy_copy)}, "renderer": {"occupancy": {"resolution": 8}}}
+    with pytest.raises(UserError, match=rf"last.ckpt does not fit its config and {toy_copy}: correct data.root"):
+        run.load(folder, OmegaConf.create(changes))
+
+
 def test_folders_that_are_no_finished_run(saved, tmp_path):
     folder, _, _ = saved
     with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config.json is missing"):
         run.load(tmp_path / "nothing")
-    checkpoint = folder / run.CHECKPOINT
+    checkpoint = folder / run_folder.CHECKPOINT
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"last.ckpt is not a readable checkpoint"):

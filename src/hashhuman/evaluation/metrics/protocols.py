@@ -29,6 +29,8 @@ class Comparison:
 class MetricProtocol(Protocol):
     """Named figures of one picture."""
 
+    name: str  # of its file in conf/metrics, and of the folder of its evaluations
+
     @property
     def columns(self) -> dict[str, str]:
         """What each figure is: measure, region and range."""
@@ -56,8 +58,11 @@ class Strict(nn.Module):
     PSNR is of the region's mean squared error over pixels and channels. SSIM is scikit-image's default (uniform 7 x 7
     window, sample covariance) at data range 1. LPIPS takes [0, 1] mapped to [-1, 1], and regions narrower than 32
     pixels padded with black. `mask_iou` compares alpha and mask, both cut at half; `halo` is the mean alpha over the
-    whole picture's pixels farther than 5 pixels from `fg`.
+    whole picture's pixels farther than 5 pixels from `fg`. LPIPS columns carry their network's name: two networks'
+    distances cannot be compared.
     """
+
+    name = "strict"
 
     def __init__(self, lpips: LPIPS | None):
         """`lpips`: None leaves its columns out."""
@@ -77,8 +82,9 @@ class Strict(nn.Module):
             "halo": "mean alpha more than 5 px outside the true mask",
         }
         if self.lpips is not None:
-            columns["lpips_full"] = f"LPIPS ({self.lpips.net}), whole picture, input mapped to [-1, 1]"
-            columns["lpips_box"] = f"LPIPS ({self.lpips.net}), the box, input mapped to [-1, 1]"
+            net = self.lpips.net
+            columns[f"lpips_{net}_full"] = f"LPIPS ({net}), whole picture, input mapped to [-1, 1]"
+            columns[f"lpips_{net}_box"] = f"LPIPS ({net}), the box, input mapped to [-1, 1]"
         return columns
 
     @torch.no_grad()
@@ -98,8 +104,9 @@ class Strict(nn.Module):
             "halo": halo(comparison.alpha, fg),
         }
         if self.lpips is not None:
-            figures["lpips_full"] = float(self.lpips(*(2 * _batch(x) - 1 for x in (rgb, truth))))
-            figures["lpips_box"] = float(self.lpips(*(2 * _batch(x[box]) - 1 for x in (rgb, truth))))
+            name = f"lpips_{self.lpips.net}"
+            figures[f"{name}_full"] = float(self.lpips(*(2 * _batch(x) - 1 for x in (rgb, truth))))
+            figures[f"{name}_box"] = float(self.lpips(*(2 * _batch(x[box]) - 1 for x in (rgb, truth))))
         return figures
 
 
@@ -115,6 +122,8 @@ class LegacyNVR(nn.Module):
     inflates it.
     LPIPS is VGG, fed [0, 1] where the network expects [-1, 1].
     """
+
+    name = "legacy_nvr"
 
     def __init__(self, lpips: LPIPS | None, whole_picture: bool = True, box_padding: float = 0.05):
         """`lpips`: None leaves its column out. `box_padding`: metres."""
@@ -134,7 +143,7 @@ class LegacyNVR(nn.Module):
             "ssim": f"SSIM, {ssim_region}, uniform 7x7 window, data range 2 (scikit-image 0.19's guess)",
         }
         if self.lpips is not None and self.whole_picture:
-            columns["lpips"] = f"LPIPS ({self.lpips.net}), {region}, input left in [0, 1]"
+            columns[f"lpips_{self.lpips.net}"] = f"LPIPS ({self.lpips.net}), {region}, input left in [0, 1]"
         return columns
 
     @torch.no_grad()
@@ -150,7 +159,7 @@ class LegacyNVR(nn.Module):
             }
         figures = {"psnr": psnr(rgb, truth), "ssim": ssim(rgb, truth, data_range=2.0)}
         if self.lpips is not None:
-            figures["lpips"] = float(self.lpips(_batch(rgb), _batch(truth)))
+            figures[f"lpips_{self.lpips.net}"] = float(self.lpips(_batch(rgb), _batch(truth)))
         return figures
 
 

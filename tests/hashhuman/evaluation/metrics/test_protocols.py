@@ -82,12 +82,14 @@ def test_strict_maps_lpips_input_to_minus_one_to_one(comparison):
     assert set(protocol.columns) == set(figures)
     assert lpips.fed[1].min() == -1 and lpips.fed[1].shape[-2] < 96  # the last call was the box
     white = Comparison(**vars(comparison) | {"rgb": torch.ones(96, 96, 3), "truth": torch.zeros(96, 96, 3)})
-    assert protocol(white)["lpips_full"] == pytest.approx(2)
+    assert protocol(white)["lpips_alex_full"] == pytest.approx(2)
 
 
 def test_legacy_blackens_outside_the_box_and_takes_range_2(comparison):
     lpips = MeanDifference()
-    figures = LegacyNVR(lpips)(comparison)
+    protocol = LegacyNVR(lpips)
+    figures = protocol(comparison)
+    assert set(protocol.columns) == set(figures) == {"psnr", "ssim", "lpips_alex"}
     at_box = mask_at_box(comparison.camera, comparison.vertices, 0.05).numpy()
     rgb, truth = (np.where(at_box[..., None], x.double().numpy(), 0) for x in (comparison.rgb, comparison.truth))
     assert figures["psnr"] == pytest.approx(-10 * np.log10(((rgb - truth) ** 2).mean()))

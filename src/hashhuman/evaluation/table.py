@@ -1,0 +1,64 @@
+"""The figures of an evaluation, for programs (`metrics.json`) and for people (`table.md`, and on the terminal)."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from hashhuman.evaluation.product import TITLES, Evaluation, Made, Product
+from hashhuman.io.files import atomic_path, save_json
+
+FILES = {"metrics": "metrics.json", "table": "table.md"}
+
+
+class Table(Product):
+    """Prints the means of every split; writes them to `table.md`, and everything to `metrics.json`."""
+
+    def make(self, evaluation: Evaluation) -> Made:
+        """Prints and writes what has been measured."""
+        _print(evaluation.report)
+        self._write(evaluation)
+        return Made({name: evaluation.folder / file for name, file in FILES.items()})
+
+    def finish(self, evaluation: Evaluation) -> None:
+        """Writes both files again, with what other products have reported."""
+        self._write(evaluation)
+
+    def _write(self, evaluation: Evaluation) -> None:
+        save_json(evaluation.folder / FILES["metrics"], evaluation.report)
+        with atomic_path(evaluation.folder / FILES["table"]) as path:
+            path.write_text(markdown_table(evaluation.report))
+
+
+def markdown_table(report: dict[str, Any]) -> str:
+    """The means of every split, and what each figure is."""
+    heads, rows = _cells(report)
+    lines = ["| " + " | ".join(cells) + " |" for cells in ([*heads, "what it is"], ["---"] * (len(heads) + 1))]
+    for (column, *cells), meaning in zip(rows, report["columns"].values()):
+        lines.append("| " + " | ".join([f"`{column}`", *cells, meaning]) + " |")
+    lines += ["", f"Protocol {report['protocol']}, on {report['device']}."]
+    if "unseen" in report:
+        lines += [f"{report['unseen']['surface']:.0%} of the body's surface was seen by no training picture."]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads (the splits with their numbers of pictures) and rows (one a figure)."""
+    splits = report["splits"]
+    heads = [report["protocol"], *(f"{TITLES[name]} ({split['pictures']})" for name, split in splits.items())]
+    rows = []
+    for column in report["columns"]:
+        digits = 2 if column.startswith("psnr") else 4
+        means = [split["mean"].get(column) for split in splits.values()]
+        rows.append([column, *("-" if mean is None else f"{mean:.{digits}f}" for mean in means)])
+    return heads, rows
+
+
+def _print(report: dict[str, Any]) -> None:
+    heads, rows = _cells(report)
+    table = RichTable(title=f"means, on {report['device']}")
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

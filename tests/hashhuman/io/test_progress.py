@@ -1,0 +1,85 @@
+"""Lines where there is no terminal, a bar where there is one."""
+
+import pytest
+from rich.console import Console
+
+from hashhuman.io import progress
+from hashhuman.io.progress import Bar, Lines
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def never() -> str:
+    raise AssertionError("figures are asked for although nothing is said")
+
+
+def test_a_line_when_a_tenth_is_done_and_a_second_has_passed(capsys):
+    clock = Clock()
+    lines = Lines("training", 3500, "steps", clock=clock)
+    lines.update(400, never)  # more than a tenth, but at once
+    clock.now += 1
+    lines.update(400, lambda: "loss 0.012")
+    assert capsys.readouterr().out == "training: 400/3500 steps, loss 0.012, 1 s\n"
+    clock.now += 5
+    lines.update(699, never)  # the same tenth
+    lines.update(700)
+    assert capsys.readouterr().out == "training: 700/3500 steps, 6 s\n"
+
+
+def test_a_line_when_ten_seconds_have_passed(capsys):
+    clock = Clock()
+    lines = Lines("training", None, "steps", clock=clock)
+    for done in range(1, 31):
+        clock.now += 1
+        lines.update(done)
+    assert capsys.readouterr().out.splitlines() == [f"training: {n} steps, {n} s" for n in (10, 20, 30)]
+    lines.update(30, never)
+    clock.now += 20
+    lines.update(30, never)  # nothing further is done
+    assert capsys.readouterr().out == ""
+
+
+def test_the_last_line_is_said_once_and_not_after_an_error(capsys):
+    clock = Clock()
+    lines = Lines("views", 8, clock=clock)
+    lines.update(8)
+    lines.finish(8)
+    lines.finish(8)
+    assert capsys.readouterr().out == "views: 8/8, 0 s\n"
+    Lines("views", 8, done=3, clock=clock).finish(3)  # begun and not gone on with
+    lines.abandon()
+    assert capsys.readouterr().out == ""
+
+
+def test_track_yields_everything_and_says_so(capsys):
+    assert list(progress.track("abc", "letters", unit="letters")) == ["a", "b", "c"]
+    assert list(progress.track(iter(range(2)), "some", 2)) == [0, 1]
+    assert list(progress.track([], "nothing")) == []
+    assert [line.rpartition(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "letters: 3/3 letters", "some: 2/2",
+    ]  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        for item in progress.track([1, 0], "fractions"):
+            1 / item
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("terminal", "kind"), [(True, Bar), (False, Lines)])
+def test_a_terminal_has_a_bar(monkeypatch, capsys, terminal, kind):
+    monkeypatch.setattr(Console, "is_terminal", property(lambda _: terminal))
+    shown = progress.progress("work", 4, "items")
+    assert type(shown) is kind
+    shown.update(2, lambda: "figure 7")
+    if isinstance(shown, Bar):
+        (task,) = shown.bar.tasks
+        assert (task.completed, task.total, task.fields["figures"]) == (2, 4, "figure 7")
+    shown.finish(4)
+    shown.abandon()
+    capsys.readouterr()

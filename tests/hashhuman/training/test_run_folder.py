@@ -1,0 +1,117 @@
+"""A run's config on disk: its format, its paths, and sentences for folders that cannot be loaded."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from hashhuman.errors import UserError
+from hashhuman.io import files
+from hashhuman.training import run_folder
+
+
+def config(**data) -> DictConfig:
+    """As much of a run's config as is read here."""
+    root = {"workspace": "data", "run_dir": "out", "logs": "${run_dir}/logs", "seed": 3}
+    made = OmegaConf.create({**root, "data": {"root": "${workspace}/subjects/foo", "smpl_meta": None, **data}})
+    OmegaConf.set_struct(made, True)
+    return made
+
+
+@pytest.fixture
+def typed(monkeypatch) -> list[str]:
+    """Replaces the command line."""
+    words = ["video='my clip.mp4'", "seed=3"]
+    given = SimpleNamespace(overrides=SimpleNamespace(task=words))
+    monkeypatch.setattr(run_folder.HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(run_folder.HydraConfig, "get", lambda: given)
+    return words
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    """A finished run in the folder `out`, its subject beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/subjects/foo").mkdir(parents=True)
+    run_folder.save_config(tmp_path / "out", config())
+    (tmp_path / "out/checkpoints").mkdir()
+    (tmp_path / "out" / run_folder.CHECKPOINT).touch()
+    return tmp_path / "out"
+
+
+def change(folder: Path, **changes) -> None:
+    """Changes what the config says; None removes."""
+    content = files.load_json(folder / run_folder.CONFIG) | changes
+    kept = {key: value for key, value in content.items() if value is not None}
+    files.save_json(folder / run_folder.CONFIG, kept)
+
+
+def test_a_config_is_read_from_any_folder_as_it_was_saved(folder, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert run_folder.load_config(folder) == {
+        "workspace": f"{tmp_path}/data",
+        "run_dir": f"{tmp_path}/out",
+        "logs": f"{tmp_path}/out/logs",  # what follows from a path follows it
+        "seed": 3,
+        "data": {"root": f"{tmp_path}/data/subjects/foo", "smpl_meta": None},
+    }
+
+
+def test_saving_changes_nothing(tmp_path):
+    given = config(smpl_meta="~/meta")
+    run_folder.save_config(tmp_path, given)
+    assert given.data.smpl_meta == "~/meta" and given.workspace == "data"
+    saved = files.load_json(tmp_path / run_folder.CONFIG)
+    assert saved["data"]["smpl_meta"] == str(Path.home() / "meta") and saved["command"] is None
+
+
+def test_overrides_change_the_config(folder):
+    loaded = run_folder.load_config(folder, OmegaConf.create({"seed": 4, "data": {"max_size": 9}}))
+    assert loaded.seed == 4 and loaded.data.max_size == 9 and loaded.data.smpl_meta is None
+
+
+def test_the_command_is_kept(tmp_path, typed):
+    run_folder.save_config(tmp_path, config())
+    content = files.load_json(tmp_path / run_folder.CONFIG)
+    assert content["format"] == run_folder.FORMAT == 2 and content["command"] == typed
+
+
+@pytest.mark.parametrize("found", [None, 3, "x"])
+def test_another_format_is_one_sentence(folder, found):
+    """A folder without one is of format 1."""
+    change(folder, format=found, command=["video='my clip.mp4'", "seed=3"])
+    with pytest.raises(UserError) as raised:
+        run_folder.load_config(folder)
+    assert str(raised.value) == (
+        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 2: train it again "
+        """with `python train.py 'video='"'"'my clip.mp4'"'"'' seed=3`, or check out the revision that wrote it."""
+    )
+    change(folder, format=found, command=None)
+    with pytest.raises(UserError, match="train it again with the command that made it, or check out"):
+        run_folder.load_config(folder)
+
+
+def test_a_subject_that_has_moved_is_one_sentence(folder, tmp_path):
+    old = tmp_path / "data/subjects/foo"
+    new = old.rename(tmp_path / "new")
+    with pytest.raises(UserError, match=rf"out was trained on {old}, .* add data\.root=FOLDER to say where"):
+        run_folder.load_config(folder)
+    moved = OmegaConf.create({"data": {"root": str(new)}})
+    assert run_folder.load_config(folder, moved).data.root == str(new)
+    moved.data.smpl_meta = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"trained on .*nowhere, .* add data\.smpl_meta=FOLDER"):
+        run_folder.load_config(folder, moved)
+
+
+def test_folders_that_are_no_finished_run(folder, tmp_path):
+    with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config\.json is missing"):
+        run_folder.load_config(tmp_path / "nothing")
+    files.save_json(folder / run_folder.CONFIG, [1])
+    with pytest.raises(UserError, match=r"config\.json is not the config of a run"):
+        run_folder.load_config(folder)
+    (folder / run_folder.CHECKPOINT).unlink()
+    with pytest.raises(UserError, match=r"not a finished run, since .*last\.ckpt is missing"):
+        run_folder.load_config(folder)
