@@ -28,6 +28,8 @@ def save_config(folder: Path, config: DictConfig) -> None:
             OmegaConf.update(config, option, str(Path(path).expanduser().absolute()))
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
+    # The avatar's parts stay references to their groups, so that a change to a group reaches the avatar on loading.
+    content["avatar"] = OmegaConf.to_container(config.avatar, resolve=False)
     files.save_json(folder / CONFIG, {"format": FORMAT, "command": typed_overrides(), **content})
 
 
