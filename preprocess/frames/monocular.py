@@ -158,12 +158,12 @@ class VideoFrames(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
         refuse_other_video(subject, source)
-        writer = SubjectWriter(subject)
-        writer.update_meta(video=source)
         pictures = self._chosen(progress)
         first = next(pictures, None)
         if first is None:
             raise UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
+        writer = SubjectWriter(subject)
+        writer.update_meta(video=source)
         height, width = size = first.image.shape[:2]
         lens = self.lens or Lens.assumed(height, width, self.focal)
         rectify, sources = Rectifier(lens, height, width, self.max_size), []

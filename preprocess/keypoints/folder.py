@@ -12,6 +12,7 @@ from hashhuman.io.files import load_json, read_image, read_rgb, write_image
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames.monocular import image_paths
 from preprocess.keypoints.draw import draw_sequence
+from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.points import NAMES, Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import Crop, PoseNetwork
 from preprocess.stage import Stage
@@ -34,6 +35,12 @@ class FolderKeypoints(Stage):
         self.lift, self.pictures, self.force = lift, pictures, force
         if not self.path.exists():
             raise UserError(f"there are no keypoints at {self.path}: correct preprocess.keypoints.path.")
+
+    @staticmethod
+    def require(lift: bool = True) -> None:
+        """Raises UserError without the package that runs the network which lifts the points."""
+        if lift:
+            require_litert()
 
     def inputs(self, subject: Path) -> list[Path]:
         return [subject / "images" / "00", self.path]

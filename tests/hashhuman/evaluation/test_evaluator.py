@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 
 import av
 import numpy as np
@@ -13,7 +14,6 @@ from hashhuman.evaluation.canonical_sheet import CanonicalSheet
 from hashhuman.evaluation.evaluator import Evaluator, spread
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
 from hashhuman.evaluation.turntable import Turntable
-from hashhuman.io import video
 from hashhuman.io.files import read_image
 from hashhuman.io.video import write_video
 from tests.hashhuman.fakes import FakeAvatar, FakeData
@@ -147,7 +147,7 @@ def test_video_holds_the_frames_that_it_was_given(tmp_path):
 
 
 def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install av.*eval\.turntable=false"):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
 

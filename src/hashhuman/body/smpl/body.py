@@ -46,6 +46,11 @@ class SmplBody(LinearBody):
         self._landmarks = landmarks(body)
 
     @staticmethod
+    def require(root: Path | str, model: str) -> None:
+        """Raises UserError where the model's file does not exist."""
+        source.require(Path(root).expanduser() / model)
+
+    @staticmethod
     def files(root: Path | str, model: str) -> list[Path]:
         """The files that decide what the model is."""
         return source.sources(Path(root).expanduser() / model)

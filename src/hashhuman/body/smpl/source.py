@@ -31,16 +31,21 @@ def converted_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}.converted.npz")
 
 
-def load(model: Path) -> SmplArrays:
-    """A model, from its conversion if that was made of the same files; else it is converted first.
-
-    Raises UserError for files that are missing, malformed or hostile (nothing in them is run), or of different bodies.
-    """
+def require(model: Path) -> None:
+    """Raises UserError where the model's file does not exist."""
     if not model.is_file():
         raise UserError(
             f"{model} does not exist: get SMPL's files from its site (they may not be passed on) and put them there, "
             "or name their folder and the model's file with body.root= and body.model=."
         )
+
+
+def load(model: Path) -> SmplArrays:
+    """A model, from its conversion if that was made of the same files; else it is converted first.
+
+    Raises UserError for files that are missing, malformed or hostile (nothing in them is run), or of different bodies.
+    """
+    require(model)
     target = converted_path(model)
     if is_converted(model):
         return read(model)
