@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.avatar import warmup
 from hashhuman.avatar.model import Avatar
 from hashhuman.body.template import thinned
+from hashhuman.checks.folders import check_writable
+from hashhuman.checks.ranges import check_ranges
+from hashhuman.checks.requirements import check_requirements
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, files, lock
@@ -59,16 +62,20 @@ def train(config: DictConfig) -> None:
 
 
 def refuse(config: DictConfig) -> None:
-    """Raises UserError for what would fail only after the work of minutes."""
-    for name in ("seed", "budget_s", "trainer.max_steps"):
-        value = OmegaConf.select(config, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{name}={value} is not a number.")
+    """Raises UserError for what would fail only after the work of minutes.
+
+    What only preprocessing needs is left to it: a finished subject needs none of it.
+    """
+    check_ranges(config)
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(
             f"trainer.accelerator={config.trainer.accelerator} (experiment=fast and best choose it) needs a GPU, and "
             "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
         )
+    check_requirements({key: config[key] for key in config if key not in ("preprocess", "body")})
+    check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
+    if config.source is not None:
+        check_writable(Path(config.data.root).parent, "workspace=")
 
 
 def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
