@@ -17,15 +17,15 @@ from hashhuman.errors import UserError
 CONF = Path(__file__).parents[3] / "conf"
 
 
+def example(pattern: str) -> str:
+    """A key that a pattern of the table stands for (also the test's name: `gpu` alone would be taken for the mark)."""
+    return f"group.{pattern.replace('*', 'x')}"
+
+
 def check(key: str, value) -> None:
     config = OmegaConf.create({})
     OmegaConf.update(config, key, value)
     check_ranges(config)
-
-
-def example(pattern: str) -> str:
-    """A key that a pattern of the table stands for."""
-    return f"group.{pattern.replace('*', 'x')}"
 
 
 def bad_values(allowed: Range) -> list:
@@ -34,7 +34,7 @@ def bad_values(allowed: Range) -> list:
     return bad + [allowed.low] * allowed.above + [2.5] * allowed.whole + [None] * (not allowed.null)
 
 
-@pytest.mark.parametrize("pattern", RANGES)
+@pytest.mark.parametrize("pattern", RANGES, ids=example)
 def test_every_range(pattern: str):
     allowed, key = RANGES[pattern], example(pattern)
     assert range_of(key) is allowed
@@ -50,7 +50,7 @@ def test_every_range(pattern: str):
             check(key, value)
 
 
-@pytest.mark.parametrize("pattern", RANGES)
+@pytest.mark.parametrize("pattern", RANGES, ids=example)
 def test_no_range_without_an_option(pattern: str):
     """The last named part of each pattern is a key in conf/ (or may be added there, as a camera's offset may)."""
     last = [part for part in pattern.split(".") if part != "*"][-1]
