@@ -1,17 +1,13 @@
 """From a video, or a subject folder, to an avatar, its metrics and its pictures.
 
-python train.py data=monocular video=foo            data/videos/foo.mp4, or a path
-python train.py data=zju_mocap data.root=folder     a folder in the ZJU-MoCap layout
-python train.py data=synthetic                      a small scene that the project renders itself
-
-Options: conf/train.yaml and the groups beside it.
+python train.py --help says how to call it. Options: conf/train.yaml and the groups beside it.
 """
 
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from hashhuman.cli import hydra_main, lean_imports
+from hashhuman.cli import hydra_main, lean_imports, results, start
 
 
 def main(config: DictConfig) -> None:
@@ -19,6 +15,7 @@ def main(config: DictConfig) -> None:
     with lean_imports.uncollected():
         from hashhuman.training import run  # after Hydra has checked the command line: importing torch takes seconds
 
+    print(start.describe_start(config), flush=True)
     run.train(config)
 
 
@@ -55,4 +52,4 @@ def register_resolvers() -> None:
 
 if __name__ == "__main__":
     register_resolvers()
-    hydra_main.run(main, config_path="conf", config_name="train")
+    hydra_main.run(main, config_path="conf", config_name="train", path_option="video", result=results.METRICS)

@@ -6,11 +6,14 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from hashhuman.checks.folders import check_writable
+from hashhuman.checks.requirements import check_requirements
 from hashhuman.errors import UserError
+from hashhuman.io.assets import cache_root
 from preprocess.findings import Finding, Verdict
 from preprocess.frames.decode import subject_name
 from preprocess.quality import MeasuredQuality, Quality, quality_path
-from preprocess.stage import run_stages
+from preprocess.stage import Stage, due_stages, run_stages
 from preprocess.stage_order import make_stages
 
 
@@ -39,9 +42,21 @@ class Preprocessing:
         Raises UserError for bad input, and for a bad fit if `gate` is set. Stages that have finished stay finished.
         """
         stages = make_stages(self.config)
+        self._check(due_stages(stages, subject, self.config["force"]), subject)
         run_stages(stages, subject, force=self.config["force"])
         if self.config["gate"] and any(isinstance(stage, MeasuredQuality) for stage in stages):
             refuse_bad_fit(instantiate(self.config["doctor"]["fit"])(Quality.load(quality_path(subject))), subject)
+
+    def _check(self, due: Sequence[Stage], subject: Path) -> None:
+        """Raises UserError for what the stages that are going to run need and would miss only after minutes."""
+        for stage in due:
+            if (sentence := stage.missing()) is not None:
+                raise UserError(sentence)
+            check_requirements(self.config[stage.name])
+        if due:
+            check_writable(subject, "workspace=")
+        if any(not (cache_root() / asset.filename).exists() for stage in due for asset in stage.assets()):
+            check_writable(cache_root(), "the environment variable HASHHUMAN_MODELS")
 
 
 def refuse_bad_fit(findings: Sequence[Finding], subject: Path) -> None:

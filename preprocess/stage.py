@@ -168,6 +168,11 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
     return summary
 
 
+def due_stages(stages: Sequence[Stage], subject: Path, force: bool) -> list[Stage]:
+    """The stages that are going to run: those that are not finished as they stand, and those that are forced to."""
+    return [stage for stage in stages if force or stage.force or not is_finished(stage, subject)]
+
+
 def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, console: Console = CONSOLE) -> None:
     """Runs the unfinished stages in order. Prints a line for each: what it did, how long it took, its first output.
 
@@ -180,17 +185,14 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
     Raises UserError before anything runs if an unfinished stage lacks what only the user can supply.
     """
 
-    def due(stage: Stage) -> bool:
-        return force or stage.force or not is_finished(stage, subject)
-
-    for stage in stages:
+    for stage in due_stages(stages, subject, force):
         sentence = stage.missing()
-        if sentence is not None and due(stage):
+        if sentence is not None:
             raise UserError(sentence)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     for stage in stages:
         start = time.monotonic()
-        if not due(stage):
+        if not due_stages([stage], subject, force):
             summary = "unchanged, skipped"
         else:
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import train
+from hashhuman.checks import ranges
 from hashhuman.errors import UserError
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics import lpips
@@ -116,6 +117,37 @@ def shrunk(node: Any) -> Any:
     return [shrunk(value) for value in node] if isinstance(node, list) else node
 
 
+# Options that hold no number, or no single one, though they are null or a number by default.
+NO_NUMBERS = {
+    "body.prior": "a dictionary of phenotypes, which the body checks",
+    "joints": "a list of names; null: what no other part names",
+    "lpips": "a node; null: without LPIPS",
+    "source": "a node; null: the subject folder is finished",
+    "smpl_meta": "a folder",
+    "root": "a folder",
+    "subject": "a name",
+    "logger.wandb.name": "a name",
+    "easymocap.camera": "a name",
+    "frames.camera": "a file or a node",
+    "cameras": "a list of names",
+    "calibration": "a file",
+    "checkpoint": "a file",
+    "models": "a folder",
+    "parts": "a folder",
+    "results": "a folder",
+    "background": "true, false or null: as the pictures suggest",
+    "person": "a number, a point or null, which the stage checks",
+    "keypoints.size": "width and height, which the stage checks",
+}
+
+
+def without_range(config: DictConfig) -> list[str]:
+    """Options that are numbers, or null and thus perhaps numbers, and that neither list above knows."""
+    numbers = [leaf.key for leaf in ranges.leaves(config) if leaf.value is None or ranges.is_number(leaf.value)]
+    exempt = tuple(f".{end}" for end in NO_NUMBERS)
+    return [key for key in numbers if ranges.range_of(key) is None and not f".{key}".endswith(exempt)]
+
+
 @pytest.fixture(autouse=True)
 def _no_weights(monkeypatch: pytest.MonkeyPatch):
     """LPIPS without its weights, which tests/hashhuman/metrics checks."""
@@ -164,6 +196,8 @@ def test_options(option: str, composed):
     assert used, f"no root config can choose {option}"
     for root, overrides in used:
         config = composed(root, *overrides)
+        assert without_range(config) == []
+        ranges.check_ranges(config)
         package = NEEDS.get(Path(option).name)
         if package and importlib.util.find_spec(package) is None:
             with pytest.raises(UserError, match=f"needs the package {package}"):
@@ -239,6 +273,11 @@ def test_presets():
     assert paper.avatar.prune_after is None and paper.data.ray_sampler.background == "black"
     assert set(paper.loss) == {"color", "patches", "distortion", "residual_size", "residual_smoothness"}
     assert paper.optimizer.optimizer.lr == 5e-4 and paper.loss.distortion.weight > 0
+
+
+def test_a_new_number_needs_a_range():
+    config = OmegaConf.create({"field": {"new": 3, "maybe": None, "width": 4, "name": "x", "on": True}})
+    assert without_range(config) == ["field.new", "field.maybe"]
 
 
 @pytest.mark.parametrize("root", ROOTS)

@@ -198,9 +198,11 @@ def test_multirun_of_a_scene_of_ones_own(tmp_path):
         [sys.executable, ROOT / "train.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
+    folders = [tmp_path / f"sweep/encoder.log2_hashmap_size={size}" for size in (5, 7)]
+    assert sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == folders
+    assert done.stdout.count("runs of the sweep") == 1 and done.stdout.count("preset      experiment=cpu") == 2
     entries = []
-    for folder, size in ((tmp_path / "sweep/0", 5), (tmp_path / "sweep/1", 7)):
+    for folder, size in zip(folders, (5, 7)):
         config = files.load_json(folder / run_folder.CONFIG)
         assert config["encoder"]["log2_hashmap_size"] == size and config["format"] == run_folder.FORMAT
         assert f"encoder.log2_hashmap_size={size}" in config["command"]  # as it would be typed for this run alone

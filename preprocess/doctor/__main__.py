@@ -31,5 +31,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    hydra_main.run(main, config_path="../../conf", config_name="preprocess")
+    hydra_main.run(main, config_path="../../conf", config_name="preprocess", path_option="video")
     sys.exit(any(VERDICTS))

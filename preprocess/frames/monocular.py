@@ -76,12 +76,12 @@ class VideoFrames(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
         refuse_other_video(subject, source)
-        writer = SubjectWriter(subject)
-        writer.update_meta(video=source)
         pictures = self._selected(progress)
         first = next(pictures, None)
         if first is None:
             raise self._no_pictures()
+        writer = SubjectWriter(subject)
+        writer.update_meta(video=source)
         height, width = size = first.image.shape[:2]
         rectify, sources = self._rectifier(height, width), []
 

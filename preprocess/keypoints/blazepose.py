@@ -16,6 +16,7 @@ from preprocess.frames.images import image_paths
 from preprocess.keypoints import draw
 from preprocess.keypoints.crop import MARGIN, Crop
 from preprocess.keypoints.follow import Follower, smooth_crops
+from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import Pose, PoseNetwork, PoseNetworks
@@ -62,6 +63,11 @@ class BlazePoseKeypoints(Stage):
         self.least_frames, self.least_fraction = least_frames, least_fraction
         self.pictures = pictures
         self.force = force
+
+    @staticmethod
+    def require() -> None:
+        """Raises UserError without the package that runs the networks."""
+        require_litert()
 
     def inputs(self, subject: Path) -> list[Path]:
         return [subject / "images" / "00"]

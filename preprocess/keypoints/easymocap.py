@@ -18,6 +18,7 @@ from preprocess.easymocap.output import Output
 from preprocess.easymocap.source import Source
 from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.folder import FolderKeypoints
+from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.tracks import Track, choose, link
@@ -47,6 +48,12 @@ class EasyMocapKeypoints(Stage):
     ):
         self.easymocap, self.person = easymocap, person
         self.lift, self.pictures, self.force = lift, pictures, force
+
+    @staticmethod
+    def require(lift: bool = True) -> None:
+        """Raises UserError without the package that runs the network which lifts the points."""
+        if lift:
+            require_litert()
 
     def inputs(self, subject: Path) -> list[Path]:
         return [subject / "images" / "00", subject / "annots.npy", *self.easymocap.inputs(subject)]

@@ -13,6 +13,7 @@ from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames.images import image_paths
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.draw import draw_sequence
+from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import PoseNetwork
 from preprocess.skeleton import HIPS
@@ -39,6 +40,12 @@ class FolderKeypoints(Stage):
         self.lift, self.pictures, self.force = lift, pictures, force
         if not self.path.exists():
             raise UserError(f"there is nothing at {self.path}: correct preprocess.keypoints.path.")
+
+    @staticmethod
+    def require(lift: bool = True) -> None:
+        """Raises UserError without the package that runs the network which lifts the points."""
+        if lift:
+            require_litert()
 
     def inputs(self, subject: Path) -> list[Path]:
         return [subject / "images" / "00", self.path]

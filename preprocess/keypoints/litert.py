@@ -7,14 +7,21 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset, fetch
+from hashhuman.io.packages import require_package
 from hashhuman.io.threads import cores
 
 _stderr = threading.Lock()
+
+
+def require_litert() -> Any:
+    """The package that runs the networks. Raises UserError where it is missing."""
+    advice = "`pip install 'hashhuman[preprocess]'`, or use your own points with preprocess/keypoints=folder"
+    return require_package("ai_edge_litert.interpreter", "finding the person", advice, "ai-edge-litert")
 
 
 class Network:
@@ -28,15 +35,9 @@ class Network:
     """
 
     def __init__(self, asset: Asset, threads: int | None = None):
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise UserError(
-                "the package ai-edge-litert, which runs the pose networks, is missing: "
-                "`pip install 'hashhuman[preprocess]'`, or use your own points with preprocess/keypoints=folder."
-            ) from error
+        interpreter = require_litert()
         path: Path = fetch(asset)
-        self._interpreter = Interpreter(str(path), num_threads=threads or cores())
+        self._interpreter = interpreter.Interpreter(str(path), num_threads=threads or cores())
         self._shape: tuple[int, ...] = ()
 
     def __call__(self, array: np.ndarray) -> list[np.ndarray]:

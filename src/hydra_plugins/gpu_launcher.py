@@ -17,7 +17,7 @@ class GpuLauncher(Launcher):
     """Runs the jobs of a multirun as processes, one at a time on each GPU.
 
     Each job is the command that its overrides would be on their own, with the run folder below the sweep's; what it
-    prints goes to `run.log` there. A failed job stops no other; a table tells how each ended.
+    prints goes to `run.log` there. A failed job stops no other; `hydra_main` prints the table of how each ended.
 
     Args:
         n_jobs: jobs at a time; None for one on each GPU, or one where there is none.
@@ -31,28 +31,27 @@ class GpuLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        """Runs one batch of jobs. Raises UserError if any failed, after all have ended."""
+        """Runs one batch of jobs and notes how each ended. Raises UserError for a number of jobs below 1."""
         from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
-        from hashhuman.cli import sweep
+        from hashhuman.cli import job_folders, sweep
         from hashhuman.errors import UserError
 
         if self.n_jobs is not None and self.n_jobs < 1:
             raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1, or null for one a GPU.")
         settings = [text for text in self.config.hydra.overrides.hydra if not text.startswith(NOT_FOR_JOBS)]
         root = Path(self.config.hydra.sweep.dir)
-        common = set.intersection(*(set(overrides) for overrides in job_overrides))
+        folders = [root / self._subfolder(job, number) for number, job in enumerate(job_overrides, initial_job_idx)]
+        program = [*sweep.this_program(), "--config-name", self.config.hydra.job.config_name]
+        names = job_folders.differences([filter_overrides(overrides) for overrides in job_overrides])
         jobs = []
-        for number, overrides in enumerate(job_overrides, initial_job_idx):
-            folder = root / self._subfolder(overrides, number)
-            command = [*sweep.this_program(), "--config-name", self.config.hydra.job.config_name, *overrides, *settings]
-            name = " ".join(text for text in filter_overrides(overrides) if text not in common) or "the only one"
-            jobs.append(sweep.Job(name, [*command, f"hydra.run.dir='{folder.absolute()}'"], folder / "run.log"))
-        outcomes = sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs))
-        sweep.print_table(outcomes)
-        failed = sum(outcome.status != 0 for outcome in outcomes)
-        if failed:
-            raise UserError(f"{failed} of {len(jobs)} runs failed; what each printed is in run.log below {root}.")
+        for name, overrides, folder in zip(names, job_overrides, folders):
+            command = [*program, *overrides, *settings, f"hydra.run.dir='{folder.absolute()}'"]
+            jobs.append(sweep.Job(name, command, folder / "run.log"))
+        for outcome, overrides, folder in zip(
+            sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs)), job_overrides, folders
+        ):
+            sweep.ended.append(outcome.ended(filter_overrides(overrides), folder))
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _subfolder(self, overrides: Sequence[str], number: int) -> str:

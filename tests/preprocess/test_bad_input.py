@@ -10,11 +10,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
 from hashhuman.cli import hydra_main
+from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
 from preprocess.__main__ import main
 from preprocess.keypoints import blazepose
+from preprocess.pipeline import Preprocessing
 from tests.preprocess import actors
 from tests.preprocess.clips import damage, grey_levels, write_video
 
@@ -36,7 +39,7 @@ def preprocess(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
         capfd.readouterr()
         status = 0
         try:
-            hydra_main.run(main, str(REPOSITORY / "conf"), "preprocess")
+            hydra_main.run(main, str(REPOSITORY / "conf"), "preprocess", path_option="video")
         except SystemExit as left:
             status = int(str(left.code))
         said = capfd.readouterr().err
@@ -134,7 +137,7 @@ def test_full_disk(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch, full
 
 def test_unknown_key(preprocess: Preprocess) -> None:
     said = preprocess("video=clip", "preprocess.frames.stopp=3")
-    assert "preprocess.frames.stopp" in said
+    assert "preprocess.frames.stopp" in said and said.endswith("did you mean preprocess.frames.stop?")
 
 
 def test_unknown_key_that_was_added(preprocess: Preprocess) -> None:
@@ -145,14 +148,56 @@ def test_unknown_key_that_was_added(preprocess: Preprocess) -> None:
 def test_unknown_stage(preprocess: Preprocess) -> None:
     said = preprocess("video=clip", "preprocess/keypoints=openpos")
     assert "openpos'" in said and "blazepose" in said and "folder" in said
+    assert said.endswith("did you mean preprocess/keypoints=openpose?")
 
 
 def test_missing_optional_package(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
     clip()
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     said = preprocess("video=clip")
-    assert "ai-edge-litert" in said and "pip install" in said
-    assert finished() == ["frames"]
+    assert "ai-edge-litert, which is not installed" in said and "pip install" in said
+    assert finished() == [] and not Path("data/subjects").exists()  # told before anything runs
+
+
+def test_finished_stages_need_no_package(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_actors([{"person": (150, 120)}] * 6, monkeypatch)
+    preprocess("video=clip", code=0)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    preprocess("video=clip", code=0)
+    assert "which is not installed" in preprocess("video=clip", "preprocess.keypoints.every=4")
+    assert finished() == ["frames", "keypoints"]
+
+
+def test_missing_body_model(tmp_path: Path) -> None:
+    """SMPL's file, which only the second stage after the video needs."""
+    video = write_video(tmp_path / "clip.mp4", grey_levels(6))
+    overrides = [f"video='{video}'", "body=smpl", f"body.root='{tmp_path}'", "preprocess/keypoints=folder"]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        config = compose("preprocess", [*overrides, f"preprocess.keypoints.path='{tmp_path}'"])
+    with pytest.raises(UserError, match=r"SMPL_NEUTRAL\.pkl does not exist"):
+        Preprocessing(config.preprocess).prepare(tmp_path / "subject")
+    assert not (tmp_path / "subject").exists()
+
+
+def test_folders_that_take_no_files(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip("a")
+    Path("file").touch()
+    video = "video=data/videos/a.mp4"
+    assert "cannot be written" in preprocess(video, "workspace=file/x")
+    monkeypatch.setenv("HASHHUMAN_MODELS", "file/models")
+    said = preprocess(video)
+    assert "file/models" in said and "HASHHUMAN_MODELS" in said and not Path("data/subjects").exists()
+
+
+def test_values_out_of_range(preprocess: Preprocess) -> None:
+    assert "preprocess.frames.step=0 must be" in preprocess("video=clip", "preprocess.frames.step=0")
+    assert "preprocess.frames.max_size=big is not a number" in preprocess("video=c", "preprocess.frames.max_size=big")
+
+
+def test_a_path_alone_is_the_video(preprocess: Preprocess) -> None:
+    Path("my notes.mp4").write_text("no pictures in here")
+    assert "my notes.mp4 cannot be read as a video" in preprocess("my notes.mp4")
+    assert "did you mean video=notes.mp4?" in preprocess("notes.mp4")
 
 
 def test_truncated_weights(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ Each bone moves with one of SMPL's joints, so that a joint's skinning weight is 
 at the head of one bone.
 """
 
-import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from hashhuman.body import anny_targets
 from hashhuman.body.linear import LinearBody
 from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.errors import UserError
+from hashhuman.io.packages import require_package
 
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
@@ -92,14 +93,7 @@ class AnnyBody(LinearBody):
     parents = PARENTS
 
     def __init__(self, prior: dict[str, tuple[float, float]] | None = None) -> None:
-        try:
-            anny = importlib.import_module("anny")
-            phenotype = importlib.import_module("anny.models.phenotype")
-            paths = importlib.import_module("anny.paths")
-        except ImportError as error:
-            raise UserError(
-                f"body=anny needs the package 'anny' ({error}): pip install 'anny==0.6.2' or 'hashhuman[preprocess]'"
-            ) from error
+        anny, phenotype, paths = self.require()
         with anny_targets.read_fast():
             model = anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
         prior = PRIOR | dict(prior or {})
@@ -133,6 +127,13 @@ class AnnyBody(LinearBody):
         self.uv = torch.from_numpy(uv)
         self._regressors = torch.load(paths.get_anny_root_dir() / "data" / "keypoints" / "coco.pth", weights_only=True)
         self._base_vertices = model.base_mesh_vertex_indices
+
+    @staticmethod
+    def require() -> tuple[Any, ...]:
+        """The package's modules `anny`, `anny.models.phenotype` and `anny.paths`. Raises UserError without it."""
+        advice = "`pip install 'anny==0.6.2'` or 'hashhuman[preprocess]', or choose body=smpl"
+        names = ("anny", "anny.models.phenotype", "anny.paths")
+        return tuple(require_package(name, "body=anny", advice) for name in names)
 
     @staticmethod
     def files(**_: object) -> list[Path]:

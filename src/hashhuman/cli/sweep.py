@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from hashhuman.cli.results import Ended
+
+ended: list[Ended] = []  # the runs of this command's sweep, whichever launcher started them
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Outcome:
     job: Job
     device: str | None
     status: int  # the process's exit status; negative: the signal that ended it
+    started: float  # seconds since the epoch
     seconds: float
 
     @property
@@ -38,6 +40,18 @@ class Outcome:
         """The last thing that it printed."""
         lines = self.job.log.read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, as it said itself; None: it did not."""
+        if self.status == 0:
+            return None
+        return self.last_line or f"its process ended with status {self.status} and said nothing."
+
+    def ended(self, overrides: Sequence[str], folder: Path) -> Ended:
+        """The same for the table of the sweep."""
+        log = None if self.status == 0 else self.job.log
+        return Ended(list(overrides), folder, self.started, self.seconds, self.failure, self.device, log)
 
 
 def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[Outcome]:
@@ -82,7 +96,7 @@ def _run(label: str, job: Job, device: str | None, beside: int, running: set[sub
     where = "" if device is None else f" on GPU {device}"
     print(f"{label}{where}: {job.name}", flush=True)
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
+    started, start = time.time(), time.perf_counter()
     with job.log.open("wb") as log:
         process = subprocess.Popen(
             job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -90,21 +104,9 @@ def _run(label: str, job: Job, device: str | None, beside: int, running: set[sub
         running.add(process)
         status = process.wait()
         running.discard(process)
-    outcome = Outcome(job, device, status, time.perf_counter() - start)
+    outcome = Outcome(job, device, status, started, time.perf_counter() - start)
     print(f"{label}{where}: {'done' if status == 0 else 'FAILED'} after {outcome.seconds:.0f} s", flush=True)
     return outcome
-
-
-def print_table(outcomes: Sequence[Outcome]) -> None:
-    """A line a job, with the last line that a failed one printed."""
-    table = Table(title="runs of the sweep")
-    for head in ("run", "GPU", "status", "s", "log"):
-        table.add_column(head, justify="right" if head in ("status", "s") else "left", overflow="fold")
-    for outcome in outcomes:
-        log = str(outcome.job.log)
-        cells = (outcome.device or "-", str(outcome.status), f"{outcome.seconds:.0f}")
-        table.add_row(outcome.job.name, *cells, log if outcome.status == 0 else f"{log}\n{outcome.last_line}")
-    Console(markup=False).print(table)
 
 
 def devices_of(jobs_at_once: int | None) -> list[str | None]:

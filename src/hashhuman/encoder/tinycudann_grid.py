@@ -1,6 +1,7 @@
 """tiny-cuda-nn's hash grid. The user builds the package, since no registry has it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -8,8 +9,8 @@ from torch import Tensor, nn
 
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import common_shape
-from hashhuman.errors import UserError
 from hashhuman.gpu.part_rows import PartRows
+from hashhuman.io.packages import require_package
 
 
 class TinyCudaHashGrids(nn.Module):
@@ -20,13 +21,7 @@ class TinyCudaHashGrids(nn.Module):
 
     def __init__(self, specs: Sequence[HashGridSpec]) -> None:
         super().__init__()
-        try:
-            import tinycudann  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise UserError(
-                "encoder=tinycudann needs the package tinycudann, which is not installed: build it from its repository "
-                "(see environment.yml), or choose encoder=auto"
-            ) from error
+        tinycudann = self.require()
         n_levels, features_per_level = common_shape(specs)
         self.n_features = n_levels * features_per_level
         self.n_entries = [spec.n_entries for spec in specs]
@@ -39,6 +34,12 @@ class TinyCudaHashGrids(nn.Module):
             del encoding.params  # its forward reads this attribute, which `forward` below sets to a view of `table`
         self.encodings = nn.ModuleList(encodings)
         self.table = nn.Parameter(torch.cat(initial))
+
+    @staticmethod
+    def require() -> Any:
+        """The package. Raises UserError where it is missing, or was built for another GPU or PyTorch."""
+        advice = "build it from its repository for this GPU (see environment.yml), or choose encoder=auto"
+        return require_package("tinycudann", "encoder=tinycudann", advice)
 
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
         """Features at positions in [0, 1]^3 in the cube of each row's part; see `TorchHashGrids.forward`."""

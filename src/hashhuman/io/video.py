@@ -1,14 +1,13 @@
 """Videos, written as H.264."""
 
-import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hashhuman.errors import UserError
 from hashhuman.io.files import atomic_path
+from hashhuman.io.packages import require_package
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
@@ -32,7 +31,4 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 def require_av(what: str) -> None:
     """Raises UserError when videos cannot be written here."""
-    if importlib.util.find_spec("av") is None:
-        raise UserError(
-            f"{what} needs the package av: `pip install av`, or do without it: eval.products.turntable=null."
-        )
+    require_package("av", what, "`pip install av`, or do without with eval.products.turntable=null")

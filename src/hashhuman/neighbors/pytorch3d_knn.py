@@ -1,12 +1,13 @@
 """pytorch3d's exact search, for those who have installed it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.errors import UserError
+from hashhuman.io.packages import require_package
 from hashhuman.neighbors.base import Pairs, pairs_within
 
 
@@ -17,15 +18,15 @@ class PyTorch3dNeighbors:
     """
 
     def __init__(self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1) -> None:
-        try:
-            from pytorch3d.ops import knn_points  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise UserError(
-                "neighbors=pytorch3d needs the package pytorch3d, which is not installed: install it (see "
-                "environment.yml), or choose neighbors=grid"
-            ) from error
-        self.knn_points, self.vertices, self.parts, self.k = knn_points, vertices, parts, k
+        self.knn_points = self.require().knn_points
+        self.vertices, self.parts, self.k = vertices, parts, k
         self.n_parts = len(parts)
+
+    @staticmethod
+    def require() -> Any:
+        """The module `pytorch3d.ops`. Raises UserError where it is missing, or was built for another PyTorch."""
+        advice = "install it for this PyTorch (see environment.yml), or choose neighbors=grid"
+        return require_package("pytorch3d.ops", "neighbors=pytorch3d", advice)
 
     def tensors(self) -> Iterator[Tensor]:
         """The body points."""

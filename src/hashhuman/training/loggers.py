@@ -1,6 +1,5 @@
 """Pictures, videos and tables to whatever loggers a run has: csv (files), tensorboard, wandb."""
 
-import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,18 +7,23 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from hashhuman.errors import UserError
 from hashhuman.evaluation.product import Evaluation
 from hashhuman.io.files import read_image, write_image
+from hashhuman.io.packages import require_package, requiring
 
 
+def require_wandb() -> None:
+    """Raises UserError when the package wandb is missing."""
+    require_package("wandb", "logger=wandb", "`pip install wandb`, or choose logger=csv")
+
+
+@requiring(require_wandb)
 def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
     """Lightning's WandbLogger; `settings` go to `wandb.init`. Offline, it needs neither an account nor a network.
 
     Raises UserError when the package wandb is missing.
     """
-    if importlib.util.find_spec("wandb") is None:
-        raise UserError("logger=wandb needs the package wandb: `pip install wandb`, or choose logger=csv.")
+    require_wandb()
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     return WandbLogger(project=project, name=name, save_dir=save_dir, offline=offline, **settings)
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hashhuman.avatar.protocol import Avatar
+from hashhuman.checks.folders import check_writable
+from hashhuman.checks.ranges import check_ranges
+from hashhuman.checks.requirements import check_requirements
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.gpu import backend
@@ -65,16 +68,20 @@ def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
 
 
 def refuse(config: DictConfig) -> None:
-    """Raises UserError for what would fail only after the work of minutes."""
-    for name in ("seed", "budget_s", "trainer.max_steps"):
-        value = OmegaConf.select(config, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{name}={value} is not a number.")
+    """Raises UserError for what would fail only after the work of minutes.
+
+    What only preprocessing needs is left to it: a finished subject needs none of it.
+    """
+    check_ranges(config)
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(
             f"trainer.accelerator={config.trainer.accelerator} (experiment=fast and best choose it) needs a GPU, and "
             "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
         )
+    check_requirements({key: config[key] for key in config if key not in ("preprocess", "body")})
+    check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
+    if config.source is not None:
+        check_writable(Path(config.data.root).parent, "workspace=")
 
 
 def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
@@ -65,11 +66,11 @@ def config_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(job, config_folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+def run(job, config_folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str, result: str | None = None) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # restored afterwards
     monkeypatch.chdir(config_folder)
     monkeypatch.setattr(sys, "argv", ["program", *arguments])
-    hydra_main.run(job, str(config_folder), "root")
+    hydra_main.run(job, str(config_folder), "root", path_option="path", result=result)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,9 @@ def run(job, config_folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: s
         (UserError("no such thing."), "no such thing."),
         (ModuleNotFoundError("No module", name="anny"), "the Python package anny is missing"),
         (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "the disk is full: x.ckpt"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), "out cannot be used: Permission denied"),
+        (OSError(errno.EROFS, "Read-only file system", "out"), "out cannot be used: Read-only file system"),
+        (ImportError("libx.so: no such file", name="igl"), "igl is installed but does not import (ImportError: libx"),
     ],
 )
 def test_errors_are_one_sentence_and_status_2(
@@ -94,6 +98,10 @@ def test_errors_are_one_sentence_and_status_2(
     ("arguments", "sentence"),
     [
         (["b=1"], "Could not override 'b': Key 'b' is not in struct."),
+        (["neded=1"], "Could not override 'neded': Key 'neded' is not in struct; did you mean needed?"),
+        (["nowhere.mp4"], "did you mean path=nowhere.mp4?"),
+        (["hydra.run.dir=/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
+        (["+max_steps=-5"], "max_steps=-5 must be a whole number of at least 1"),
         (["b=(1"], "b=(1 cannot be read"),
         (["--config-name", "absent"], "Cannot find primary config 'absent'"),
     ],
@@ -143,3 +151,49 @@ def test_a_missing_value_behind_an_interpolation_is_named(
     with pytest.raises(SystemExit):
         run(lambda config: print(config.b), config_folder, monkeypatch, "+b=${needed}")
     assert "needed is missing: add needed=... to the command line" in capfd.readouterr().err
+
+
+def test_a_sweep_ends_with_one_table(
+    config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture, tmp_path: Path
+) -> None:
+    """With the default launcher: a failure, a run that leaves no result and, in the end, a fault of the program."""
+
+    def job(config: DictConfig) -> None:
+        if config.a == 1:
+            raise UserError("one is bad.")
+        if config.a == 2:
+            (Path(HydraConfig.get().runtime.output_dir) / "result.json").touch()
+        if config.a == 4:
+            raise ZeroDivisionError("a fault")
+
+    options = ["hydra.sweep.dir=sweep", "hydra.sweep.subdir='${job_folder:${hydra.overrides.task},${hydra.job.num}}'"]
+    with pytest.raises(SystemExit) as left:
+        run(job, config_folder, monkeypatch, "-m", "a=1,2,3", "needed=7", *options, result="*.json")
+    assert left.value.code == 2
+    printed = capfd.readouterr()
+    assert printed.out.count("runs of the sweep") == 1 and "needed=7" not in printed.out
+    assert "failed: one is bad." in printed.out and "without its result" in printed.out and "done" in printed.out
+    assert printed.err.count("one is bad.") == 1 and "2 of 3 runs failed." in printed.err
+    assert {path.name for path in (config_folder / "sweep").iterdir()} == {"a=1", "a=2", "a=3", "multirun.yaml"}
+    with pytest.raises(ZeroDivisionError):
+        run(job, config_folder, monkeypatch, "-m", "a=2,4", *options)
+    printed = capfd.readouterr()
+    assert printed.out.count("runs of the sweep") == 1 and "failed: ZeroDivisionError: a fault" in printed.out
+
+
+def test_an_interrupted_job_is_not_done(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    def job(config: DictConfig) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, config_folder, monkeypatch, "-m", "a=1,2")
+    assert "failed: it was interrupted." in capfd.readouterr().out
+
+
+def test_a_path_alone(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (config_folder / "a, b.mp4").touch()
+    seen = []
+    with (config_folder / "root.yaml").open("a") as file:
+        file.write("path: null\n")
+    run(lambda config: seen.append(config.path), config_folder, monkeypatch, "a, b.mp4")
+    assert seen == ["a, b.mp4"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hashhuman.cli import sweep
-from hashhuman.cli.sweep import Job, Outcome, devices_of, print_table, run_jobs
+from hashhuman.cli.sweep import Job, Outcome, devices_of, run_jobs
 from tests.processes import PATIENCE
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -101,15 +101,16 @@ def test_devices(monkeypatch, visible: str | None, gpus: int, at_once: int | Non
     assert devices_of(at_once) == expected
 
 
-def test_the_table_says_why_a_run_failed(tmp_path, capsys):
-    outcomes = []
-    for name, status, text in (("good", 0, "all is well"), ("bad", 2, "one\nThere is no [subject] folder x.\n\n")):
-        log = tmp_path / name
-        log.write_text(text)
-        outcomes.append(Outcome(Job(name, [], log), "1", status, 12.3))
-    print_table(outcomes)
-    said = capsys.readouterr().out
-    assert "no [subject] folder" in said.replace("\n", " ") and "all is well" not in said and "12" in said
+def test_how_a_job_failed_is_its_last_line(tmp_path):
+    def outcome(status: int, text: str) -> Outcome:
+        (tmp_path / "log").write_text(text)
+        return Outcome(Job("a=1", [], tmp_path / "log"), "1", status, 5.0, 12.3)
+
+    assert outcome(0, "all is well").failure is None
+    assert outcome(2, "one\nThere is no [subject] folder x.\n\n").failure == "There is no [subject] folder x."
+    assert outcome(-9, "").failure == "its process ended with status -9 and said nothing."
+    ended = outcome(2, "it broke").ended(["a=1"], tmp_path)
+    assert (ended.failure, ended.device, ended.seconds, ended.log) == ("it broke", "1", 12.3, tmp_path / "log")
 
 
 SCRIPT = """
@@ -123,7 +124,7 @@ def main(config):
     if config.a == "bad one":
         raise UserError("this one is bad.")
 
-hydra_main.run(main, "conf", "root")
+hydra_main.run(main, "conf", "root", result=os.environ.get("RESULT"))
 """
 
 
@@ -149,7 +150,8 @@ def launched(program: Path, *arguments: str) -> subprocess.CompletedProcess:
 def test_a_sweep_from_the_command_line(program):
     done = launched(program, "hydra.launcher.n_jobs=2", "a=3,bad one,'4, 5'", "b=7")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "1 of 3 runs failed" in done.stderr and "this one is bad." in done.stdout
+    assert "1 of 3 runs failed" in done.stderr and "failed: this one is bad." in done.stdout
+    assert done.stdout.count("runs of the sweep") == 1
     logs = [(program.parent / f"sweep/run {i}/run.log").read_text().splitlines() for i in range(3)]
     assert [log[0] for log in logs] == [f"value {value!r} 7 {program.parent}" for value in (3, "bad one", "4, 5")]
     assert logs[1][1:] == ["this one is bad."]
@@ -160,6 +162,12 @@ def test_a_sweep_in_which_all_goes_well(program):
     done = launched(program, "a=1", "hydra.sweep.dir=elsewhere")
     assert done.returncode == 0 and "the only one" in done.stdout
     assert (program.parent / "elsewhere/run 0/run.log").read_text().startswith("value 1 2")
+
+
+def test_a_process_that_ends_well_and_leaves_nothing_has_failed(program, monkeypatch):
+    monkeypatch.setenv("RESULT", "evaluation/metrics.json")
+    done = launched(program, "a=1,2")
+    assert done.returncode == 2 and "2 of 2 runs failed" in done.stderr and "without its result" in done.stdout
 
 
 def test_no_jobs_at_a_time(program):

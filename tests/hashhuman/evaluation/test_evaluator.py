@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 
 import av
@@ -19,7 +20,6 @@ from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
 from hashhuman.evaluation.product import Evaluation, Made, Product
 from hashhuman.evaluation.table import Table
 from hashhuman.evaluation.turntable import Turntable
-from hashhuman.io import video
 from hashhuman.io.files import read_image, write_image
 from hashhuman.io.video import write_video
 from tests.hashhuman.fakes import FakeAvatar, FakeData
@@ -170,7 +170,7 @@ def test_video_holds_the_frames_that_it_was_given(tmp_path):
 
 
 def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install av.*eval\.products\.turntable=null"):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
 

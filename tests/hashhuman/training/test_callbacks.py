@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import sys
 from types import SimpleNamespace
 from unittest.mock import create_autospec
 
@@ -146,7 +147,7 @@ def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
 
 
 def test_without_wandb_one_sentence(monkeypatch):
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match="pip install wandb"):
         loggers.wandb_logger("hashhuman", None, ".", offline=True)
 

@@ -130,8 +130,8 @@ def test_no_such_subject(tmp_path):
         ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
     ],
 )
-def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, monkeypatch, override, sentence):
+def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
         run.train(composed(toy_folder, override))
-    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5"))
+    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))

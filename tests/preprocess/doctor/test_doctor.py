@@ -134,6 +134,17 @@ def test_a_broken_video_is_one_sentence(tmp_path: Path, name: str, sentence: str
     assert sentence in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_from_any_folder_with_a_path_alone(tmp_path: Path):
+    (tmp_path / "notes.mp4").write_text("no pictures in here")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])}
+    done = subprocess.run(
+        [sys.executable, "-m", "preprocess.doctor", "notes.mp4"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.startswith("notes.mp4 cannot be read as a video")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.mp4"]
+
+
 @pytest.mark.parametrize(("verdict", "bad"), [(Verdict.OK, False), (Verdict.WARN, False), (Verdict.BAD, True)])
 def test_the_exit_status_tells_what_is_bad(
     verdict: Verdict, bad: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -49,6 +49,11 @@ class SmplBody(LinearBody):
         self._landmarks = landmarks(body)
 
     @staticmethod
+    def require(root: Path | str, model: str) -> None:
+        """Raises UserError where the model's file does not exist."""
+        source.require(Path(root).expanduser() / model)
+
+    @staticmethod
     def files(root: Path | str, model: str) -> list[Path]:
         """The model file and the files beside it that belong to it."""
         return source.sources(Path(root).expanduser() / model)

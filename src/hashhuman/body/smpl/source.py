@@ -31,17 +31,22 @@ def converted_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}.converted.npz")
 
 
+def require(model: Path) -> None:
+    """Raises UserError where the model's file does not exist."""
+    if not model.is_file():
+        raise UserError(
+            f"{model} does not exist: get SMPL's files from its site (others may not pass them on) and put them "
+            "there, or name their folder and the model's file with body.root= and body.model=."
+        )
+
+
 def load(model: Path) -> SmplArrays:
     """Loads a model from its conversion, and converts it first if there is none of the same files.
 
     `model` may also be a conversion itself. Raises UserError if files are missing, malformed or hostile (no code in
     them is run), or belong to different bodies.
     """
-    if not model.is_file():
-        raise UserError(
-            f"{model} does not exist: get SMPL's files from its site (others may not pass them on) and put them "
-            "there, or name their folder and the model's file with body.root= and body.model=."
-        )
+    require(model)
     target = converted_path(model)
     if is_converted(model):
         return read(model)

@@ -1,0 +1,287 @@
+"""The numbers that options may have: one table, and the check of a composed config against it.
+
+An option is found in the table by the end of its key: `lr` stands for every learning rate, `frames.step` for that of
+one group, and the longest end that matches decides. `*` stands for one part of a key. So an option that moves to
+another place in the config keeps its range. A test walks all of `conf/` and fails for a number without a range.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hashhuman.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers that an option may have.
+
+    Args:
+        low, high: the least and the greatest of them.
+        whole: whether it must be an integer.
+        above: whether `low` itself is excluded.
+        null: whether the option may be null.
+        words: texts that it may have instead.
+        why: a few words on what the number is.
+    """
+
+    why: str
+    low: int | float = -math.inf
+    high: int | float = math.inf
+    whole: bool = False
+    above: bool = False
+    null: bool = False
+    words: tuple[str, ...] = ()
+
+    def admits(self, value: Any) -> bool:
+        """Whether an option may have this value."""
+        if value is None:
+            return self.null
+        if isinstance(value, str):
+            return value in self.words
+        if not is_number(value) or not math.isfinite(value):
+            return False
+        if self.whole and value != int(value):
+            return False
+        return (value > self.low if self.above else value >= self.low) and value <= self.high
+
+    @property
+    def sentence(self) -> str:
+        """What a value must be, for example "a whole number from 1 to 24"."""
+        kind = "a whole number" if self.whole else "a number"
+        if self.high < math.inf:
+            bounds = f" above {self.low:g} and at most {self.high:g}" if self.above else self._closed
+        elif self.low > -math.inf:
+            bounds = f" above {self.low:g}" if self.above else f" of at least {self.low:g}"
+        else:
+            bounds = ""
+        return " or ".join([f"{kind}{bounds}", *self.words, *(["null"] if self.null else [])])
+
+    @property
+    def _closed(self) -> str:
+        low, high = (int(x) if x == int(x) else x for x in (self.low, self.high))
+        return f" from {low} to {high}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a float; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def count(
+    why: str, low: int = 1, high: int | float = math.inf, null: bool = False, words: tuple[str, ...] = ()
+) -> Range:
+    """A whole number of things."""
+    return Range(why, low, high, whole=True, null=null, words=words)
+
+
+def positive(why: str, null: bool = False) -> Range:
+    """A number above zero."""
+    return Range(why, 0, above=True, null=null)
+
+
+def at_least_zero(why: str, null: bool = False) -> Range:
+    """Zero or more."""
+    return Range(why, 0, null=null)
+
+
+def share(why: str) -> Range:
+    """A number from 0 to 1."""
+    return Range(why, 0, 1)
+
+
+RANGES: dict[str, Range] = {
+    # training
+    "seed": count("it starts the random numbers", 0, 2**32 - 1),
+    "budget_s": positive("seconds of training", null=True),
+    "max_seconds": positive("seconds of training", null=True),
+    "max_steps": count("training steps"),
+    "max_epochs": count("epochs; -1: no limit", -1),
+    "nominal_steps": count("training steps"),
+    "total_steps": count("training steps"),
+    "warmup_steps": count("training steps", 0),
+    "full_steps": count("training steps"),
+    "decay_steps": count("training steps"),
+    "final": share("what is left of the learning rate at the end"),
+    "gamma": Range("the factor of the learning rate", 0, 1, above=True),
+    "lr": positive("the learning rate"),
+    "betas.*": share("how long Adam remembers"),
+    "eps": positive("what Adam adds to a denominator"),
+    "devices": count("processes or GPUs", words=("auto",)),
+    "devices.*": count("a GPU's number", 0),
+    "num_sanity_val_steps": count("pictures validated before training; -1: all", -1),
+    "check_val_every_n_epoch": count("epochs between validations"),
+    "log_every": count("steps between two lines of the log"),
+    "log_every_n_steps": count("steps between two lines of the log"),
+    "flush_logs_every_n_steps": count("steps between two writes of the log"),
+    "refresh_every": count("steps between two updates of the progress line"),
+    "save_top_k": count("checkpoints to keep; -1: all", -1),
+    "first_sampler.steps": count("training steps with the first sampler"),
+    "pruning.after": count("steps before empty space is left out", null=True),
+    "pruning.every": count("steps between two searches for empty space"),
+    "measured_steps": count("steps in which sizes are measured"),
+    "first_revision": count("the step of the first new measurement"),
+    "weight": at_least_zero("the weight of a loss"),
+    "data_range.*": Range("an end of the range of the pictures' values"),
+    # data
+    "train_cameras.*": count("a camera's number", 0),
+    "train_frames": count("training frames", null=True),
+    "first_frame": count("a frame's position", 0),
+    "frame_step": count("every n-th frame"),
+    "holdout_every": count("every n-th frame is held out; 0: none", 0),
+    "test_every": count("every n-th frame"),
+    "max_size": count("the long side of pictures in pixels", 16, null=True),
+    "n_rays": count("rays of a step"),
+    "shares.*": at_least_zero("a share of the rays"),
+    "n_patches": count("patches of a step", 0),
+    "patch_size": count("the side of a patch in pixels"),
+    "batches_per_epoch": count("training steps between two validations"),
+    "val_views": count("pictures that validation renders", 0),
+    "cache_mb": at_least_zero("MiB of pictures kept for the next run; 0: none"),
+    "source.n_frames": count("frames of the scene"),
+    "source.n_novel": count("frames with new poses", 0),
+    "source.n_cameras": count("cameras of the scene"),
+    "source.size": count("the side of the pictures in pixels", 16),
+    # encoder, network and field
+    "n_levels": count("levels of a hash grid", 1, 32),
+    "features_per_level": count("features of a grid's entry", 1, 32),
+    "log2_hashmap_size": count("the base-2 logarithm of the entries of a hash table", 1, 24),
+    "base_resolution": count("cells along a side of the coarsest level"),
+    "per_level_scale": Range("the ratio of cells in successive levels", 1),
+    "coarsest_voxel": positive("metres"),
+    "finest_voxel": positive("metres"),
+    "width": count("neurons of a layer"),
+    "hidden": count("neurons of a layer"),
+    "density_scale": positive("a factor of density"),
+    "brightest": positive("the colour of a surface in a light of 1"),
+    "steepest": share("the sine of an angle"),
+    "frequencies": count("frequencies of the view direction"),
+    # deformer, neighbors and renderer
+    "reach": positive("metres"),
+    "depth": at_least_zero("metres"),
+    "smoothness": positive("how far blend weights are smoothed"),
+    "limit": positive("metres"),
+    "neighborhood": positive("metres"),
+    "voxel": positive("metres"),
+    "shell_voxel": positive("metres"),
+    "k": count("nearest points"),
+    "max_points": count("points of the body"),
+    "sampler.step": positive("metres between samples"),
+    "per_bin": count("samples of a bin"),
+    "occupancy.resolution": count("cells along a side", 2, 1024),
+    "occupancy.threshold": at_least_zero("density in 1/m"),
+    "occupancy.decay": share("how much of a density is remembered"),
+    "chunk": count("rays rendered at a time"),
+    "front_bins": count("bins of a ray"),
+    # evaluation
+    "most": count("pictures of each split", null=True),
+    "comparisons": count("side-by-side pictures of each split", 0),
+    "box_padding": at_least_zero("metres"),
+    "views": count("pictures around the body"),
+    "fps": count("pictures a second"),
+    "turntable.height": count("the height of the video in pixels", 16),
+    "turntable.frame": count("a frame's number", 0, null=True),
+    "turntable.background": share("the brightness of the background"),
+    "canonical.height": count("the height of the sheet in pixels", 16),
+    "canonical.background": share("the brightness of the background"),
+    # preprocessing
+    "start": count("the first picture", 0),
+    "stop": count("the picture after the last", null=True),
+    "frames.step": count("every n-th picture"),
+    "easymocap.step": count("every n-th picture"),
+    "frames.unit": positive("metres in the calibration's unit"),
+    "frames.offsets.*": count("pictures left out at the beginning", 0),
+    "focal": positive("pixels", null=True),
+    "pictures": count("pictures to draw or look at"),
+    "score": share("the least confidence"),
+    "every": count("every n-th picture"),
+    "smoothing": at_least_zero("a standard deviation in pictures"),
+    "least_frames": count("pictures with the person", 0),
+    "least_fraction": share("the share of pictures with the person"),
+    "stages.*.steps": count("steps of the fit"),
+    "stages.*.blur": at_least_zero("frames"),
+    "weights.*": at_least_zero("the weight of a term"),
+    "free.*": positive("the rate at which a parameter moves"),
+    "surface": count("vertices that stand for the skin"),
+    "source.offset": Range("seconds of the motion before the video begins"),
+    "gpu": count("a GPU's number", 0, null=True),
+    "margin": at_least_zero("a share of the person's box"),
+    "scales.*": positive("a factor of the size"),
+    "background_pictures": count("pictures of which the background is made"),
+    "columns": count("pictures in a row"),
+    "row_height": count("pixels", 16),
+    "video_height": count("pixels", 16),
+    "video_frames": count("pictures of the video"),
+    "doctor.*.*.*": at_least_zero("a limit of the doctor", null=True),
+    "report.clip.*.*": at_least_zero("a limit of the doctor", null=True),
+    "report.fit.*.*": at_least_zero("a limit of the doctor", null=True),
+    "bytes_a_pixel": positive("bytes"),
+    "tolerance": at_least_zero("degrees"),
+}
+
+
+def check_ranges(config: DictConfig) -> None:
+    """Raises UserError for the first option whose value is none of those that RANGES admits.
+
+    An option that takes its value from another one is looked at last, so that the one which was set is named.
+    """
+    found = sorted(_leaves(config), key=lambda leaf: leaf.borrowed)
+    for leaf in found:
+        allowed = range_of(leaf.key)
+        if allowed is not None and not allowed.admits(leaf.value):
+            no_number = not is_number(leaf.value) and leaf.value is not None
+            fault = "is not a number: it must be" if no_number else "must be"
+            value = "null" if leaf.value is None else leaf.value
+            raise UserError(f"{leaf.key}={value} {fault} {allowed.sentence} ({allowed.why}).")
+
+
+@functools.cache
+def range_of(key: str) -> Range | None:
+    """The range of an option; None where the table has none."""
+    parts = key.split(".")
+    for start in range(len(parts)):  # the longest end first
+        end = parts[start:]
+        for pattern in _patterns(len(end)):
+            if all(p in ("*", q) for p, q in zip(pattern, end)):
+                return RANGES[".".join(pattern)]
+    return None
+
+
+@functools.cache
+def _patterns(length: int) -> list[list[str]]:
+    """Those of so many parts; the ones with stars last."""
+    patterns = [pattern.split(".") for pattern in RANGES]
+    return sorted((p for p in patterns if len(p) == length), key=lambda p: p.count("*"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """An option that holds no further ones, or a list where a number belongs."""
+
+    key: str
+    value: Any
+    borrowed: bool  # its value is another option's
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[Leaf]:
+    for name in range(len(node)) if isinstance(node, ListConfig) else node:
+        mine, borrowed = f"{key}.{name}".removeprefix("."), OmegaConf.is_interpolation(node, name)
+        try:
+            value = node[name]
+        except OmegaConfBaseException:  # a missing value: whoever needs it says so
+            continue
+        number = isinstance(value, ListConfig) and range_of(mine) and not range_of(f"{mine}.0")
+        if not OmegaConf.is_config(value) or number:
+            yield Leaf(mine, value, borrowed)
+        elif not borrowed:  # else it is looked at where it stands
+            yield from _leaves(value, mine)
+
+
+def leaves(config: DictConfig) -> list[Leaf]:
+    """All options of a config that have a value, null included."""
+    return list(_leaves(config))

@@ -1,0 +1,55 @@
+"""What the chosen options need of this machine: packages and files of the user.
+
+A class or function that a config names as `_target_` may have an attribute `require`. It takes the options of its node
+by keyword, and raises UserError when something that it needs is missing. So a new option brings its own check along,
+and no list here knows any of them.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+def check_requirements(config: Any) -> None:
+    """Calls `require` of every `_target_` in a config that has one. Raises what they raise.
+
+    Nodes below one that says `_recursive_: false` are that object's own matter, and are passed over.
+
+    Args:
+        config: a node of a composed config, or plain dictionaries and lists.
+    """
+    for node in _targets(config):
+        require = getattr(get_object(node["_target_"]), "require", None)
+        if callable(require):
+            require(**_options(require, node))
+
+
+def _targets(node: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, Mapping | DictConfig):
+        if isinstance(node.get("_target_"), str):
+            yield node  # type: ignore[misc]
+        if node.get("_recursive_", True):
+            for key in node:
+                yield from _targets(_value(node, key))
+    elif isinstance(node, list | tuple | ListConfig):
+        for index in range(len(node)):
+            yield from _targets(_value(node, index))
+
+
+def _value(node: Any, key: Any) -> Any:
+    """A value of a node; None where it is missing, which the object that needs it reports."""
+    try:
+        return node[key]
+    except OmegaConfBaseException:
+        return None
+
+
+def _options(require: Any, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that `require` has parameters for; the others do not concern it."""
+    names = inspect.signature(require).parameters
+    values = {str(key): _value(node, key) for key in node if key in names}
+    return {name: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for name, v in values.items()}

@@ -1,0 +1,79 @@
+"""The command line before Hydra reads it: paths that it would misread, and paths without an option's name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from hashhuman.errors import UserError
+
+TEXTS = ("video", "subject")  # options that are text even if they look like a number, as in video=42
+
+
+def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
+    """Arguments as Hydra can read them.
+
+    Args:
+        path_option: the option that an existing path without a name stands for; None: there is none.
+
+    Raises UserError for what is no option, and for a value that Hydra cannot read and that names no file.
+    """
+    named = list(arguments)
+    for i, argument in enumerate(arguments):
+        follows_flag = i > 0 and arguments[i - 1].startswith("-") and takes_value(arguments[i - 1])
+        if not follows_flag:
+            named[i] = _named(argument, path_option)
+    return quote_paths(named)
+
+
+def takes_value(flag: str) -> bool:
+    """Whether a flag of Hydra is followed by its value."""
+    return "=" not in flag and flag in (
+        "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p", "--cfg", "-c",
+        "--info", "-i", "--experimental-rerun",
+    )  # fmt: skip
+
+
+def _named(argument: str, path_option: str | None) -> str:
+    is_path = argument.startswith(("/", "./", "../"))
+    if not argument or argument[0] in "-~" or ("=" in argument and not is_path):
+        return argument
+    if path_option is None:
+        raise UserError(f"{argument} is no option: write NAME=VALUE.")
+    if not Path(argument).exists():
+        raise UserError(
+            f"{argument} is no option (NAME=VALUE) and no existing path: did you mean {path_option}={argument}?"
+        )
+    return _quoted(path_option, argument)
+
+
+def quote_paths(arguments: Sequence[str]) -> list[str]:
+    """Quotes the values that Hydra would misread although they name a file: brackets, commas, `=` and the like.
+
+    Raises UserError, with the quoted form, for a value that Hydra cannot read and that names no file.
+    """
+    return [_quote_path(argument) for argument in arguments]
+
+
+def _quote_path(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    if argument.startswith("-") or not equals or value[:1] in "'\"":
+        return argument
+    quoted = _quoted(key, value)
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        if Path(value).exists():
+            return quoted
+        raise UserError(
+            f'{argument} cannot be read: quote the value, and all of it for the shell: "{quoted}".'
+        ) from None
+    misread = override.is_sweep_override() or isinstance(override.value(), list | dict)
+    looks_like_number = key in TEXTS and isinstance(override.value(), int | float)
+    return quoted if looks_like_number or (misread and Path(value).exists()) else argument
+
+
+def _quoted(key: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"

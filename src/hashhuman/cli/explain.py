@@ -1,0 +1,55 @@
+"""Errors that are for the user to mend, as one sentence."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+
+from hashhuman.errors import UserError
+from hashhuman.io.packages import cause_of
+
+OURS = ("hashhuman", "preprocess")
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence on an error that is for the user to mend; None for a fault of the program."""
+    causes = list(causes_of(error))
+    for cause in causes:
+        match cause:
+            case UserError():
+                return str(cause)
+            case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] not in OURS:
+                return f"the Python package {name} is missing: `pip install 'hashhuman[preprocess]'`."
+            case ImportError(name=str(name)) if name.partition(".")[0] not in OURS:
+                return f"the Python package {name} is installed but does not import ({cause_of(cause)}): reinstall it."
+            case InterpolationToMissingValueError():
+                missing = str(cause).partition("Missing mandatory value: ")[2].split()[0]
+                return f"{missing} is missing: add {missing}=... to the command line."
+            case MissingMandatoryValue():
+                return f"{_flat(str(cause))}: add {cause.full_key}=... to the command line."
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+                return f"the disk is full: {cause.filename or 'a file'} could not be written."
+            case OSError(errno=int(number), filename=(str() | Path()) as path) if number in _UNUSABLE:
+                return f"{path} cannot be used: {cause.strerror}: choose another folder, or change its permissions."
+            case TypeError() if "unexpected keyword argument" in str(cause) and cause is not error:
+                return f"an option does not exist: {cause}."
+    if isinstance(error, HydraException | OmegaConfBaseException) and not isinstance(error, InstantiationException):
+        return ": ".join(_flat(str(cause)) for cause in causes) + "."
+    return None
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _flat(message: str) -> str:
+    """A message of Hydra without its layout, its search path and its advice to add whatever it does not know."""
+    for tail in ("Config search path", "full_key:", "To append to your config"):
+        message = message.partition(tail)[0]
+    return " ".join(message.split()).rstrip(".")

@@ -1,0 +1,51 @@
+"""Packages that only some options need: imported when they are needed, missed in one sentence that keeps the cause."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hashhuman.errors import UserError
+
+Made = TypeVar("Made", bound=Callable)
+
+
+def require_package(module: str, needed_by: str, advice: str, package: str | None = None) -> Any:
+    """Imports a module of an optional package and returns it.
+
+    Args:
+        module: the module to import, for example `pytorch3d.ops`.
+        needed_by: the option or the task that needs it, as the subject of the sentence.
+        advice: what to do without it, for example "`pip install wandb`, or choose logger=csv".
+        package: the package's name for pip; None: the first part of `module`.
+
+    Raises UserError when the package is not installed, and when it is installed but does not import. A package that was
+    compiled for another GPU or another PyTorch often raises something else than ImportError, hence `Exception`.
+    """
+    package = package or module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            state = "is not installed"
+        else:
+            state = f"is installed but does not import ({cause_of(error)})"
+        raise UserError(f"{needed_by} needs the package {package}, which {state}: {advice}.") from error
+
+
+def cause_of(error: BaseException) -> str:
+    """The kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def requiring(require: Callable[..., object]) -> Callable[[Made], Made]:
+    """Gives a function that a config names as `_target_` its `require` (see `hashhuman.checks.requirements`).
+
+    A class defines the static method `require` itself.
+    """
+
+    def decorate(made: Made) -> Made:
+        vars(made)["require"] = require
+        return made
+
+    return decorate

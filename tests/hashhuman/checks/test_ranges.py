@@ -1,0 +1,121 @@
+"""Numbers that make no sense are refused; the table has no line that nothing uses."""
+
+import copy
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from hashhuman.checks.ranges import RANGES, Range, check_ranges, range_of
+from hashhuman.errors import UserError
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def example(pattern: str) -> str:
+    """A key that a pattern of the table stands for (also the test's name: `gpu` alone would be taken for the mark)."""
+    return f"group.{pattern.replace('*', 'x')}"
+
+
+def check(key: str, value) -> None:
+    config = OmegaConf.create({})
+    OmegaConf.update(config, key, value)
+    check_ranges(config)
+
+
+def bad_values(allowed: Range) -> list:
+    bad = [math.nan, math.inf, -math.inf, "many", "1", True]
+    bad += [allowed.low - 1] * (allowed.low > -math.inf) + [allowed.high + 1] * (allowed.high < math.inf)
+    return bad + [allowed.low] * allowed.above + [2.5] * allowed.whole + [None] * (not allowed.null)
+
+
+@pytest.mark.parametrize("pattern", RANGES, ids=example)
+def test_every_range(pattern: str):
+    allowed, key = RANGES[pattern], example(pattern)
+    assert range_of(key) is allowed
+    for value in bad_values(allowed):
+        with pytest.raises(UserError) as raised:
+            check(key, value)
+        said = str(raised.value)
+        assert said.startswith(f"{key}=") and "must be a" in said and said.endswith(f"({allowed.why}).")
+    good = [allowed.low + 1] if allowed.above and allowed.high == math.inf else [allowed.high]
+    good += [] if allowed.above else [allowed.low]
+    for value in [*good, *allowed.words, *([None] * allowed.null)]:
+        if not (isinstance(value, float) and math.isinf(value)):
+            check(key, value)
+
+
+@pytest.mark.parametrize("pattern", RANGES, ids=example)
+def test_no_range_without_an_option(pattern: str):
+    """The last named part of each pattern is a key in conf/ (or may be added there, as a camera's offset may)."""
+    last = [part for part in pattern.split(".") if part != "*"][-1]
+    found = any(re.search(rf"(^|[\s{{]){last}:", path.read_text(), re.M) for path in CONF.rglob("*.yaml"))
+    assert found, f"no option is called {last}"
+
+
+def test_the_longest_end_decides():
+    assert range_of("data.source.size") is RANGES["source.size"] and range_of("size") is None
+    assert range_of("pruning.every") is RANGES["pruning.every"] is not range_of("preprocess.keypoints.every")
+    assert range_of("field.parts.head.grid.log2_hashmap_size") is RANGES["log2_hashmap_size"]
+
+
+def test_the_sentence():
+    for key, value, sentence in (
+        ("trainer.max_steps", -5, "trainer.max_steps=-5 must be a whole number of at least 1 (training steps)."),
+        ("budget_s", 0, "budget_s=0 must be a number above 0 or null (seconds of training)."),
+        ("a.log2_hashmap_size", 99, "a.log2_hashmap_size=99 must be a whole number from 1 to 24"),
+        ("optimizer.lr", "high", "optimizer.lr=high is not a number: it must be a number above 0"),
+        ("data.n_rays", None, "data.n_rays=null must be a whole number"),
+        ("data.n_rays", [3], "data.n_rays=[3] is not a number"),
+        ("schedule.gamma", 2, "schedule.gamma=2 must be a number above 0 and at most 1"),
+    ):
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            check(key, value)
+
+
+def test_the_option_that_was_set_is_named():
+    """And not the one that takes its value from there."""
+    config = OmegaConf.create({"index": {"voxel": "${neighbors.voxel}"}, "neighbors": {"voxel": 0}})
+    with pytest.raises(UserError, match=r"^neighbors\.voxel=0"):
+        check_ranges(config)
+    config = OmegaConf.create({"neighbors": {"voxel": 1}, "index": {"voxel": -1}})
+    with pytest.raises(UserError, match=r"^index\.voxel=-1"):
+        check_ranges(config)
+
+
+@pytest.fixture(scope="module")
+def training() -> DictConfig:
+    """The config of train.py as it is by default, with a video to be preprocessed."""
+    train.register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", ["video=clip", "experiment=cpu", "run_dir=out"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.max_steps=-5", "trainer.max_steps=0", "data.max_size=0", "data.ray_sampler.n_rays=0",
+        "encoder.log2_hashmap_size=99", "encoder.log2_hashmap_size=0", "field.parts.head.grid.log2_hashmap_size=99",
+        "data.holdout_every=-1", "eval.most=0", "data.val_views=-1", "optimizer.lr=0", "optimizer.optimizer.lr=-1",
+        "neighbors.voxel=0", "renderer.shell_voxel=0", "encoder.finest_voxel=0", "loss.mask.weight=-1",
+        "renderer.sampler.step=0", "budget_s=0", "budget_s=.nan", "seed=.inf", "data.ray_sampler.shares.body=-1",
+        "preprocess.frames.max_size=0", "preprocess.frames.step=0", "preprocess.keypoints.every=0",
+        "preprocess.body_fit.stages.0.steps=0", "preprocess.body_fit.stages.1.weights.flow=-1",
+    ],
+)  # fmt: skip
+def test_mistakes_that_people_make(override: str, training: DictConfig):
+    check_ranges(training)
+    key, _, value = override.partition("=")
+    config = copy.deepcopy(training)
+    OmegaConf.update(config, key, yaml.safe_load(value))  # in struct mode: the option exists
+    with pytest.raises(UserError, match=f"^{re.escape(key)}="):
+        check_ranges(config)
+
+
+def test_what_is_missing_is_left_to_whoever_needs_it():
+    check_ranges(OmegaConf.create({"max_steps": "???", "seed": "${nothing.here}", "no_such_option": -7}))

@@ -1,0 +1,79 @@
+"""What options need is asked of their classes."""
+
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from hashhuman.checks.requirements import check_requirements
+from hashhuman.errors import UserError
+from hashhuman.io.packages import requiring
+
+asked: list = []
+
+
+class Needy:
+    """A class that tells what it needs."""
+
+    @staticmethod
+    def require(size: int, extra: dict | None = None) -> None:
+        """Notes what it was asked with."""
+        asked.append((size, extra))
+        if size > 5:
+            raise UserError("too large.")
+
+
+@requiring(lambda: asked.append("function"))
+def needy_function() -> None:
+    """A function that does."""
+
+
+HERE = f"{__name__}."
+
+
+def test_every_target_is_asked_with_its_own_options():
+    asked.clear()
+    nodes = {
+        "size": 4,
+        "one": {"_target_": f"{HERE}Needy", "size": "${size}", "extra": {"a": [1]}, "other": "???"},
+        "list": [{"_target_": f"{HERE}needy_function"}, {"deep": {"_target_": f"{HERE}Needy", "size": 2}}],
+        "plain": {"_target_": "collections.OrderedDict"},
+        "later": {"_target_": "collections.OrderedDict", "_recursive_": False, "in": {"_target_": f"{HERE}Needy"}},
+    }
+    check_requirements(OmegaConf.create(nodes))
+    assert asked == [(4, {"a": [1]}), "function", (2, None)]
+    with pytest.raises(UserError, match="too large"):
+        check_requirements(OmegaConf.create({"a": {"_target_": f"{HERE}Needy", "_partial_": True, "size": 9}}))
+
+
+@pytest.mark.parametrize(
+    ("node", "module", "sentence"),
+    [
+        ({"_target_": "hashhuman.encoder.tinycudann_grid.TinyCudaHashGrids"}, "tinycudann", "choose encoder=auto"),
+        ({"_target_": "hashhuman.neighbors.pytorch3d_knn.PyTorch3dNeighbors", "k": 4}, "pytorch3d", "neighbors=grid"),
+        ({"_target_": "hashhuman.training.loggers.wandb_logger", "name": None}, "wandb", "pip install wandb"),
+        ({"_target_": "hashhuman.body.anny.AnnyBody", "prior": None}, "anny", "body=smpl"),
+        ({"_target_": "preprocess.keypoints.blazepose.BlazePoseKeypoints"}, "ai_edge_litert", "pip install"),
+        ({"_target_": "preprocess.keypoints.folder.FolderKeypoints", "path": "x"}, "ai_edge_litert", "pip install"),
+        ({"_target_": "preprocess.keypoints.coco.CocoKeypoints", "lift": True}, "ai_edge_litert", "pip install"),
+    ],
+)
+def test_packages_that_options_need(node: dict, module: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in sys.modules if name.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=f"which is not installed: .*{sentence}"):
+        check_requirements({"node": node})
+
+
+def test_points_that_are_not_lifted_need_no_network(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    check_requirements({"_target_": "preprocess.keypoints.folder.FolderKeypoints", "path": "x", "lift": False})
+
+
+def test_the_users_own_body(tmp_path):
+    node = {"_target_": "hashhuman.body.smpl.body.SmplBody", "root": str(tmp_path), "model": "SMPL_NEUTRAL.pkl"}
+    with pytest.raises(UserError, match=r"SMPL_NEUTRAL\.pkl does not exist: get SMPL's files"):
+        check_requirements(node)
+    (tmp_path / "SMPL_NEUTRAL.pkl").touch()
+    check_requirements(node)
