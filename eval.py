@@ -62,4 +62,4 @@ def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[st
 
 
 if __name__ == "__main__":
-    hydra_main.run(main, config_path="conf", config_name="eval")
+    hydra_main.run(main, config_path="conf", config_name="eval", path_option="run")

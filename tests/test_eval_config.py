@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.cli.hydra_main import explain
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
-from hashhuman.io import video
 from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +40,7 @@ def test_every_protocol_is_made(metrics, kind):
 
 def test_a_product_that_does_without(monkeypatch):
     """Any program that lacks `av` learns it before it trains, and goes on without the turntable."""
-    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InstantiationException) as raised:
         instantiate(composed("eval", "run=x", "metrics.lpips=null").eval)
     assert "pip install av" in (explain(raised.value) or "")

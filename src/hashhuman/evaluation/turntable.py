@@ -30,8 +30,13 @@ class Turntable(Product):
     """
 
     def __init__(self, views: int, fps: int, height: int, frame: int | None, background: float) -> None:
-        require_av("The turntable video")
+        self.require()
         self.views, self.fps, self.height, self.frame, self.background = views, fps, height, frame, background
+
+    @staticmethod
+    def require() -> None:
+        """Raises UserError when videos cannot be written here."""
+        require_av("the turntable video")
 
     def make(self, evaluation: Evaluation) -> Made:
         """Writes the video; reports each view's unseen share. Raises UserError for a frame without a pose."""

@@ -4,7 +4,7 @@ The process that the user started is rank 0: it prepares the subject, starts the
 writes and evaluates. All begin with its parameters and average their gradients before each update, so that parameters
 stay equal, and a step does what one process would do with the union of the rays.
 
-The others are `ddp_worker.py`.
+The others are `cli/ddp_worker.py`.
 """
 
 import contextlib
@@ -139,7 +139,7 @@ def _free_port() -> int:
 def _start(place: int, text: str) -> subprocess.Popen:
     environment = os.environ | {"LOCAL_RANK": str(place)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "hashhuman.training.ddp_worker"], stdin=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "hashhuman.cli.ddp_worker"], stdin=subprocess.PIPE, text=True, env=environment
     )
     assert process.stdin is not None
     process.stdin.write(text)

@@ -1,6 +1,6 @@
 """A run's folder: what lies where in it, and its config, which says how the run is loaded.
 
-`config.json` holds the resolved config of the run, and beside the config's own keys `format`, the version of all this,
+`config.json` holds the resolved config of the run, in which only the avatar refers to its parts by name, and beside the config's own keys `format`, the version of all this,
 and `command`, the overrides that were typed.
 """
 
@@ -29,7 +29,7 @@ def save_config(folder: Path, config: DictConfig) -> None:
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
     # The avatar's parts stay references to their groups, so that a change to a group reaches the avatar on loading.
-    content["avatar"] = OmegaConf.to_container(config.avatar, resolve=False)
+    content["avatar"] = OmegaConf.to_container(config, resolve=False)["avatar"]  # type: ignore[index, call-overload]
     files.save_json(folder / CONFIG, {"format": FORMAT, "command": typed_overrides(), **content})
 
 

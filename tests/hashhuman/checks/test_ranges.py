@@ -60,7 +60,7 @@ def test_no_range_without_an_option(pattern: str):
 
 def test_the_longest_end_decides():
     assert range_of("data.source.size") is RANGES["source.size"] and range_of("size") is None
-    assert range_of("pruning.every") is RANGES["pruning.every"] is not range_of("preprocess.keypoints.every")
+    assert range_of("avatar.prune_every") is RANGES["prune_every"] is not range_of("preprocess.keypoints.every")
     assert range_of("field.parts.head.grid.log2_hashmap_size") is RANGES["log2_hashmap_size"]
 
 

@@ -16,9 +16,9 @@ def _afresh():
 
 
 def test_what_all_jobs_have_is_left_out(monkeypatch: pytest.MonkeyPatch):
-    given = ["-m", "data=synthetic", "eval.turntable=false", "video=a,b", "encoder.log2_hashmap_size=14,15"]
+    given = ["-m", "data=synthetic", "eval.products.turntable=null", "video=a,b", "encoder.log2_hashmap_size=14,15"]
     monkeypatch.setattr(sys, "argv", ["train.py", *given])
-    common = ["data=synthetic", "eval.turntable=False"]  # as Hydra's sweeper spells it
+    common = ["data=synthetic", "eval.products.turntable=null"]  # as Hydra's sweeper spells it
     name = job_folder([*common, "video=a", "encoder.log2_hashmap_size=14"], 0)
     assert name == "video=a,encoder.log2_hashmap_size=14"
     assert job_folder(common, 1) == "only"

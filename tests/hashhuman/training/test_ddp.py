@@ -19,13 +19,14 @@ from torch import nn
 
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.avatar.prediction import Prediction
+from hashhuman.cli import ddp_worker
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry.rays import Rays
-from hashhuman.training import ddp, ddp_worker, losses
+from hashhuman.training import ddp, losses
 from tests import toy
 from tests.hashhuman import small
 from tests.hashhuman.data.test_datamodule import made as data_module

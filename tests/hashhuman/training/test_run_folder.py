@@ -14,7 +14,9 @@ from hashhuman.training import run_folder
 def config(**data) -> DictConfig:
     """As much of a run's config as is read here."""
     root = {"workspace": "data", "run_dir": "out", "logs": "${run_dir}/logs", "seed": 3}
-    made = OmegaConf.create({**root, "data": {"root": "${workspace}/subjects/foo", "smpl_meta": None, **data}})
+    parts = {"avatar": {"renderer": "${renderer}"}, "renderer": {"chunk": 8}}
+    where = {"root": "${workspace}/subjects/foo", "smpl_meta": None}
+    made = OmegaConf.create({**root, **parts, "data": {**where, **data}})
     OmegaConf.set_struct(made, True)
     return made
 
@@ -56,8 +58,14 @@ def test_a_config_is_read_from_any_folder_as_it_was_saved(folder, tmp_path, monk
         "run_dir": f"{tmp_path}/out",
         "logs": f"{tmp_path}/out/logs",  # what follows from a path follows it
         "seed": 3,
+        "avatar": {"renderer": {"chunk": 8}},
+        "renderer": {"chunk": 8},
         "data": {"root": f"{tmp_path}/data/subjects/foo", "smpl_meta": None},
     }
+
+
+def test_a_change_to_a_group_reaches_the_avatar(folder):
+    assert run_folder.load_config(folder, OmegaConf.create({"renderer": {"chunk": 4}})).avatar.renderer.chunk == 4
 
 
 def test_saving_changes_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""`python -m hashhuman.training.ddp_worker` is one of a run's further processes.
+"""`python -m hashhuman.cli.ddp_worker` is one of a run's further processes.
 
 It reads the config as a line of JSON, then trains (`ddp.py`).
 """
