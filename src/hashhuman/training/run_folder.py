@@ -1,7 +1,7 @@
 """A run's folder: what lies where in it, and its config, which says how the run is loaded.
 
-`config.json` holds the resolved config of the run, in which only the avatar refers to its parts by name, and beside the config's own keys `format`, the version of all this,
-and `command`, the overrides that were typed.
+`config.json` holds the run's config, resolved except for the avatar, which refers to its parts by name. Beside the
+config's own keys it has `format`, the version of all this, and `command`, the overrides that were typed.
 """
 
 import shlex
