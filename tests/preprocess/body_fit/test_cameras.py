@@ -69,7 +69,7 @@ def test_the_other_cameras_tell_the_size(several, views, rng, size):
     reader = Subject(several)
     for frame in range(4):
         np.testing.assert_allclose(reader.vertices(frame), toy.world_vertices(toy.template(), frame), atol=0.01)
-        posed = reader.template().pose_vertices(reader.pose(frame).poses)
+        posed = reader.template().pose_vertices(reader.pose(frame).body_pose)
         world = posed @ reader.pose(frame).world_from_posed()[:3, :3].T + reader.pose(frame).world_from_posed()[:3, 3]
         np.testing.assert_allclose(reader.vertices(frame), world, atol=1e-4)
     np.testing.assert_allclose(load_npz(result.report_path(several))["joints"], joints, atol=0.01)
