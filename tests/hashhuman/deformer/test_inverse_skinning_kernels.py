@@ -298,7 +298,7 @@ def test_forward_and_backward_in_a_cuda_graph():
     with torch.cuda.graph(graph):
         captured = step()
     with torch.no_grad():
-        points.position += 0.01
+        points.position.add_(0.01)
         bodies.world_from_posed[:, :3, 3] += 0.01
         bodies.world_from_posed[0, :3, 3] += 0.02
     graph.replay()
