@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from preprocess import external
-from preprocess.external import run_tool
+from preprocess.external import progress_callback, run_tool
 from tests.processes import PATIENCE, ends, is_alive
 
 
