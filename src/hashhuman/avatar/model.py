@@ -24,8 +24,10 @@ from hashhuman.field.occupancy import Occupancy
 from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays
+from hashhuman.gpu.backend import chosen
 from hashhuman.gpu.capacity import IndexCapacity, RayCapacity, RayNeeds
 from hashhuman.neighbors.base import NeighborIndex
+from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ALL_BINS, ShellSampler
 from hashhuman.renderer.volume import Samples, composite
@@ -125,6 +127,15 @@ class HashGridAvatar(nn.Module):
         neighbors = self.neighbors(vertices, self.part_points, **fixed)
         around = Shell.around(vertices, self.skinning.reach, self.shell_voxel, shell)
         return SearchIndex(neighbors, around, self.occupancy.cells(self.field))
+
+    def capture_obstacle(self) -> str | None:
+        """What keeps rendering from being captured as a CUDA graph, as a clause; None if nothing does."""
+        if not chosen(self.kernels, self.device):
+            return "kernels=torch reads sizes back to the host"
+        if getattr(self.neighbors, "func", self.neighbors) is not GridNeighbors:
+            return "neighbors other than grid read sizes back to the host"
+        reasons = (getattr(module, "uncapturable", None) for module in self.modules())
+        return next((reason for reason in reasons if reason is not None), None)
 
     def warm_up(self) -> None:
         """Launches every kernel of training and rendering once, in miniature (`avatar/warmup.py`)."""
@@ -244,8 +255,8 @@ class HashGridAvatar(nn.Module):
     @property
     def images(self) -> EagerImages | GraphImages:
         """Renders pictures, on the present device as fast as that allows."""
-        eager = self.kernels == "torch" or self.device.type != "cuda"
-        return self.eager_images if eager else self.graph_images
+        graph = self.device.type == "cuda" and self.capture_obstacle() is None
+        return self.graph_images if graph else self.eager_images
 
     def render_image(
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0

@@ -31,6 +31,10 @@ class Avatar(Protocol):
         """Launches every kernel of training and rendering once, in miniature, so that they can be compiled ahead."""
         ...
 
+    def capture_obstacle(self) -> str | None:
+        """What keeps `predict` from being captured as a CUDA graph, as a clause; None if nothing does."""
+        ...
+
     def prepare(self, poses: Sequence[BodyPose]) -> Any:
         """What training keeps over its steps: the bodies of all training frames, in their order."""
         ...

@@ -13,11 +13,25 @@ from hashhuman.gpu.part_rows import PartRows
 from hashhuman.io.packages import require_package
 
 
+class _ContiguousGradient(torch.autograd.Function):
+    """The identity, whose gradient is contiguous: the package refuses any other (`dL_doutput.is_contiguous()`)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].contiguous()
+
+
 class TinyCudaHashGrids(nn.Module):
     """Computes the features of `TorchHashGrids` from the same `table`, in half precision on the GPU.
 
-    Raises UserError if the package `tinycudann` is not installed.
+    Raises UserError if the package `tinycudann` is not installed, or does not import.
     """
+
+    uncapturable = "encoder=tinycudann launches its kernels in streams of its own"  # see `HashGridAvatar`
 
     def __init__(self, specs: Sequence[HashGridSpec]) -> None:
         super().__init__()
@@ -47,8 +61,12 @@ class TinyCudaHashGrids(nn.Module):
         x = torch.where(real, x, 0)
         features = []
         for encoding, table, mine in zip(self.encodings, self.table.split(self.n_entries), rows.slices()):
+            if mine.start == mine.stop:
+                continue
             encoding.params = table.flatten()
-            features.append(encoding(x[mine]).to(torch.float32))
+            features.append(_ContiguousGradient.apply(encoding(x[mine])).to(torch.float32))  # type: ignore[union-attr]
+        if not features:
+            return x.new_zeros(0, self.n_features)
         return torch.where(real, torch.cat(features), 0)
 
 

@@ -71,7 +71,8 @@ class HumanModule(L.LightningModule):
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
         """One step. What the data module yields draws rays on the device, so that drawing can be captured too."""
         if self.step is None:
-            self.step = self.make_step(partial(self.objective, batch), self.optimizer)
+            obstacle = self.avatar.capture_obstacle()
+            self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
         result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
         if self.avatar.after_step(self.scene, self.global_step):

@@ -313,6 +313,15 @@ def test_it_is_what_training_and_evaluation_ask_for():
     assert {id(parameter) for parameter in group["params"]} == {id(parameter) for parameter in avatar.parameters()}
 
 
+def test_what_keeps_it_from_being_captured():
+    plain, fast = made(), made(kernels="triton")
+    assert "kernels=torch" in (plain.capture_obstacle() or "") and fast.capture_obstacle() is None
+    brute = made(kernels="triton", neighbors=functools.partial(BruteNeighbors, k=8))
+    assert "neighbors other than grid" in (brute.capture_obstacle() or "")
+    fast.field.encoder.uncapturable = "the encoder has its own streams"
+    assert fast.capture_obstacle() == "the encoder has its own streams"
+
+
 def test_pruning_keeps_its_times():
     avatar = made()
     avatar.prune_after, avatar.prune_every = 4, 3

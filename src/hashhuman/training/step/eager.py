@@ -33,9 +33,10 @@ class EagerStep:
     Args:
         objective: what is minimised.
         optimizer: of the parameters.
+        obstacle: what keeps the objective from being captured as a CUDA graph; it does not matter here.
     """
 
-    def __init__(self, objective: Objective, optimizer: Optimizer) -> None:
+    def __init__(self, objective: Objective, optimizer: Optimizer, obstacle: str | None = None) -> None:
         self.objective, self.optimizer = objective, optimizer
 
     def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:

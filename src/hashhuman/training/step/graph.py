@@ -34,8 +34,9 @@ class GraphStep:
         measured_steps: eager steps that measure what the first capture needs.
         first_revision: captured steps after which the number of rays is adapted; then again after twice as many, and so
             on.
+        obstacle: what keeps the objective from being captured, as a clause; None if nothing does.
 
-    Raises UserError without a GPU.
+    Raises UserError without a GPU, and with an obstacle.
     """
 
     def __init__(
@@ -44,7 +45,10 @@ class GraphStep:
         optimizer: Optimizer,
         measured_steps: int = 4,
         first_revision: int = 300,
+        obstacle: str | None = None,
     ) -> None:
+        if obstacle is not None:
+            raise UserError(f"step=graph cannot be used, since {obstacle}: use step=eager or step=auto.")
         device = device_of(optimizer)
         if device.type != "cuda":
             raise UserError("step=graph captures CUDA graphs and needs a GPU: use step=eager")

@@ -56,6 +56,12 @@ def test_eager_is_forward_backward_update():
     assert squares.asked == [(1.0, None), (2.5, capacity)]
 
 
+def test_an_obstacle_is_told_where_a_graph_was_asked_for():
+    squares = Squares()
+    with pytest.raises(UserError, match="since the engine has its own streams: use step=eager or step=auto"):
+        GraphStep(squares, squares.optimizer(), obstacle="the engine has its own streams")
+
+
 def test_without_a_gpu_the_choice_is_eager():
     squares = Squares()
     assert isinstance(automatic_step(squares, squares.optimizer()), EagerStep)
@@ -123,6 +129,13 @@ def test_captured_steps_are_the_same_steps():
                 capacity is not None for _, capacity in later
             )  # after 4 and after 8 more: eager, captured
     torch.testing.assert_close(*histories)
+
+
+@pytest.mark.gpu
+def test_an_obstacle_makes_the_choice_eager(capsys):
+    squares = Squares("cuda")
+    assert isinstance(automatic_step(squares, squares.optimizer(), obstacle="of the engine"), EagerStep)
+    assert capsys.readouterr().out == "step=auto: kernels are launched one by one, since of the engine\n"
 
 
 @pytest.mark.gpu
