@@ -4,7 +4,7 @@
     python benchmarks/engines.py encoders SCENE ...        training with each encoder: equal steps, then equal seconds
     python benchmarks/engines.py neighbors SCENE ...       training with each exact neighbour search, equal steps
 
-A scene is as for speed.py. Every engine is launched kernel by kernel (`step=eager`), since tiny-cuda-nn and pytorch3d
+A scene is as for speed.py, and what follows `--` goes to train.py. Every engine is launched kernel by kernel (`step=eager`), since tiny-cuda-nn and pytorch3d
 cannot be captured; `encoder=triton step=graph` stands beside them. Engines run in turn in one process. Rows are kept in
 results/engines_DEVICE.json, from which results/engines_DEVICE.md is written.
 """
@@ -99,6 +99,7 @@ def encoders(arguments: argparse.Namespace) -> Iterator[Row]:
     for scene in arguments.scenes:
         for limit in (f"trainer.max_steps={arguments.steps}", f"budget_s={arguments.budget:g}"):
             for name, options in ENCODERS.items():
+                options = [*options, *arguments.overrides]
                 yield trained(scene, name, limit, options, {"tinycudann": version("tinycudann")})
 
 
@@ -108,7 +109,8 @@ def neighbors(arguments: argparse.Namespace) -> Iterator[Row]:
         for seed in range(arguments.seeds):
             limit = f"trainer.max_steps={arguments.steps}"
             for name, options in SEARCHES.items():
-                row = trained(scene, name, limit, [*options, f"seed={seed}"], {"pytorch3d": version("pytorch3d")})
+                options = [*options, f"seed={seed}", *arguments.overrides]
+                row = trained(scene, name, limit, options, {"pytorch3d": version("pytorch3d")})
                 yield {"seed": seed} | row
 
 
@@ -135,7 +137,10 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=10)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
-    arguments = parser.parse_args()
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    arguments.overrides = words[cut + 1 :]
     rows = []
     for row in globals()[arguments.part](arguments):
         print(json.dumps(row), file=sys.stderr, flush=True)
