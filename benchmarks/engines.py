@@ -4,9 +4,9 @@
     python benchmarks/engines.py encoders SCENE ...        training with each encoder: equal steps, then equal seconds
     python benchmarks/engines.py neighbors SCENE ...       training with each exact neighbour search, equal steps
 
-A scene is as for speed.py, and what follows `--` goes to train.py. tiny-cuda-nn and pytorch3d cannot be captured as CUDA
-graphs, so their steps are launched kernel by kernel; `encoder=triton` runs both ways. Engines run in turn in one process.
-Rows are kept in results/engines_DEVICE.json, from which results/engines_DEVICE.md is written.
+A scene is as for speed.py, and what follows `--` goes to train.py. tiny-cuda-nn and pytorch3d cannot be captured as
+CUDA graphs, so their steps are launched kernel by kernel; `encoder=triton` runs both ways. Engines run in turn in one
+process. Rows are kept in results/engines_DEVICE.json, from which results/engines_DEVICE.md is written.
 """
 
 import argparse
