@@ -17,9 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 import train
 from hashhuman.checks import ranges
+from hashhuman.encoder.spec import HashGridSpec
+from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics import lpips
+from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
 from preprocess.stage import Stage
 from preprocess.stage_order import STAGES
@@ -110,10 +113,11 @@ def missing(node: Any, key: str = "") -> list[str]:
 
 
 def shrunk(node: Any) -> Any:
-    """The same settings with hash tables of at most 2^8 entries."""
+    """The same settings with hash tables of at most 2^8 entries; null stays null."""
     if isinstance(node, dict):
         small = {key: shrunk(value) for key, value in node.items()}
-        return small | ({"log2_hashmap_size": min(8, node["log2_hashmap_size"])} if "log2_hashmap_size" in node else {})
+        size = node.get("log2_hashmap_size")
+        return small | ({} if size is None else {"log2_hashmap_size": min(8, size)})
     return [shrunk(value) for value in node] if isinstance(node, list) else node
 
 
@@ -238,10 +242,19 @@ def test_a_value_for_all_parts_and_one_of_a_parts_own():
     def sizes(*overrides: str) -> dict[str, int]:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("train", ["data=zju_mocap", "experiment=cpu", *overrides])
-        return {name: part.grid.log2_hashmap_size for name, part in config.field.parts.items()}
+        specs: list[HashGridSpec] = []
+
+        def grids(given: list[HashGridSpec]) -> TorchHashGrids:
+            specs.extend(given)
+            return TorchHashGrids([HashGridSpec(1, 1, 3, 2, 2.0)] * len(given))
+
+        make_encoder = functools.partial(instantiate(config.encoder), backend=grids)
+        field, _ = instantiate(config.field)(toy.template(), 1, make_encoder, TorchMLPs, 0.1)
+        return {name: spec.log2_hashmap_size for name, spec in zip(field.names, specs, strict=True)}
 
     assert set(sizes().values()) == {15}
     assert set(sizes("encoder.log2_hashmap_size=11").values()) == {11}
+    assert set(sizes("hash_grids.log2_hashmap_size=11").values()) == {11}  # as presets say it
     own = sizes("encoder.log2_hashmap_size=11", "field.parts.head.grid.log2_hashmap_size=7")
     assert own == {"body": 11, "leg": 11, "head": 7, "larm": 11, "rarm": 11}
 

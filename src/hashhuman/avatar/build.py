@@ -7,6 +7,7 @@ from torch import nn
 
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.template import BodyTemplate, thinned
+from hashhuman.encoder.protocol import EncoderFactory
 
 
 def hash_grid_avatar(
@@ -14,8 +15,7 @@ def hash_grid_avatar(
     n_frames: int,
     deformer: Mapping[str, Any],
     neighbors: Mapping[str, Any],
-    encoder: Callable[..., nn.Module],
-    grids: Callable[..., nn.Module],
+    encoder: EncoderFactory,
     networks: Callable[..., nn.Module],
     field: Callable[..., Any],
     renderer: Mapping[str, Any],
@@ -27,10 +27,9 @@ def hash_grid_avatar(
     Args:
         template: the subject's body.
         n_frames: number of training frames, for what is learned per frame.
-        deformer: `skinning` (made), and `residual`, called with `n_frames`, `grids` and `networks`.
+        deformer: `skinning` (made), and `residual`, called with `n_frames` and `networks`.
         neighbors: `index`, which makes a neighbour index, and `max_points`, to which the body is thinned.
-        encoder: makes the field's grids (`encoder/build.py`).
-        grids: makes other hash grids from their specifications.
+        encoder: makes the field's encoder (`encoder/protocol.py`).
         networks: makes networks.
         field: `field/build.py`; returns the field and each part's body points.
         renderer: `sampler` (made), `occupancy`, called with the field, and what `HashGridAvatar` takes of it.
@@ -41,7 +40,7 @@ def hash_grid_avatar(
     parts, part_points = field(
         template=template, n_frames=n_frames, encoder=encoder, networks=networks, reach=skinning.reach
     )
-    residual = deformer["residual"](n_frames=n_frames, grids=grids, networks=networks)
+    residual = deformer["residual"](n_frames=n_frames, networks=networks)
     rendering = dict(renderer)
     occupancy = rendering.pop("occupancy")(parts)
     return HashGridAvatar(

@@ -20,8 +20,8 @@ from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.deformer.residual import Residual
+from hashhuman.field.base import CanonicalField
 from hashhuman.field.occupancy import Occupancy
-from hashhuman.field.parts import PartsField
 from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays
 from hashhuman.gpu.backend import chosen
@@ -56,7 +56,7 @@ class HashGridAvatar(nn.Module):
         self,
         template: BodyTemplate,
         part_points: Sequence[Int[Tensor, "_"]],
-        field: PartsField,
+        field: CanonicalField,
         occupancy: Occupancy,
         skinning: InverseSkinning,
         residual: nn.Module,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.avatar.images import RenderedImage
@@ -61,4 +62,32 @@ class Avatar(Protocol):
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0
     ) -> RenderedImage:
         """One picture."""
+        ...
+
+
+@runtime_checkable
+class VolumetricAvatar(Avatar, Protocol):
+    """An avatar that has a colour and a density everywhere, for exporters."""
+
+    def scene(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Any:
+        """Bodies in these poses; `time`: each one's index among the training frames, or -1; None: all are -1."""
+        ...
+
+    def query(
+        self,
+        positions: Float[Tensor, "N 3"],
+        scene: Any,
+        directions: Float[Tensor, "N 3"] | None = None,
+        frames: Int[Tensor, "N"] | None = None,
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """Colour (RGB) and density (1/m) at places in the world (m); density 0 away from the bodies.
+
+        In a scene of `template.big_pose()` without orientation and translation, the world is canonical space.
+
+        Args:
+            positions: in the world (m).
+            scene: what `scene` returned.
+            directions: unit, of the rays that look; None: along z.
+            frames: which body of the scene; None: the first.
+        """
         ...

@@ -7,7 +7,6 @@ at the head of one bone.
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from hashhuman.body import anny_targets
 from hashhuman.body.linear import LinearBody
-from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
+from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
 from hashhuman.io.packages import require_package
 
@@ -135,11 +134,6 @@ class AnnyBody(LinearBody):
         names = ("anny", "anny.models.phenotype", "anny.paths")
         return tuple(require_package(name, "body=anny", advice) for name in names)
 
-    @staticmethod
-    def files(**_: object) -> list[Path]:
-        """No files: the model's data lie in the package."""
-        return []
-
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
         """1, then the blend-shape coefficients of a phenotype vector. Phenotypes are clamped to Anny's range."""
         weights = self._blend_weights(shape[None], list(self.shape_names), self._anchors, self._mask, extrapolate=False)
@@ -161,9 +155,3 @@ class AnnyBody(LinearBody):
         constant = torch.zeros(len(self._vertices), len(used), 1)
         constant[0] = 1
         return torch.einsum("nj,knc->kjc", weights, torch.cat([self._vertices[:, used], constant], -1))
-
-    def pose_vertices(
-        self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
-    ) -> Float[Tensor, "*batch V 3"]:
-        """Vertices in posed space (m) by linear blend skinning: Anny has no pose blend shapes."""
-        return template.pose_vertices(body_pose)

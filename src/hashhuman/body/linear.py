@@ -1,6 +1,8 @@
 """Base class of body models whose rest bodies are linear in a basis that depends on the shape."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +21,11 @@ class LinearBody(ABC):
     uv: Float[Tensor, "V 2"] | None
     _vertices: Float[Tensor, "K V 3"]
     _joints: Float[Tensor, "K J 3"]
+
+    @staticmethod
+    def files(**arguments: Any) -> list[Path]:
+        """The user's files that a body made with these arguments is read from: none."""
+        return []
 
     @abstractmethod
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
@@ -52,3 +59,9 @@ class LinearBody(ABC):
             joint_names=self.joint_names,
             uv=self.uv,
         )
+
+    def pose_vertices(
+        self, template: BodyTemplate, body_pose: Float[Tensor, "*batch J 3"]
+    ) -> Float[Tensor, "*batch V 3"]:
+        """Vertices in posed space (m) by linear blend skinning, for bodies without pose blend shapes."""
+        return template.pose_vertices(body_pose)

@@ -3,6 +3,9 @@
 An option is found in the table by the end of its key: `lr` stands for every learning rate, `frames.step` for that of
 one group, and the longest end that matches decides. `*` stands for one part of a key. So an option that moves to
 another place in the config keeps its range. A test walks all of `conf/` and fails for a number without a range.
+
+Options of a `_target_` outside this project and the packages that it configures are not looked at: an extension may
+call something `limit` or `start` that means something else, and checks its own numbers in its constructor.
 """
 
 import dataclasses
@@ -155,6 +158,9 @@ RANGES: dict[str, Range] = {
     "per_level_scale": Range("the ratio of cells in successive levels", 1),
     "coarsest_voxel": positive("metres"),
     "finest_voxel": positive("metres"),
+    "grid.log2_hashmap_size": count("the same for one part; null: as the encoder says", 1, 24, null=True),
+    "grid.coarsest_voxel": positive("metres; null: as the encoder says", null=True),
+    "grid.finest_voxel": positive("metres; null: as the encoder says", null=True),
     "width": count("neurons of a layer"),
     "hidden": count("neurons of a layer"),
     "density_scale": positive("a factor of density"),
@@ -226,6 +232,10 @@ RANGES: dict[str, Range] = {
 }
 
 
+OURS = ("hashhuman", "hydra_plugins", "preprocess", "lightning", "torch")
+"""The packages whose options RANGES knows."""
+
+
 def check_ranges(config: DictConfig) -> None:
     """Raises UserError for the first option whose value is none of those that RANGES admits.
 
@@ -269,7 +279,14 @@ class Leaf:
     borrowed: bool  # its value is another option's
 
 
-def _leaves(node: Any, key: str = "") -> Iterator[Leaf]:
+def _is_ours(node: Any, otherwise: bool) -> bool:
+    """Whether a node's class is of a known package; `otherwise` for a node that names no class."""
+    target = None if isinstance(node, ListConfig) else node.get("_target_")
+    return target.partition(".")[0] in OURS if isinstance(target, str) else otherwise
+
+
+def _leaves(node: Any, key: str = "", ours: bool = True) -> Iterator[Leaf]:
+    ours = _is_ours(node, ours)
     for name in range(len(node)) if isinstance(node, ListConfig) else node:
         mine, borrowed = f"{key}.{name}".removeprefix("."), OmegaConf.is_interpolation(node, name)
         try:
@@ -278,9 +295,10 @@ def _leaves(node: Any, key: str = "") -> Iterator[Leaf]:
             continue
         number = isinstance(value, ListConfig) and range_of(mine) and not range_of(f"{mine}.0")
         if not OmegaConf.is_config(value) or number:
-            yield Leaf(mine, value, borrowed)
+            if ours:
+                yield Leaf(mine, value, borrowed)
         elif not borrowed:  # else it is looked at where it stands
-            yield from _leaves(value, mine)
+            yield from _leaves(value, mine, ours)
 
 
 def leaves(config: DictConfig) -> list[Leaf]:

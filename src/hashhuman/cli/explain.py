@@ -1,6 +1,7 @@
 """Errors that are for the user to mend, as one sentence."""
 
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hashhuman.errors import UserError
 from hashhuman.io.packages import cause_of
 
 OURS = ("hashhuman", "preprocess")
+NO_TARGET = re.compile(rf"Error loading '(?!(?:{'|'.join(OURS)})\b)([^']+)':\n(.*)")  # Hydra, on a _target_ of others
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
@@ -21,6 +23,11 @@ def explain(error: BaseException) -> str | None:
         match cause:
             case UserError():
                 return str(cause)
+            case ImportError(name=None) if found := NO_TARGET.match(str(cause)):
+                return (
+                    f"{found[1]} cannot be imported ({found[2]}): correct the _target_, or add the folder of your "
+                    "package to the environment variable PYTHONPATH."
+                )
             case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] not in OURS:
                 return f"the Python package {name} is missing: `pip install 'hashhuman[preprocess]'`."
             case ImportError(name=str(name)) if name.partition(".")[0] not in OURS:

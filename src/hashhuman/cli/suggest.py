@@ -73,7 +73,7 @@ def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> l
     groups = sorted({path.parent.relative_to(config_folder).as_posix() for path in config_folder.glob("*/**/*.yaml")})
     with _another_hydra(), initialize_config_dir(str(config_folder), version_base="1.3"):
         try:
-            config = compose(config_name, list(_choices(groups, arguments)))
+            config = compose(config_name, list(_choices([*groups, "hydra.searchpath"], arguments)))
         except (HydraException, OmegaConfBaseException):  # a second mistake: the defaults' options
             config = compose(config_name)
     return [*groups, *_keys(config)]

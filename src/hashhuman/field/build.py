@@ -1,19 +1,22 @@
 """Builds the field of all parts over a body's canonical space."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from hashhuman.body.parts import part_of_vertices
 from hashhuman.body.template import BodyTemplate
+from hashhuman.encoder.protocol import EncoderFactory
 from hashhuman.field.parts import PartsField
 
 
 def parts_field(
     template: BodyTemplate,
     n_frames: int,
-    encoder: Callable[..., nn.Module],
+    encoder: EncoderFactory,
     networks: Callable[..., nn.Module],
     reach: float,
     parts: Mapping[str, Mapping],
@@ -28,11 +31,11 @@ def parts_field(
     Args:
         template: the body.
         n_frames: number of training frames, for conditions that learn a code for each.
-        encoder: makes the hash grids; called with `extents`, the sides (m) of the parts' cubes, and `grids`, their
-            options.
+        encoder: makes what turns positions into features.
         networks: makes the parts' networks.
         reach: distance (m) from the body to which the field extends.
-        parts: name -> `joints` (None: every joint that no part names) and `grid`, options of its hash grid.
+        parts: name -> `joints` (None: every joint that no part names) and `grid`, options that replace the
+            encoder's own for this part; those that are None replace nothing.
         conditions: name -> a condition's factory, called with `n_frames`; None leaves the condition out.
         shading: the dependence of the colours on light.
         width: width of the networks' hidden layers.
@@ -47,16 +50,33 @@ def parts_field(
     """
     part = part_of_vertices(template, joints_of_parts(template.joint_names, parts))
     points = [(part == index).nonzero()[:, 0] for index in range(len(parts))]
-    canonical = template.pose_vertices(template.big_pose())
-    low = torch.stack([canonical[mine].amin(0) - reach for mine in points])
-    high = torch.stack([canonical[mine].amax(0) + reach for mine in points])
-    extent = (high - low).amax(1)
-    grids = encoder(extents=extent.tolist(), grids=[options["grid"] for options in parts.values()])
+    low, extent = cubes(template, points, reach)
+    grids = encoder(extents=extent.tolist(), grids=[_own_options(options) for options in parts.values()])
     own_conditions = [make(n_frames=n_frames) for make in conditions.values() if make is not None]
     field = PartsField(
         list(parts), low, extent, grids, networks, own_conditions, shading, width, density_scale, kernels
     )
     return field, points
+
+
+def cubes(
+    template: BodyTemplate, points: Sequence[Int[Tensor, "_"]], reach: float
+) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P"]]:
+    """The cube of each part: its lowest corner and its side (m, canonical).
+
+    Args:
+        template: the body.
+        points: the vertices of each part, as indices into V.
+        reach: distance (m) between the vertices and the cube's faces, at least.
+    """
+    canonical = template.pose_vertices(template.big_pose())
+    low = torch.stack([canonical[mine].amin(0) - reach for mine in points])
+    high = torch.stack([canonical[mine].amax(0) + reach for mine in points])
+    return low, (high - low).amax(1)
+
+
+def _own_options(options: Mapping) -> dict[str, Any]:
+    return {name: value for name, value in (options.get("grid") or {}).items() if value is not None}
 
 
 def joints_of_parts(joint_names: Sequence[str], parts: Mapping[str, Mapping]) -> dict[str, Sequence[str]]:

@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from hashhuman.deformer.cells import Cells
-from hashhuman.field.parts import PartsField
+from hashhuman.field.base import CanonicalField
 from hashhuman.gpu.part_rows import PartRows, padded
 
 
@@ -23,19 +23,19 @@ class Occupancy(nn.Module):
     marked: Tensor
     PLACES = 2  # looked at in each cell, at random
 
-    def __init__(self, field: PartsField, resolution: int, threshold: float, decay: float) -> None:
+    def __init__(self, field: CanonicalField, resolution: int, threshold: float, decay: float) -> None:
         super().__init__()
         self.resolution, self.threshold, self.decay = resolution, threshold, decay
         # Nothing is known at first, so that every cell counts.
         self.register_buffer("density", torch.full((field.n_parts, *[resolution] * 3), torch.inf))
         self.register_buffer("marked", torch.ones(self.density.numel(), dtype=torch.uint8))
 
-    def cells(self, field: PartsField) -> Cells:
+    def cells(self, field: CanonicalField) -> Cells:
         """The cells with their marks, which later looks change in place."""
         return Cells(field.low, field.extent, self.resolution, self.marked)
 
     @torch.no_grad()
-    def update(self, field: PartsField, cells: "CellRows") -> None:
+    def update(self, field: CanonicalField, cells: "CellRows") -> None:
         """Brings the memory of some cells up to date with the field, and marks those worth sampling.
 
         These are the cells that have held density, the 26 around each, and those never looked at. What is not marked is

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hashhuman.deformer.pairs import CanonicalPairs, Points
+from hashhuman.encoder.protocol import Encoder
+from hashhuman.field.base import CanonicalField
 from hashhuman.field.merge import merge
 from hashhuman.gpu.part_rows import PartRows
 
@@ -27,14 +29,14 @@ class _TruncatedExp(torch.autograd.Function):
         return grads[0] * torch.exp(x.clamp(-15, 10))
 
 
-class PartsField(nn.Module):
+class PartsField(CanonicalField):
     """Colour and density of canonical space, all parts at once (instant-nvr, Geng et al. 2023, Sec. 3.2).
 
     Args:
         names: of the parts (P).
         low: lowest corner of each part's cube (m).
         extent: side of each part's cube (m).
-        encoder: the parts' hash grids; `encoder.n_features` features.
+        encoder: turns positions into features; a module.
         networks: makes the parts' networks: `networks(n_parts, n_in, width, n_hidden, n_out)`.
         conditions: what colour depends on beside position.
         shading: turns the colour network's output into what is seen.
@@ -43,15 +45,12 @@ class PartsField(nn.Module):
         kernels: auto, triton or torch, for what merges the parts.
     """
 
-    low: Tensor
-    extent: Tensor
-
     def __init__(
         self,
         names: Sequence[str],
         low: Float[Tensor, "P 3"],
         extent: Float[Tensor, "P"],
-        encoder: nn.Module,
+        encoder: Encoder,
         networks,
         conditions: Sequence[nn.Module],
         shading: nn.Module,
@@ -59,25 +58,14 @@ class PartsField(nn.Module):
         density_scale: float,
         kernels: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(low, extent)
         self.kernels = kernels
-        self.names, self.n_parts, self.density_scale = list(names), len(names), density_scale
-        self.register_buffer("low", low)
-        self.register_buffer("extent", extent)
+        self.names, self.density_scale = list(names), density_scale
         self.encoder, self.shading = encoder, shading
         self.conditions = nn.ModuleList(conditions)
-        n_features: int = encoder.n_features  # type: ignore[assignment]
         n_conditions = sum(int(c.n_features) for c in self.conditions)  # type: ignore[arg-type]
-        self.density_network = networks(self.n_parts, n_features, width, 1, 1 + N_GEOMETRY)
+        self.density_network = networks(self.n_parts, encoder.n_features, width, 1, 1 + N_GEOMETRY)
         self.color_network = networks(self.n_parts, N_GEOMETRY + n_conditions, width, 2, shading.n_out)
-
-    def per_row(self, values: Float[Tensor, "P *shape"], rows: PartRows) -> Tensor:
-        """Each row's own part's value."""
-        return torch.cat([value.expand(size, *value.shape) for value, size in zip(values, rows.sizes)])
-
-    def unit(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M 3"]:
-        """Canonical positions (m) within the parts' cubes, in [0, 1]."""
-        return ((x - self.per_row(self.low, rows)) / self.per_row(self.extent, rows)[:, None]).clamp(0, 1)
 
     def geometry(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> tuple[Float[Tensor, "M"], Float[Tensor, "M 15"]]:
         """Density (1/m), and features for the colour, at places in the parts' cubes."""

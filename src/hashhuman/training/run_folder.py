@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.errors import UserError
 from hashhuman.io import files
 
-FORMAT = 2  # to be raised whenever a config or a checkpoint of an earlier revision can no longer be loaded
+FORMAT = 3  # to be raised whenever a config or a checkpoint of an earlier revision can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options that are relative to where a command is typed
 

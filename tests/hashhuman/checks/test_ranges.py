@@ -61,7 +61,8 @@ def test_no_range_without_an_option(pattern: str):
 def test_the_longest_end_decides():
     assert range_of("data.source.size") is RANGES["source.size"] and range_of("size") is None
     assert range_of("avatar.prune_every") is RANGES["prune_every"] is not range_of("preprocess.keypoints.every")
-    assert range_of("field.parts.head.grid.log2_hashmap_size") is RANGES["log2_hashmap_size"]
+    assert range_of("field.parts.head.grid.log2_hashmap_size") is RANGES["grid.log2_hashmap_size"]
+    assert range_of("encoder.log2_hashmap_size") is RANGES["log2_hashmap_size"]
 
 
 def test_the_sentence():
@@ -115,6 +116,20 @@ def test_mistakes_that_people_make(override: str, training: DictConfig):
     OmegaConf.update(config, key, yaml.safe_load(value))  # in struct mode: the option exists
     with pytest.raises(UserError, match=f"^{re.escape(key)}="):
         check_ranges(config)
+
+
+def test_options_of_other_packages_are_their_own():
+    """Down to the next class of ours."""
+    own, theirs = {"_target_": "hashhuman.x.X"}, {"_target_": "my_lab.x.X"}
+    numbers = {"start": -1.5, "limit": None, "width": 0}
+    check_ranges(OmegaConf.create({"a": theirs | numbers, "b": theirs | {"list": [numbers]}}))
+    for node, key in (
+        (own | {"width": 0}, "width"),
+        (theirs | {"inner": own | {"width": 0}}, "inner.width"),
+        (own | {"options": {"width": 0}}, "options.width"),
+    ):
+        with pytest.raises(UserError, match=rf"^a\.{re.escape(key)}=0"):
+            check_ranges(OmegaConf.create({"a": node}))
 
 
 def test_what_is_missing_is_left_to_whoever_needs_it():

@@ -81,6 +81,10 @@ def run(job, config_folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: s
         (OSError(errno.ENOSPC, "No space left on device", "x.ckpt"), "the disk is full: x.ckpt"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), "out cannot be used: Permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "out"), "out cannot be used: Read-only file system"),
+        (
+            ImportError("Error loading 'my_lab.losses.Smoth':\nAttributeError(\"no 'Smoth'\")\nAre you sure?"),
+            "my_lab.losses.Smoth cannot be imported (AttributeError(\"no 'Smoth'\")): correct the _target_, or add the",
+        ),
         (ImportError("libx.so: no such file", name="igl"), "igl is installed but does not import (ImportError: libx"),
     ],
 )

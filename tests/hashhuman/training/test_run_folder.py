@@ -84,17 +84,17 @@ def test_overrides_change_the_config(folder):
 def test_the_command_is_kept(tmp_path, typed):
     run_folder.save_config(tmp_path, config())
     content = files.load_json(tmp_path / run_folder.CONFIG)
-    assert content["format"] == run_folder.FORMAT == 2 and content["command"] == typed
+    assert content["format"] == run_folder.FORMAT == 3 and content["command"] == typed
 
 
-@pytest.mark.parametrize("found", [None, 3, "x"])
+@pytest.mark.parametrize("found", [None, 2, "x"])
 def test_another_format_is_one_sentence(folder, found):
     """A folder without one is of format 1."""
     change(folder, format=found, command=["video='my clip.mp4'", "seed=3"])
     with pytest.raises(UserError) as raised:
         run_folder.load_config(folder)
     assert str(raised.value) == (
-        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 2: train it again "
+        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 3: train it again "
         """with `python train.py 'video='"'"'my clip.mp4'"'"'' seed=3`, or check out the revision that wrote it."""
     )
     change(folder, format=found, command=None)
