@@ -19,10 +19,11 @@ demo: install  ## avatar, metrics and pictures from a real recording, on the CPU
 test: $(VENV)/.test  ## all tests
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.dev  ## style, suspicious code, types
+lint: $(VENV)/.dev  ## style, suspicious code, types, which folder may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache --no-logo
 
 clean:  ## removes .venv and what tools left; keeps data/, models/ and outputs/
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache

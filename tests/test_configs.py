@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from preprocess.stage_order import STAGES
 from tests import smpl_files, toy
 
 CONF = Path(__file__).parents[1] / "conf"
+ARCHITECTURE = CONF.parent / "docs/architecture.md"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 SIMPLEST = {"train": {"data": "zju_mocap"}, "eval": {}, "preprocess": {}}  # what brings in the fewest groups
@@ -291,6 +293,64 @@ def test_presets():
 def test_a_new_number_needs_a_range():
     config = OmegaConf.create({"field": {"new": 3, "maybe": None, "width": 4, "name": "x", "on": True}})
     assert without_range(config) == ["field.new", "field.maybe"]
+
+
+def targets(node: Any) -> list[str]:
+    """Whatever a config makes, at any depth."""
+    if isinstance(node, dict):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + [target for value in node.values() for target in targets(value)]
+    return [target for value in node for target in targets(value)] if isinstance(node, list) else []
+
+
+def packages_of(group: str) -> tuple[str, list[str]]:
+    """The package that a group belongs to, and further ones of which it may make objects (docs/architecture.md)."""
+    row = re.search(rf"^\| `conf/{group}` \| `([\w.]+)` \|(.*)\|$", ARCHITECTURE.read_text(), re.MULTILINE)
+    if row:
+        return row[1], re.findall(r"`([\w.]+)`", row[2])
+    name = group.replace("/", ".")
+    return (name if group.startswith("preprocess") else f"hashhuman.{name}"), []
+
+
+def belongs(target: str, package: str) -> bool:
+    return f"{target}.".startswith(f"{package}.")
+
+
+def made_by(group: str) -> list[str]:
+    """What the options of a group make, and what presets put in their place."""
+    options = [loaded(option) for option in OPTIONS if group_of(option) == group]
+    presets = [loaded(option).get(group) for option in OPTIONS if group_of(option) == "experiment"]
+    return targets([*options, *presets])
+
+
+@pytest.mark.parametrize("group", sorted({group_of(option) for option in OPTIONS} - {"experiment"}))
+def test_a_group_makes_objects_of_its_own_package(group: str):
+    own, others = packages_of(group)
+    made = made_by(group)
+    foreign = [target for target in made if not belongs(target, own) and not belongs(target, "lightning")]
+    for target in foreign:
+        assert any(belongs(target, other) for other in others), f"conf/{group} belongs to {own}, and makes {target}"
+    for other in others:
+        assert any(belongs(target, other) for target in foreign), f"conf/{group} makes nothing of {other}"
+    assert not made or len(foreign) < len(made), f"conf/{group} makes nothing of {own}"
+
+
+def test_presets_change_groups():
+    """Otherwise the test above would not see what they make."""
+    groups = {group_of(option) for option in OPTIONS}
+    for option in OPTIONS:
+        if group_of(option) == "experiment":
+            assert loaded(option).keys() - {"defaults"} <= groups
+
+
+def test_groups_in_the_table_exist():
+    groups = re.findall(r"^\| `conf/([\w/]+)` \| `", ARCHITECTURE.read_text(), re.MULTILINE)
+    assert len(groups) > 5 and set(groups) <= {group_of(option) for option in OPTIONS}
+
+
+def loaded(option: str) -> Any:
+    """An option's own file, without what its defaults list brings in."""
+    return OmegaConf.to_container(OmegaConf.load(CONF / f"{option}.yaml"))
 
 
 @pytest.mark.parametrize("root", ROOTS)

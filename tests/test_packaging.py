@@ -13,7 +13,9 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "train"}
+OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train"}
+# Scripts of other projects, which documents name.
+FOREIGN = {"extract_keypoints.py", "extract_multi.py", "make_scene.py"}
 # Needed without an import statement: by Lightning's TensorBoardLogger; through import_module; as a program.
 BY_NAME = {
     "tensorboard": "training/loggers",
@@ -102,3 +104,29 @@ def test_files_that_documents_name_exist(document):
     missing = [name for name in named if not (ROOT / name).exists() and not list((ROOT / "conf").glob(f"{name}*"))]
     missing += [link for link in linked if not (ROOT / document).parent.joinpath(link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_python_files_that_documents_name_exist(document):
+    """Also those that are named by the end of their path alone."""
+    named = set(re.findall(r"`([\w./]+\.py)`", (ROOT / document).read_text())) - FOREIGN
+    files = {
+        path.relative_to(ROOT)
+        for folder in ("src", "preprocess", "benchmarks", "docs", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    ends = {"/".join(path.parts[start:]) for path in files for start in range(len(path.parts))}
+    assert named <= ends | {path.name for path in ROOT.glob("*.py")}
+
+
+def test_glossary_names_exist():
+    """What the column "here" of its first table names stands in one of the files of the column "where"."""
+    table = (ROOT / "docs/glossary.md").read_text().partition("## Quantities")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+    assert len(rows) > 20
+    for row in rows:
+        assert len(row) == 7 and "`" in row[2]
+        text = "".join((ROOT / file).read_text() for file in re.findall(r"`([\w./]+)`", row[-1]))
+        for name in re.findall(r"`([\w.]+)", row[2]):
+            for word in name.split("."):
+                assert re.search(rf"\b{word}\b", text), f"{name} is not in {row[-1]}"

@@ -56,7 +56,7 @@ class Evaluator:
         replaces its own files, one after the other; a file is the old one or the new one, whole.
 
         Args:
-            avatar: a `hashhuman.avatar.model.Avatar`.
+            avatar: a `hashhuman.avatar.protocol.Avatar`.
             datamodule: a `hashhuman.data.datamodule.SubjectDataModule`.
             folder: is made if need be.
         """

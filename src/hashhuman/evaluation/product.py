@@ -43,7 +43,7 @@ class Made:
 class Evaluation:
     """One evaluation, as far as it has come."""
 
-    avatar: Any  # a `hashhuman.avatar.model.Avatar` in its evaluation mode
+    avatar: Any  # a `hashhuman.avatar.protocol.Avatar` in its evaluation mode
     datamodule: Any  # a `hashhuman.data.datamodule.SubjectDataModule`
     folder: Path  # where all files go
     report: dict[str, Any]  # what `metrics.json` holds: protocol, columns, device, splits, and what products added

@@ -13,7 +13,6 @@ from hashhuman.body.smpl.body import SmplBody
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz, write_image
-from preprocess.blend_weights import BlendWeightVolumes
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit
@@ -23,8 +22,10 @@ from preprocess.raster import rasterise
 from preprocess.stage import is_finished, run_stages
 from tests import smpl_files
 
-trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("igl")
+from preprocess.blend_weights import BlendWeightVolumes
+
+trimesh = pytest.importorskip("trimesh")
 
 FRAMES, SIZE = 4, 200
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
