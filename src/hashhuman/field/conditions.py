@@ -32,7 +32,7 @@ class ViewDirection(nn.Module):
         self.n_features = 3 + 6 * frequencies
 
     def forward(self, pairs: CanonicalPairs) -> Float[Tensor, "M n"]:
-        """The directions, then their sines and cosines: NeRF (Mildenhall et al., ECCV 2020), Eq. 4, without factor pi."""
+        """The directions, then their sines and cosines: NeRF (Mildenhall et al., ECCV 2020), Eq. 4, without pi."""
         octaves = 2.0 ** torch.arange(self.frequencies, device=pairs.viewdirs.device)
         angles = (pairs.viewdirs[:, None] * octaves[:, None]).flatten(1)
         return torch.cat([pairs.viewdirs, angles.sin(), angles.cos()], 1)

@@ -1,6 +1,6 @@
 """Capacities: fixed sizes of arrays whose length depends on the data.
 
-If the length were counted first, the host would wait for the GPU, and a CUDA graph could not be captured. So such arrays
+If the length were counted first, the host would wait for the GPU, and no CUDA graph could be captured. So such arrays
 get a capacity beforehand. Entries beyond the capacity are dropped, and the size that was needed is reported on the
 device. Only Triton's kernels support capacities.
 """

@@ -1,4 +1,4 @@
-"""Arguments before Hydra sees them: a path alone is the video, and what is neither is explained."""
+"""Arguments before Hydra reads them: a path alone is the video, and other words are explained."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_a_path_with_an_equals_sign(tmp_path: Path):
 def test_what_is_neither_option_nor_path(tmp_path: Path):
     with pytest.raises(UserError, match=r"did you mean video=clip\.mp4\?$"):
         prepared(["clip.mp4"], "video")
-    with pytest.raises(UserError, match=r"run7 is no option: write NAME=VALUE\.$"):
+    with pytest.raises(UserError, match=r"run7 is not an option: write NAME=VALUE\.$"):
         prepared(["run7"], None)
 
 

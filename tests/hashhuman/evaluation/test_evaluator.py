@@ -28,7 +28,7 @@ SPLITS = ["heldout", "novel_view", "novel_pose"]
 
 
 def evaluator(protocol=None, splits=SPLITS, most=None, **products) -> Evaluator:
-    """One that makes nothing but its tables, unless told otherwise."""
+    """An evaluator with the table as its only product, unless others are given."""
     return Evaluator(protocol or Strict(None), splits, most, {"table": Table(), **products})
 
 
@@ -138,7 +138,7 @@ def test_all_sides_with_what_was_never_seen(toy_folder, tmp_path):
     evaluation = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
     unseen = json.loads((tmp_path / "strict/metrics.json").read_text())["unseen"]
     assert unseen == evaluation.report["unseen"]
-    share = f"{unseen['surface']:.0%} of the body's surface was seen by no training picture."
+    share = f"{unseen['surface']:.0%} of the body's surface was seen in no training picture."
     assert (tmp_path / "strict/table.md").read_text().splitlines()[-1] == share
     assert evaluation.made["turntable"].videos == {"turntable": tmp_path / "strict/turntable.mp4"}
     assert evaluation.made["canonical"].images == {"canonical": tmp_path / "strict/canonical.png"}
@@ -180,23 +180,23 @@ def test_unknown_splits_and_counts_are_refused():
         evaluator(splits=["novel_poses"])
     with pytest.raises(UserError, match=r"eval\.most=0"):
         evaluator(most=0)
-    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is no product; null leaves one out"):
+    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is not a product; null leaves a product out"):
         evaluator(turntable=False)
 
 
 class Note(Product):
-    """A further product: notes what it is shown, and reports what it finds."""
+    """Another product: notes its calls, and reports the number of seen vertices."""
 
     def __init__(self, name: str, calls: list[str]) -> None:
         self.name, self.calls = name, calls
 
-    def picture(self, evaluation, picture, beside) -> None:
+    def picture(self, evaluation, picture, submit) -> None:
         """Notes the picture."""
         assert picture.figures["psnr_full"] == pytest.approx(100) and picture.comparison.mask.any()
         self.calls.append(f"{self.name} {picture.split} {picture.name} {picture.index}/{picture.count}")
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Writes a file, with what has been made before it."""
+        """Writes a file with the names of the products before it."""
         path = evaluation.folder / f"{self.name}.txt"
         assert (evaluation.folder / "metrics.json").exists()  # the table comes first
         path.write_text(" ".join(evaluation.made))
@@ -204,12 +204,12 @@ class Note(Product):
         return Made({f"note of {self.name}": path}, {"notes": {self.name: evaluation.seen.sum().item()}})
 
     def finish(self, evaluation: Evaluation) -> None:
-        """Notes that all is made."""
+        """Notes the call."""
         self.calls.append(f"{self.name} finished")
 
 
 def test_a_further_product(data, tmp_path, capsys, monkeypatch):
-    """Products are made in order; what they report is joined, what was seen is found out once."""
+    """Products are made in order, their report entries are merged, and visibility is computed once."""
     asked = []
     monkeypatch.setattr(
         product.visibility,

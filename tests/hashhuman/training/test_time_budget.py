@@ -4,28 +4,28 @@ import itertools
 
 import pytest
 
-from hashhuman.training.time_budget import LOOKS, Plan
+from hashhuman.training.time_budget import UPDATES, Plan
 
 
 def taken(plan: Plan, seconds_of) -> tuple[int, float, list[int]]:
-    """Steps, seconds and looks of a training whose step i takes `seconds_of(i)`; the clock starts after the first."""
-    elapsed, looks = 0.0, []
+    """Steps, seconds and updates of a training whose step i takes `seconds_of(i)`; the clock starts after the first."""
+    elapsed, updates = 0.0, []
     for step in itertools.count(1):
         elapsed += seconds_of(step) if step > 1 else 0.0
-        if step >= plan.next_look:
-            plan.look(step, elapsed)
-            looks.append(step)
+        if step >= plan.next_update:
+            plan.update(step, elapsed)
+            updates.append(step)
             if plan.over(step):
-                return step, elapsed, looks
+                return step, elapsed, updates
     raise AssertionError
 
 
 @pytest.mark.parametrize("pace", [0.002, 0.05, 0.4])
 @pytest.mark.parametrize("seconds", [2.0, 10.0, 60.0])
 def test_an_even_pace_fills_the_budget(pace: float, seconds: float):
-    steps, elapsed, looks = taken(Plan(seconds, 2000), lambda step: pace)
+    steps, elapsed, updates = taken(Plan(seconds, 2000), lambda step: pace)
     assert abs(elapsed - seconds) <= 0.51 * pace and steps == round(seconds / pace) + 1
-    assert len(looks) < LOOKS + 32  # besides the twenty: doubling at the start, halving at the end
+    assert len(updates) < UPDATES + 32  # besides the twenty: doubling at the start, halving at the end
 
 
 def test_slow_first_steps_and_a_change_of_pace():
@@ -45,5 +45,5 @@ def test_the_schedule_ends_with_the_budget():
 
 
 def test_a_budget_shorter_than_a_step():
-    steps, _, looks = taken(Plan(0.1, 100), lambda step: 3.0)
-    assert steps == 2 and looks == [2]
+    steps, _, updates = taken(Plan(0.1, 100), lambda step: 3.0)
+    assert steps == 2 and updates == [2]

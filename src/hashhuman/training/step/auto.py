@@ -1,4 +1,4 @@
-"""The fastest step that the parameters' device allows."""
+"""Chooses the fastest step that the device of the parameters allows."""
 
 from torch.optim import Optimizer
 
@@ -7,6 +7,6 @@ from hashhuman.training.step.graph import GraphStep, device_of
 
 
 def automatic_step(objective: Objective, optimizer: Optimizer) -> EagerStep | GraphStep:
-    """A `GraphStep` on a GPU, else an `EagerStep`."""
+    """Makes a `GraphStep` on a GPU, else an `EagerStep`."""
     kind = GraphStep if device_of(optimizer).type == "cuda" else EagerStep
     return kind(objective, optimizer)

@@ -74,7 +74,7 @@ def test_graphs_need_a_gpu():
 
 
 def test_the_first_capture_has_the_capacity_that_was_measured():
-    share, capacity = plan(10_000, [7000, 0, 128], ray_factor=1.0, sample_budget=10_000)
+    share, capacity = plan(10_000, [7000, 0, 128], ray_factor=1.0, max_samples=10_000)
     assert share == 1
     assert capacity.samples is not None and capacity.rows is not None
     for size, needed in zip((capacity.samples, *capacity.rows), (10_000, 7000, 0, 128)):
@@ -84,18 +84,18 @@ def test_the_first_capture_has_the_capacity_that_was_measured():
 
 def test_later_ones_draw_as_many_rays_as_the_samples_allow():
     """Twice as many where half the samples are needed; all else grows with them."""
-    share, capacity = plan(10_000, [6000], ray_factor=1.5, sample_budget=20_000)
+    share, capacity = plan(10_000, [6000], ray_factor=1.5, max_samples=20_000)
     assert share == pytest.approx(3.0)
-    again = plan(20_000, [12_000], ray_factor=3.0, sample_budget=20_000)
+    again = plan(20_000, [12_000], ray_factor=3.0, max_samples=20_000)
     assert again == (pytest.approx(3.0), capacity)
-    fewer, _ = plan(40_000, [12_000], ray_factor=3.0, sample_budget=20_000)  # also when more are needed
+    fewer, _ = plan(40_000, [12_000], ray_factor=3.0, max_samples=20_000)  # also when more are needed
     assert fewer == pytest.approx(1.5)
 
 
 def test_the_number_of_rays_has_bounds():
-    share, capacity = plan(10, [10], ray_factor=2.0, sample_budget=10**6)
+    share, capacity = plan(10, [10], ray_factor=2.0, max_samples=10**6)
     assert share == MAX_RAY_FACTOR and capacity == RayCapacity(128, (128,))
-    assert plan(0, [0, 0], ray_factor=1.0, sample_budget=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
+    assert plan(0, [0, 0], ray_factor=1.0, max_samples=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
 
 
 @pytest.mark.gpu
@@ -138,7 +138,7 @@ def test_an_invalid_graph_is_captured_again():
     step.invalidate()
     step()
     assert len(squares.asked) == asked + 2 and step.graph is not None  # one eager step, and the capture
-    assert step.sample_budget == 300
+    assert step.max_samples == 300
 
 
 @pytest.fixture
