@@ -227,14 +227,14 @@ def test_a_video_names_its_subject(tmp_path: Path):
     assert config.preprocess.frames.video == "clips/foo.mp4"
 
 
-def test_one_choice_of_body_for_every_stage():
+def test_the_body_option_reaches_the_body_fit():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("preprocess", ["video=x", "body=smpl", "body.root=/my smpl"])
         body = instantiate(config.preprocess.body_fit).body
     assert body.func.name == "smpl" and body.keywords == {"root": "/my smpl", "model": "SMPL_NEUTRAL.pkl"}
 
 
-def test_a_value_for_all_parts_and_one_of_a_parts_own():
+def test_options_for_all_parts_and_for_one_part():
     def sizes(*overrides: str) -> dict[str, int]:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("train", ["data=zju_mocap", "experiment=cpu", *overrides])
@@ -246,7 +246,7 @@ def test_a_value_for_all_parts_and_one_of_a_parts_own():
     assert own == {"body": 11, "leg": 11, "head": 7, "larm": 11, "rarm": 11}
 
 
-def test_presets():
+def test_differences_between_presets():
     """What sets them apart, at the scale of a whole run."""
 
     def preset(name: str) -> DictConfig:

@@ -45,7 +45,7 @@ def imported(paths: Iterable[Path]) -> set[str]:
     return {sorted(owners[module], key=len)[0].lower().replace("_", "-") for module in foreign}
 
 
-def test_training_needs_the_core_alone():
+def test_training_needs_only_the_core_packages():
     used = imported([*(ROOT / "src").rglob("*.py"), ROOT / "train.py", ROOT / "eval.py"])
     used -= {"triton"}  # comes with torch where it can run
     assert used <= declared()
@@ -66,7 +66,7 @@ def test_tests_need_their_extra():
 
 
 @pytest.mark.parametrize("package", BY_NAME)
-def test_what_is_needed_by_name_is_named(package):
+def test_packages_needed_by_name_are_declared(package):
     text = (ROOT / f"src/hashhuman/{BY_NAME[package]}.py").read_text().lower()
     assert package in text
 

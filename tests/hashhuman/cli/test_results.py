@@ -32,14 +32,14 @@ def test_one_table_with_metrics_and_reasons(tmp_path: Path, capsys: pytest.Captu
     assert "split" not in capsys.readouterr().out  # preprocessing has no metrics
 
 
-def test_several_protocols_are_told_apart(tmp_path: Path):
+def test_several_protocols_have_separate_rows(tmp_path: Path):
     both = run_folder(tmp_path, "both", strict={"heldout": {"psnr": 1}}, legacy={"heldout": {"psnr": 2}})
     assert metrics_of(both) == {"legacy heldout": {"psnr": 2}, "strict heldout": {"psnr": 1}}
     one = run_folder(tmp_path, "one", strict={"heldout": {"psnr": 1}, "novel_view": {}})
     assert metrics_of(one) == {"heldout": {"psnr": 1}}
 
 
-def test_a_status_alone_is_not_believed(tmp_path: Path):
+def test_a_run_without_its_result_has_failed(tmp_path: Path):
     good, empty = run_folder(tmp_path, "good", strict={}), run_folder(tmp_path, "empty")
     assert with_result_checked(good, METRICS) is good and with_result_checked(empty, None) is empty
     failure = with_result_checked(empty, METRICS).failure
@@ -56,7 +56,7 @@ def test_results_of_an_earlier_run_do_not_count(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": {"heldout": {}}}', '{"splits": 3}'])
-def test_damaged_metrics_spoil_no_table(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_damaged_metrics_are_left_out(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     good = run_folder(tmp_path, "good", strict={"heldout": {"psnr": 1}})
     (tmp_path / "good/evaluation/strict/metrics.json").write_text(content)
     print_results([good], ["a"])

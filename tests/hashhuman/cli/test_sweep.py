@@ -23,7 +23,7 @@ def job(folder: Path, name: str, script: str) -> Job:
     return Job(name, [sys.executable, "-S", "-c", f"import os, sys, time\n{script}"], folder / name / "run.log")
 
 
-def test_a_failure_stops_no_other(tmp_path, capfd):
+def test_other_jobs_continue_after_a_failure(tmp_path, capfd):
     scripts = ["print('fine')", "print('almost'); print('it broke', file=sys.stderr); sys.exit(3)", "print('fine too')"]
     results = run_jobs([job(tmp_path, str(i), script) for i, script in enumerate(scripts)], [None])
     assert [(result.job.name, result.status) for result in results] == [("0", 0), ("1", 3), ("2", 0)]
@@ -72,7 +72,7 @@ def test_jobs_share_the_cores(tmp_path, monkeypatch):
         assert result.last_line == f"{expected} None"
 
 
-def test_an_interrupt_ends_the_running_and_starts_no_more(tmp_path, interruptible):
+def test_an_interrupt_ends_running_jobs_and_starts_no_more(tmp_path, interruptible):
     begun = f"open({str(tmp_path / 'begun')!r}, 'a').write('x')"
     lasted = f"open({str(tmp_path / 'lasted')!r}, 'w')"
     stop = f"{begun}; import signal; os.kill({os.getpid()}, signal.SIGINT); time.sleep({PATIENCE}); {lasted}"
@@ -101,7 +101,7 @@ def test_devices(monkeypatch, visible: str | None, gpus: int, at_once: int | Non
     assert devices_of(at_once) == expected
 
 
-def test_how_a_job_failed_is_its_last_line(tmp_path):
+def test_the_reason_of_a_failure_is_the_last_line(tmp_path):
     def result(status: int, text: str) -> JobResult:
         (tmp_path / "log").write_text(text)
         return JobResult(Job("a=1", [], tmp_path / "log"), "1", status, 5.0, 12.3)
@@ -158,18 +158,18 @@ def test_a_sweep_from_the_command_line(program):
     assert "a=3" in done.stdout and "b=7" not in done.stdout  # what sets the runs apart
 
 
-def test_a_sweep_in_which_all_goes_well(program):
+def test_a_sweep_without_failures(program):
     done = launched(program, "a=1", "hydra.sweep.dir=elsewhere")
     assert done.returncode == 0 and "the only one" in done.stdout
     assert (program.parent / "elsewhere/run 0/run.log").read_text().startswith("value 1 2")
 
 
-def test_a_process_that_ends_well_and_leaves_nothing_has_failed(program, monkeypatch):
+def test_a_process_without_a_result_has_failed(program, monkeypatch):
     monkeypatch.setenv("RESULT", "evaluation/metrics.json")
     done = launched(program, "a=1,2")
     assert done.returncode == 2 and "2 of 2 runs failed" in done.stderr and "without its result" in done.stdout
 
 
-def test_no_jobs_at_a_time(program):
+def test_zero_jobs_at_a_time_are_refused(program):
     done = launched(program, "a=1,2", "hydra.launcher.n_jobs=0")
     assert done.returncode == 2 and "n_jobs=0 must be at least 1" in done.stderr

@@ -70,7 +70,7 @@ def test_the_truth_scores_perfectly(data, tmp_path):
 
 
 def test_an_error_of_known_size(data, tmp_path):
-    """20 of 255 grey levels within the mask, and a halo of 0.1 everywhere else."""
+    """An error of 20 of 255 grey levels inside the mask, and a halo of 0.1 outside."""
 
     def change(image):
         seen = image.alpha[..., None]
@@ -86,13 +86,13 @@ def test_an_error_of_known_size(data, tmp_path):
         assert row["halo"] == pytest.approx(0.1) and row["mask_iou"] == 1
 
 
-def test_every_protocol_fits(data, tmp_path):
+def test_the_legacy_protocol_can_be_evaluated(data, tmp_path):
     report = evaluator(LegacyNVR(None), splits=["novel_pose"])(FakeAvatar(), data, tmp_path).report
     assert report["protocol"] == "LegacyNVR" and set(report["columns"]) == {"psnr", "ssim"}
     assert report["splits"]["novel_pose"]["mean"]["psnr"] > 60  # nothing is rounded to 8 bits
 
 
-def test_saved_images_are_the_scored_ones(data, tmp_path):
+def test_saved_images_equal_the_scored_ones(data, tmp_path):
     made = evaluator(splits=["novel_view"], images=Images("all"), most=2)(FakeAvatar(), data, tmp_path).made["images"]
     assert made.files == {
         "rendered pictures": tmp_path / "strict/images", "their masks": tmp_path / "strict/mask",
@@ -131,7 +131,7 @@ def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
     assert "| `psnr_full` | - |" in (tmp_path / "strict/table.md").read_text()
 
 
-def test_all_sides_with_what_was_never_seen(toy_folder, tmp_path):
+def test_products_from_all_sides_show_the_unseen_share(toy_folder, tmp_path):
     data = FakeData(toy_folder, train_frames=1, holdout_every=0)
     turntable = Turntable(views=8, fps=24, height=60, frame=None, background=1.0)
     canonical = CanonicalSheet(views=4, height=50, background=1.0)
@@ -160,7 +160,7 @@ def test_turntable_of_an_unknown_frame(data, tmp_path):
         evaluator(splits=[], turntable=turntable)(FakeAvatar(), data, tmp_path)
 
 
-def test_video_holds_the_frames_that_it_was_given(tmp_path):
+def test_a_video_contains_its_frames(tmp_path):
     frames = [np.full((40, 64, 3), 40 * i, np.uint8) for i in range(5)]
     write_video(tmp_path / "video.mp4", frames, fps=10)
     with av.open(str(tmp_path / "video.mp4")) as container:
@@ -169,7 +169,7 @@ def test_video_holds_the_frames_that_it_was_given(tmp_path):
     np.testing.assert_allclose([frame.mean() for frame in found], [0, 40, 80, 120, 160], atol=4)
 
 
-def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
+def test_a_turntable_without_av_is_refused_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install av.*eval\.products\.turntable=null"):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
@@ -208,7 +208,7 @@ class Note(Product):
         self.calls.append(f"{self.name} finished")
 
 
-def test_a_further_product(data, tmp_path, capsys, monkeypatch):
+def test_several_products(data, tmp_path, capsys, monkeypatch):
     """Products are made in order, their report entries are merged, and visibility is computed once."""
     asked = []
     monkeypatch.setattr(
@@ -236,7 +236,7 @@ def test_a_further_product(data, tmp_path, capsys, monkeypatch):
     ]
 
 
-def test_metrics_are_there_before_what_takes_long(data, tmp_path, capsys):
+def test_metrics_are_written_before_slow_products(data, tmp_path, capsys):
     class Failing(Product):
         """Cannot be made."""
 
@@ -269,6 +269,6 @@ def test_an_evaluation_replaces_its_own_files_only(data, tmp_path):
     assert (tmp_path / "strict/metrics.json").read_bytes() != measured and (tmp_path / "strict/canonical.png").exists()
 
 
-def test_without_products_there_is_a_report_alone(data, tmp_path):
+def test_without_products_there_is_only_a_report(data, tmp_path):
     evaluation = Evaluator(Strict(None), ["heldout"], None, None)(FakeAvatar(), data, tmp_path)
     assert evaluation.report["splits"]["heldout"]["pictures"] == 1 and not list(tmp_path.iterdir())
