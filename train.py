@@ -12,7 +12,7 @@ from hashhuman.cli import hydra_main, lean_imports, results, start
 
 def main(config: DictConfig) -> None:
     """Prepares the subject, trains, evaluates."""
-    with lean_imports.uncollected():
+    with lean_imports.without_garbage_collection():
         from hashhuman.training import run  # only after Hydra has checked the command line: the import takes seconds
 
     print(start.describe_start(config), flush=True)
@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
 
 def default_experiment() -> str:
     """The preset that suits this machine."""
-    with lean_imports.uncollected():
+    with lean_imports.without_garbage_collection():
         import torch
 
     return "fast" if torch.cuda.is_available() else "cpu"
@@ -29,7 +29,7 @@ def default_experiment() -> str:
 
 def default_launcher() -> str:
     """The launcher of sweeps: in parallel on a host with several GPUs, else one run after another."""
-    with lean_imports.uncollected():
+    with lean_imports.without_garbage_collection():
         import torch
 
     return "gpus" if torch.cuda.device_count() > 1 else "basic"

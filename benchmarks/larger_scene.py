@@ -30,8 +30,8 @@ SEEN_BY_ALL = 0  # the camera that also sees the repeated frames
 
 def make(scene: Path, folder: Path, frames: int, size: int) -> None:
     """Writes the larger scene to a folder, which must not exist yet."""
-    subject, told = Subject(scene), files.load_json(scene / "scene.json")
-    trained, after = subject.frames[: told["frames"]], subject.frames[told["frames"] :]
+    subject, description = Subject(scene), files.load_json(scene / "scene.json")
+    trained, after = subject.frames[: description["frames"]], subject.frames[description["frames"] :]
     sources = [trained[i % len(trained)] for i in range(frames)] + after
     first = {source: frame for frame, source in reversed([*enumerate(sources)])}
     folder.mkdir(parents=True)
@@ -57,7 +57,7 @@ def make(scene: Path, folder: Path, frames: int, size: int) -> None:
     listed = [[writer.image_path(index, frame) for index in range(len(cameras))] for frame in range(len(sources))]
     writer.write_annots(cameras, [np.zeros(5)] * len(cameras), listed)
     distinct = min(frames, len(trained))
-    files.save_json(folder / "scene.json", {**told, "frames": frames, "distinct_frames": distinct})
+    files.save_json(folder / "scene.json", {**description, "frames": frames, "distinct_frames": distinct})
 
 
 def scaled(camera: Camera, size: int) -> Camera:

@@ -172,9 +172,9 @@ def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row
     """Varies one setting at a time as far as the scene allows, then yields the whole scene, each with its overrides."""
     from hashhuman.io.files import read_image
 
-    told = json.loads((scene / "scene.json").read_text())
+    description = json.loads((scene / "scene.json").read_text())
     size = max(read_image(next((scene / "images").glob("*/*"))).shape)
-    whole = {"data.train_frames": told["frames"], "data.max_size": size}
+    whole = {"data.train_frames": description["frames"], "data.max_size": size}
     usual = {"data.train_frames": arguments.base_frames, "data.max_size": arguments.base_size}
     usual = {option: min(value or whole[option], whole[option]) for option, value in usual.items()}
     rays = "data.ray_sampler.n_rays"
@@ -190,7 +190,7 @@ def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row
     for option, value, chosen in varied:
         frames = chosen["data.train_frames"]
         row = {"varied": option, "value": value, "frames": frames, "size": chosen["data.max_size"]}
-        row["distinct_frames"] = min(frames, told.get("distinct_frames", frames))
+        row["distinct_frames"] = min(frames, description.get("distinct_frames", frames))
         yield row, [*QUICK, *arguments.overrides, *(f"{name}={what}" for name, what in chosen.items())]
 
 

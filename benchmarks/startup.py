@@ -84,7 +84,7 @@ def inside() -> None:
 
     def main(config) -> None:
         stamps.setdefault(PHASES[1][0], now())
-        with lean_imports.uncollected():  # as train.main does
+        with lean_imports.without_garbage_collection():  # as train.main does
             importlib.import_module("hashhuman.training.run")
         modules = "training.run", "data.datamodule", "training.callbacks", "evaluation.evaluator"
         for name in (f"hashhuman.{module}" for module in modules):

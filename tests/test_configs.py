@@ -117,10 +117,10 @@ def shrunk(node: Any) -> Any:
     return [shrunk(value) for value in node] if isinstance(node, list) else node
 
 
-# Options that hold no number, or no single one, though they are null or a number by default.
+# Options that are null or a number by default, but whose values are not single numbers.
 NO_NUMBERS = {
     "body.prior": "a dictionary of phenotypes, which the body checks",
-    "joints": "a list of names; null: what no other part names",
+    "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
     "source": "a node; null: the subject folder is finished",
     "smpl_meta": "a folder",
@@ -247,7 +247,7 @@ def test_options_for_all_parts_and_for_one_part():
 
 
 def test_differences_between_presets():
-    """What sets them apart, at the scale of a whole run."""
+    """The presets differ as documented, at the scale of a whole run."""
 
     def preset(name: str) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -258,7 +258,7 @@ def test_differences_between_presets():
         assert OmegaConf.select(cpu, name) * value <= OmegaConf.select(fast, name), name
     assert cpu.renderer.sampler.step > fast.renderer.sampler.step > best.renderer.sampler.step
     assert best.trainer.max_steps > fast.trainer.max_steps and best.encoder.finest_voxel < fast.encoder.finest_voxel
-    for config in (fast, cpu, best, paper):  # nodes are filled as far as a query looks
+    for config in (fast, cpu, best, paper):  # grids are filled up to the radius of the queries
         skinning, neighbors = config.deformer.skinning, config.neighbors
         assert neighbors.reach >= max(skinning.reach, skinning.depth) + 0.87 * neighbors.voxel
     for config in (fast, cpu, best):

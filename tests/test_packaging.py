@@ -30,7 +30,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def imported(paths: Iterable[Path]) -> set[str]:
-    """Distributions that files import, the project and the standard library aside."""
+    """Distributions that files import, without the project and the standard library."""
     modules: set[str] = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):

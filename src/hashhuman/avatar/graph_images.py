@@ -30,7 +30,7 @@ VIEWING_SLACK = 2.0  # the same for rendering; larger, because a limb that turns
 Result = TypeVar("Result")
 
 
-class Captured(Generic[Result]):
+class CapturedFunction(Generic[Result]):
     """A function of tensors of fixed shapes, captured as a CUDA graph.
 
     Args:
@@ -58,12 +58,12 @@ class Captured(Generic[Result]):
 
 
 @dataclasses.dataclass
-class Capture(Generic[Result]):
+class CapturedPass(Generic[Result]):
     """A CUDA graph of posing or rendering with its capacity, and the largest sizes needed so far."""
 
     most: Int[Tensor, "sizes"]
     capacity: Int[Tensor, "sizes"] | None = None
-    captured: Captured[Result] | None = None
+    captured: CapturedFunction[Result] | None = None
 
     def fits(self, needed: Int[Tensor, "sizes"]) -> Tensor:
         """Whether the capacity suffices, as a scalar on the device."""
@@ -86,8 +86,8 @@ class GraphImages:
     def _start(self, key: tuple | None) -> None:
         """Drops all graphs and measured sizes."""
         self.key = key
-        self.posing: Capture[tuple[Scene, Tensor]] | None = None
-        self.viewing: Capture[tuple[RenderedImage, Tensor]] | None = None
+        self.posing: CapturedPass[tuple[Scene, Tensor]] | None = None
+        self.viewing: CapturedPass[tuple[RenderedImage, Tensor]] | None = None
         self.posed: list[Tensor] | None = None  # the pose of the captured scene
 
     @torch.no_grad()
@@ -115,34 +115,42 @@ class GraphImages:
             return RenderedImage(image.rgb.clone(), image.alpha.clone(), image.depth.clone())
         return self._measured(camera, pose, (not posed, not seen))
 
-    def _measured(self, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]) -> RenderedImage:
-        """Renders eagerly, and captures the graphs that were too small; `short` says so of posing and of viewing.
+    def _measured(self, camera: Camera, pose: list[Tensor], too_small: tuple[bool, bool]) -> RenderedImage:
+        """Renders eagerly, and captures the graphs that were too small again. The first picture only measures.
 
-        The first picture only measures.
+        Args:
+            camera: the view.
+            pose: body pose, orientation, translation and time.
+            too_small: whether the graphs of posing and of viewing were too small.
         """
         scene, posing_needs = self._posed(None, *pose)
         image, viewing_needs = self.eager.picture(camera, scene)
         if not isinstance(scene.index.neighbors, GridNeighbors):  # other searches copy sizes to the host
             return image
         if self.posing is None or self.viewing is None:
-            self.posing, self.viewing = Capture(posing_needs), Capture(viewing_needs.flatten())
+            self.posing, self.viewing = CapturedPass(posing_needs), CapturedPass(viewing_needs.flatten())
         else:
             self.posing.most = torch.maximum(self.posing.most, posing_needs)
             self.viewing.most = torch.maximum(self.viewing.most, viewing_needs.flatten())
-            self._capture(self.posing, self.viewing, camera, pose, short)
+            self._capture(self.posing, self.viewing, camera, pose, too_small)
         return image
 
     def _capture(
-        self, posing: Capture, viewing: Capture, camera: Camera, pose: list[Tensor], short: tuple[bool, bool]
+        self,
+        posing: CapturedPass,
+        viewing: CapturedPass,
+        camera: Camera,
+        pose: list[Tensor],
+        too_small: tuple[bool, bool],
     ) -> None:
         device, first = self.renderer.device, viewing.capacity is None
         front, back = viewing_capacities(viewing.most.tolist())
         viewing.captured = None  # frees its memory before the next capture; it also holds the scene that it reads
-        if short[0]:
+        if too_small[0]:
             posing.captured = None
             capacity = posing_capacity(posing.most.tolist())
             posing.capacity = torch.tensor(capacity.sizes(), device=device)
-            posing.captured = Captured(partial(self._posed, capacity), pose, device, first)
+            posing.captured = CapturedFunction(partial(self._posed, capacity), pose, device, first)
             posing.captured.graph.replay()  # a capture computes nothing, and rendering below needs a real scene
         assert posing.captured is not None
         scene = posing.captured.result[0]
@@ -153,7 +161,7 @@ class GraphImages:
             return image, needed.flatten()
 
         viewing.capacity = torch.tensor([*front.sizes(), *back.sizes()], device=device)
-        viewing.captured = Captured(seen, [camera.K, camera.R, camera.T], device, first)
+        viewing.captured = CapturedFunction(seen, [camera.K, camera.R, camera.T], device, first)
         self.posed = None
 
     def _posed(

@@ -21,7 +21,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends with rank 0
     config = OmegaConf.create(json.loads(sys.stdin.readline()))
     assert isinstance(config, DictConfig)
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
     try:
         run.train(config)
     except Exception as error:
@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _end_with_the_first() -> None:
+def _end_with_rank_0() -> None:
     os.read(sys.stdin.fileno(), 1)  # there is no more input, so this returns when the process of rank 0 ends
     os._exit(1)
 

@@ -46,15 +46,15 @@ def run(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise errors in the command line instead of printing them
     # Read when torch is imported. Waiting threads that spin make a busy CPU many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    lean_imports.spare_lightning()
-    _start_afresh(folder)
+    lean_imports.postpone_scipy_signal()
+    _reset(folder)
     command = _Command(job, folder, config_name)
     try:
         sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
         hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
     except Exception as error:
         command.failed = True
-        command.tell(error)
+        command.report(error)
     finally:
         empty_folders.remove()
         if _finish_sweep(result):
@@ -63,7 +63,7 @@ def run(
         sys.exit(2)
 
 
-def _start_afresh(config_folder: Path) -> None:
+def _reset(config_folder: Path) -> None:
     """Clears the state of an earlier command in this process, and registers the functions that configs call."""
     empty_folders.forget()
     job_folders.forget()
@@ -89,7 +89,7 @@ class _Command:
         except Exception as error:
             self.failed = True
             failure = explain(error) or cause_of(error)
-            self.tell(error)
+            self.report(error)
         finally:
             context = HydraConfig.get()
             if context.mode == RunMode.MULTIRUN:
@@ -97,13 +97,13 @@ class _Command:
                 seconds = time.time() - started
                 sweep.finished_runs.append(FinishedRun(list(context.overrides.task), folder, started, seconds, failure))
 
-    def tell(self, error: Exception) -> None:
+    def report(self, error: Exception) -> None:
         """Prints an error as one sentence, or raises it if it is a fault of the program."""
         sentence = explain(error)
         if sentence is None:
             raise error
-        meant = suggestion(error, self.folder, self.config_name, sys.argv[1:])
-        print(f"{sentence.rstrip('.')}; did you mean {meant}?" if meant else sentence, file=sys.stderr)
+        correction = suggestion(error, self.folder, self.config_name, sys.argv[1:])
+        print(f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence, file=sys.stderr)
 
 
 def _finish_sweep(result: str | None) -> bool:

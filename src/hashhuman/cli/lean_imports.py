@@ -35,7 +35,7 @@ def postpone(name: str, **attributes: Any) -> None:
         sys.modules[name] = stand_in
 
 
-def spare_lightning() -> None:
+def postpone_scipy_signal() -> None:
     """Saves an import of Lightning that takes long. To be called before Lightning is imported.
 
     Lightning imports torchmetrics, which imports scipy.signal and with it most of SciPy. torchmetrics only checks
@@ -45,7 +45,7 @@ def spare_lightning() -> None:
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Context for large imports: excludes the objects that they make from garbage collection for good.
 
     PyTorch and Lightning make about a million objects that live as long as the process. Scanning them costs time during

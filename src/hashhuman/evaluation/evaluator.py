@@ -83,13 +83,13 @@ class Evaluator:
         for product in self.products.values():
             product.finish(evaluation)
         avatar.train(was_training)
-        _say_where(evaluation)
+        _print_files(evaluation)
         return evaluation
 
     def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
         each, empty, data = [], [], evaluation.datamodule
         views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
-        with threads.Background() as beside:
+        with threads.Background() as submit:
             for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
                 if not (view.mask > 0).any():
                     empty.append(view.name)
@@ -100,7 +100,7 @@ class Evaluator:
                 each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
                 measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures)
                 for product in self.products.values():
-                    product.picture(evaluation, measured, beside)
+                    product.picture(evaluation, measured, submit)
         columns = [*self.protocol.columns, "render_ms"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
         return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
@@ -125,7 +125,7 @@ def _join(report: dict[str, Any], entries: Mapping[str, Any]) -> None:
         report[key] = report[key] | value if isinstance(report.get(key), dict) else value
 
 
-def _say_where(evaluation: Evaluation) -> None:
+def _print_files(evaluation: Evaluation) -> None:
     console = Console()
     for made in evaluation.made.values():
         for label, path in made.files.items():

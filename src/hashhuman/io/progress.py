@@ -87,22 +87,22 @@ class Lines:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.title, self.total, self.unit, self.clock = title, total, unit, clock
-        self.said = done
-        self.started = self.said_at = clock()
+        self.shown = done
+        self.started = self.shown_at = clock()
 
     def update(self, done: int, figures: Figures | None = None) -> None:
         """Prints a line if one is due."""
-        passed = self.clock() - self.said_at
-        if passed >= LONGEST or (passed >= SHORTEST and self._tenths(done) > self._tenths(self.said)):
+        passed = self.clock() - self.shown_at
+        if passed >= LONGEST or (passed >= SHORTEST and self._tenths(done) > self._tenths(self.shown)):
             self.finish(done, figures)
 
     def finish(self, done: int, figures: Figures | None = None) -> None:
         """Prints a line, unless the last one showed the same count."""
-        if done == self.said:
+        if done == self.shown:
             return
-        self.said, self.said_at = done, self.clock()
+        self.shown, self.shown_at = done, self.clock()
         count = f"{done}/{self.total}" if self.total else f"{done}"
-        words = [f"{count} {self.unit}".strip(), figures() if figures else "", f"{self.said_at - self.started:.0f} s"]
+        words = [f"{count} {self.unit}".strip(), figures() if figures else "", f"{self.shown_at - self.started:.0f} s"]
         print(f"{self.title}: {', '.join(filter(None, words))}", flush=True)
 
     def abandon(self) -> None:

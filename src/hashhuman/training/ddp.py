@@ -93,7 +93,7 @@ def processes(config: DictConfig, count: int) -> Iterator[None]:
     """
     if count == 1 or rank() or dist.is_torchelastic_launched():
         yield
-        _leave()
+        _destroy_process_group()
         return
     shared = {
         "MASTER_ADDR": "127.0.0.1",
@@ -111,7 +111,7 @@ def processes(config: DictConfig, count: int) -> Iterator[None]:
         watcher.start()
     try:
         yield
-        _leave()
+        _destroy_process_group()
         for watcher in watchers:
             watcher.join()
     except BaseException:
@@ -129,7 +129,7 @@ def processes(config: DictConfig, count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -30,12 +30,12 @@ def train(config: DictConfig) -> None:
     With `trainer=ddp` several processes run this function. All of them train; the process of rank 0 does the rest.
 
     Raises:
-        UserError: see `refuse`; also if the subject cannot be prepared.
+        UserError: see `check_config`; also if the subject cannot be prepared.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # it asks for more workers, but the data is on the device
-    refuse(config)
+    check_config(config)
     L.seed_everything(config.seed + ddp.rank(), verbose=False)  # processes draw different rays
     first = ddp.rank() == 0
     if first and config.source is not None:
@@ -70,7 +70,7 @@ def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
     return precompiled(avatar.warm_up)
 
 
-def refuse(config: DictConfig) -> None:
+def check_config(config: DictConfig) -> None:
     """Checks the config for mistakes that would otherwise show only after minutes.
 
     The packages and files that only preprocessing needs are not checked, since a finished subject needs none of them.

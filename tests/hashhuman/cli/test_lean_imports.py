@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from hashhuman.cli.lean_imports import postpone, uncollected
+from hashhuman.cli.lean_imports import postpone, without_garbage_collection
 
 
 @pytest.fixture
@@ -56,7 +56,8 @@ def test_imported_modules_are_not_postponed(monkeypatch):
 def test_a_run_does_not_import_scipy_signal():
     """It is imported when something uses it."""
     script = (
-        "from hashhuman.cli.lean_imports import spare_lightning; spare_lightning(); import sys, torchmetrics; "
+        "from hashhuman.cli.lean_imports import postpone_scipy_signal; postpone_scipy_signal(); "
+        "import sys, torchmetrics; "
         "assert 'scipy.stats' not in sys.modules and 'scipy.signal._signaltools' not in sys.modules; "
         "import scipy.signal; assert len(scipy.signal.windows.hann(5)) == 5; from scipy.signal import hilbert; "
         "assert 'scipy.signal._signaltools' in sys.modules"
@@ -67,11 +68,11 @@ def test_a_run_does_not_import_scipy_signal():
 def test_imported_objects_are_excluded_from_garbage_collection():
     was = gc.get_freeze_count()
     try:
-        with uncollected():
+        with without_garbage_collection():
             assert not gc.isenabled()
             kept = [[] for _ in range(1000)]
         assert gc.isenabled() and gc.get_freeze_count() >= was + len(kept)
-        with pytest.raises(ZeroDivisionError), uncollected():
+        with pytest.raises(ZeroDivisionError), without_garbage_collection():
             _ = 1 // 0
         assert gc.isenabled()
     finally:

@@ -255,7 +255,7 @@ def test_workers_start_no_processes_and_end_with_rank_0(monkeypatch):
         with contextlib.suppress(BaseException):
             os.dup2(reader, 0)
             sys.stdin = os.fdopen(0)
-            ddp_worker._end_with_the_first()
+            ddp_worker._end_with_rank_0()
         os._exit(9)
     os.close(writer)  # as when the first process is gone
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -134,4 +134,4 @@ def test_late_failures_are_refused_at_once(toy_folder, tmp_path, monkeypatch, ov
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
         run.train(composed(toy_folder, override))
-    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))
+    run.check_config(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))
