@@ -90,10 +90,10 @@ def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[JobResu
             raise
 
 
-def _run(label: str, job: Job, device: str | None, beside: int, running: set[subprocess.Popen]) -> JobResult:
+def _run(label: str, job: Job, device: str | None, n_parallel: int, running: set[subprocess.Popen]) -> JobResult:
     environment = dict(os.environ)
     # Without this, each of several processes would take all cores.
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // beside)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_parallel)))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
     where = "" if device is None else f" on GPU {device}"
