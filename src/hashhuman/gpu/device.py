@@ -20,7 +20,7 @@ def device_named(name: str, option: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"{option}={name}: there is no such device; say auto, cpu, cuda or cuda:1.") from error
+        raise UserError(f"{option}={name}: there is no such device: choose auto, cpu, cuda or cuda:1.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"{option}={name}: PyTorch sees {torch.cuda.device_count()} GPUs; say auto or cpu.")
+        raise UserError(f"{option}={name}: PyTorch sees {torch.cuda.device_count()} GPUs: choose auto or cpu.")
     return device
