@@ -49,7 +49,7 @@ def test_the_slow_path_has_the_same_quality(trained):
 def test_the_slow_path_has_no_kernels_and_one_round(trained):
     avatar = rendering.slow(trained)
     options = (avatar.kernels, avatar.sampler.kernels, avatar.skinning.kernels, avatar.field.kernels)
-    front, _ = avatar.eager_images.stretches
+    front, _ = avatar.eager_images.rounds
     assert set(options) == {"torch"} and front[1] > avatar.sampler.n_bins(avatar.scene([toy.pose(0)]).index.shell)
     assert (type(avatar.field.encoder), type(avatar.field.density_network)) == (TorchHashGrids, TorchMLPs)
 
