@@ -1,9 +1,9 @@
-"""Measures a finished run and shows its avatar from all sides, in <run folder>/evaluation/<protocol>.
+"""Evaluates a finished run: writes metrics, pictures and videos to <run folder>/evaluation/<protocol>.
 
 python eval.py run=<run folder> [metrics=legacy_nvr] [eval.products.images.pictures=all]
 
-The metrics are those of the run, LPIPS network included, unless the command line says otherwise.
-Options: conf/eval.yaml and the groups that it names.
+The metrics, including the LPIPS network, are those of the run unless the command line says otherwise.
+Options: conf/eval.yaml and the groups in its defaults.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from hashhuman.cli import hydra_main
 
 
 def main(config: DictConfig) -> None:
-    """Loads the run, evaluates it."""
-    from hydra.utils import instantiate  # after Hydra has checked the command line: what follows takes seconds
+    """Loads the run and evaluates it."""
+    from hydra.utils import instantiate  # only after Hydra has checked the command line: these imports take seconds
 
     from hashhuman.gpu.device import device_named
     from hashhuman.training import run, run_folder
@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
 
 
 def changes_to_the_run(config: DictConfig) -> DictConfig:
-    """What the command line changes of the run's own config."""
+    """The command line's changes to the run's config."""
     moved = {name: value for name, value in config.data.items() if value is not None}
     changes = OmegaConf.merge(OmegaConf.to_container(config.overrides), {"data": moved} if moved else {})
     assert isinstance(changes, DictConfig)
@@ -42,11 +42,12 @@ def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[st
     """The metrics to evaluate with.
 
     Args:
-        composed: what the command line, and the defaults for what it leaves open, make of the group `metrics`.
-        trained: those of the run.
+        composed: the group `metrics` as composed from the command line and the defaults.
+        trained: the metrics of the run.
         typed: the overrides on the command line.
 
-    Returns: those of the run with the options that were typed; `composed` if another protocol was named.
+    Returns:
+        The metrics of the run with the options that were typed; `composed` if another protocol was typed.
     """
     keys = [word.partition("=")[0].lstrip("+~") for word in typed]
     if "metrics" in keys and composed._target_ != trained._target_:
@@ -56,7 +57,7 @@ def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[st
         option = key.removeprefix("metrics.")
         if option != key:
             parent = option.partition(".")[0]
-            option = parent if chosen.get(parent) is None else option  # an object that the run goes without
+            option = parent if chosen.get(parent) is None else option  # for an object that the run does not have
             OmegaConf.update(chosen, option, OmegaConf.select(composed, option), force_add=True)
     return chosen
 

@@ -1,6 +1,6 @@
-"""From a video, or a subject folder, to an avatar, its metrics and its pictures.
+"""Trains and evaluates an avatar from a video or a subject folder.
 
-python train.py --help says how to call it. Options: conf/train.yaml and the groups beside it.
+`python train.py --help` says how to call it. Options: conf/train.yaml and the groups in the same folder.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ from hashhuman.cli import hydra_main, lean_imports, results, start
 
 def main(config: DictConfig) -> None:
     """Prepares the subject, trains, evaluates."""
-    with lean_imports.uncollected():
-        from hashhuman.training import run  # after Hydra has checked the command line: importing torch takes seconds
+    with lean_imports.without_garbage_collection():
+        from hashhuman.training import run  # only after Hydra has checked the command line: the import takes seconds
 
     print(start.describe_start(config), flush=True)
     run.train(config)
@@ -21,29 +21,29 @@ def main(config: DictConfig) -> None:
 
 def default_experiment() -> str:
     """The preset that suits this machine."""
-    with lean_imports.uncollected():
+    with lean_imports.without_garbage_collection():
         import torch
 
     return "fast" if torch.cuda.is_available() else "cpu"
 
 
 def default_launcher() -> str:
-    """How the runs of a sweep are started: at once on a host with several GPUs, else one after the other."""
-    with lean_imports.uncollected():
+    """The launcher of sweeps: in parallel on a host with several GPUs, else one run after another."""
+    with lean_imports.without_garbage_collection():
         import torch
 
     return "gpus" if torch.cuda.device_count() > 1 else "basic"
 
 
 def subject_folder(video: str, workspace: str, subject: str | None) -> str:
-    """Where the subject of a video lies."""
+    """The subject folder of a video."""
     from preprocess import pipeline
 
     return str(pipeline.subject_folder(str(video), Path(workspace), subject))
 
 
 def register_resolvers() -> None:
-    """The functions that conf/train.yaml calls."""
+    """Registers the functions that conf/train.yaml calls."""
     OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
     OmegaConf.register_new_resolver("default_launcher", default_launcher, replace=True)
     OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)

@@ -1,14 +1,14 @@
-"""How well bodies are fitted, against ground truth: scenes with `videos/<name>.mp4`, `truth.npz` and `annots.npy`.
+"""Measures fitted bodies against the ground truth of scenes with `videos/<name>.mp4`, `truth.npz` and `annots.npy`.
 
     python benchmarks/body_fit.py SCENE [SCENE ...] [--subjects FOLDER] [hydra overrides ...]
 
-Each video goes through the stages frames, keypoints and body_fit, whose only input is the pixels; stages that are
-finished are skipped. Then, over 22 joints (all but the two hands), matched by name:
+Each video goes through the stages frames, keypoints and body_fit, whose only input is the pixels. Finished stages are
+skipped. The metrics are computed over 22 joints (all but the two hands), matched by name:
 
 - MPJPE: mean distance after subtracting the pelvis (mm), in the camera's axes
 - PA: the same after the best similarity transform of each frame (mm)
-- scale: what the fit should be multiplied by to fit best, over the whole sequence: stature that one camera cannot see
-- jitter: mean error of the joints' acceleration about the pelvis (mm a frame^2)
+- scale: the factor by which the fit matches best over the whole sequence, since one camera cannot determine stature
+- jitter: mean error of the joints' acceleration relative to the pelvis (mm per frame^2)
 - IoU: mean overlap of the body (without clothes) and the network's mask; pixels: median distance of points
 
 Results are kept in benchmarks/results/.
@@ -34,7 +34,7 @@ STAGES = ("frames", "keypoints", "body_fit")
 
 
 def joint_key(name: str) -> str:
-    """One name for both spellings: 'L_hip' and 'left_hip'."""
+    """The same key for both spellings of a joint's name: 'L_hip' and 'left_hip'."""
     return name.replace("L_", "left_").replace("R_", "right_")
 
 
@@ -47,7 +47,7 @@ def true_joints(scene: Path) -> tuple[list[str], np.ndarray]:
 
 
 def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Each frame's points (F, J, 3) under the similarity transform that brings them nearest to the target."""
+    """Each frame's points (F, J, 3) after the similarity transform that fits them best to the target."""
     a, b = points - points.mean(1, keepdims=True), target - target.mean(1, keepdims=True)
     u, s, vt = np.linalg.svd(np.einsum("fni,fnj->fij", b, a))
     sign = np.ones_like(s)
@@ -58,7 +58,7 @@ def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def score(fit: dict[str, np.ndarray], names: list[str], truth: np.ndarray) -> dict[str, float]:
-    """The figures of one scene."""
+    """The metrics of one scene."""
     fitted = [joint_key(str(n)) for n in fit["joint_names"]]
     kept = [n for n in names if "hand" not in n]
     joints = fit["joints"].astype(float)[:, [fitted.index(n) for n in kept]]

@@ -1,11 +1,11 @@
-"""What a first run on a machine has to compile: seconds for each variant of each kernel. Needs no GPU.
+"""Measures how long a first run on a machine compiles: seconds for each variant of each kernel. Needs no GPU.
 
     python benchmarks/compile.py [--repeat 3] [--out FILE.md] data=zju_mocap data.root=SCENE [overrides of train.py]
 
-Builds the avatar that train.py would, warms it up (`hashhuman.avatar.warmup`), and compiles what that launches, for the
-GPU that is here or else for an H100, with an empty cache each time: one by one, with a line for each, and side by side
-as a run does, in turn; the least of the repetitions counts. Columns: Triton's front end in Python, its passes, LLVM
-with ptxas, and the C compiler for the launcher.
+Builds the avatar of train.py, warms it up (`hashhuman.avatar.warmup`), and compiles the launched kernels for this
+machine's GPU, or for an H100 if there is none. It does so with an empty cache, alternately one by one, with a line for
+each variant, and in parallel, as a run does. The least time of the repetitions counts. Columns: Triton's front end in
+Python, its passes, LLVM with ptxas, and the C compiler for the launcher.
 """
 
 import argparse
@@ -42,7 +42,7 @@ COLUMNS = ("Python", "passes", "LLVM, ptxas", "C")
 
 
 class NoGpu(precompile.StandInDriver):
-    """Where there is no GPU, kernels are compiled for an H100."""
+    """A driver without a GPU, with which kernels are compiled for an H100."""
 
     launcher_cls = CudaLauncher
 
@@ -51,22 +51,22 @@ class NoGpu(precompile.StandInDriver):
 
 
 def pretend_gpu() -> None:
-    """Lets kernels be compiled for tensors on the CPU."""
+    """Makes Triton compile kernels for tensors on the CPU."""
     driver.set_active(NoGpu())  # type: ignore[arg-type]
     backend.runs_on = lambda x: True
 
 
 def pretend_cuda(folder: Path) -> None:
-    """Lets launchers be linked with a CUDA library, made in `folder`, whose functions do nothing."""
+    """Makes a CUDA library in `folder` whose functions do nothing, with which launchers can be linked."""
     sources = Path(str(sys.modules[CudaLauncher.__module__].__file__)).parent
     text = "".join((sources / name).read_text() for name in ("driver.py", "driver.c"))
     names = sorted(set(re.findall(r"\bcu[A-Z]\w+", text)))
     source, library = folder / "cuda.c", folder / "libcuda.so.1"
     source.write_text("".join(f"void {name}(void) {{}}\n" for name in names))
     subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", source, "-o", library], check=True)
-    (folder / "libcuda.so").symlink_to(library)  # as Triton 3.4 calls it
+    (folder / "libcuda.so").symlink_to(library)  # the name that Triton 3.4 uses
     knobs.nvidia.libcuda_path = str(folder)
-    ctypes.CDLL(str(library))  # launchers that are loaded later find it by its name
+    ctypes.CDLL(str(library))  # launchers that are loaded later find the library by its name
 
 
 def avatar_of(overrides: list[str]) -> HashGridAvatar:
@@ -80,14 +80,14 @@ def avatar_of(overrides: list[str]) -> HashGridAvatar:
 
 @contextmanager
 def empty_cache() -> Iterator[None]:
-    """Nothing that was compiled before is found."""
+    """Context with an empty cache of compiled kernels."""
     with tempfile.TemporaryDirectory() as folder, knobs.cache.scope():
         knobs.cache.dir = folder
         yield
 
 
 def variants(avatar: HashGridAvatar) -> list[tuple[Any, Any, dict]]:
-    """Source, target and options of everything that the listing launches."""
+    """Source, target and options of every kernel that the dry run launches."""
     asked: list = []
     with knobs.runtime.scope():
         compiler = precompile.Compiler(lambda function, *arguments: asked.append(arguments[:3]))  # type: ignore
@@ -118,7 +118,7 @@ def one_by_one(asked: list[tuple[Any, Any, dict]]) -> list[dict]:
 
 
 def side_by_side(avatar: HashGridAvatar) -> float:
-    """Seconds for all, as a run compiles them."""
+    """Seconds for compiling all kernels in parallel, as a run does."""
     with empty_cache():
         begun = time.perf_counter()
         with precompile.precompiled(avatar.warm_up):
@@ -127,7 +127,7 @@ def side_by_side(avatar: HashGridAvatar) -> float:
 
 
 def report(rows: list[dict], together: float) -> str:
-    """Markdown."""
+    """The table in markdown."""
     target: Any = driver.active.get_current_target()
     lines = [
         f"Seconds, for {target.backend} {target.arch}, Triton {triton.__version__}, {os.cpu_count()} processors.",
@@ -162,7 +162,7 @@ def main() -> None:
             variants(avatar)
             alone.append(time.perf_counter() - begun)
         rows = [same[0] | {name: min(row[name] for row in same) for name in COLUMNS} for same in zip(*runs)]
-        text = report(rows, min(together)) + f"\n\nSide by side includes the listing, {min(alone):.2f} s."
+        text = report(rows, min(together)) + f"\n\nSide by side includes the dry run, {min(alone):.2f} s."
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")

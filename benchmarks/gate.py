@@ -1,10 +1,10 @@
-"""What the checks of a fit and of blur say of bodies that are right, of the same ones spoilt, and of smeared pictures.
+"""Tests the checks of fit and blur on correct bodies, on the same bodies with known errors, and on smeared pictures.
 
     python benchmarks/gate.py SCENE [SCENE ...] [--subjects FOLDER] [--fits SUBJECT ...] [--out FILE.md]
 
-Scenes are those of `body_fit.py`: masks and bodies are exact, and points are what the stage `keypoints` finds in the
-scene's video, in FOLDER/<scene>, as `body_fit.py` leaves them there. `--fits` names finished subjects of any origin.
-Figures are those of `preprocess/quality.py`: of the median picture, one for each scene; verdicts are those of
+Scenes are those of `body_fit.py`, with exact masks and bodies. Points are those that the stage `keypoints` finds in the
+scene's video; `body_fit.py` leaves them in FOLDER/<scene>. `--fits` names finished subjects of any origin. Figures are
+those of `preprocess/quality.py` for the median picture, one for each scene. Verdicts follow the limits in
 `conf/preprocess/doctor/default.yaml`.
 """
 
@@ -42,12 +42,12 @@ from preprocess.skeleton import NAMES  # noqa: E402
 CHECKS = ROOT / "conf/preprocess/doctor/default.yaml"
 SIDES = {"left": "right", "right": "left"}
 EXCHANGED = [NAMES.index("_".join(SIDES.get(word, word) for word in name.split("_"))) for name in NAMES]
-SMEARED = (0.0, 0.01, 0.02, 0.04)  # of the person's height
+SMEARED = (0.0, 0.01, 0.02, 0.04)  # widths of the smear, as shares of the person's height
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One camera's view of F frames of a person, and what is said of the body there."""
+    """One camera's view of F frames of a person, with the body that is assumed there."""
 
     camera: Camera
     template: BodyTemplate
@@ -59,7 +59,7 @@ Change = Callable[[Case, np.random.Generator], Case]
 
 
 def moved(shift: Sequence[float]) -> Change:
-    """The body elsewhere, by metres along the camera's axes: right, down, away."""
+    """Moves the body along the camera's axes (right, down, away; m)."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         offset = torch.tensor(shift).float() @ case.camera.R
@@ -69,7 +69,7 @@ def moved(shift: Sequence[float]) -> Change:
 
 
 def taller(factor: float) -> Change:
-    """The body in another size, its pelvis where it was."""
+    """Scales the body about its pelvis."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         pelvis = [p.world_from_posed()[:3, :3] @ case.template.joints[0] for p in case.poses]
@@ -80,7 +80,7 @@ def taller(factor: float) -> Change:
 
 
 def enlarged(factor: float) -> Change:
-    """The body taller, and as much farther away: the same in the picture."""
+    """Scales the body and its distance by the same factor, so that the picture stays the same."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         center = case.camera.center
@@ -91,7 +91,7 @@ def enlarged(factor: float) -> Change:
 
 
 def zoomed(factor: float) -> Change:
-    """Another focal length after the fit."""
+    """Scales the focal length after the fit."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         K = case.camera.K.clone()
@@ -102,18 +102,18 @@ def zoomed(factor: float) -> Change:
 
 
 def exchanged(case: Case, rng: np.random.Generator) -> Case:
-    """Left and right of the points exchanged, as by a fit that shows the person from behind."""
+    """Exchanges left and right points, as if the fit showed the person from behind."""
     points = {name: getattr(case.keypoints, name)[:, EXCHANGED] for name in ("image_points", "visibility", "presence")}
     return dataclasses.replace(case, keypoints=dataclasses.replace(case.keypoints, **points))
 
 
 def trembling(metres: float, degrees: float) -> Change:
-    """Noise in every frame on the body's place and on every joint's rotation: a deviation for each coordinate."""
+    """Adds noise to the body's position and every joint's rotation in each frame, with these standard deviations."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         def noisy(pose: BodyPose) -> BodyPose:
             turns = torch.from_numpy(rng.normal(0, np.deg2rad(degrees), pose.body_pose.shape)).float()
-            turns[0] = 0  # by convention: the root is turned by orient
+            turns[0] = 0  # the root is rotated by `orient`, by convention
             shift = torch.from_numpy(rng.normal(0, metres, 3)).float()
             return dataclasses.replace(pose, body_pose=pose.body_pose + turns, transl=pose.transl + shift)
 
@@ -123,7 +123,7 @@ def trembling(metres: float, degrees: float) -> Change:
 
 
 def late(frames: int) -> Change:
-    """Each frame with the body of an earlier one."""
+    """Gives each frame the body of an earlier one."""
 
     def change(case: Case, rng: np.random.Generator) -> Case:
         return dataclasses.replace(case, poses=[case.poses[max(0, i - frames)] for i in range(len(case.poses))])
@@ -132,7 +132,7 @@ def late(frames: int) -> Change:
 
 
 def in_part(change: Change, share: float) -> Change:
-    """Only the first frames are spoilt."""
+    """Applies a change to the first frames only, up to this share of all frames."""
 
     def partly(case: Case, rng: np.random.Generator) -> Case:
         count, spoilt = round(share * len(case.poses)), change(case, rng)
@@ -166,14 +166,14 @@ CHANGES: dict[str, Change] = {
 
 
 def opened(scene: Path, subject: Path) -> Case:
-    """The true body in the frames that were filmed, and the points that were found there."""
+    """The true body in the filmed frames, and the points that were detected there."""
     reader, keypoints = Subject(scene), Keypoints.load(points_path(subject))
     poses = [reader.pose(frame) for frame in keypoints.frames.tolist()]
     return Case(reader.camera(0), reader.template(), poses, keypoints)
 
 
 def judged(scene: Path, case: Case) -> Quality:
-    """The figures of a case, with the scene's masks."""
+    """The quality figures of a case, with the scene's masks."""
     reader = Subject(scene)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -196,7 +196,7 @@ def judged(scene: Path, case: Case) -> Quality:
 
 
 def cells(qualities: Sequence[Quality]) -> list[str]:
-    """Off the points (%), overlap, jitter (mm) and verdict of each, side by side, and what is not fine anywhere."""
+    """Distance to the points (%), overlap, jitter (mm) and verdict of each case, and all findings that are not OK."""
     fit = instantiate(OmegaConf.load(CHECKS).fit)
     findings = [fit(quality) for quality in qualities]
     wrong = [[f.name for f in found if f.verdict is not Verdict.OK] for found in findings]
@@ -211,18 +211,18 @@ def cells(qualities: Sequence[Quality]) -> list[str]:
 
 
 def spoilt(scenes: Sequence[Path], cases: Sequence[Case]) -> str:
-    """A row for each change, with all scenes in it."""
+    """A table with a row for each change, with the figures of all scenes."""
     lines = []
     for name, change in CHANGES.items():
         found = [judged(scene, change(case, np.random.default_rng(0))) for scene, case in zip(scenes, cases)]
         lines.append([name, *cells(found)])
         print(*lines[-1], sep=" | ", file=sys.stderr, flush=True)
-    heads = ["what was done", "off the points, % of the height", "IoU", "jitter, mm", "verdict", "not fine"]
+    heads = ["change", "distance to the points, % of the height", "IoU", "jitter, mm", "verdict", "not fine"]
     return markdown(heads, lines)
 
 
 def fits(subjects: Sequence[Path]) -> str:
-    """A row for each finished subject: the median picture, the worst one in brackets."""
+    """A table with a row for each finished subject: the median picture, with the worst one in brackets."""
     lines = []
     for subject in subjects:
         with Progress(disable=True) as progress:
@@ -235,12 +235,12 @@ def fits(subjects: Sequence[Path]) -> str:
             f"{np.nanmedian(quality.jitter):.1f} ({np.nanmax(quality.jitter):.1f})", f"{100 * beyond:.0f} %",
             *cells([quality])[3:],
         ])  # fmt: skip
-    heads = ["clip", "off the points, % of the height", "IoU", "jitter, mm", "pictures beyond limits", "verdict"]
-    return markdown([*heads, "not fine"], lines)
+    heads = ["clip", "distance to the points, % of the height", "IoU", "jitter, mm", "pictures beyond limits"]
+    return markdown([*heads, "verdict", "not fine"], lines)
 
 
 def blurred(subjects: Sequence[Path]) -> str:
-    """A row for each clip: motion blur of the person, as it is and smeared to the side."""
+    """A table with a row for each clip: motion blur of the person in the original and in smeared pictures."""
     lines = []
     for subject in subjects:
         inspections = [each for each in inspect_subject(subject, 12) if each.person is not None]
@@ -254,7 +254,7 @@ def blurred(subjects: Sequence[Path]) -> str:
                 values.append(blur(smeared, each.person))
             found.append(f"{np.median(values):.2f}")
         lines.append([subject.name, *found])
-    return markdown(["clip", "as it is", *(f"smeared by {100 * share:g} %" for share in SMEARED[1:])], lines)
+    return markdown(["clip", "original", *(f"smeared by {100 * share:g} %" for share in SMEARED[1:])], lines)
 
 
 def main() -> None:
@@ -271,11 +271,11 @@ def main() -> None:
         preprocess_scene(scene, subject, [], ("frames", "keypoints"))
     named = [scene.name for scene in scenes]
     command = f"`python benchmarks/{reproducible(sys.argv)}`"
-    pages = ["# What the checks of a fit see", command, f"## The true body, spoilt ({', '.join(named)})"]
+    pages = ["# What the checks of a fit find", command, f"## The true body, with known errors ({', '.join(named)})"]
     pages += [spoilt(scenes, [opened(scene, subject) for scene, subject in zip(scenes, subjects)])]
     if arguments.fits:
         pages += ["## Fits (the worst picture in brackets)", fits(arguments.fits)]
-    pages += ["## Motion blur, by the share of the person's height that the pictures are smeared", blurred(subjects)]
+    pages += ["## Motion blur, by the width of the smear as a share of the person's height", blurred(subjects)]
     page = "\n\n".join(pages) + "\n"
     print(page)
     if arguments.out:

@@ -1,11 +1,11 @@
-"""Samples a second through hash grid and network, `encoder=triton network=triton`, on this machine's GPU.
+"""Measures samples per second of hash grid and network, `encoder=triton network=triton`, on this machine's GPU.
 
     python benchmarks/kernels.py [--out FOLDER] [--sweep]
 
-One grid (F=2, T=2^19, 16 levels, base 16, scale 1.38) and one network (64 wide, two hidden layers, 16 numbers out) at
-2^18 and 2^20 uniformly random positions, four sets in turn. Times are medians by CUDA events: `graph` replays a
-recorded pass, as training does, and `eager` calls it from Python. Errors are relative to PyTorch in float64. `--sweep`
-tries every way to launch the kernels instead, and says what was fastest. FOLDER gets kernels_DEVICE.json and .md.
+One grid (F=2, T=2^19, 16 levels, base 16, scale 1.38) and one network (64 wide, two hidden layers, 16 outputs) at 2^18
+and 2^20 uniformly random positions, four sets in turn. Times are medians by CUDA events: `graph` replays a captured
+pass, as training does, and `eager` calls it from Python. Errors are relative to PyTorch in float64. `--sweep` instead
+tries all launch options of the kernels and reports the fastest ones. FOLDER gets kernels_DEVICE.json and .md.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from hashhuman.network.triton_mlp import TritonMLPs
 SPEC = HashGridSpec(n_levels=16, features_per_level=2, log2_hashmap_size=19, base_resolution=16, per_level_scale=1.38)
 SIZES = (1 << 18, 1 << 20)
 DEVICE = "cuda"
-SETS = 4  # inputs in turn, so that no cache keeps them
+SETS = 4  # sets of inputs used in turn, so that they do not stay in a cache
 # tiny-cuda-nn through its PyTorch module in half precision, G samples/s on an H100 at 2^18 and 2^20.
 TINY_CUDA_NN = {
     ("grid", "forward"): (1.22, 1.45),
@@ -49,7 +49,7 @@ PRECISIONS: dict[str, tuple[triton_grid.Dtype, triton_mlp.Precision]] = {
     "float16 table, float16": ("float16", "float16"),
 }
 
-Step = Callable[[int], object]  # computes with the i-th set of inputs
+Step = Callable[[int], object]  # a pass through a module with the i-th set of inputs
 
 
 class Field(nn.Module):
@@ -68,7 +68,7 @@ class Field(nn.Module):
 
 
 def made(table: triton_grid.Dtype, precision: triton_mlp.Precision) -> Field:
-    """Grid and network on the GPU; entries are as large as trained ones."""
+    """Grid and network on the GPU, with table entries as large as trained ones."""
     torch.manual_seed(0)
     field = Field(
         TritonHashGrids([SPEC], table_dtype=table), TritonMLPs(1, SPEC.n_features, 64, 2, 16, precision=precision)
@@ -78,7 +78,7 @@ def made(table: triton_grid.Dtype, precision: triton_mlp.Precision) -> Field:
 
 
 def steps(module: nn.Module, inputs: list[Tensor], n_out: int, rows: PartRows) -> dict[str, Step]:
-    """What is timed: each pass through a module."""
+    """The passes through a module that are timed, by name."""
     parameters = list(module.parameters())
     upstream = [torch.randn(n_out, rows.total, device=DEVICE).t() for _ in inputs]
     leaves = [x.detach().clone(memory_format=torch.preserve_format).requires_grad_() for x in inputs]
@@ -97,7 +97,7 @@ def steps(module: nn.Module, inputs: list[Tensor], n_out: int, rows: PartRows) -
 
 
 def milliseconds(run: Callable[[], object], calls: int, repeats: int = 15) -> float:
-    """Median time of one of the `calls` that `run` makes, by CUDA events, after two runs that do not count."""
+    """Median milliseconds of one of the `calls` that `run` makes, by CUDA events, after two runs for warm-up."""
     times = []
     for repeat in range(repeats + 2):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -111,12 +111,12 @@ def milliseconds(run: Callable[[], object], calls: int, repeats: int = 15) -> fl
 
 
 def eager_ms(step: Step, rounds: int = 3) -> float:
-    """A step's time when Python launches it."""
+    """Milliseconds of a step that Python launches."""
     return milliseconds(lambda: [step(i) for _ in range(rounds) for i in range(SETS)], SETS * rounds)
 
 
 def graph_ms(step: Step) -> float:
-    """A step's time when it is replayed."""
+    """Milliseconds of a step that is replayed as a CUDA graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -136,7 +136,7 @@ def positions(rows: PartRows) -> list[Tensor]:
 
 
 def throughput() -> list[dict]:
-    """Samples a second of every module, pass, size and precision."""
+    """Samples per second of every module, pass, size and precision."""
     found = []
     for name, precision in PRECISIONS.items():
         field = made(*precision)
@@ -163,7 +163,7 @@ def throughput() -> list[dict]:
 
 
 def kernel_times(size: int = SIZES[-1]) -> list[dict]:
-    """How long each kernel of a pass with input gradients takes."""
+    """The time of each kernel of a pass with input gradients."""
     found = []
     rows = PartRows.all_used([size], DEVICE)
     for name, precision in PRECISIONS.items():
@@ -187,7 +187,7 @@ def kernel_times(size: int = SIZES[-1]) -> list[dict]:
 
 
 def errors(size: int = 1 << 16) -> list[dict]:
-    """Relative errors of outputs and gradients, |a - b| / |b|, against float64; of float32 in PyTorch, too."""
+    """Relative errors |a - b| / |b| of outputs and gradients against float64, also of PyTorch in float32."""
     rows = PartRows.all_used([size], DEVICE)
     x = torch.rand(size, 3, device=DEVICE)
     upstream = torch.randn(size, 16, device=DEVICE)
@@ -212,7 +212,7 @@ def errors(size: int = 1 << 16) -> list[dict]:
 
 
 def sweep(size: int = SIZES[-1]) -> list[dict]:
-    """Times of every way to launch each kernel; what the chip cannot hold is left out."""
+    """Times of all launch options of each kernel, without those for which the GPU's resources do not suffice."""
     rows = PartRows.all_used([size], DEVICE)
     x = positions(rows)
     found = []
@@ -221,7 +221,7 @@ def sweep(size: int = SIZES[-1]) -> list[dict]:
         for options, module, inputs, n_out, passed in variants:
             try:
                 ms = graph_ms(steps(module, inputs, n_out, rows)[passed])
-            except Exception as error:  # a variant may need more registers or memory than there are
+            except Exception as error:  # a variant may need more registers or memory than the GPU has
                 print(f"{kernel} {options}: {type(error).__name__}: {str(error)[:150]}", flush=True)
                 torch.cuda.synchronize()
                 continue
@@ -231,7 +231,7 @@ def sweep(size: int = SIZES[-1]) -> list[dict]:
     def grid_reads():
         for table, n_bytes, warps in itertools.product(("float32", "float16"), (4, 8, 16), (1, 2, 4)):
             if table == "float32" and n_bytes == 4:
-                continue  # an entry has eight
+                continue  # an entry has eight bytes
             grid = made(table, "tf32").grid
             grid.tuning = triton_grid.Tuning(warps, n_bytes, 16)
             yield {"table": table, "read_bytes": n_bytes, "warps": warps}, grid, x, SPEC.n_features, "forward"
@@ -265,7 +265,7 @@ def sweep(size: int = SIZES[-1]) -> list[dict]:
 
 
 def best(found: list[dict]) -> list[dict]:
-    """The fastest way of each kernel, pass and precision."""
+    """The fastest launch options of each kernel, pass and precision."""
 
     def case(row: dict) -> tuple:
         return (row["kernel"], row["pass"], row.get("table") or row.get("gradient") or row["precision"])
@@ -274,7 +274,7 @@ def best(found: list[dict]) -> list[dict]:
 
 
 def throughput_table(found: list[dict]) -> str:
-    """A line a module and pass, columns for sizes and precisions."""
+    """A markdown table with a row for each module and pass, and columns for sizes and precisions."""
     heads = [f"2^{size.bit_length() - 1}, {name}" for size in SIZES for name in PRECISIONS]
     lines = []
     at = {(row["module"], row["pass"], row["samples"], row["precision"]): row for row in found}
@@ -295,14 +295,14 @@ def main() -> None:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--sweep", action="store_true", help="try every way to launch the kernels")
+    parser.add_argument("--sweep", action="store_true", help="try all launch options of the kernels")
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name()
     print(f"{device}, torch {torch.__version__}", flush=True)
     if arguments.sweep:
         report: dict = {"sweep": sweep()}
         by_kernel = itertools.groupby(best(report["sweep"]), lambda row: row["kernel"])
-        text = ["The fastest ways at 2^20 samples:", *(table(list(rows)) for _, rows in by_kernel)]
+        text = ["The fastest launch options at 2^20 samples:", *(table(list(rows)) for _, rows in by_kernel)]
     else:
         report = {"throughput": throughput(), "kernels": kernel_times(), "errors": errors()}
         text = ["G samples/s:", throughput_table(report["throughput"])]

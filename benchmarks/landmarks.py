@@ -2,13 +2,13 @@
 
     python benchmarks/landmarks.py SCENE [SCENE ...] [--subjects FOLDER]
 
-Scenes are those of `body_fit.py`, and must not be any that figures are reported on (the table was made of the seeds 21
-to 24). Left and right are taken together, in the mirror. For each point, over frames in which it is seen (cm):
+Scenes are those of `body_fit.py`. Do not use scenes on which results are reported (the table was made from the seeds 21
+to 24). Left and right points are combined by mirroring. For each point, over frames in which it is visible (cm):
 
 - offset: from the body's landmark, in the axes of the bone at rest, so that projections fall on the detected points
-- image: median distance of the projections that remains, at the person's depth
-- bias: how far the 3D point should be moved along the view, and ahead of the person
-- across, along: median distance of the 3D points that remains, across the view and along it
+- image: median remaining distance of the projections, at the person's depth
+- bias: the correction of the 3D point along the viewing direction, and towards the person's front
+- across, along: median remaining distance of the 3D points, across and along the viewing direction
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Observed:
         metres = at[..., 2:] / K[0, 0]
         pixels = at @ K.T
         self.image_error = (keypoints.image_points - pixels[..., :2] / pixels[..., 2:]) * metres
-        # how the projection, in metres at that depth, moves with the point
+        # Jacobian of the projection, in metres at the point's depth, with respect to the point.
         rays = at[..., :2] / at[..., 2:]
         self.slope = self.turn[:, :, :2] - rays[..., None] * self.turn[:, :, 2:]
         points = to_camera_axes(keypoints.world_points.astype(float), keypoints.image_points.astype(float), K)
@@ -69,7 +69,7 @@ class Observed:
 
 
 def offset_of(scenes: list[Observed], point: int) -> tuple[np.ndarray, float]:
-    """A point's offset at rest (m), by reweighted least squares over itself and its mirror image; what remains (m)."""
+    """A point's offset at rest and the remaining distance (m), by reweighted least squares with its mirror image."""
     slopes, errors = [], []
     for other, flip in {point: np.ones(3), MIRRORED[point]: np.ones(3) if MIRRORED[point] == point else MIRROR}.items():
         for scene in scenes:
@@ -85,7 +85,7 @@ def offset_of(scenes: list[Observed], point: int) -> tuple[np.ndarray, float]:
 
 
 def world_errors(scene: Observed, offsets: np.ndarray) -> np.ndarray:
-    """How far each 3D point lies from the body's (F L 3), both about the trunk and at one scale."""
+    """Differences of the 3D points from the body's (F, L, 3), both relative to the trunk and at the same scale (m)."""
     true = scene.at + np.einsum("flab,lb->fla", scene.turn, offsets)
     true = true - true[:, TRUNK].mean(1, keepdims=True)
     scale = (true * scene.points).sum() / np.square(scene.points).sum()
@@ -93,7 +93,7 @@ def world_errors(scene: Observed, offsets: np.ndarray) -> np.ndarray:
 
 
 def bias_of(scenes: list[Observed], errors: list[np.ndarray], point: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bias along the view and ahead of the person, and what remains across and along the view (all m)."""
+    """Bias along the viewing direction and towards the person's front, and the remaining distances (all m)."""
     pairs = [(s, e[:, p]) for p in {point, MIRRORED[point]} for s, e in zip(scenes, errors)]
     error = np.concatenate([e for _, e in pairs])
     view = np.tile([0.0, 0, 1], (len(error), 1))

@@ -1,12 +1,12 @@
-"""Makes a scene of more frames and larger pictures out of another, so that their cost can be measured.
+"""Makes a scene with more frames and larger pictures from another one, to measure their cost.
 
     python benchmarks/larger_scene.py SCENE FOLDER [--frames 1000] [--size 1024]
 
-A scene is a folder in the ZJU-MoCap layout whose scene.json counts the training frames. These are repeated in turn
-until there are `--frames` of them; the frames after them follow. Pictures are scaled to a long side of `--size` pixels.
-Camera 0 sees all frames, the others each frame once. A repeated frame is a link to the first, but is read, decoded and
-posed as if it were another. There is nothing new to be seen in such a scene: it tells what frames and pixels cost, not
-what more of them would teach. Its scene.json counts the `distinct_frames` beside the others.
+A scene is a folder in the ZJU-MoCap layout whose scene.json has the number of training frames. These are repeated in
+turn up to `--frames` frames, followed by the remaining frames of the scene. Pictures are scaled to a long side of
+`--size` pixels. Camera 0 sees all frames, the other cameras see each frame once. A repeated frame is a link to the
+first one, but is read, decoded and posed like a new one. Such a scene contains no new information: it shows what frames
+and pixels cost, not how much they improve quality. Its scene.json also has the number of `distinct_frames`.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from hashhuman.data.subject import Picture, Subject, SubjectWriter  # noqa: E402
 from hashhuman.geometry.camera import Camera  # noqa: E402
 from hashhuman.io import files, threads  # noqa: E402
 
-SEEN_BY_ALL = 0  # the camera that sees repeated frames too
+SEEN_BY_ALL = 0  # the camera that also sees the repeated frames
 
 
 def make(scene: Path, folder: Path, frames: int, size: int) -> None:
-    """Writes the larger scene into a folder that does not exist yet."""
-    subject, told = Subject(scene), files.load_json(scene / "scene.json")
-    trained, after = subject.frames[: told["frames"]], subject.frames[told["frames"] :]
+    """Writes the larger scene to a folder, which must not exist yet."""
+    subject, description = Subject(scene), files.load_json(scene / "scene.json")
+    trained, after = subject.frames[: description["frames"]], subject.frames[description["frames"] :]
     sources = [trained[i % len(trained)] for i in range(frames)] + after
     first = {source: frame for frame, source in reversed([*enumerate(sources)])}
     folder.mkdir(parents=True)
@@ -57,7 +57,7 @@ def make(scene: Path, folder: Path, frames: int, size: int) -> None:
     listed = [[writer.image_path(index, frame) for index in range(len(cameras))] for frame in range(len(sources))]
     writer.write_annots(cameras, [np.zeros(5)] * len(cameras), listed)
     distinct = min(frames, len(trained))
-    files.save_json(folder / "scene.json", {**told, "frames": frames, "distinct_frames": distinct})
+    files.save_json(folder / "scene.json", {**description, "frames": frames, "distinct_frames": distinct})
 
 
 def scaled(camera: Camera, size: int) -> Camera:
@@ -77,7 +77,7 @@ def write(writer: SubjectWriter, subject: Subject, picture: Picture, camera: Cam
 
 
 def repeat(sources: list[int], first: dict[int, int], path: Callable[[int], Path]) -> None:
-    """Links each frame's file to that of the first frame of the same source, if there is one."""
+    """Links each frame's file to the file of the first frame with the same source, if it exists."""
     for frame, source in enumerate(sources):
         if frame != first[source] and path(first[source]).exists():
             path(frame).symlink_to(path(first[source]).name)

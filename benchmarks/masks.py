@@ -1,10 +1,11 @@
-"""Preprocesses videos of ground-truth scenes and prints how masks and part labels compare.
+"""Preprocesses videos of ground-truth scenes and compares masks and part labels with the truth.
 
     python benchmarks/masks.py SCENE [SCENE ...] [--root FOLDER] [--out FILE.json] [-- overrides of preprocess]
 
-A scene is a folder in the ZJU-MoCap layout with exact masks and bodies and, in videos/, what camera 0 saw. Subjects are
-kept in FOLDER/subjects, so that a second run only compares. Masks are compared at half coverage; part labels with those
-of the exact body spread over the exact mask, where both masks are. Edges: error of the coverage, per pixel of the mask.
+A scene is a folder in the ZJU-MoCap layout with exact masks and bodies, and the video of camera 0 in videos/. Subjects
+are kept in FOLDER/subjects, so that a second run only compares. Masks are compared at half coverage. Part labels are
+compared with those of the exact body, extended over the exact mask, in the intersection of both masks. Edges: error of
+the coverage, per pixel of the mask.
 """
 
 import argparse
@@ -28,14 +29,14 @@ COLUMNS = ("iou", "worst", "network_iou", "edges", "parts", *lip.PART_CLASSES)
 
 
 def preprocess(video: Path, root: Path, overrides: list[str]) -> Path:
-    """Runs the stages up to the masks; the subject's folder."""
+    """Runs the stages up to the masks. Returns the subject folder."""
     command = [sys.executable, "-m", "preprocess", f"video='{video}'", f"workspace='{root}'", *overrides]
     subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)
     return root / "subjects" / subject_name(str(video))
 
 
 def compare(folder: Path, scene_folder: Path) -> dict:
-    """A scene's figures."""
+    """The figures of a scene."""
     subject, scene = Subject(folder), Subject(scene_folder)
     truth = {picture.frame: picture for picture in scene.pictures if picture.camera == 0}
     numbers = subject.meta["video"]["pictures"]
@@ -58,13 +59,13 @@ def compare(folder: Path, scene_folder: Path) -> dict:
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two masks; NaN if both are empty."""
+    """Intersection over union of two masks; NaN if both are empty."""
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else float("nan")
 
 
 def table(rows: list[dict]) -> str:
-    """A markdown table, a line a scene."""
+    """A markdown table with a row for each scene."""
     lines = ["| scene | " + " | ".join(COLUMNS) + " |", "|" + "---|" * (len(COLUMNS) + 1)]
     lines += [f"| {row['scene']} | " + " | ".join(f"{row[c]:.4f}" for c in COLUMNS) + " |" for row in rows]
     return "\n".join(lines)

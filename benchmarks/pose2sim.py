@@ -1,24 +1,24 @@
-"""Novel views of a real person: trained on one camera of the Pose2Sim recording, scored on all four.
+"""Evaluates novel views of a real person: trains on one camera of Pose2Sim's multi-camera video, scores all four.
 
     python benchmarks/pose2sim.py prepare FOLDER [--every 10] [-- overrides of preprocess]
     python benchmarks/pose2sim.py fits FOLDER
     python train.py data=zju_mocap data.root=FOLDER/subjects/cam01 run_dir=RUN ...     (or cam01_assumed)
     python benchmarks/pose2sim.py score RUN [RUN ...] --prepared FOLDER --out FOLDER [-- overrides of the run]
 
-`prepare` preprocesses each camera with its calibrated lens, and the first also with the focal length that is assumed
-where nothing is known; triangulates BlazePose's points; and keeps in FOLDER/truth every n-th picture of each camera, on
-black, with its mask. `score` needs that folder, the run and the run's subject, but neither the network nor a detector.
+`prepare` preprocesses each camera with its calibrated lens, and the first one also with the focal length that is
+assumed without a calibration. It triangulates BlazePose's points, and keeps every n-th picture of each camera on black
+with its mask in FOLDER/truth. `score` needs that folder, the run and its subject, but neither a network nor a detector.
 
 `fits` compares the bodies of the first camera, fitted with either lens, with the triangulated joints and with the
 network's masks.
 
-The avatar lives in the axes of the camera it was trained on, at a scale that one camera cannot know. One similarity
-transform for the whole sequence, from the fitted joints onto the triangulated ones, places it among the four cameras;
-what remains of pose and depth shows as it is. Truth is what our own masks of the other cameras say.
+The avatar is in the axes of the camera it was trained on, at a scale that one camera cannot determine. One similarity
+transform for the whole sequence, from the fitted joints to the triangulated ones, places it among the four cameras.
+Remaining errors of pose and depth are part of the result. The true masks are those of our own segmentation.
 
-The recording's cameras were turned after their calibration: points of the background that all of them see
-miss each other by 11 pixels of 1920, BlazePose's points by 12. `calibrated` takes the cameras as the file has them;
-`refined` turns each about its centre until BlazePose's points agree best (6 and 6 pixels).
+The cameras were rotated after their calibration: background points that all of them see disagree by 11 pixels of 1920,
+and BlazePose's points by 12. `calibrated` uses the cameras as in the file. `refined` rotates each camera about its
+centre until BlazePose's points agree best (6 and 6 pixels).
 """
 
 import argparse
@@ -67,13 +67,13 @@ TRAINED = "cam01"
 ASSUMED = f"{TRAINED}_assumed"
 JOINTS = tuple(f"{s}_{j}" for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for s in ("left", "right"))
 CAMERAS = ("calibrated", "refined")
-LEAST_VISIBILITY = 0.3  # of a point that takes part in the triangulation
-NOISE = 0.01  # of the person's height in the picture: how exact the network's points are
-TOLERANCE = 0.06  # of the person's height in the picture: how far a point may be from its projection
-HUBER = 0.03  # metres: joints within it count by their squared distance
-SHOWN = ("psnr_full", "psnr_box", "ssim_box", "lpips_{net}_box", "mask_iou", "body_iou")  # {net}: that of LPIPS
-LEAST_JOINTS = 6  # that a frame must have to count in PA-MPJPE
-COMPARISONS = 4  # of each camera
+LEAST_VISIBILITY = 0.3  # the least visibility of a point that is triangulated
+NOISE = 0.01  # standard deviation of the network's points, as a share of the person's height in the picture
+TOLERANCE = 0.06  # the largest reprojection error of a point, as a share of the person's height in the picture
+HUBER = 0.03  # metres; joints within this distance count by their squared distance
+SHOWN = ("psnr_full", "psnr_box", "ssim_box", "lpips_{net}_box", "mask_iou", "body_iou")  # {net}: LPIPS's network
+LEAST_JOINTS = 6  # the least joints of a frame that counts in PA-MPJPE
+COMPARISONS = 4  # side-by-side pictures of each camera
 
 
 # ---------------------------------------------------------------------- prepare
@@ -83,7 +83,7 @@ def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> N
     """Makes FOLDER/subjects and FOLDER/truth."""
     from hashhuman.io.assets import fetch_all
     from preprocess.assets import POSE2SIM_CALIBRATION, POSE2SIM_VIDEOS
-    from preprocess.frames.decode import decode  # here, since the machine that scores need not be able to decode videos
+    from preprocess.frames.decode import decode  # here, since scoring must work without video decoding
 
     *videos, file = fetch_all([*POSE2SIM_VIDEOS, POSE2SIM_CALIBRATION])
     calibration = read_qualisys(file)
@@ -95,18 +95,19 @@ def prepare(folder: Path, every: int, long_side: int, overrides: list[str]) -> N
         save_json(folder / f"lenses/{name}.json", {"K": lens.K.tolist(), "D": lens.D.tolist()})
         preprocess(video, folder, name, [f"preprocess.frames.camera='{folder / 'lenses' / name}.json'", *overrides])
         R, T = torch.from_numpy(lens.R).float(), torch.from_numpy(lens.T).float()
-        camera = Subject(folder / "subjects" / name).camera(0)  # its K is that of the rectified pictures
+        camera = Subject(folder / "subjects" / name).camera(0)  # K of the rectified pictures
         cameras[name] = Camera(camera.K, R, T, camera.height, camera.width)
     preprocess(next(v for v in videos if v.stem == TRAINED), folder, ASSUMED, overrides)
     save_truth(folder / "truth", folder / "subjects", cameras, every, long_side)
 
 
 def letterboxed(camera: Calibration, height: int, width: int) -> Calibration:
-    """The camera of pictures that were shrunk to a width and got black rows above and below to fill a height.
+    """The camera of pictures that were scaled to a width and padded with black rows above and below to a height.
 
-    Raises UserError if the shrunk picture is higher than that.
+    Raises:
+        UserError: if the scaled picture is higher than `height`.
     """
-    assert camera.size is not None  # Qualisys tells it
+    assert camera.size is not None  # Qualisys' files have it
     rows, columns = camera.size
     above = round((height - rows * width / columns) / 2)
     if above < 0:
@@ -119,18 +120,18 @@ def letterboxed(camera: Calibration, height: int, width: int) -> Calibration:
 
 
 def preprocess(video: Path, workspace: Path, subject: str, overrides: list[str]) -> None:
-    """Runs what is not finished of all stages."""
+    """Runs all stages that are not finished."""
     options = [f"video='{video.resolve()}'", f"workspace='{workspace}'", f"subject={subject}", *overrides]
-    options = ["preprocess.frames.format=jpg", *options]  # the videos are compressed, and folders have to travel
+    options = ["preprocess.frames.format=jpg", *options]  # small files suffice, since the videos are compressed
     subprocess.run([sys.executable, "-m", "preprocess", *options], check=True, cwd=ROOT)
 
 
 def save_truth(truth: Path, subjects: Path, cameras: dict[str, Camera], every: int, long_side: int) -> None:
-    """Writes what `score` compares with: for each of CAMERAS, the cameras and the JOINTS (F, 12, 3) in their world.
+    """Writes the truth for `score`: for each of CAMERAS, the cameras and the JOINTS (F, 12, 3) in their world (m).
 
     Also writes every n-th picture, and prints how well the cameras agree on BlazePose's points.
     """
-    shutil.rmtree(truth, ignore_errors=True)  # pictures of an earlier run may be of other frames
+    shutil.rmtree(truth, ignore_errors=True)  # pictures of an earlier run may show other frames
     frames, pixels, weights = read_points(subjects, list(cameras))
     tall = float(np.median(np.ptp(pixels[..., 1], axis=-1)))
     flat, seen = pixels.reshape(len(cameras), -1, 2), weights.reshape(len(cameras), -1)
@@ -160,7 +161,7 @@ def save_truth(truth: Path, subjects: Path, cameras: dict[str, Camera], every: i
 
 
 def read_points(subjects: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames (F,), BlazePose's points (C, F, 33, 2) in pixels, and weights (C, F, 33): 0 where they are not seen."""
+    """Frames (F,), BlazePose's points (C, F, 33, 2) in pixels, and weights (C, F, 33), 0 for invisible points."""
     found = [Keypoints.load(points_path(subjects / name)) for name in names]
     if any(not np.array_equal(points.frames, found[0].frames) for points in found):
         raise UserError(f"the cameras in {subjects} have different frames: preprocess all of each video.")
@@ -170,7 +171,7 @@ def read_points(subjects: Path, names: list[str]) -> tuple[np.ndarray, np.ndarra
 
 
 def shrunk(camera: Camera, long_side: int) -> Camera:
-    """The camera of pictures scaled down to a long side; rounding may scale width and height a little differently."""
+    """The camera of pictures scaled down to a long side. Rounding may scale width and height slightly differently."""
     scale = min(1.0, long_side / max(camera.height, camera.width))
     height, width = round(camera.height * scale), round(camera.width * scale)
     K = camera.K.clone()
@@ -205,7 +206,7 @@ def from_json(fields: dict[str, Any]) -> Camera:
 
 
 def place(subject: Subject, joints: Path) -> tuple[Similarity, dict[str, Any]]:
-    """The transform from the subject's world to the recording's, and how well it fits, over frames and JOINTS (mm)."""
+    """The transform from the subject's world to the four cameras' world, and its errors over frames and JOINTS (mm)."""
     fit, reference = load_npz(subject.root / "body_fit.npz"), load_npz(joints)
     rows = [int(np.flatnonzero(reference["pictures"] == video_picture(subject, f))[0]) for f in fit["frames"].tolist()]
     names = fit["joint_names"].tolist()
@@ -230,7 +231,7 @@ def place(subject: Subject, joints: Path) -> tuple[Similarity, dict[str, Any]]:
 
 
 def video_picture(subject: Subject, frame: int) -> int:
-    """Which picture of the video a frame of the subject is."""
+    """The index in the video of a frame of the subject."""
     return subject.meta["video"]["pictures"][frame]
 
 
@@ -242,7 +243,7 @@ def seen_from(camera: Camera, world_from_subject: Similarity) -> Camera:
 
 
 def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrides: list[str]) -> dict[str, Any]:
-    """Renders a run's avatar from every camera, compares, writes side-by-side pictures; the figures.
+    """Renders a run's avatar from every camera, writes side-by-side pictures, and returns the metrics.
 
     `kind` is one of CAMERAS.
     """
@@ -295,7 +296,7 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
 
 
 def fits(prepared: Path) -> str:
-    """A markdown table of how well the bodies of one camera are fitted, before any training."""
+    """A markdown table of the errors of the bodies that were fitted to one camera, before training."""
     heads = ("run", "lens", "cameras", "mean_mm", "pa_mpjpe_mm", "body_iou", "points_px")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name, lens in ((TRAINED, "known"), (ASSUMED, "assumed")):
@@ -310,7 +311,7 @@ def fits(prepared: Path) -> str:
 
 
 def table(reports: list[dict[str, Any]], net: Net) -> str:
-    """Markdown tables: how each run's body is placed, and how it looks from each camera, with LPIPS of `net`."""
+    """Markdown tables with the placement of each run's body and the metrics from each camera, with LPIPS of `net`."""
     shown = [column.format(net=net) for column in SHOWN]
     placement = ("scale", "mean_mm", "median_mm", "p90_mm", "pa_mpjpe_mm")
     lines = ["| run | lens | cameras | " + " | ".join(placement) + " |", "|" + "---|" * (len(placement) + 3)]
@@ -336,7 +337,7 @@ def main() -> None:
     making = commands.add_parser("prepare")
     making.add_argument("folder", type=Path)
     making.add_argument("--every", type=int, default=10, help="keep every n-th picture to compare with")
-    making.add_argument("--long-side", type=int, default=640, help="of these pictures (pixels)")
+    making.add_argument("--long-side", type=int, default=640, help="long side of these pictures (pixels)")
     fitted = commands.add_parser("fits")
     fitted.add_argument("prepared", type=Path)
     scoring = commands.add_parser("score")

@@ -1,9 +1,9 @@
-"""Where the milliseconds of a training step, of a picture and of posing a body go, on a GPU.
+"""Profiles a training step, a rendered picture and the posing of a body on a GPU, kernel by kernel.
 
     python benchmarks/profile_step.py SCENE [--steps 700] [--out FILE.md] [-- overrides of train.py]
 
-A scene is a folder in the ZJU-MoCap layout. Kernels are those that PyTorch's profiler saw, the longest first; the rest
-is one line. Figures are microseconds of GPU time a step (or picture); the clock's time stands beside their sum and the
+A scene is a folder in the ZJU-MoCap layout. The kernels come from PyTorch's profiler, sorted by time; the shortest ones
+share one line. Figures are microseconds of GPU time per step (or picture), with their sum, the wall-clock time and the
 number of launches.
 """
 
@@ -33,8 +33,8 @@ SHOWN, PICTURES = 16, 20
 
 
 def table(title: str, work: Callable[[], object], repeats: int) -> str:
-    """Profiles `repeats` calls; a markdown table of the kernels of one."""
-    for _ in range(4):  # what is recorded is recorded by then
+    """Profiles `repeats` calls. Returns a markdown table of the kernels of one call."""
+    for _ in range(4):  # after these, all CUDA graphs are captured
         work()
     torch.cuda.synchronize()
     start = time.perf_counter()
@@ -56,7 +56,7 @@ def table(title: str, work: Callable[[], object], repeats: int) -> str:
 
 
 def main() -> None:
-    """Parses the command line, trains, profiles."""
+    """Parses the command line, trains and profiles."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene", type=Path)
     parser.add_argument("--steps", type=int, default=700)
@@ -81,7 +81,9 @@ def main() -> None:
 
     def profile_training() -> None:
         assert module.step is not None
-        samples = int(module.step().needed.samples)
+        needs = module.step().needs
+        assert needs is not None
+        samples = int(needs.samples)
         pages.append(table(f"A training step of {samples} samples", module.step, 20))
 
     module.on_train_end = profile_training  # type: ignore[method-assign]

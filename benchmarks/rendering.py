@@ -1,4 +1,4 @@
-"""Pictures of a finished run: how fast they come, and how they compare with those of the slow path."""
+"""Measures how fast a finished run renders pictures, and compares them with those of the slow reference path."""
 
 import dataclasses
 import itertools
@@ -24,12 +24,12 @@ from hashhuman.io import checkpoint
 from hashhuman.renderer.shell_sampler import ALL_BINS
 from hashhuman.training import run, run_folder
 
-WARM_UP = 5  # pictures
-SLOW_CHUNK = 1 << 14  # rays at a time without kernels, whose temporaries are large
+WARM_UP = 5  # pictures before timing starts
+SLOW_CHUNK = 1 << 14  # rays at a time without kernels; small, since plain PyTorch needs large temporary arrays
 
 
 def on_an_orbit(folder: Path, sizes: Sequence[int], views: int) -> Iterator[Row]:
-    """Pictures from around a run's person, in one pose kept and in a new pose for every picture."""
+    """Times pictures on an orbit around a run's person: in one pose, and in a new pose for every picture."""
     module, data, _ = run.load(folder)
     avatar = module.avatar.to(_device())
     train_pictures = data.splits["train"]
@@ -49,10 +49,10 @@ def on_an_orbit(folder: Path, sizes: Sequence[int], views: int) -> Iterator[Row]
 
 
 def compared(folder: Path, most: int) -> Row:
-    """Novel views, each in its own pose, and their PSNR beside that of the slow path.
+    """Times novel views, each in its own pose, and compares their PSNR with that of the slow path.
 
-    `slow psnr_full` is of PyTorch's own operations, in one round from each ray's beginning to its end; `unpruned` of
-    the same where no cell of canonical space counts as empty, also those that training has stopped to look at.
+    `slow psnr_full` is the PSNR of plain PyTorch, with each ray rendered in one round. `unpruned psnr_full` is the same
+    with all cells of canonical space sampled, including those that training found empty.
     """
     module, data, _ = run.load(folder)
     avatar = module.avatar.to(_device())
@@ -67,7 +67,7 @@ def compared(folder: Path, most: int) -> Row:
 
 
 def slow(folder: Path) -> HashGridAvatar:
-    """A run's avatar without any kernel of our own, and with nothing left out of a ray."""
+    """A run's avatar without Triton kernels, which renders each ray in one round."""
     config: Any = OmegaConf.create(_without_kernels(OmegaConf.to_container(run_folder.load_config(folder))))
     config.encoder.backend = {"_target_": "hashhuman.encoder.torch_grid.TorchHashGrids", "_partial_": True}
     config.network = {"_target_": "hashhuman.network.torch_mlp.TorchMLPs", "_partial_": True}
@@ -78,14 +78,14 @@ def slow(folder: Path) -> HashGridAvatar:
 
 
 def _without_kernels(node: Any) -> Any:
-    """A config whose every option `kernels` is torch."""
+    """The config with every option `kernels` set to torch."""
     if isinstance(node, dict):
         return {name: "torch" if name == "kernels" else _without_kernels(value) for name, value in node.items()}
     return [_without_kernels(value) for value in node] if isinstance(node, list) else node
 
 
 def timed(picture: Callable[[int], Any], count: int) -> Row:
-    """Renders `count` pictures, each waited for."""
+    """Times `count` pictures; the host waits for each of them."""
     for i in range(min(WARM_UP, count)):
         picture(i)
     seconds = []
@@ -102,7 +102,7 @@ def timed(picture: Callable[[int], Any], count: int) -> Row:
 
 
 def square(camera: Camera, size: int) -> Camera:
-    """The camera with a picture of `size` x `size` pixels, its principal point in the middle."""
+    """The camera with a picture of `size` x `size` pixels and the principal point in the middle."""
     K = camera.K.clone()
     K[:2, 2] = (size - 1) / 2
     return dataclasses.replace(camera, K=K, height=size, width=size)

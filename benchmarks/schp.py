@@ -2,10 +2,10 @@
 
     python benchmarks/schp.py SUBJECT [--checkpoint FILE] [--pictures 5] [--threads 1]
 
-Without a checkpoint the weights are random, which costs the same. Every row runs in a process of its own, so that the
-memory is that row's: the process's largest resident size, and on a GPU also the device's largest allocation. The
-seconds are the parser's alone (crop, network, labels at full size), by the clock and of all CPU cores together, after
-one picture to warm up.
+Without a checkpoint the weights are random, which takes the same time. Every row runs in a separate process, so that
+its memory can be measured: the largest resident size of the process, and on a GPU also the largest allocation on the
+device. The seconds are those of the parser (crop, network, labels at full size), by the wall clock and as CPU time of
+all cores, after one picture for warm-up.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> None:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", type=Path, help="a subject folder with pictures and bodies")
-    parser.add_argument("--checkpoint", type=Path, help="of LIP's classes; leaves the other rows out")
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint with LIP's classes; measures only their rows")
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

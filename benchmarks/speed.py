@@ -1,18 +1,18 @@
-"""How fast it trains and renders, one table a device.
+"""Measures how fast HashHuman trains and renders; writes one page of tables for each device.
 
-    python benchmarks/speed.py curve SCENE ...     quality against seconds of training, each budget a run of its own
-    python benchmarks/speed.py total SCENE ...     from the command typed to the metrics printed
-    python benchmarks/speed.py render SCENE ...    pictures a second, and whether they are those of the slow path
+    python benchmarks/speed.py curve SCENE ...     quality against seconds of training, with one run per time budget
+    python benchmarks/speed.py total SCENE ...     seconds from the command line to the printed metrics
+    python benchmarks/speed.py render SCENE ...    pictures a second, and their quality against the slow path
     python benchmarks/speed.py memory SCENE ...    peak memory against frames, resolution and rays
-    python benchmarks/speed.py costs SCENE ...     seconds a step, and to a PSNR, against the same
+    python benchmarks/speed.py costs SCENE ...     seconds per step, and to a PSNR, against frames, resolution and rays
     python benchmarks/speed.py cpu SCENE --before CHECKOUT    experiment=cpu against an earlier revision of the project
-    python benchmarks/speed.py ddp SCENE ...       one process against several with the same steps
+    python benchmarks/speed.py ddp SCENE ...       one process against several with the same number of steps
 
-A scene is a folder in the ZJU-MoCap layout whose scene.json counts the training frames. What follows `--` goes to
-train.py. PSNR and SSIM are those of `metrics=strict`, means over pictures; time counts from the first optimizer step,
-and what comes before it (setup) stands beside it. Rows are kept in results/speed_DEVICE.json, from which
-results/speed_DEVICE.md is written anew; running a part again replaces its rows of the same scenes. For `memory` and
-`costs`, larger_scene.py makes scenes of more frames and pixels; `distinct_frames` says how many of them differ.
+A scene is a folder in the ZJU-MoCap layout whose scene.json has the number of training frames. Arguments after `--` are
+overrides of train.py. PSNR and SSIM are those of `metrics=strict`, averaged over pictures. Time counts from the first
+optimizer step; the time before it is listed as setup. Rows are kept in results/speed_DEVICE.json, from which
+results/speed_DEVICE.md is written. Running a part again replaces its rows of the same scenes. For `memory` and `costs`,
+larger_scene.py makes scenes with more frames and pixels; `distinct_frames` is the number of different frames.
 """
 
 import argparse
@@ -38,8 +38,8 @@ QUICK = (*METRICS_ALONE, "metrics.lpips=null", "data.val_views=0")
 COLUMNS = ("psnr_full", "psnr_box", "ssim_box")
 TITLES = {
     "curve": "Quality against seconds of training",
-    "total": "From the command typed to the metrics printed",
-    "render": "Pictures a second, each waited for",
+    "total": "Seconds from the command line to the printed metrics",
+    "render": "Pictures a second, waiting for each",
     "memory": "Peak memory",
     "costs": "Cost of a step, and time to a PSNR of novel views",
     "cpu": "On the CPU, against an earlier revision",
@@ -62,14 +62,14 @@ def train(scene: Path, overrides: Iterable[str], checkout: Path = ROOT) -> Row:
 
 
 def surroundings(checkout: Path) -> dict[str, str]:
-    """The environment in which Python finds a checkout before any installed revision."""
+    """The environment in which Python imports a checkout instead of an installed revision."""
     inherited = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout / "src"), *([inherited] if inherited else [])])}
 
 
 def figures(scene: Path, folder: Path) -> Row:
-    """A finished run's timing and means."""
-    (metrics,) = (folder / "evaluation").rglob("metrics.json")  # of the one protocol that training evaluated with
+    """A finished run's timing and mean metrics."""
+    (metrics,) = (folder / "evaluation").rglob("metrics.json")  # exactly one protocol is evaluated after training
     report = json.loads(metrics.read_text())
     timing = json.loads((folder / "timing.json").read_text())
     peak = timing.pop("peak_gpu_bytes")
@@ -83,9 +83,9 @@ def figures(scene: Path, folder: Path) -> Row:
 
 
 def train_here(scene: Path, overrides: Iterable[str], keep: Path | None = None) -> Row:
-    """`train` of the present revision in this process: imports and compiled kernels are those of the runs before.
+    """Trains like `train`, but in this process, so that imports and compiled kernels of earlier runs are reused.
 
-    The run's folder is `keep`, or one that does not stay.
+    The run folder is `keep`, or a temporary one.
     """
     import gc
 
@@ -110,14 +110,14 @@ def train_here(scene: Path, overrides: Iterable[str], keep: Path | None = None) 
 
 
 def curve(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Each budget's own run, its schedule fitted to it."""
+    """Quality of one run per time budget, with the schedule stretched to it."""
     for scene in arguments.scenes:
         for budget in arguments.budgets:
             yield {"budget": budget} | train_here(scene, [f"budget_s={budget:g}", *QUICK, *arguments.overrides])
 
 
 def total(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Seconds until the metrics are printed, and until the command returns; first without decoded pictures kept."""
+    """Seconds until the metrics are printed and until the command returns, without and with cached pictures."""
     evaluations = {"metrics alone": METRICS_ALONE, "turntable and sheets too": ()}
     for scene in arguments.scenes:
         for what, overrides in evaluations.items() if arguments.pictures else [*evaluations.items()][:1]:
@@ -144,7 +144,7 @@ def total(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _until_metrics(line: list[str]) -> float:
-    """Runs a command to its end; when it printed the table of metrics."""
+    """Runs a command to its end. Returns the time at which it printed the table of metrics."""
     printed = None
     with subprocess.Popen(line, cwd=ROOT, env=surroundings(ROOT), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -157,7 +157,7 @@ def _until_metrics(line: list[str]) -> float:
 
 
 def render(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Pictures of a trained avatar: on an orbit, and novel views beside those of the slow path."""
+    """Times pictures of a trained avatar on an orbit, and compares novel views with those of the slow path."""
     from benchmarks.rendering import compared, on_an_orbit
 
     for scene in arguments.scenes:
@@ -169,12 +169,12 @@ def render(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row, list[str]]]:
-    """One setting varied at a time, as far as the scene goes, and the whole scene; with the overrides that do it."""
+    """Varies one setting at a time as far as the scene allows, then yields the whole scene, each with its overrides."""
     from hashhuman.io.files import read_image
 
-    told = json.loads((scene / "scene.json").read_text())
+    description = json.loads((scene / "scene.json").read_text())
     size = max(read_image(next((scene / "images").glob("*/*"))).shape)
-    whole = {"data.train_frames": told["frames"], "data.max_size": size}
+    whole = {"data.train_frames": description["frames"], "data.max_size": size}
     usual = {"data.train_frames": arguments.base_frames, "data.max_size": arguments.base_size}
     usual = {option: min(value or whole[option], whole[option]) for option, value in usual.items()}
     rays = "data.ray_sampler.n_rays"
@@ -190,12 +190,12 @@ def variations(scene: Path, arguments: argparse.Namespace) -> Iterator[tuple[Row
     for option, value, chosen in varied:
         frames = chosen["data.train_frames"]
         row = {"varied": option, "value": value, "frames": frames, "size": chosen["data.max_size"]}
-        row["distinct_frames"] = min(frames, told.get("distinct_frames", frames))
+        row["distinct_frames"] = min(frames, description.get("distinct_frames", frames))
         yield row, [*QUICK, *arguments.overrides, *(f"{name}={what}" for name, what in chosen.items())]
 
 
 def memory(arguments: argparse.Namespace) -> Iterator[Row]:
-    """The most that was allocated during a short training."""
+    """Peak memory of a short training."""
     for scene in arguments.scenes:
         for row, overrides in variations(scene, arguments):
             result = train_here(scene, [f"budget_s={arguments.budget:g}", "eval.most=1", *overrides])
@@ -204,7 +204,11 @@ def memory(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def costs(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Budgets are doubled until one reaches the PSNR; between the last two, time is interpolated on its logarithm."""
+    """Seconds per step, and to a PSNR.
+
+    Time budgets grow until one reaches the PSNR. The time to the PSNR is interpolated logarithmically between the last
+    two.
+    """
     for scene in arguments.scenes:
         for row, overrides in variations(scene, arguments):
             tried = []
@@ -222,7 +226,7 @@ def costs(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def reached(tried: list[tuple[float, float]], psnr: float) -> float | None:
-    """The seconds at which a PSNR is reached, from (seconds, PSNR) of runs in their order; None if none reached it."""
+    """The seconds at which a PSNR is reached, from (seconds, PSNR) of successive runs; None if no run reached it."""
     for i, (seconds, value) in enumerate(tried):
         if value >= psnr:
             if i == 0:
@@ -234,7 +238,7 @@ def reached(tried: list[tuple[float, float]], psnr: float) -> float | None:
 
 
 def cpu(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Both revisions in turn, with twice the steps each time until both have reached the PSNR."""
+    """Trains both revisions alternately, with twice the steps each time, until both reach the PSNR."""
     checkouts = {"now": ROOT} | ({"before": arguments.before.resolve()} if arguments.before else {})
     options = ["experiment=cpu", "data.max_size=256", "eval.splits=[novel_view]", *QUICK, *arguments.overrides]
     for scene in arguments.scenes:
@@ -259,7 +263,7 @@ def cpu(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
-    """The same number of steps, and of rays a step in all."""
+    """One process against several, with the same number of steps and of rays per step in total."""
     for scene in arguments.scenes:
         for processes in (1, arguments.processes):
             several = ["trainer=ddp", f"trainer.devices={processes}"] if processes > 1 else []
@@ -268,7 +272,7 @@ def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     overrides = []
     if "--" in words:
         cut = words.index("--")
@@ -288,8 +292,11 @@ def parsed(words: list[str]) -> argparse.Namespace:
         "frames": numbers | {"default": [50, 100, 500, 1000]},
         "sizes": numbers | {"default": [256, 512, 1024]},
         "rays": numbers | {"default": [1024, 2048, 4096, 8192, 16384]},
-        "base_frames": {"type": int, "help": "frames where something else is varied; all of the scene's if not given"},
-        "base_size": {"type": int, "help": "long side of pictures (pixels) where something else is varied, likewise"},
+        "base_frames": {"type": int, "help": "frames while other settings vary (default: all of the scene)"},
+        "base_size": {
+            "type": int,
+            "help": "long side of pictures (pixels) while other settings vary (default: unscaled)",
+        },
     }
     part("curve", budgets=seconds | {"default": [1, 2, 5, 10, 30, 60]})
     part(

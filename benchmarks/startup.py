@@ -1,10 +1,10 @@
-"""Where the seconds go between `python train.py ...` typed and the shell's next prompt, training excepted.
+"""Measures the phases of `python train.py ...` from the command line to the next prompt, excluding training.
 
     python benchmarks/startup.py [--repeat 3] [--cold] [--out FILE.json] [-- overrides of train.py]
 
-Runs train.py as its user would, with stopwatches around what it calls, and prints a line for each phase with the median
-of the repetitions. Without overrides: one step on the project's own small scene. `--cold` makes each of them the first
-on a machine: no kernel is found compiled, and no picture decoded.
+Runs train.py as a user does, takes the time when certain functions are called or return, and prints the median of the
+repetitions for each phase. Without overrides it trains one step on the project's own small scene. With `--cold` each
+repetition is like the first run on a machine: without compiled kernels and cached pictures.
 """
 
 import argparse
@@ -26,7 +26,7 @@ STAMPS = "HASHHUMAN_STAMPS"
 NO_PICTURES = ("eval.products.turntable=null", "eval.products.canonical=null")
 DEFAULT = ["data=synthetic", "trainer.max_steps=1", *NO_PICTURES, "data.val_views=0"]
 
-# What ends each phase, in the order in which they come: label, function, whether its call or its return.
+# The phases in their order: label, and the function whose call or return ends the phase.
 PHASES = (
     ("Python and Hydra", "hydra.main", "call"),
     ("config (imports PyTorch to see whether there is a GPU)", "__main__.main", "call"),
@@ -44,12 +44,12 @@ TRAINING = "training after it (and validation, checkpoints)"
 
 
 def now() -> tuple[float, float]:
-    """The time, and the seconds that this process has computed."""
+    """The wall-clock time and the CPU time of this process (s)."""
     return time.time(), time.process_time()
 
 
 def stamped(function: Callable, stamps: dict, label: str, when: str) -> Callable:
-    """The function, noting the time of its first call or return."""
+    """Wraps a function so that the time of its first call or return is noted."""
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
@@ -64,7 +64,7 @@ def stamped(function: Callable, stamps: dict, label: str, when: str) -> Callable
 
 
 def inside() -> None:
-    """Runs train.py in this process with a stopwatch at the end of each phase."""
+    """Runs train.py in this process and notes the time at the end of each phase."""
     stamps: dict = {}
 
     def watch(module_name: str) -> None:
@@ -84,7 +84,7 @@ def inside() -> None:
 
     def main(config) -> None:
         stamps.setdefault(PHASES[1][0], now())
-        with lean_imports.uncollected():  # as train.main does
+        with lean_imports.without_garbage_collection():  # as train.main does
             importlib.import_module("hashhuman.training.run")
         modules = "training.run", "data.datamodule", "training.callbacks", "evaluation.evaluator"
         for name in (f"hashhuman.{module}" for module in modules):
@@ -97,7 +97,7 @@ def inside() -> None:
 
 
 def measure(overrides: list[str], cold: bool = False) -> dict[str, tuple[float, float]]:
-    """Seconds of each phase of one run, and those of computing among them (on any core)."""
+    """Wall-clock seconds and CPU seconds (of all cores) of each phase of one run."""
     with tempfile.TemporaryDirectory() as folder:
         stamps = Path(folder) / "stamps.json"
         environment = os.environ | {STAMPS: str(stamps)}
@@ -134,7 +134,7 @@ def main() -> None:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--cold", action="store_true", help="as if every run were the first on the machine")
+    parser.add_argument("--cold", action="store_true", help="make every run like the first one on the machine")
     parser.add_argument("--out", type=Path, help="write the rows here as JSON")
     known, overrides = sys.argv[1:], DEFAULT
     if "--" in known:

@@ -1,4 +1,4 @@
-"""Tables of figures: rows of named values, kept as JSON, and the markdown that is made of them."""
+"""Tables of measurements: rows of named values, kept as JSON, and markdown pages made from them."""
 
 import dataclasses
 import json
@@ -14,15 +14,15 @@ Row = dict[str, Any]
 class Book:
     """All tables of a script on a device: SCRIPT_DEVICE.json and .md in a folder.
 
-    Each row names its `scene` and its `device`; a part's rows of the same scenes are replaced when it is kept again.
+    Each row has a `scene` and a `device`. Keeping a part again replaces its rows of the same scenes.
     """
 
     script: str  # file name without suffix
-    titles: Mapping[str, str]  # of each part, in the order of the page
+    titles: Mapping[str, str]  # part: title, in the order of the page
     folder: Path
 
     def keep(self, part: str, line: str, rows: list[Row]) -> str:
-        """Writes the rows of a part, which the command `line` measured, and the tables of their device; the tables."""
+        """Writes the rows of a part, measured by the command `line`, and the page of their device. Returns the page."""
         device = rows[0]["device"]
         path = self.folder / f"{self.script}_{re.sub(r'[^a-z0-9]+', '_', device.lower()).strip('_')}.json"
         stored = json.loads(path.read_text()) if path.exists() else {"device": device, "parts": {}}
@@ -35,7 +35,7 @@ class Book:
         return text
 
     def page(self, device: str, parts: Mapping[str, Mapping[str, Any]]) -> str:
-        """All tables of a device; parts that have no title any more are left out."""
+        """All tables of a device, without parts that no longer have a title."""
         pages = [f"# {self.script.capitalize()} on {device}\n"]
         for part in (part for part in self.titles if part in parts):
             rows = [{name: value for name, value in row.items() if name != "device"} for row in parts[part]["rows"]]
@@ -45,18 +45,18 @@ class Book:
 
 
 def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The new rows, after those of other scenes."""
+    """The old rows of other scenes, then the new rows."""
     return [row for row in old if row["scene"] not in {row["scene"] for row in new}] + new
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A markdown table with a column for every name that occurs."""
+    """A markdown table with a column for every name in the rows."""
     heads = list(dict.fromkeys(name for row in rows for name in row))
     return markdown(heads, [[cell(head, row.get(head)) for head in heads] for row in rows])
 
 
 def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A markdown table of words."""
+    """A markdown table of texts."""
 
     def line(words: Sequence[str]) -> str:
         return "|" + "|".join(f" {word} " if word else " " for word in words) + "|"
@@ -65,7 +65,7 @@ def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def cell(head: str, value: Any) -> str:
-    """A value as the table shows it."""
+    """A value as text in the table."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -76,7 +76,7 @@ def cell(head: str, value: Any) -> str:
 
 
 def reproducible(words: list[str]) -> str:
-    """The command line as another machine would have it: names instead of paths, and no folder of results."""
+    """The command line without details of this machine: names instead of paths, and no folder of results."""
     if "--results" in words:
         cut = words.index("--results")
         words = words[:cut] + words[cut + 2 :]

@@ -9,7 +9,7 @@ from hashhuman.cli import hydra_main, lean_imports
 
 def main(config: DictConfig) -> None:
     """Makes the subject folder of `video`, or what it lacks."""
-    with lean_imports.uncollected():
+    with lean_imports.without_garbage_collection():
         from preprocess.pipeline import Preprocessing, subject_folder  # after Hydra has checked the command line
 
     Preprocessing(config.preprocess).prepare(subject_folder(config.video, Path(config.workspace), config.subject))

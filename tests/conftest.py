@@ -76,7 +76,7 @@ def _short_toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def toy_copy(_short_toy_folder: Path, tmp_path: Path) -> Path:
-    """A subject folder of the toy of one's own, 2 cameras and 2 frames, to be damaged at will."""
+    """A private subject folder of the toy with 2 cameras and 2 frames, which the test may change."""
     return Path(shutil.copytree(_short_toy_folder, tmp_path / "toy"))
 
 

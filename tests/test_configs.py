@@ -123,10 +123,10 @@ def shrunk(node: Any) -> Any:
     return [shrunk(value) for value in node] if isinstance(node, list) else node
 
 
-# Options that hold no number, or no single one, though they are null or a number by default.
+# Options that are null or a number by default, but whose values are not single numbers.
 NO_NUMBERS = {
     "body.prior": "a dictionary of phenotypes, which the body checks",
-    "joints": "a list of names; null: what no other part names",
+    "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
     "source": "a node; null: the subject folder is finished",
     "smpl_meta": "a folder",
@@ -233,14 +233,14 @@ def test_a_video_names_its_subject(tmp_path: Path):
     assert config.preprocess.frames.video == "clips/foo.mp4"
 
 
-def test_one_choice_of_body_for_every_stage():
+def test_the_body_option_reaches_the_body_fit():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("preprocess", ["video=x", "body=smpl", "body.root=/my smpl"])
         body = instantiate(config.preprocess.body_fit).body
     assert body.func.name == "smpl" and body.keywords == {"root": "/my smpl", "model": "SMPL_NEUTRAL.pkl"}
 
 
-def test_a_value_for_all_parts_and_one_of_a_parts_own():
+def test_options_for_all_parts_and_for_one_part():
     def sizes(*overrides: str) -> dict[str, int]:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("train", ["data=zju_mocap", "experiment=cpu", *overrides])
@@ -261,8 +261,8 @@ def test_a_value_for_all_parts_and_one_of_a_parts_own():
     assert own == {"body": 11, "leg": 11, "head": 7, "larm": 11, "rarm": 11}
 
 
-def test_presets():
-    """What sets them apart, at the scale of a whole run."""
+def test_differences_between_presets():
+    """The presets differ as documented, at the scale of a whole run."""
 
     def preset(name: str) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -273,7 +273,7 @@ def test_presets():
         assert OmegaConf.select(cpu, name) * value <= OmegaConf.select(fast, name), name
     assert cpu.renderer.sampler.step > fast.renderer.sampler.step > best.renderer.sampler.step
     assert best.trainer.max_steps > fast.trainer.max_steps and best.encoder.finest_voxel < fast.encoder.finest_voxel
-    for config in (fast, cpu, best, paper):  # nodes are filled as far as a query looks
+    for config in (fast, cpu, best, paper):  # grids are filled up to the radius of the queries
         skinning, neighbors = config.deformer.skinning, config.neighbors
         assert neighbors.reach >= max(skinning.reach, skinning.depth) + 0.87 * neighbors.voxel
     for config in (fast, cpu, best):

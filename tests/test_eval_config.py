@@ -38,8 +38,8 @@ def test_every_protocol_is_made(metrics, kind):
     assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
 
 
-def test_a_product_that_does_without(monkeypatch):
-    """Any program that lacks `av` learns it before it trains, and goes on without the turntable."""
+def test_a_missing_av_is_one_sentence(monkeypatch):
+    """It is reported before training, and the turntable can be left out."""
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InstantiationException) as raised:
         instantiate(composed("eval", "run=x", "metrics.lpips=null").eval)
@@ -48,7 +48,7 @@ def test_a_product_that_does_without(monkeypatch):
     assert "turntable" not in evaluator.products
 
 
-def test_a_further_product_is_a_line_of_config():
+def test_another_product_is_one_line_of_config():
     added = "+eval.products.more={_target_: hashhuman.evaluation.images.Images, pictures: 3}"
     evaluator = instantiate(composed("eval", "run=x", "metrics.lpips=null", added).eval)
     assert list(evaluator.products)[-1] == "more" and evaluator.products["more"].pictures == 3
@@ -72,14 +72,14 @@ LPIPS = {"_target_": "hashhuman.evaluation.metrics.lpips.LPIPS"}
     ],
 )
 def test_the_metrics_are_those_of_the_run_unless_others_are_typed(typed, kind, net):
-    """Here a run whose preset chose LPIPS's smaller network."""
+    """The preset of this run chose LPIPS's smaller network."""
     trained = OmegaConf.create(STRICT | {"lpips": LPIPS | {"net": "alex"}})
     chosen = eval_script.chosen_metrics(composed("eval", "run=x", *typed).metrics, trained, typed)
     assert chosen._target_.endswith(kind) and OmegaConf.select(chosen, "lpips.net") == net
     assert trained.lpips.net == "alex"  # is left alone
 
 
-def test_a_network_that_the_run_went_without():
+def test_a_network_that_the_run_did_not_have():
     trained = OmegaConf.create(STRICT | {"lpips": None})
     typed = ["metrics.lpips.net=alex"]
     chosen = eval_script.chosen_metrics(composed("eval", "run=x", *typed).metrics, trained, typed)
@@ -87,7 +87,7 @@ def test_a_network_that_the_run_went_without():
     assert eval_script.chosen_metrics(composed("eval", "run=x").metrics, trained, []).lpips is None
 
 
-def test_what_has_moved_is_a_change_to_the_run():
+def test_a_moved_subject_is_a_change_to_the_run():
     assert eval_script.changes_to_the_run(composed("eval", "run=x")) == {}
     config = composed("eval", "run=x", "data.root=here", "data.smpl_meta=there", "+overrides.data.max_size=9")
     assert eval_script.changes_to_the_run(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
@@ -129,7 +129,7 @@ def test_callbacks_are_made(tmp_path):
     assert isinstance(made.clock, TrainingClock) and made.clock.path == tmp_path / "timing.json"
 
 
-def test_no_such_run_is_one_sentence(tmp_path):
+def test_a_missing_run_is_one_sentence(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "eval.py", "run=outputs/nothing"],
         cwd=tmp_path,

@@ -32,7 +32,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def imported(paths: Iterable[Path]) -> set[str]:
-    """Distributions that files import, the project and the standard library aside."""
+    """Distributions that files import, without the project and the standard library."""
     modules: set[str] = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -47,7 +47,7 @@ def imported(paths: Iterable[Path]) -> set[str]:
     return {sorted(owners[module], key=len)[0].lower().replace("_", "-") for module in foreign}
 
 
-def test_training_needs_the_core_alone():
+def test_training_needs_only_the_core_packages():
     used = imported([*(ROOT / "src").rglob("*.py"), ROOT / "train.py", ROOT / "eval.py"])
     used -= {"triton"}  # comes with torch where it can run
     assert used <= declared()
@@ -68,7 +68,7 @@ def test_tests_need_their_extra():
 
 
 @pytest.mark.parametrize("package", BY_NAME)
-def test_what_is_needed_by_name_is_named(package):
+def test_packages_needed_by_name_are_declared(package):
     text = (ROOT / f"src/hashhuman/{BY_NAME[package]}.py").read_text().lower()
     assert package in text
 

@@ -1,4 +1,4 @@
-"""train.py and eval.py from end to end, on the toy and on a scene of the project's own."""
+"""train.py and eval.py from end to end, on the toy and on the synthetic scene."""
 
 import csv
 import importlib
@@ -59,7 +59,7 @@ def test_training_learns(trained):
     assert len(psnr) == 2 and psnr[1] > psnr[0]
 
 
-def test_what_a_run_leaves(trained):
+def test_the_files_of_a_run(trained):
     for name in (run_folder.CONFIG, run_folder.CHECKPOINT, "timing.json", f"{MEASURED}/table.md"):
         assert (trained / name).is_file()
     config = files.load_json(trained / run_folder.CONFIG)
@@ -72,7 +72,7 @@ def test_what_a_run_leaves(trained):
     assert len(list((trained / MEASURED / "comparisons").rglob("*.png"))) == 3
 
 
-def test_the_metrics_are_better_than_nothing(trained, toy_folder):
+def test_metrics_are_better_than_those_of_empty_pictures(trained, toy_folder):
     report = files.load_json(trained / MEASURED / "metrics.json")
     assert {name: split["pictures"] for name, split in report["splits"].items()} == {
         "heldout": 1, "novel_view": 4, "novel_pose": 2,
@@ -106,8 +106,8 @@ def test_eval_agrees_with_training(trained, tmp_path):
             assert mine[name]["mean"][column] == pytest.approx(split["mean"][column], rel=1e-4)
 
 
-def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
-    """And the first alone writes and evaluates."""
+def test_two_processes_reach_the_quality_of_one(trained, toy_folder, tmp_path):
+    """Only rank 0 writes and evaluates."""
     command = [
         "data=zju_mocap", "trainer=ddp", "trainer.devices=2", *SMALL, *TOY, f"data.root={toy_folder}",
         f"run_dir={tmp_path / 'run'}", f"trainer.max_steps={STEPS}", "data.train_frames=4",
@@ -133,7 +133,7 @@ def test_two_processes_train_as_well_as_one(trained, toy_folder, tmp_path):
 
 
 class FakeClock(L.Callback):
-    """A clock that a training step moves by a tenth of a second, and nothing else."""
+    """A clock that every training step advances by a tenth of a second."""
 
     seconds = 0.0
 
@@ -142,12 +142,12 @@ class FakeClock(L.Callback):
         return self.seconds
 
     def on_train_batch_start(self, *_: object) -> None:
-        """Takes its time."""
+        """Advances the clock."""
         self.seconds += 0.1
 
 
-def test_a_budget_of_seconds(toy_folder, tmp_path, monkeypatch):
-    """A second is ten steps after the first, from where on time counts, whatever they really take."""
+def test_a_time_budget_ends_training(toy_folder, tmp_path, monkeypatch):
+    """With the fake clock, one second is ten steps after the first step, from which time counts."""
     clock = FakeClock()
     monkeypatch.setattr("tests.test_train.FakeClock", lambda: clock)
     options = (
@@ -185,11 +185,11 @@ def test_presets_train(experiment, toy_folder, tmp_path):
     assert all(tensor.isfinite().all() for name, tensor in state.items() if name != "avatar.occupancy.density")
     assert not torch.equal(state["avatar.field.encoder.table"], before["avatar.field.encoder.table"])
     learned_what_is_empty = state["avatar.occupancy.density"].isfinite().any()
-    assert learned_what_is_empty == (experiment != "instant_nvr")  # which has no such memory
+    assert learned_what_is_empty == (experiment != "instant_nvr")  # which does not prune
 
 
-def test_multirun_of_a_scene_of_ones_own(tmp_path):
-    """The command of the README, smaller: each value makes a run of its own, tables of its size included."""
+def test_multirun_of_a_synthetic_scene(tmp_path):
+    """A smaller version of the README's command: each value makes one run, with hash tables of its size."""
     command = [
         "-m", "data=synthetic", "source.n_frames=2", "source.n_novel=1", "source.n_cameras=2", "source.size=32",
         *SMALL, "encoder.log2_hashmap_size=5,7", "trainer.max_steps=2", "data.batches_per_epoch=2",

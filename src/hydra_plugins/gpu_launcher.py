@@ -1,7 +1,7 @@
-"""Hydra's launcher for hosts with several GPUs: `hydra/launcher=gpus`.
+"""A Hydra launcher for hosts with several GPUs: `hydra/launcher=gpus`.
 
-Hydra admits plugins from the namespace `hydra_plugins` alone and imports all of them at every start, so this file
-stays small; `hashhuman.cli.sweep` does the work.
+Hydra finds plugins only in the namespace `hydra_plugins`, and imports all of them at every start. So this file is kept
+small, and `hashhuman.cli.sweep` does the work.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ NOT_FOR_JOBS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.swee
 class GpuLauncher(Launcher):
     """Runs the jobs of a multirun as processes, one at a time on each GPU.
 
-    Each job is the command that its overrides would be on their own, with the run folder below the sweep's; what it
-    prints goes to `run.log` there. A failed job stops no other; `hydra_main` prints the table of how each ended.
+    Each job is a separate command with its own overrides. Its run folder lies below the sweep's folder, and its output
+    goes to `run.log` there. If a job fails, the others continue. `hydra_main` prints the table of results.
 
     Args:
-        n_jobs: jobs at a time; None for one on each GPU, or one where there is none.
+        n_jobs: number of jobs at a time; None: one on each GPU, or one without GPUs.
     """
 
     def __init__(self, n_jobs: int | None) -> None:
         self.n_jobs = n_jobs
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        """Keeps what Hydra knows of the sweep."""
+        """Keeps Hydra's context and config of the sweep."""
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        """Runs one batch of jobs and notes how each ended. Raises UserError for a number of jobs below 1."""
+        """Runs one batch of jobs and keeps their results. Raises UserError if `n_jobs` is below 1."""
         from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
         from hashhuman.cli import job_folders, sweep
         from hashhuman.errors import UserError
 
         if self.n_jobs is not None and self.n_jobs < 1:
-            raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1, or null for one a GPU.")
+            raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1, or null for one on each GPU.")
         settings = [text for text in self.config.hydra.overrides.hydra if not text.startswith(NOT_FOR_JOBS)]
         root = Path(self.config.hydra.sweep.dir)
         folders = [root / self._subfolder(job, number) for number, job in enumerate(job_overrides, initial_job_idx)]
@@ -48,10 +48,10 @@ class GpuLauncher(Launcher):
         for name, overrides, folder in zip(names, job_overrides, folders):
             command = [*program, *overrides, *settings, f"hydra.run.dir='{folder.absolute()}'"]
             jobs.append(sweep.Job(name, command, folder / "run.log"))
-        for outcome, overrides, folder in zip(
+        for result, overrides, folder in zip(
             sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs)), job_overrides, folders
         ):
-            sweep.ended.append(outcome.ended(filter_overrides(overrides), folder))
+            sweep.finished_runs.append(result.finished_run(filter_overrides(overrides), folder))
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _subfolder(self, overrides: Sequence[str], number: int) -> str:

@@ -1,4 +1,4 @@
-"""What is done to bodies before the checks look at them, and what the checks then say, on the toy."""
+"""Known errors of bodies, and the findings of the checks on them, with the toy."""
 
 import dataclasses
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_taller_about_the_pelvis(case: gate.Case):
     np.testing.assert_allclose(after - after[:, :1], 1.5 * (before - before[:, :1]), atol=1e-5)
 
 
-def test_what_is_taller_and_farther_looks_the_same(case: gate.Case):
+def test_a_taller_body_farther_away_has_the_same_picture(case: gate.Case):
     before, after = pixels(case), pixels(spoilt(case, gate.enlarged(1.25)))
     np.testing.assert_allclose(after[..., :2], before[..., :2], atol=1e-2)
     np.testing.assert_allclose(after[..., 2], 1.25 * before[..., 2], rtol=1e-4)
@@ -91,13 +91,13 @@ def test_noise_is_as_large_as_it_says(case: gate.Case):
     assert float(torch.rad2deg(turns[:, 1:]).std()) == pytest.approx(3, rel=0.05)
 
 
-def test_late_and_in_part(case: gate.Case):
+def test_late_bodies_and_partial_changes(case: gate.Case):
     assert spoilt(case, gate.late(3)).poses == [case.poses[i] for i in (0, 0, 0, 0, 1, 2, 3, 4)]
     partly = spoilt(case, gate.in_part(gate.moved((1, 0, 0)), 0.25)).poses
     assert partly[2:] == case.poses[2:] and not any(a is b for a, b in zip(partly[:2], case.poses))
 
 
-def test_the_checks_tell_the_true_body_from_a_spoilt_one(scene: Path, case: gate.Case):
+def test_the_checks_distinguish_true_and_changed_bodies(scene: Path, case: gate.Case):
     names = ("the true body", "left and right exchanged", "10 % too tall, and as much farther away")
     true, exchanged, farther = (gate.judged(scene, spoilt(case, gate.CHANGES[name])) for name in names)
     off, overlap, *_, verdict, wrong = gate.cells([true, exchanged])

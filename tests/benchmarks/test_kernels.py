@@ -1,4 +1,4 @@
-"""The tables of the kernels' benchmark; its figures need a GPU."""
+"""The tables of the kernels' benchmark; the measurements need a GPU."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ def row(module: str, passed: str, samples: int, precision: str, rate: float) -> 
     return {"module": module, "pass": passed, "samples": samples, "precision": precision, "samples_per_s": rate}
 
 
-def test_ours_stand_beside_tiny_cuda_nns():
+def test_the_table_includes_tiny_cuda_nn():
     found = [
         row(module, "forward", samples, precision, 1e9 * (2 + i) + samples)
         for module in ("grid", "network")
@@ -25,7 +25,7 @@ def test_ours_stand_beside_tiny_cuda_nns():
     assert len(lines) == 4
 
 
-def test_the_fastest_way_of_each_case():
+def test_the_fastest_options_of_each_case():
     found = [
         {"kernel": "grid forward", "pass": "forward", "table": table, "warps": warps, "ms": ms}
         for table, warps, ms in (("float16", 2, 0.3), ("float32", 2, 0.5), ("float16", 4, 0.2), ("float32", 4, 0.6))
@@ -54,7 +54,7 @@ def test_errors_are_relative_to_float64(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.gpu
-def test_figures(monkeypatch: pytest.MonkeyPatch):
+def test_throughput_and_kernel_times(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kernels, "SIZES", (1 << 12,))
     found = kernels.throughput()
     assert len(found) == 18 and all(x["graph_ms"] > 0 for x in found)

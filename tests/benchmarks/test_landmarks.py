@@ -1,4 +1,4 @@
-"""Offsets and biases of points that were put there by hand."""
+"""Offsets and biases of points with known errors."""
 
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ OFFSET = np.array([0.02, -0.03, 0.01])
 
 @pytest.fixture
 def scene() -> Observed:
-    """Bones that turn about, and a detector that finds elbows off their place, too near and not far enough ahead."""
+    """Rotating bones, and a detector that finds elbows with an offset, too near and not far enough to the front."""
     rng = np.random.default_rng(7)
     points = len(NAMES)
     made = cast(Any, object.__new__(Observed))

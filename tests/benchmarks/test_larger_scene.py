@@ -1,4 +1,4 @@
-"""A scene made larger, read by what reads every scene."""
+"""A larger scene, read back as a subject."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests import toy
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> tuple[Subject, Subject]:
-    """Four frames, three of them to train on, and seven with twice the pixels made of those three."""
+    """A scene of four frames with three training frames, and a larger one with seven frames and twice the pixels."""
     root = tmp_path_factory.mktemp("scenes")
     toy.write_subject(root / "small", n_frames=4)
     files.save_json(root / "small/scene.json", {"seed": 5, "frames": 3})
@@ -22,7 +22,7 @@ def scenes(tmp_path_factory) -> tuple[Subject, Subject]:
     return small, Subject(root / "large")
 
 
-def test_frames_repeat_for_the_first_camera_alone(scenes):
+def test_only_the_first_camera_has_repeated_frames(scenes):
     _, large = scenes
     found = {name: [(p.camera, p.frame) for p in pictures] for name, pictures in split(large).items()}
     assert found["train"] == [(0, frame) for frame in range(7)]
@@ -32,7 +32,7 @@ def test_frames_repeat_for_the_first_camera_alone(scenes):
 
 
 @pytest.mark.parametrize("frame, source", [(0, 0), (4, 1), (6, 0), (7, 3)])
-def test_a_repeated_frame_is_that_frame(scenes, frame, source):
+def test_a_repeated_frame_equals_its_source(scenes, frame, source):
     small, large = scenes
     assert torch.equal(large.pose(frame).body_pose, small.pose(source).body_pose)
     assert np.array_equal(large.vertices(frame), small.vertices(source))
@@ -51,7 +51,7 @@ def test_a_repeated_frame_is_that_frame(scenes, frame, source):
     assert np.array_equal(large.parts(after), parts) and parts.any()
 
 
-def test_bodies_fall_on_the_same_places(scenes):
+def test_bodies_project_to_the_same_places(scenes):
     small, large = scenes
     point = torch.from_numpy(small.vertices(0))
     for camera in (0, 1):

@@ -51,7 +51,7 @@ def test_the_similarity_folds_into_the_camera(cameras, rng):
 
 
 def test_places_a_subject_by_joint_names(tmp_path, rng):
-    """Joints in another order, one frame wrong, and frames that are every second picture from the tenth on."""
+    """Joints have another order, one frame is wrong, and frames are every second picture from the tenth on."""
     pictures = list(range(10, 30, 2))
     x = rng.normal(size=(10, 12, 3)) * 0.4
     y = np.full((40, 12, 3), np.nan)
@@ -85,7 +85,7 @@ def test_shrinking_rounds_each_side(cameras):
 
 @pytest.fixture
 def subjects(tmp_path, cameras, rng):
-    """Subjects of three frames, and where their points are. What cam02 is said to be is 0.6 degrees off."""
+    """Subjects of three frames, and the positions of their points. The calibration of cam02 is 0.6 degrees off."""
     points = rng.normal(size=(3, len(NAMES), 3)) * 0.3
     for name, camera in cameras.items():
         keypoints = Keypoints.empty([0, 1, 2])
@@ -112,7 +112,7 @@ def subjects(tmp_path, cameras, rng):
     return tmp_path, points
 
 
-def test_keeps_what_scoring_compares_with(subjects, cameras, capsys):
+def test_preparing_writes_the_truth(subjects, cameras, capsys):
     folder, points = subjects
     save_truth(folder / "truth", folder, cameras, every=2, long_side=320)
     report = load_json(folder / "truth/reprojection.json")
@@ -155,6 +155,6 @@ def test_letterboxing_to_an_equal_size_changes_nothing(tall):
     np.testing.assert_array_equal(letterboxed(tall, 1920, 1088).K, tall.K)
 
 
-def test_refuses_what_is_higher_than_the_box(tall):
+def test_pictures_higher_than_the_box_are_refused(tall):
     with pytest.raises(UserError, match="calibrated at 1088 x 1920"):
         letterboxed(tall, 1000, 1088)

@@ -1,4 +1,4 @@
-"""Pictures of a run trained for a few steps; what is fast is the GPU's business."""
+"""The benchmark of rendering, with a run of a few steps; nothing here measures speed."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ def trained(toy_folder, tmp_path_factory) -> Path:
     return folder
 
 
-def test_both_ways_to_pose(trained):
+def test_pictures_in_one_pose_and_in_new_poses(trained):
     rows = list(rendering.on_an_orbit(trained, (24, 32), 3))
     assert [(row["size"], row["pose"]) for row in rows] == [
         (24, "the same"), (24, "a new one"), (32, "the same"), (32, "a new one"),
@@ -36,7 +36,7 @@ def test_both_ways_to_pose(trained):
         assert row["per_second"] >= 1000 / row["slowest_ms"]
 
 
-def test_the_slow_path_agrees(trained):
+def test_the_slow_path_has_the_same_quality(trained):
     row = rendering.compared(trained, 2)
     assert row["pictures"] == 2 and row["psnr_full"] == pytest.approx(row["slow psnr_full"], abs=0.05)
     module, data, _ = run.load(trained)
@@ -49,12 +49,12 @@ def test_the_slow_path_agrees(trained):
 def test_the_slow_path_has_no_kernels_and_one_round(trained):
     avatar = rendering.slow(trained)
     options = (avatar.kernels, avatar.sampler.kernels, avatar.skinning.kernels, avatar.field.kernels)
-    front, _ = avatar.eager_images.stretches
+    front, _ = avatar.eager_images.rounds
     assert set(options) == {"torch"} and front[1] > avatar.sampler.n_bins(avatar.scene([toy.pose(0)]).index.shell)
     assert (type(avatar.field.encoder), type(avatar.field.density_network)) == (TorchHashGrids, TorchMLPs)
 
 
-def test_what_was_pruned_is_missing_in_both_but_the_last(trained, tmp_path):
+def test_pruned_cells_are_missing_except_in_the_unpruned_column(trained, tmp_path):
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
     state = checkpoint.load(folder / run_folder.CHECKPOINT)
     state["state_dict"]["avatar.occupancy.marked"].zero_()

@@ -1,4 +1,4 @@
-"""The script's own arithmetic and its books; train.py is played."""
+"""The speed benchmark's arithmetic and tables, with a fake train.py."""
 
 import json
 import math
@@ -19,7 +19,7 @@ PACE = {"now": 0.05, "before": 0.2}  # seconds a step
 
 @pytest.fixture
 def scene(tmp_path) -> Path:
-    """A scene as far as the script looks at it."""
+    """The part of a scene that the script reads."""
     write_image(tmp_path / "s7/images/00/000000.png", np.zeros((64, 48, 3), np.uint8))
     (tmp_path / "s7/scene.json").write_text('{"frames": 60}')
     return tmp_path / "s7"
@@ -27,7 +27,7 @@ def scene(tmp_path) -> Path:
 
 @pytest.fixture
 def played(monkeypatch, tmp_path) -> list[list[str]]:
-    """Replaces train.py: a decibel for each doubling of the steps; the command lines."""
+    """Replaces train.py by a fake that gains a decibel for each doubling of the steps. Returns the command lines."""
     lines = []
 
     def run(line, check, cwd, env, stdout):
@@ -56,7 +56,7 @@ def rows(*words) -> list[dict]:
     return list(getattr(speed, arguments.part)(arguments))
 
 
-def test_the_curve_gives_each_budget_its_own_run(scene, played):
+def test_the_curve_has_one_run_per_time_budget(scene, played):
     found = rows("curve", scene, "--budgets", 1, 10, "--", "seed=3")
     assert [row["budget"] for row in found] == [1, 10]
     assert found[1]["novel_view psnr_full"] == pytest.approx(20 + math.log2(200)) and found[1]["peak_gib"] == 2
@@ -65,7 +65,7 @@ def test_the_curve_gives_each_budget_its_own_run(scene, played):
     assert "budget_s=10" in played[1] and "metrics.lpips=null" in played[1]
 
 
-def test_what_the_scene_lacks_is_not_varied(scene, played):
+def test_settings_beyond_the_scene_are_not_varied(scene, played):
     found = rows("memory", scene, "--rays", 512, 1024)
     varied = [(row["varied"], row["value"]) for row in found]
     assert varied == [("data.train_frames", 50), ("data.ray_sampler.n_rays", 512), ("data.ray_sampler.n_rays", 1024)]
@@ -121,8 +121,8 @@ def test_ddp_takes_the_same_steps(scene, played):
     assert "trainer=ddp" not in played[0] and "trainer.devices=2" in played[1]
 
 
-def test_the_moment_of_the_metrics(tmp_path, monkeypatch):
-    """The program ends well only if the clock is read while it still runs, and only its first table counts."""
+def test_the_time_of_the_metrics_table(tmp_path, monkeypatch):
+    """The program succeeds only if the clock is read while it still runs, and only its first table counts."""
     read = tmp_path / "read"
     script = (
         "import os, time\nprint('  means, on cpu', flush=True)\n"

@@ -1,4 +1,4 @@
-"""The table of where the seconds go, on a run that takes a step."""
+"""The table of a run's phases, on a run of one step."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_only_the_first_call_counts():
     assert returned(2) == 3 and stamps == first and stamps["call"][0] <= stamps["return"][0]
 
 
-def test_a_cold_run_finds_nothing_that_was_kept(monkeypatch):
+def test_a_cold_run_has_empty_caches(monkeypatch):
     ran = []
 
     def run(command, env, **_):
@@ -55,7 +55,7 @@ def test_a_cold_run_finds_nothing_that_was_kept(monkeypatch):
     assert environment.get("TRITON_CACHE_DIR") == os.environ.get("TRITON_CACHE_DIR")
 
 
-def test_an_unfinished_run_is_an_error(capfd):
+def test_an_incomplete_run_is_an_error(capfd):
     with pytest.raises(startup.subprocess.CalledProcessError):
         startup.measure(["no_such_option=1"])
     assert "no_such_option" in capfd.readouterr().err

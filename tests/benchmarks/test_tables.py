@@ -22,7 +22,7 @@ def test_rows_of_a_scene_are_replaced_and_others_stay(tmp_path):
     assert [r["psnr"] for r in stored["parts"]["curve"]["rows"]] == [2.0, 3.0]
 
 
-def test_no_path_of_this_machine_is_kept():
+def test_commands_contain_no_path_of_this_machine():
     words = ["cpu", "/data/x/s1", "s2", "--results", "/tmp/r", "--before", "../old", "--psnr", "25", "--", "seed=1/2"]
     assert tables.reproducible(words) == "cpu s1 s2 --before old --psnr 25 -- seed=1/2"
 

@@ -1,4 +1,4 @@
-"""What a Python module prints where Triton's kernels are compiled, not interpreted: in a process of its own."""
+"""Runs a Python module in a separate process, in which Triton's kernels are compiled instead of interpreted."""
 
 import json
 import os

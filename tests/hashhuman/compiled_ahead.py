@@ -1,5 +1,8 @@
-"""Compiles three small kernels as `precompiled` does, for a GPU that need not be here, and prints as JSON what came
-of it: `python -m tests.hashhuman.compiled_ahead`. A process of its own, since Triton must not be interpreted here."""
+"""Compiles three small kernels as `precompiled` does, and prints the results as JSON.
+
+`python -m tests.hashhuman.compiled_ahead` needs no GPU. It runs in a separate process, since Triton must not be
+interpreted here.
+"""
 
 import json
 import tempfile
@@ -36,18 +39,18 @@ HERE = threading.current_thread()
 
 
 def warm_up() -> None:
-    """Two variants, one of them twice."""
+    """Launches two variants, one of them twice."""
     for n in (16, 32, 16):
         double[(1,)](X, X, N=n)
 
 
 def compile_as_launched(n: int) -> None:
-    """What a launch does before the kernel is there to run."""
+    """The part of a launch that compiles the kernel."""
     double.warmup(X, X, N=n, grid=(1,))
 
 
 def kept() -> dict[str, bytes]:
-    """Compiled kernels in the cache, by their places."""
+    """The compiled kernels in the cache, by path."""
     folder = Path(knobs.cache.dir)
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.cubin")}
 
@@ -62,7 +65,7 @@ def fails(action: Callable[[], object]) -> bool:
 
 
 def refused() -> dict[str, bool]:
-    """When an error of the compiler shows."""
+    """When an error of the compiler is raised."""
     shown = {}
 
     def run() -> None:

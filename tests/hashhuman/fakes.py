@@ -16,7 +16,7 @@ from tests import toy
 
 
 class FakeData:
-    """What an evaluation reads of a SubjectDataModule: the toy's camera 0 trains on its first four frames."""
+    """The part of a SubjectDataModule that an evaluation uses, for the toy: camera 0 trains on the first frames."""
 
     def __init__(self, root: Path, train_frames: int = 4, holdout_every: int = 3) -> None:
         self.subject = Subject(root)
@@ -40,7 +40,7 @@ class FakeAvatar(torch.nn.Module):
     def __init__(self, change: Callable[[RenderedImage], RenderedImage] = lambda image: image) -> None:
         super().__init__()
         self.change = change
-        self.asked: list[int | None] = []  # the frames that it was asked for
+        self.asked: list[int | None] = []  # the requested frames
 
     def render_image(
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float = 0.0

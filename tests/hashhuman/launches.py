@@ -1,7 +1,7 @@
 """Prints, as JSON, what kernels the default avatar launches on a subject: `python -m tests.hashhuman.launches SUBJECT`.
 
-`listed`: how many variants of each kernel the dry run finds. `others`: what other sizes launch beyond them. A
-process of its own, since Triton must not be interpreted here; nothing is compiled.
+`listed`: the number of variants of each kernel in the dry run. `others`: further variants that other sizes launch. It
+runs in a separate process, since Triton must not be interpreted here. Nothing is compiled.
 """
 
 import collections
@@ -61,7 +61,7 @@ def other_sizes(avatar: HashGridAvatar) -> None:
 
 
 def main(subject: str) -> None:
-    """Warms up, then goes on."""
+    """Warms up, then launches other sizes."""
     pretend_gpu()
     small = [override for override in tiny.SMALL if not override.startswith("experiment=")]
     avatar = avatar_of(["data=zju_mocap", f"data.root={subject}", *small, *tiny.TOY]).cpu()

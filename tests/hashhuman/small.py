@@ -1,4 +1,4 @@
-"""A small avatar of the toy body, and what it is made of."""
+"""A small avatar of the toy body, and its components."""
 
 import dataclasses
 import functools
@@ -41,13 +41,13 @@ def encoder(**changes):
 
 
 def bodies(n_frames: int = 3) -> PosedBodies:
-    """The toy in its first poses."""
+    """The toy in its first `n_frames` poses."""
     poses = [toy.pose(frame) for frame in range(n_frames)]
     return PosedBodies.from_poses(toy.template(), poses, torch.arange(n_frames))
 
 
 def on(value: Any, device: torch.device) -> Any:
-    """The same with its tensors on a device: a tensor, or a list or dataclass of what may be tensors."""
+    """A tensor, or a list or dataclass with tensors, on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def field(n_frames: int = 3, parts=None, reach: float = REACH) -> tuple[PartsFie
 def avatar(
     n_frames: int = 3, residual=None, neighbors=None, chunk: int = 4096, reach: float = REACH, kernels: str = "torch"
 ) -> HashGridAvatar:
-    """An untrained avatar, the same one each time."""
+    """An untrained avatar, the same one at each call."""
     grid = functools.partial(GridNeighbors, voxel=VOXEL, reach=reach + VOXEL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -97,7 +97,7 @@ def avatar(
 
 
 def pairs(x: torch.Tensor, counts: list[int], **changes) -> CanonicalPairs:
-    """Pairs at canonical positions, part by part, each with a query point of its own unless `changes` say otherwise.
+    """Pairs at canonical positions, part by part, each with its own query point unless `changes` say otherwise.
 
     Rows are padded as `PartRows` requires; the values of unused rows are zero.
     """

@@ -1,1 +1,1 @@
-"""The avatar: body, deformer, field and renderer put together; it renders rays and pictures in any pose."""
+"""The avatar: combines body, deformer, field and renderer, and renders rays and pictures in any pose."""

@@ -22,17 +22,18 @@ def hash_grid_avatar(
     prune_after: int | None,
     prune_every: int,
 ) -> HashGridAvatar:
-    """An untrained avatar. `avatar=hash_grid` fills in all but the first two arguments.
+    """Builds an untrained avatar. `avatar=hash_grid` fills in all but the first two arguments.
 
     Args:
         template: the subject's body.
-        n_frames: number of training frames, for what is learned per frame.
-        deformer: `skinning` (made), and `residual`, called with `n_frames` and `networks`.
-        neighbors: `index`, which makes a neighbour index, and `max_points`, to which the body is thinned.
-        encoder: makes the field's encoder (`encoder/protocol.py`).
-        networks: makes networks.
-        field: `field/build.py`; returns the field and each part's body points.
-        renderer: `sampler` (made), `occupancy`, called with the field, and what `HashGridAvatar` takes of it.
+        n_frames: number of training frames, for parameters that are learned per frame.
+        deformer: `skinning`, an `InverseSkinning`, and `residual`, a factory that is called with `n_frames` and
+            `networks`.
+        neighbors: `index`, a factory of neighbour indices, and `max_points`, the most vertices that the body keeps.
+        encoder: factory of the field's encoder (`encoder/protocol.py`).
+        networks: factory of networks.
+        field: factory of the field and of each part's body points (`field/build.py`).
+        renderer: `occupancy`, a factory that is called with the field; the rest are arguments of `HashGridAvatar`.
         prune_after, prune_every: see `HashGridAvatar`.
     """
     template = thinned(template, neighbors["max_points"])

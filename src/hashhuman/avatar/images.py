@@ -1,4 +1,4 @@
-"""Whole pictures, rendered launch by launch."""
+"""Renders whole pictures, one kernel launch after another."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,35 +17,35 @@ from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
 from hashhuman.renderer.shell_sampler import ALL_BINS
 from hashhuman.renderer.volume import Rendering
 
-OPAQUE = 0.998  # beyond this opacity nothing behind shows: less than half a grey level of 255
+OPAQUE = 0.998  # above this opacity, what lies behind changes a pixel by less than half of one of 255 grey levels
 
 
 @dataclasses.dataclass(frozen=True)
 class RenderedImage:
-    """A rendered picture over its background."""
+    """A rendered picture over its background; float32, on the renderer's device."""
 
     rgb: Float[Tensor, "H W 3"]  # in [0, 1]
-    alpha: Float[Tensor, "H W"]
+    alpha: Float[Tensor, "H W"]  # opacity in [0, 1]
     depth: Float[Tensor, "H W"]  # expected distance along the ray (m); 0 where alpha is 0
 
 
 @runtime_checkable
 class SceneRenderer(Protocol):
-    """What pictures need of an avatar: it poses bodies and renders rays."""
+    """The part of an avatar that renders pictures: it poses bodies and renders rays."""
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What was learned."""
+        """All learned parameters."""
         ...
 
     def measured_scene(
         self, poses: Sequence[BodyPose], time: Sequence[int] | Tensor | None, capacity: IndexCapacity | None = None
     ) -> tuple[Scene, Int[Tensor, "sizes"]]:
-        """A scene, and what `capacity` would have had to be."""
+        """Poses bodies. Returns the scene, and the sizes that it needed in the order of `IndexCapacity.sizes`."""
         ...
 
     def render_rays(
@@ -57,15 +57,15 @@ class SceneRenderer(Protocol):
         ray_mask: Bool[Tensor, "N"] | None = None,
         bins: tuple[int, int] = ALL_BINS,
     ) -> RayOutputs:
-        """Renders rays of a scene."""
+        """Renders rays of a scene; the arguments are those of `HashGridAvatar.render_rays`."""
         ...
 
 
 class EagerImages:
     """Renders all pixels of a picture in two rounds.
 
-    Most rays end at the first surface. So the first bins of all rays are rendered, and what lies behind them only for
-    the rays that are not opaque yet.
+    Most rays end at the first surface. So the first round renders the first bins of all rays. The second round renders
+    the remaining bins, and only of those rays that are not opaque yet.
 
     Args:
         renderer: the avatar.
@@ -78,7 +78,7 @@ class EagerImages:
         self.rounds = (0, front_bins), (front_bins, ALL_BINS[1])
 
     def __call__(self, cameras: Iterable[Camera], pose: BodyPose, time: int) -> Iterator[RenderedImage]:
-        """A picture over black from each camera; `time` is the pose's index among the training frames, or -1."""
+        """Yields a picture over black from each camera; `time` is the pose's index among the training frames, or -1."""
         scene, _ = self.renderer.measured_scene([pose], [time])
         for camera in cameras:
             yield self.picture(camera, scene)[0]
@@ -87,13 +87,13 @@ class EagerImages:
     def picture(
         self, camera: Camera, scene: Scene, capacity: tuple[RayCapacity, RayCapacity] | None = None
     ) -> tuple[RenderedImage, Int[Tensor, "2 sizes"]]:
-        """The first body of a scene over black, and the most that a chunk of rays needed in each round.
+        """Renders the first body of a scene over black.
 
         Args:
-            capacity: fixed sizes for a chunk of rays in each round; None for as much as need be.
+            capacity: fixed sizes for a chunk of rays in each round; None: as large as needed.
 
         Returns:
-            The picture; and for each round the samples needed, then the rows of each part.
+            The picture, and for each round the most that a chunk of rays needed: samples, then rows of each part.
         """
         rays = camera_rays(camera, self.renderer.device)
         chunks = [self._chunk(rays[i : i + self.chunk], scene, capacity) for i in range(0, len(rays), self.chunk)]
@@ -105,7 +105,7 @@ class EagerImages:
     def _chunk(
         self, rays: Rays, scene: Scene, capacity: tuple[RayCapacity, RayCapacity] | None
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Int[Tensor, "2 sizes"]]:
-        """Premultiplied colour, opacity, depth and needs of rays."""
+        """Premultiplied colour, opacity, premultiplied depth (m) and needed sizes of rays."""
         front_capacity, back_capacity = capacity or (None, None)
         front, first = self._round(rays, scene, front_capacity, None, self.rounds[0])
         back, second = self._round(rays, scene, back_capacity, front.alpha < OPAQUE, self.rounds[1])

@@ -1,4 +1,4 @@
-"""A hash-grid human NeRF: a body, its deformation, its canonical field and how they are rendered."""
+"""The hash-grid human NeRF: a body, its deformation and its canonical field, rendered by ray marching."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,20 +34,21 @@ from hashhuman.renderer.volume import Samples, composite
 
 
 class HashGridAvatar(nn.Module):
-    """Renders a learned person from any camera in any pose (`avatar/protocol.py`).
+    """Renders a learned person from any camera in any pose; implements `avatar/protocol.py`.
 
     Args:
-        template: the body, at rest.
-        part_points: indices (into the template's vertices) of each part's points.
-        field: canonical colour and density.
-        occupancy: which cells of canonical space can hold something.
-        skinning: posed to canonical.
+        template: the body at rest.
+        part_points: indices of each part's points among the template's vertices.
+        field: colour and density of canonical space.
+        occupancy: marks the cells of canonical space that are not known to be empty.
+        skinning: carries points from posed to canonical space.
         residual: learned displacement of canonical positions.
         neighbors: makes a neighbour index from posed points and parts.
-        sampler: where to sample rays.
-        shell_voxel: voxel (m) of the map of where samples may lie.
-        chunk, front_bins: of pictures (`EagerImages`).
-        prune_after: optimizer steps before the field is trusted about what is empty; None: it never is.
+        sampler: chooses the samples along rays.
+        shell_voxel: side (m) of the voxels of the shell, in which samples may lie.
+        chunk, front_bins: see `EagerImages`.
+        prune_after: optimizer steps before cells that the field leaves empty are no longer sampled; None: all cells
+            are always sampled.
         prune_every: steps between two prunings after that.
         kernels: auto, triton or torch, for compositing.
     """
@@ -80,7 +81,7 @@ class HashGridAvatar(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     # ------------------------------------------------------------------ posing
@@ -89,14 +90,14 @@ class HashGridAvatar(nn.Module):
         """Poses the body; differentiable with respect to the poses.
 
         Args:
-            time: each pose's index among the training frames, -1 for a pose of its own; None: all are.
+            time: each pose's index among the training frames; -1 for a pose that is not among them; None: -1 for all.
         """
-        self.template = self.template.to(self.device)  # once: later calls find it there
+        self.template = self.template.to(self.device)  # copies once; later calls find it there
         times = torch.as_tensor(time if time is not None else [-1] * len(poses), device=self.device)
         return PosedBodies.from_poses(self.template, [pose.to(self.device) for pose in poses], times)
 
     def scene(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Scene:
-        """Bodies in these poses, ready to be rendered; `time` as for `pose`."""
+        """Poses the body and indexes the space around it, for `render_rays` and `query`; `time` as for `pose`."""
         return self.measured_scene(poses, time)[0]
 
     def measured_scene(
@@ -105,10 +106,13 @@ class HashGridAvatar(nn.Module):
         time: Sequence[int] | Tensor | None = None,
         capacity: IndexCapacity | None = None,
     ) -> tuple[Scene, Int[Tensor, "sizes"]]:
-        """`scene`, and what the capacity would have had to be, in the order of `IndexCapacity.sizes`.
+        """Makes a scene as `scene` does, within a fixed capacity.
 
         Args:
-            capacity: sizes fixed beforehand; None: as large as need be, for which the host waits.
+            capacity: sizes fixed beforehand; None: as large as needed, for which the host waits for the device.
+
+        Returns:
+            The scene, and the sizes that it needed in the order of `IndexCapacity.sizes`.
         """
         bodies = self.pose(poses, time)
         with torch.no_grad():
@@ -120,7 +124,7 @@ class HashGridAvatar(nn.Module):
     def _index(
         self, bodies: PosedBodies, nodes: int | None = None, shell: tuple[int, int, int] | None = None
     ) -> SearchIndex:
-        """An index whose shell has everything near the bodies; `nodes` and `shell` as in `IndexCapacity`."""
+        """An index whose shell contains all space near the bodies; `nodes` and `shell` as in `IndexCapacity`."""
         self.part_points = [points.to(self.device) for points in self.part_points]
         vertices = bodies.vertices.detach()
         fixed = {} if nodes is None else {"capacity": nodes}
@@ -138,24 +142,24 @@ class HashGridAvatar(nn.Module):
         return next((reason for reason in reasons if reason is not None), None)
 
     def warm_up(self) -> None:
-        """Launches every kernel of training and rendering once, in miniature (`avatar/warmup.py`)."""
+        """Launches every kernel of training and rendering once, on small inputs (`avatar/warmup.py`)."""
         warm_up(self, len(self.template.joints), len(self.part_points))
 
     # ------------------------------------------------------------------ training
 
     def prepare(self, poses: Sequence[BodyPose]) -> Scene:
-        """The bodies of all training frames, with an index that follows what training finds empty."""
+        """Poses the bodies of all training frames, with an index from which `prune` removes empty space."""
         bodies = self.pose(poses, range(len(poses)))
         with torch.no_grad():
             return Scene(bodies, link(self._index(bodies), bodies, self.skinning))
 
     @torch.no_grad()
     def refresh(self, scene: Scene) -> tuple[Scene, bool]:
-        """Indexes bodies that have moved since the index was made; for which the host waits.
+        """Makes the index of bodies that have moved since it was made. The host waits for the device.
 
         Returns:
-            The scene with the new index, and whether its memory was replaced. Where the bodies still fit, the old
-            memory is filled anew, so that CUDA graphs that read it stay valid.
+            The scene with the new index, and whether its memory was replaced. If the new index fits into the old
+            memory, it is written there, so that CUDA graphs that read this memory stay valid.
         """
         bodies, old = scene.bodies, scene.index
         index = self._index(bodies, *old.sizes())
@@ -171,16 +175,16 @@ class HashGridAvatar(nn.Module):
         return Prediction(**vars(outputs), batch=batch, bodies=scene.bodies, field=self.field)
 
     def after_step(self, scene: Scene, step: int) -> bool:
-        """Prunes now and then. Returns whether memory that a CUDA graph may hold was replaced: it never is."""
+        """Prunes every `prune_every` steps. Returns whether memory of a CUDA graph was replaced: always False."""
         if self.prune_after is not None and step >= self.prune_after and step % self.prune_every == 0:
             self.prune(scene)
         return False
 
     @torch.no_grad()
     def prune(self, scene: Scene) -> None:
-        """Measures where the field has become empty, and samples that no more. `scene` is one of `prepare`.
+        """Finds cells that the field leaves empty, and stops sampling them. `scene` must come from `prepare`.
 
-        Not with a learned displacement, which carries points from cells that look empty to others.
+        Does nothing with a learned displacement: it moves points out of cells that the links count as empty.
         """
         assert isinstance(scene.index, LinkedIndex)
         if self.residual.displaces:
@@ -189,7 +193,7 @@ class HashGridAvatar(nn.Module):
         scene.index.prune()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One group: everything learns at one rate."""
+        """One group with all parameters: they share one learning rate."""
         return [{"params": list(self.parameters()), "name": "avatar"}]
 
     # ------------------------------------------------------------------ rays and pictures
@@ -203,13 +207,13 @@ class HashGridAvatar(nn.Module):
         ray_mask: Bool[Tensor, "N"] | None = None,
         bins: tuple[int, int] = ALL_BINS,
     ) -> RayOutputs:
-        """Renders rays.
+        """Renders rays (world frame, metres).
 
         Args:
-            jitter: whether samples lie at random in their intervals, for training, or in the middle.
-            capacity: fixed sizes for everything whose size depends on the data; None: as large as need be, for which
-                the host waits.
-            ray_mask, bins: which rays, and which bins of them; see `ShellSampler`.
+            jitter: True: samples lie at random within their intervals, for training; False: in the middle.
+            capacity: fixed sizes of all arrays whose length depends on the data; None: as large as needed, for which
+                the host waits for the device.
+            ray_mask, bins: which rays to render, and which of their bins; see `ShellSampler`.
         """
         n_samples = None if capacity is None else capacity.samples
         samples = self.sampler(rays, scene.bodies, scene.index.shell, jitter, n_samples, ray_mask, bins)
@@ -222,7 +226,7 @@ class HashGridAvatar(nn.Module):
     def _to_canonical(
         self, points: Points, scene: Scene, rows: tuple[int, ...] | None = None
     ) -> tuple[CanonicalPairs, Residual | None]:
-        """Skinning, then the learned displacement, which the pairs include."""
+        """Carries points to canonical space: skinning, then the learned displacement, which the pairs include."""
         uv = scene.bodies.uv if self.residual.displaces else None
         pairs = self.skinning(points, scene.bodies, scene.index.neighbors, uv, scene.index.cells, rows)
         residual: Residual | None = self.residual(pairs)
@@ -237,14 +241,15 @@ class HashGridAvatar(nn.Module):
         directions: Float[Tensor, "N 3"] | None = None,
         frames: Int[Tensor, "N"] | None = None,
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Colour and density (1/m) at places in the world, as rays see them; density 0 away from the bodies.
+        """Colour and density (1/m) at world positions, as rays sample them; density 0 away from the bodies.
 
-        In a scene of `template.big_pose()` without orientation and translation, the world is canonical space.
+        If the scene has the pose `template.big_pose()` without orientation and translation, the world is canonical
+        space.
 
         Args:
-            positions: in the world (m).
-            directions: unit, of the rays that look; None: along z. They matter for fields with view dependence alone.
-            frames: which body of the scene; None: the first.
+            positions: world positions (m).
+            directions: unit viewing directions (world); None: along z. Only view-dependent fields use them.
+            frames: index of each position's body in the scene; None: the first body.
         """
         if directions is None:
             directions = positions.new_tensor([0.0, 0.0, 1.0]).expand_as(positions)
@@ -271,9 +276,10 @@ class HashGridAvatar(nn.Module):
         """Renders a picture from each camera, one after another.
 
         Args:
-            cameras: the views; any size.
+            cameras: the views, of any size.
             pose: the body's pose.
-            frame: index among the training frames, for what was learned per frame; None for a pose of its own.
+            frame: the pose's index among the training frames, which selects parameters learned per frame; None for a
+                pose that is not among them.
             background: grey level or RGB (3) in [0, 1].
         """
         behind = torch.as_tensor(background, device=self.device)
@@ -282,7 +288,7 @@ class HashGridAvatar(nn.Module):
 
 
 def sample_points(rays: Rays, samples: Samples) -> Points:
-    """The samples' places in the world."""
+    """The samples as world positions (m) with their rays' directions."""
     directions = rays.rays_d[samples.ray]
     position = torch.addcmul(rays.rays_o[samples.ray], directions, samples.t[:, None])
     return Points(position, directions, rays.frames[samples.ray], samples.start[-1:])

@@ -1,4 +1,4 @@
-"""What an avatar makes of rays, and what losses may see of it."""
+"""The results of rendering rays, and the part of them that losses may use."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from hashhuman.renderer.volume import Rendering
 
 @dataclasses.dataclass(frozen=True)
 class RayOutputs:
-    """Rendered rays, and how they came about."""
+    """Rendered rays with the intermediate results that led to them."""
 
     rendering: Rendering
     pairs: CanonicalPairs  # the samples in canonical space, with the residual added
@@ -24,9 +24,9 @@ class RayOutputs:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """Everything that a loss may look at after the forward pass of one step.
+    """Everything that a loss may use after the forward pass of one step.
 
-    What an avatar of another kind does not have is None.
+    Fields that an avatar of another kind does not provide are None.
     """
 
     batch: RayBatch

@@ -1,4 +1,4 @@
-"""What training, evaluation and every viewer ask of an avatar, whatever it is made of."""
+"""The interface that training, evaluation and viewers use of every avatar."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -21,15 +21,15 @@ class Avatar(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         ...
 
     def to(self, device: torch.device | str) -> Any:
-        """Itself, moved, as `torch.nn.Module` does."""
+        """Moves the avatar to a device and returns it, as `torch.nn.Module.to` does."""
         ...
 
     def warm_up(self) -> None:
-        """Launches every kernel of training and rendering once, in miniature, so that they can be compiled ahead."""
+        """Launches every kernel of training and rendering once, on small inputs, so that all can be precompiled."""
         ...
 
     def capture_obstacle(self) -> str | None:
@@ -37,31 +37,41 @@ class Avatar(Protocol):
         ...
 
     def prepare(self, poses: Sequence[BodyPose]) -> Any:
-        """What training keeps over its steps: the bodies of all training frames, in their order."""
+        """Returns the state that training keeps between steps: the bodies of all training frames, in their order."""
         ...
 
     def predict(self, batch: RayBatch, scene: Any, capacity: RayCapacity | None = None) -> Prediction:
-        """Renders a training batch: all that the losses may see. `scene` is what `prepare` returned."""
+        """Renders a training batch. Returns all that the losses may use. `scene` is the result of `prepare`."""
         ...
 
     def after_step(self, scene: Any, step: int) -> bool:
-        """Housekeeping after optimizer step `step` (from 1). True if memory that a CUDA graph may hold was replaced."""
+        """Updates the scene after optimizer step `step` (counted from 1).
+
+        Returns True if memory that a CUDA graph may hold was replaced.
+        """
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer, as torch takes them: each has `params` and a `name`."""
+        """Parameter groups for a torch optimizer: each is a dictionary with `params` and `name`."""
         ...
 
     def render_images(
         self, cameras: Iterable[Camera], pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0
     ) -> Iterator[RenderedImage]:
-        """A picture from each camera, of one pose; `frame` is its index among the training frames, if it is one."""
+        """Renders a picture of one pose from each camera.
+
+        Args:
+            cameras: the views, of any size.
+            pose: the body's pose.
+            frame: the pose's index among the training frames; None for a pose that is not among them.
+            background: grey level or RGB (3) in [0, 1].
+        """
         ...
 
     def render_image(
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float | Tensor = 0.0
     ) -> RenderedImage:
-        """One picture."""
+        """Renders one picture; see `render_images`."""
         ...
 
 

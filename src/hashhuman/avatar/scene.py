@@ -1,4 +1,4 @@
-"""Posed bodies with the index that finds what is near them: made once, rendered many times."""
+"""Posed bodies with an index of the space around them: made once, rendered many times."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from hashhuman.body.posed_bodies import PosedBodies
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """F posed bodies, ready to be seen."""
+    """F posed bodies and their search index."""
 
     bodies: PosedBodies  # differentiable with respect to the poses
     index: SearchIndex  # never differentiable, and may be some optimizer steps older than the bodies

@@ -1,7 +1,7 @@
-"""Where samples are worth taking around posed bodies, and which body points are near them.
+"""The search index of posed bodies: which voxels around them are sampled, and which body points are near a sample.
 
-An index carries no gradients. It may be some steps older than the bodies: `SearchIndex.copy_from` brings it up to date
-in place, so that a CUDA graph that holds its addresses stays valid.
+An index has no gradients. It may be some optimizer steps older than the bodies. `SearchIndex.copy_from` updates it in
+place, so that a CUDA graph that holds its addresses stays valid.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell import Shell
 
 CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
-LINKS = 1 << 24  # links followed at a time, likewise
+LINKS = 1 << 24  # links processed at a time; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchIndex:
-    """Of F posed bodies."""
+    """The search index of F posed bodies."""
 
     neighbors: NeighborIndex
     shell: Shell  # voxels of posed space that are sampled
@@ -40,13 +40,13 @@ class SearchIndex:
         yield from (self.shell.origin, self.shell.end, self.shell.occupied)
 
     def sizes(self) -> tuple[int | None, tuple[int, int, int]]:
-        """Nodes of the neighbour grids, None where there are no grids, and the shell's voxels along each axis."""
+        """Number of nodes of the neighbour grids (None without grids), and of the shell's voxels along each axis."""
         x, y, z = self.shell.occupied.shape[1:]
         grid = self.neighbors
         return grid.keys.shape[1] if isinstance(grid, GridNeighbors) else None, (x, y, z)
 
     def fits(self) -> bool:
-        """Whether the sizes that it was made with sufficed; the host waits for the answer."""
+        """Whether the sizes that the index was made with sufficed. The host waits for the device."""
         _, shell = self.sizes()
         enough = (self.shell.needed <= self.shell.needed.new_tensor(shell)).all()
         if isinstance(self.neighbors, GridNeighbors):
@@ -54,35 +54,35 @@ class SearchIndex:
         return bool(enough)
 
     def copy_from(self, other: "SearchIndex") -> None:
-        """Takes over, in place, the content of another index of the same sizes."""
+        """Copies the content of another index of the same sizes, in place."""
         for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
             mine.copy_(theirs)
 
 
 @dataclasses.dataclass(frozen=True)
 class LinkedIndex(SearchIndex):
-    """An index for training: each voxel of the shell is linked to the canonical cells that it comes from.
+    """An index for training: each voxel of the shell is linked to the canonical cells that its centre is carried to.
 
-    Training learns which cells are empty. The links tell which voxels need no samples then, without skinning anew.
+    Training learns which cells are empty. The links then tell which voxels need no samples, without new skinning.
     """
 
     voxel: Int[Tensor, "L"]  # for each link, the position in the flattened `shell.occupied`
-    cell: Int[Tensor, "L"]  # and in `cells`
+    cell: Int[Tensor, "L"]  # for each link, the position in `cells.marked`
 
     @functools.cached_property
     def cell_rows(self) -> CellRows:
-        """All cells that occur, arranged by part."""
+        """All linked cells, without repetition, arranged by part."""
         return CellRows(self.cell, self.cells.resolution**3, self.neighbors.n_parts)
 
     def prune(self) -> None:
-        """Marks exactly those voxels of the shell that are linked to a marked cell."""
+        """Marks exactly the voxels of the shell that are linked to a marked cell."""
         links = zip(self.voxel.split(LINKS), self.cell.split(LINKS))
         _mark(self.shell, ((voxel.long(), self.cells.marked[cell]) for voxel, cell in links))
 
 
 def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> LinkedIndex:
-    """Links the shell's voxels to canonical cells, and drops voxels that are linked to no marked one."""
-    # Half of what long integers would take: a thousand frames have tens of millions of links.
+    """Links the shell's voxels to canonical cells, and unmarks voxels that are linked to no marked cell."""
+    # 32 bits where they suffice: a thousand frames have tens of millions of links.
     small = torch.int32 if max(index.shell.occupied.numel(), len(index.cells.marked)) < 1 << 31 else torch.int64
     links: list[tuple[Tensor, Tensor]] = []
     for position in index.shell.marked_in_turn(CHUNK):
@@ -99,13 +99,13 @@ def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> 
 def drop_empty_voxels(
     index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning, capacity: IndexCapacity | None = None
 ) -> Int[Tensor, "sizes"]:
-    """Marks exactly those voxels of the shell whose centre some part carries to a marked cell.
+    """Marks exactly the voxels of the shell whose centre some part carries to a marked cell.
 
     Args:
-        capacity: None for as much as need be, for which the host waits.
+        capacity: fixed sizes; None: as large as needed, for which the host waits for the device.
 
     Returns:
-        What `voxels` and `rows` of the capacity would have had to be.
+        The needed sizes: `voxels`, then `rows` of the capacity.
     """
     position, count = index.shell.marked(None if capacity is None else capacity.voxels)
     used, rows = (None, None) if capacity is None else (count, capacity.rows)
@@ -135,7 +135,7 @@ def _carried(
 
 
 def _mark(shell: Shell, values: Iterable[tuple[Int[Tensor, "Q"], UInt8[Tensor, "Q"]]]) -> None:
-    """Marks the voxels at those positions of which one has the value 1, and no others."""
+    """Marks exactly the voxels that have a value of 1 at one of their positions."""
     marked = torch.zeros(shell.occupied.numel(), dtype=torch.uint8, device=shell.occupied.device)
     for position, value in values:
         marked.scatter_reduce_(0, position, value, "amax")

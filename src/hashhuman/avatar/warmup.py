@@ -1,4 +1,4 @@
-"""Training and rendering in miniature, which launches every kernel of a run once, for `gpu/precompile.py`."""
+"""Trains and renders on small inputs, which launches every kernel of a run once, for `gpu/precompile.py`."""
 
 import torch
 
@@ -14,8 +14,13 @@ from hashhuman.renderer.shell_sampler import ALL_BINS
 def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int) -> None:
     """Poses the body, takes a training step without its update, and renders the two rounds of a picture.
 
-    With `neighbors` other than grid it only poses. Kernels need not run. It leaves neither gradients nor a changed
-    random state.
+    Only poses the body unless `neighbors=grid`. Works in a dry run, too, in which kernels do nothing. Gradients and the
+    random state are left as they were before.
+
+    Args:
+        renderer: the avatar.
+        n_joints: J.
+        n_parts: P.
     """
     device, n_rays = renderer.device, 32
     origin = torch.zeros(3)

@@ -1,4 +1,4 @@
-"""Everything about a set of posed bodies that queries need, computed once and kept on the device."""
+"""Posed bodies: the transforms between canonical, posed and world space of F frames, on the device."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ AT_A_TIME = 64  # frames; bounds the memory
 
 @dataclasses.dataclass(frozen=True)
 class PosedBodies:
-    """F frames of one template. Metres."""
+    """F poses of one template with V body points. Metres."""
 
     world_from_posed: Float[Tensor, "F 4 4"]
-    canonical_from_posed: Float[Tensor, "F V 3 4"]  # each body point's own affine map
+    canonical_from_posed: Float[Tensor, "F V 3 4"]  # the affine map of each body point
     vertices: Float[Tensor, "F V 3"]  # posed space
     canonical_vertices: Float[Tensor, "V 3"]
-    canonical_normals: Float[Tensor, "V 3"]  # outward, unit
-    uv: Float[Tensor, "V 2"] | None  # texture coordinates of the body points
-    time: Int[Tensor, "F"]  # index among the training frames; -1: a pose that training did not see
+    canonical_normals: Float[Tensor, "V 3"]  # outward unit normals
+    uv: Float[Tensor, "V 2"] | None  # texture coordinates of the body points, in [0, 1]
+    time: Int[Tensor, "F"]  # index among the training frames; -1 for other poses
 
     @classmethod
     def from_poses(cls, template: BodyTemplate, poses: Sequence[BodyPose], time: Int[Tensor, "F"]) -> "PosedBodies":
-        """Poses the template; canonical is the template's big pose.
+        """Poses the template. Canonical space is that of the template's big pose.
 
-        Differentiable in the poses: `world_from_posed` in the body's orientation and translation,
-        `canonical_from_posed` and `vertices` in its joint rotations. What is canonical depends on the template alone.
+        `world_from_posed` is differentiable with respect to orientation and translation, `canonical_from_posed` and
+        `vertices` with respect to joint rotations. The canonical fields depend on the template only.
         """
         bones = template.bone_transforms(torch.stack([pose.body_pose for pose in poses]))
         maps, vertices = [], []
@@ -50,15 +50,15 @@ class PosedBodies:
         )
 
     def to_posed(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"]) -> Float[Tensor, "N 3"]:
-        """World points into the posed space of their frames: R^T (x - t)."""
+        """World points (m) in the posed space of their frames: R^T (x - t)."""
         world = self.world_from_posed[frames]
         return ((points - world[:, :3, 3])[:, None] @ world[:, :3, :3])[:, 0]
 
     def directions_to_posed(self, directions: Float[Tensor, "N 3"], frames: Int[Tensor, "N"]) -> Float[Tensor, "N 3"]:
-        """World directions into the posed space of their frames."""
+        """World directions in the posed space of their frames: R^T d."""
         return (directions[:, None] @ self.world_from_posed[frames, :3, :3])[:, 0]
 
     def to_world(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"]) -> Float[Tensor, "N 3"]:
-        """Posed points of their frames into the world: R x + t."""
+        """Points (m) of the posed space of their frames in the world: R x + t."""
         world = self.world_from_posed
         return skinning.transform(world if len(world) == 1 else world[frames], points)

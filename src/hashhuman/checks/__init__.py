@@ -1,1 +1,1 @@
-"""What is refused before anything runs: values out of range, missing packages and files, folders that take nothing."""
+"""Checks before a run starts: values out of range, missing packages and files, and folders that cannot be written."""

@@ -1,4 +1,4 @@
-"""Whether a folder takes files, asked before the work that fills it."""
+"""Checks that a folder can be written, before the work whose results it shall hold."""
 
 import os
 import tempfile
@@ -6,15 +6,18 @@ from pathlib import Path
 
 from hashhuman.errors import UserError
 
-PROBE = 2**20  # bytes: enough that a full disk shows
+PROBE = 2**20  # bytes to write; enough to detect a full disk
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Raises UserError when no file can be written in a folder, or the folder cannot be made. Leaves nothing behind.
+    """Checks that a folder can be written or made. Leaves nothing behind.
 
     Args:
-        folder: it need not exist: then its nearest parent that does is tried.
-        option: what chooses the folder, for the advice.
+        folder: the folder. If it does not exist, its nearest existing parent is checked.
+        option: the option that chooses the folder, for the message.
+
+    Raises:
+        UserError: if it cannot be written.
     """
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))

@@ -1,8 +1,8 @@
-"""The numbers that options may have: one table, and the check of a composed config against it.
+"""A table of the allowed ranges of numeric options, and the check of a composed config against it.
 
-An option is found in the table by the end of its key: `lr` stands for every learning rate, `frames.step` for that of
-one group, and the longest end that matches decides. `*` stands for one part of a key. So an option that moves to
-another place in the config keeps its range. A test walks all of `conf/` and fails for a number without a range.
+A key of the table matches all options whose key ends with it: `lr` matches every learning rate, and `frames.step` only
+that of one group. `*` matches one part of a key. If several keys match, the longest one decides. So an option keeps its
+range if it moves to another place in the config. A test walks all of `conf/` and fails for a number without a range.
 
 Options of a `_target_` outside this project and the packages that it configures are not looked at: an extension may
 call something `limit` or `start` that means something else, and checks its own numbers in its constructor.
@@ -22,15 +22,16 @@ from hashhuman.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers that an option may have.
+    """The allowed values of an option.
 
     Args:
-        low, high: the least and the greatest of them.
-        whole: whether it must be an integer.
+        why: what the number means, in a few words, for the message.
+        low: the least number.
+        high: the greatest number.
+        whole: whether the number must be an integer.
         above: whether `low` itself is excluded.
         null: whether the option may be null.
-        words: texts that it may have instead.
-        why: a few words on what the number is.
+        words: texts that are allowed instead of a number.
     """
 
     why: str
@@ -42,7 +43,7 @@ class Range:
     words: tuple[str, ...] = ()
 
     def admits(self, value: Any) -> bool:
-        """Whether an option may have this value."""
+        """Whether the value is allowed."""
         if value is None:
             return self.null
         if isinstance(value, str):
@@ -55,7 +56,7 @@ class Range:
 
     @property
     def sentence(self) -> str:
-        """What a value must be, for example "a whole number from 1 to 24"."""
+        """Describes the allowed values, for example "a whole number from 1 to 24"."""
         kind = "a whole number" if self.whole else "a number"
         if self.high < math.inf:
             bounds = f" above {self.low:g} and at most {self.high:g}" if self.above else self._closed
@@ -72,35 +73,35 @@ class Range:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is an integer or a float; true and false are none."""
+    """Whether a value is an integer or a float, but not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def count(
     why: str, low: int = 1, high: int | float = math.inf, null: bool = False, words: tuple[str, ...] = ()
 ) -> Range:
-    """A whole number of things."""
+    """The range of a whole number, at least 1 by default."""
     return Range(why, low, high, whole=True, null=null, words=words)
 
 
 def positive(why: str, null: bool = False) -> Range:
-    """A number above zero."""
+    """The range of numbers above zero."""
     return Range(why, 0, above=True, null=null)
 
 
 def at_least_zero(why: str, null: bool = False) -> Range:
-    """Zero or more."""
+    """The range of zero and positive numbers."""
     return Range(why, 0, null=null)
 
 
 def share(why: str) -> Range:
-    """A number from 0 to 1."""
+    """The range from 0 to 1."""
     return Range(why, 0, 1)
 
 
 RANGES: dict[str, Range] = {
     # training
-    "seed": count("it starts the random numbers", 0, 2**32 - 1),
+    "seed": count("the seed of the random numbers", 0, 2**32 - 1),
     "budget_s": positive("seconds of training", null=True),
     "max_seconds": positive("seconds of training", null=True),
     "max_steps": count("training steps"),
@@ -110,11 +111,11 @@ RANGES: dict[str, Range] = {
     "warmup_steps": count("training steps", 0),
     "full_steps": count("training steps"),
     "decay_steps": count("training steps"),
-    "final": share("what is left of the learning rate at the end"),
+    "final": share("the final share of the learning rate"),
     "gamma": Range("the factor of the learning rate", 0, 1, above=True),
     "lr": positive("the learning rate"),
-    "betas.*": share("how long Adam remembers"),
-    "eps": positive("what Adam adds to a denominator"),
+    "betas.*": share("a decay rate of Adam's moments"),
+    "eps": positive("Adam's addition to the denominator"),
     "devices": count("processes or GPUs", words=("auto",)),
     "devices.*": count("a GPU's number", 0),
     "num_sanity_val_steps": count("pictures validated before training; -1: all", -1),
@@ -125,10 +126,10 @@ RANGES: dict[str, Range] = {
     "refresh_every": count("steps between two updates of the progress line"),
     "save_top_k": count("checkpoints to keep; -1: all", -1),
     "first_sampler.steps": count("training steps with the first sampler"),
-    "prune_after": count("steps before empty space is left out", null=True),
-    "prune_every": count("steps between two searches for empty space"),
-    "measured_steps": count("steps in which sizes are measured"),
-    "first_revision": count("the step of the first new measurement"),
+    "prune_after": count("steps before empty space is no longer sampled", null=True),
+    "prune_every": count("steps between two prunings of empty space"),
+    "measured_steps": count("steps that measure sizes before the capture"),
+    "first_revision": count("captured steps before the number of rays is adapted"),
     "weight": at_least_zero("the weight of a loss"),
     "data_range.*": Range("an end of the range of the pictures' values"),
     # data
@@ -164,13 +165,13 @@ RANGES: dict[str, Range] = {
     "width": count("neurons of a layer"),
     "hidden": count("neurons of a layer"),
     "density_scale": positive("a factor of density"),
-    "brightest": positive("the colour of a surface in a light of 1"),
-    "steepest": share("the sine of an angle"),
+    "brightest": positive("the greatest colour of a surface in a light of 1"),
+    "steepest": share("the sine of the greatest angle by which normals are bent"),
     "frequencies": count("frequencies of the view direction"),
     # deformer, neighbors and renderer
     "reach": positive("metres"),
     "depth": at_least_zero("metres"),
-    "smoothness": positive("how far blend weights are smoothed"),
+    "smoothness": positive("metres over which blend weights are smoothed"),
     "limit": positive("metres"),
     "neighborhood": positive("metres"),
     "voxel": positive("metres"),
@@ -181,7 +182,7 @@ RANGES: dict[str, Range] = {
     "per_bin": count("samples of a bin"),
     "occupancy.resolution": count("cells along a side", 2, 1024),
     "occupancy.threshold": at_least_zero("density in 1/m"),
-    "occupancy.decay": share("how much of a density is remembered"),
+    "occupancy.decay": share("the factor of a stored density at each update"),
     "chunk": count("rays rendered at a time"),
     "front_bins": count("bins of a ray"),
     # evaluation
@@ -204,7 +205,7 @@ RANGES: dict[str, Range] = {
     "frames.unit": positive("metres in the calibration's unit"),
     "frames.offsets.*": count("pictures left out at the beginning", 0),
     "focal": positive("pixels", null=True),
-    "pictures": count("pictures to draw or look at"),
+    "pictures": count("pictures to draw or check"),
     "score": share("the least confidence"),
     "every": count("every n-th picture"),
     "smoothing": at_least_zero("a standard deviation in pictures"),
@@ -213,8 +214,8 @@ RANGES: dict[str, Range] = {
     "stages.*.steps": count("steps of the fit"),
     "stages.*.blur": at_least_zero("frames"),
     "weights.*": at_least_zero("the weight of a term"),
-    "free.*": positive("the rate at which a parameter moves"),
-    "surface": count("vertices that stand for the skin"),
+    "free.*": positive("the learning rate of a parameter"),
+    "surface": count("vertices that represent the skin"),
     "source.offset": Range("seconds of the motion before the video begins"),
     "gpu": count("a GPU's number", 0, null=True),
     "margin": at_least_zero("a share of the person's box"),
@@ -237,9 +238,9 @@ OURS = ("hashhuman", "hydra_plugins", "preprocess", "lightning", "torch")
 
 
 def check_ranges(config: DictConfig) -> None:
-    """Raises UserError for the first option whose value is none of those that RANGES admits.
+    """Raises UserError for the first option with a value that RANGES does not allow.
 
-    An option that takes its value from another one is looked at last, so that the one which was set is named.
+    Options that are interpolations of others are checked last, so that the message names the option that was set.
     """
     found = sorted(_leaves(config), key=lambda leaf: leaf.borrowed)
     for leaf in found:
@@ -253,7 +254,7 @@ def check_ranges(config: DictConfig) -> None:
 
 @functools.cache
 def range_of(key: str) -> Range | None:
-    """The range of an option; None where the table has none."""
+    """The range of an option; None if the table has none."""
     parts = key.split(".")
     for start in range(len(parts)):  # the longest end first
         end = parts[start:]
@@ -265,18 +266,18 @@ def range_of(key: str) -> Range | None:
 
 @functools.cache
 def _patterns(length: int) -> list[list[str]]:
-    """Those of so many parts; the ones with stars last."""
+    """The table's keys with `length` parts, those with stars last."""
     patterns = [pattern.split(".") for pattern in RANGES]
     return sorted((p for p in patterns if len(p) == length), key=lambda p: p.count("*"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """An option that holds no further ones, or a list where a number belongs."""
+    """An option without further options below it, or a list in place of a number."""
 
     key: str
     value: Any
-    borrowed: bool  # its value is another option's
+    borrowed: bool  # whether its value is an interpolation of another option
 
 
 def _is_ours(node: Any, otherwise: bool) -> bool:
@@ -291,7 +292,7 @@ def _leaves(node: Any, key: str = "", ours: bool = True) -> Iterator[Leaf]:
         mine, borrowed = f"{key}.{name}".removeprefix("."), OmegaConf.is_interpolation(node, name)
         try:
             value = node[name]
-        except OmegaConfBaseException:  # a missing value: whoever needs it says so
+        except OmegaConfBaseException:  # a missing value, which is reported where it is needed
             continue
         number = isinstance(value, ListConfig) and range_of(mine) and not range_of(f"{mine}.0")
         if not OmegaConf.is_config(value) or number:
@@ -302,5 +303,5 @@ def _leaves(node: Any, key: str = "", ours: bool = True) -> Iterator[Leaf]:
 
 
 def leaves(config: DictConfig) -> list[Leaf]:
-    """All options of a config that have a value, null included."""
+    """All options of a config that have a value, including null."""
     return list(_leaves(config))

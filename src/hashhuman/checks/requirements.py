@@ -1,8 +1,8 @@
-"""What the chosen options need of this machine: packages and files of the user.
+"""Checks that the packages and files that the chosen options need exist.
 
-A class or function that a config names as `_target_` may have an attribute `require`. It takes the options of its node
-by keyword, and raises UserError when something that it needs is missing. So a new option brings its own check along,
-and no list here knows any of them.
+A class or function that a config names as `_target_` may have an attribute `require`. It is called with the options of
+its node as keyword arguments, and raises UserError if something is missing. So every option defines its own check, and
+there is no central list.
 """
 
 import inspect
@@ -15,12 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 
 def check_requirements(config: Any) -> None:
-    """Calls `require` of every `_target_` in a config that has one. Raises what they raise.
+    """Calls `require` of every `_target_` in a config that has one.
 
-    Nodes below one that says `_recursive_: false` are that object's own matter, and are passed over.
+    Skips nodes below a node with `_recursive_: false`, since its object instantiates them itself.
 
     Args:
         config: a node of a composed config, or plain dictionaries and lists.
+
+    Raises:
+        UserError: if a requirement is missing.
     """
     for node in _targets(config):
         require = getattr(get_object(node["_target_"]), "require", None)
@@ -41,7 +44,7 @@ def _targets(node: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _value(node: Any, key: Any) -> Any:
-    """A value of a node; None where it is missing, which the object that needs it reports."""
+    """A value of a node; None if it is missing, which the object that needs it reports."""
     try:
         return node[key]
     except OmegaConfBaseException:
@@ -49,7 +52,7 @@ def _value(node: Any, key: Any) -> Any:
 
 
 def _options(require: Any, node: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that `require` has parameters for; the others do not concern it."""
+    """The options of a node for which `require` has parameters."""
     names = inspect.signature(require).parameters
     values = {str(key): _value(node, key) for key in node if key in names}
     return {name: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for name, v in values.items()}

@@ -1,1 +1,1 @@
-"""What a user types: Hydra entry points, the console command and sweeps."""
+"""The command line: what Hydra's entry points share, the console command, and sweeps."""

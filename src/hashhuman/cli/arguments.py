@@ -1,4 +1,4 @@
-"""The command line before Hydra reads it: paths that it would misread, and paths without an option's name."""
+"""Prepares the command line for Hydra: quotes paths that Hydra would misread, and names paths without an option."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,19 @@ from hydra.errors import HydraException
 
 from hashhuman.errors import UserError
 
-TEXTS = ("video", "subject")  # options that are text even if they look like a number, as in video=42
+TEXTS = ("video", "subject")  # options whose value is text even if it is spelled like a number, as in video=42
 
 
 def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
-    """Arguments as Hydra can read them.
+    """Converts arguments to a form that Hydra can read.
 
     Args:
-        path_option: the option that an existing path without a name stands for; None: there is none.
+        arguments: the command line without the program.
+        path_option: the option to which an existing path without a name belongs; None: there is none.
 
-    Raises UserError for what is no option, and for a value that Hydra cannot read and that names no file.
+    Raises:
+        UserError: for an argument that is neither an option nor an existing path, and for a value that Hydra cannot
+            read and that is not the path of a file.
     """
     named = list(arguments)
     for i, argument in enumerate(arguments):
@@ -28,7 +31,7 @@ def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
 
 
 def takes_value(flag: str) -> bool:
-    """Whether a flag of Hydra is followed by its value."""
+    """Whether the argument after a flag of Hydra is the flag's value."""
     return "=" not in flag and flag in (
         "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p", "--cfg", "-c",
         "--info", "-i", "--experimental-rerun",
@@ -40,18 +43,20 @@ def _named(argument: str, path_option: str | None) -> str:
     if not argument or argument[0] in "-~" or ("=" in argument and not is_path):
         return argument
     if path_option is None:
-        raise UserError(f"{argument} is no option: write NAME=VALUE.")
+        raise UserError(f"{argument} is not an option: write NAME=VALUE.")
     if not Path(argument).exists():
         raise UserError(
-            f"{argument} is no option (NAME=VALUE) and no existing path: did you mean {path_option}={argument}?"
+            f"{argument} is neither an option (NAME=VALUE) nor an existing path: did you mean {path_option}={argument}?"
         )
     return _quoted(path_option, argument)
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
-    """Quotes the values that Hydra would misread although they name a file: brackets, commas, `=` and the like.
+    """Quotes values that are paths of files but that Hydra would misread, for example with brackets, commas or `=`.
 
-    Raises UserError, with the quoted form, for a value that Hydra cannot read and that names no file.
+    Raises:
+        UserError: for a value that Hydra cannot read and that is not the path of a file; its message has the quoted
+            form.
     """
     return [_quote_path(argument) for argument in arguments]
 
@@ -67,7 +72,7 @@ def _quote_path(argument: str) -> str:
         if Path(value).exists():
             return quoted
         raise UserError(
-            f'{argument} cannot be read: quote the value, and all of it for the shell: "{quoted}".'
+            f'{argument} cannot be read: quote the value, and the whole argument for the shell: "{quoted}".'
         ) from None
     misread = override.is_sweep_override() or isinstance(override.value(), list | dict)
     looks_like_number = key in TEXTS and isinstance(override.value(), int | float)

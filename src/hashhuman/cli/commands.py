@@ -1,4 +1,4 @@
-"""The console command `hashhuman`, for what is no run: python -m hashhuman does the same."""
+"""The console command `hashhuman`, for tools that do not train or evaluate; also `python -m hashhuman`."""
 
 import argparse
 import sys
@@ -13,17 +13,17 @@ from hashhuman.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns the exit status: 2, after one sentence, for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="hashhuman", description="Tools beside train.py, eval.py and preprocess.")
+    """Runs a command. Returns the exit status: 2, after one sentence, for an error that the user can correct."""
+    parser = argparse.ArgumentParser(prog="hashhuman", description="Tools besides train.py, eval.py and preprocess.")
     commands = parser.add_subparsers(dest="command", required=True)
     smpl = commands.add_parser(
         "convert-smpl",
-        help="your SMPL_*.pkl, SMPLH_*, SMPLX_*.npz as an .npz that is read without pickles",
-        description="Converts a model of SMPL's family, with smpl_uv.obj and J_regressor_body25.npy where they lie "
-        "beside it, and says what it found. body=smpl does this by itself.",
+        help="convert your SMPL_*.pkl, SMPLH_* or SMPLX_*.npz to an .npz without pickles",
+        description="Converts a model of SMPL's family, including smpl_uv.obj and J_regressor_body25.npy if they lie "
+        "in the same folder, and describes it. body=smpl does this by itself.",
     )
     smpl.add_argument("path", type=Path, help="the model's file")
-    smpl.add_argument("--out", type=Path, help="the .npz to write; beside the model unless given")
+    smpl.add_argument("--out", type=Path, help="the .npz to write (default: in the model's folder)")
     given = parser.parse_args(arguments)
     try:
         print(convert_smpl(given.path, given.out))
@@ -34,7 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def convert_smpl(path: Path, out: Path | None = None) -> str:
-    """Converts a model and returns what was found, in lines. Raises UserError as `source.convert` does."""
+    """Converts a model and returns its description.
+
+    Args:
+        path: the model's file.
+        out: the .npz to write; None: in the model's folder.
+
+    Raises:
+        UserError: if `out` has another suffix, and as `source.convert` does.
+    """
     path = path.expanduser()
     target = source.converted_path(path) if out is None else out.expanduser()
     if target.suffix != ".npz":
@@ -44,7 +52,7 @@ def convert_smpl(path: Path, out: Path | None = None) -> str:
 
 
 def described(body: SmplArrays, path: Path) -> list[str]:
-    """What a model is, in lines."""
+    """The lines that describe a model."""
     size = np.ptp(body.v_template, axis=0)
     beside = [source_file.name for source_file in source.sources(path)[1:]]
     return [

@@ -1,6 +1,6 @@
-"""`python -m hashhuman.cli.ddp_worker` is one of a run's further processes.
+"""The worker process of data-parallel training (`training/ddp.py`): `python -m hashhuman.cli.ddp_worker`.
 
-It reads the config as a line of JSON, then trains (`ddp.py`).
+It reads the run's config as a line of JSON from its standard input, then trains.
 """
 
 import json
@@ -17,11 +17,11 @@ from hashhuman.training.ddp import rank
 
 
 def main() -> None:
-    """One of the other processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends with the first
+    """Trains as one of the processes with rank above 0."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends with rank 0
     config = OmegaConf.create(json.loads(sys.stdin.readline()))
     assert isinstance(config, DictConfig)
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
     try:
         run.train(config)
     except Exception as error:
@@ -31,8 +31,8 @@ def main() -> None:
         sys.exit(2)
 
 
-def _end_with_the_first() -> None:
-    os.read(sys.stdin.fileno(), 1)  # nothing more comes: this returns when the first process is gone
+def _end_with_rank_0() -> None:
+    os.read(sys.stdin.fileno(), 1)  # there is no more input, so this returns when the process of rank 0 ends
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Output folders that Hydra makes before a job starts, removed again where the command left them empty."""
+"""Removes the output folders that Hydra made before a job started, if the command left them empty."""
 
 import contextlib
 from pathlib import Path
@@ -9,24 +9,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-RECORD = "multirun.yaml"  # which Hydra writes before the first job of a sweep
+SWEEP_FILE = "multirun.yaml"  # Hydra writes it into a sweep's folder before the first job
 
-_made: list[Path] = []  # folders that this command has Hydra make, outer ones first
+_made: list[Path] = []  # folders that Hydra makes for this command, outer ones first
 
 
 class EmptyFolders(Callback):
-    """Notes which folders Hydra is about to make for a command, parents included, and which for the jobs of a sweep."""
+    """A Hydra callback that notes which folders Hydra makes for a command, including parents and folders of jobs."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Notes a single run's folder."""
+        """Notes the folder of a single run."""
         _note(config, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Notes a sweep's folder."""
+        """Notes the folder of a sweep."""
         _note(config, "hydra.sweep.dir")
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Notes the folder of a job of a sweep, which Hydra has just made."""
+        """Notes the folder of a job of a sweep, which Hydra has already made."""
         if config.hydra.mode == RunMode.MULTIRUN:
             _made.append(Path(config.hydra.runtime.output_dir))
 
@@ -38,14 +38,14 @@ def _note(config: DictConfig, key: str) -> None:
 
 
 def forget() -> None:
-    """Starts a new command."""
+    """Clears the notes, before a new command."""
     _made.clear()
 
 
 def remove() -> None:
-    """Removes those of the noted folders that are empty, or that hold the record of a sweep and nothing else."""
+    """Removes the noted folders that are empty or hold only Hydra's file about a sweep."""
     for folder in reversed(_made):
-        with contextlib.suppress(OSError):  # it was not made after all, or it holds something
-            if [path.name for path in folder.iterdir()] == [RECORD]:
-                (folder / RECORD).unlink()
+        with contextlib.suppress(OSError):  # the folder was not made after all, or is not empty
+            if [path.name for path in folder.iterdir()] == [SWEEP_FILE]:
+                (folder / SWEEP_FILE).unlink()
             folder.rmdir()

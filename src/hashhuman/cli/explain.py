@@ -1,4 +1,4 @@
-"""Errors that are for the user to mend, as one sentence."""
+"""Explains errors that the user can correct in one sentence."""
 
 import errno
 import re
@@ -17,7 +17,7 @@ _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence on an error that is for the user to mend; None for a fault of the program."""
+    """Explains an error that the user can correct in one sentence. Returns None for a fault of the program."""
     causes = list(causes_of(error))
     for cause in causes:
         match cause:
@@ -49,14 +49,14 @@ def explain(error: BaseException) -> str | None:
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
+    """Yields an error and the chain of its causes."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _flat(message: str) -> str:
-    """A message of Hydra without its layout, its search path and its advice to add whatever it does not know."""
+    """A message of Hydra on one line, without its search path and its advice to append unknown options."""
     for tail in ("Config search path", "full_key:", "To append to your config"):
         message = message.partition(tail)[0]
     return " ".join(message.split()).rstrip(".")

@@ -1,9 +1,9 @@
-"""What --help prints: how to call the program, and a line on each group of options."""
+"""The text of --help: how to call the program, and one line on each group of options."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-LINE = "_help.txt"  # a group's line, in the folder of the group
+LINE = "_help.txt"  # the file with a group's line, in the folder of the group
 FLAGS = """flags
   -m, --multirun    a sweep over comma-separated values
   --cfg job         print the options with their values instead of running
@@ -11,12 +11,12 @@ FLAGS = """flags
 
 
 def help_text(config_folder: Path, config_name: str, chosen: Iterable[str]) -> str:
-    """The help of one program, as a template in which `$` is doubled.
+    """The help of one program, as a template for Hydra, in which `$` is doubled.
 
     Args:
         config_folder: the folder with the root config and the groups.
-        config_name: the root config; the comment that it begins with says how to call the program.
-        chosen: the groups that the root config chooses from, as Hydra names them.
+        config_name: the name of the root config, whose leading comment says how to call the program.
+        chosen: the groups in the root config's defaults, as Hydra names them.
     """
     intro = usage(config_folder / f"{config_name}.yaml")
     lines = [line for group in groups(config_folder, chosen) for line in _about(config_folder, group)]
@@ -25,7 +25,7 @@ def help_text(config_folder: Path, config_name: str, chosen: Iterable[str]) -> s
 
 
 def usage(root: Path) -> str:
-    """The comment that a root config begins with."""
+    """The leading comment of a root config."""
     lines = []
     for line in root.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -35,7 +35,7 @@ def usage(root: Path) -> str:
 
 
 def groups(config_folder: Path, chosen: Iterable[str]) -> list[str]:
-    """The chosen groups and those within them, without Hydra's own."""
+    """The groups in the defaults and the groups inside them, without Hydra's own."""
     found = set()
     for key in chosen:
         group = key.partition("@")[0].strip("/")
@@ -45,7 +45,7 @@ def groups(config_folder: Path, chosen: Iterable[str]) -> list[str]:
 
 
 def options(config_folder: Path, group: str) -> list[str]:
-    """The choices of a group; names that begin with an underscore are parts of others."""
+    """The choices of a group. Files whose names begin with an underscore are only included by others."""
     return sorted(path.stem for path in (config_folder / group).glob("*.yaml") if not path.stem.startswith("_"))
 
 
@@ -55,4 +55,4 @@ def _about(config_folder: Path, group: str) -> list[str]:
 
 
 def _single(config_name: str) -> str:
-    return f"single options: OPTION=VALUE, all of them in conf/{config_name}.yaml and in the groups' files"
+    return f"single options: OPTION=VALUE; conf/{config_name}.yaml and the groups' files list all of them"

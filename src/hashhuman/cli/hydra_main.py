@@ -1,4 +1,4 @@
-"""What the entry points share: Hydra, the checks before a job, errors as one sentence, and the end of a sweep."""
+"""Runs the entry points under Hydra: checks the config, prints errors as one sentence, and ends sweeps with a table."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ from hashhuman.cli import arguments, empty_folders, job_folders, lean_imports, s
 from hashhuman.cli.arguments import quote_paths as quote_paths
 from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
-from hashhuman.cli.results import Ended, judged, print_results
+from hashhuman.cli.results import FinishedRun, print_results, with_result_checked
 from hashhuman.cli.suggest import suggestion
 from hashhuman.io.packages import cause_of
 
@@ -32,28 +32,29 @@ def run(
 ) -> None:
     """Runs a job under Hydra, once or for every combination of a multirun.
 
-    What the user can mend is printed as one sentence, with exit status 2; other jobs of a multirun go on, and a table
-    tells at the end how each of them went. Output folders that stay empty are removed.
+    An error that the user can correct is printed as one sentence, with exit status 2. The other jobs of a multirun
+    continue, and a table at the end shows the result of each. Output folders that stay empty are removed.
 
     Args:
-        config_path: the config folder, relative to the job's file, so that programs run from any folder.
-        config_name: the root config.
-        path_option: the option that a path without a name stands for.
-        result: a pattern of a file below the run folder that every good run of a sweep writes.
+        job: the program, a function of the composed config.
+        config_path: the config folder, relative to the job's file, so that programs run from any current folder.
+        config_name: the name of the root config.
+        path_option: the option to which a path without a name belongs; None: there is none.
+        result: pattern of a file below the run folder that every successful run of a sweep writes; None: there is none.
     """
     folder = (Path(inspect.getfile(job)).resolve().parent / config_path).resolve()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises what is wrong with the command line
-    # Read when torch is imported. Threads that spin while they wait make a busy CPU many times slower.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise errors in the command line instead of printing them
+    # Read when torch is imported. Waiting threads that spin make a busy CPU many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    lean_imports.spare_lightning()
-    _start_afresh(folder)
+    lean_imports.postpone_scipy_signal()
+    _reset(folder)
     command = _Command(job, folder, config_name)
     try:
         sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
         hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
     except Exception as error:
         command.failed = True
-        command.tell(error)
+        command.report(error)
     finally:
         empty_folders.remove()
         if _finish_sweep(result):
@@ -62,17 +63,17 @@ def run(
         sys.exit(2)
 
 
-def _start_afresh(config_folder: Path) -> None:
-    """What a command leaves in this process must not reach the next, and what configs call must be known."""
+def _reset(config_folder: Path) -> None:
+    """Clears the state of an earlier command in this process, and registers the functions that configs call."""
     empty_folders.forget()
     job_folders.forget()
-    sweep.ended.clear()
+    sweep.finished_runs.clear()
     OmegaConf.register_new_resolver("job_folder", job_folders.job_folder, replace=True)
     OmegaConf.register_new_resolver("help_text", functools.partial(help_text, config_folder), replace=True)
 
 
 class _Command:
-    """A job that reports its errors itself, so that other jobs of a sweep go on."""
+    """A job that reports its errors itself, so that the other jobs of a sweep continue."""
 
     def __init__(self, job: Callable[[DictConfig], None], folder: Path, config_name: str) -> None:
         self.job, self.folder, self.config_name = job, folder, config_name
@@ -88,30 +89,30 @@ class _Command:
         except Exception as error:
             self.failed = True
             failure = explain(error) or cause_of(error)
-            self.tell(error)
+            self.report(error)
         finally:
             context = HydraConfig.get()
             if context.mode == RunMode.MULTIRUN:
                 folder = Path(context.runtime.output_dir)
                 seconds = time.time() - started
-                sweep.ended.append(Ended(list(context.overrides.task), folder, started, seconds, failure))
+                sweep.finished_runs.append(FinishedRun(list(context.overrides.task), folder, started, seconds, failure))
 
-    def tell(self, error: Exception) -> None:
-        """Prints the sentence; raises the error if it is a fault of the program."""
+    def report(self, error: Exception) -> None:
+        """Prints an error as one sentence, or raises it if it is a fault of the program."""
         sentence = explain(error)
         if sentence is None:
             raise error
-        meant = suggestion(error, self.folder, self.config_name, sys.argv[1:])
-        print(f"{sentence.rstrip('.')}; did you mean {meant}?" if meant else sentence, file=sys.stderr)
+        correction = suggestion(error, self.folder, self.config_name, sys.argv[1:])
+        print(f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence, file=sys.stderr)
 
 
 def _finish_sweep(result: str | None) -> bool:
-    """Prints the table of a sweep, if there was one; whether any of its runs failed."""
-    runs = [judged(ended, result) for ended in sweep.ended]
+    """Prints the table of a sweep, if there was one. Returns whether any of its runs failed."""
+    runs = [with_result_checked(finished, result) for finished in sweep.finished_runs]
     if not runs:
         return False
-    print_results(runs, job_folders.differences([ended.overrides for ended in runs]))
-    failed = sum(ended.failure is not None for ended in runs)
+    print_results(runs, job_folders.differences([finished.overrides for finished in runs]))
+    failed = sum(finished.failure is not None for finished in runs)
     if failed:
         print(f"{failed} of {len(runs)} runs failed.", file=sys.stderr)
     return failed > 0

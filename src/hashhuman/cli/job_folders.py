@@ -1,4 +1,4 @@
-"""Names of the jobs of a sweep: what sets each apart from the others."""
+"""Names the jobs of a sweep and their folders by the overrides in which they differ."""
 
 import re
 import sys
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-LONGEST = 150  # bytes of a folder's name; file systems allow 255
+LONGEST = 150  # the most bytes of a folder's name; file systems allow 255
 
-_taken: dict[str, int] = {}  # name: the job that has it
+_taken: dict[str, int] = {}  # folder name: number of the job that uses it
 
 
 def forget() -> None:
-    """Starts a new sweep."""
+    """Forgets all names, before a new sweep."""
     _taken.clear()
 
 
 def job_folder(overrides: Sequence[str], number: int) -> str:
-    """The name of a job's folder: its overrides without those that the command line gives to every job.
+    """The name of a job's folder: its overrides without those that are the same for every job of the sweep.
 
-    Distinct for distinct jobs of a process, also where long or awkward values become the same text.
+    Different jobs of a process get different names, even if their values are shortened to the same text.
 
     Args:
         overrides: all overrides of the job, as Hydra spells them.
-        number: the job's place in the sweep.
+        number: index of the job in the sweep.
     """
     given = {spelled for argument in sys.argv[1:] for spelled in _spellings(argument)}
     name = folder_name([text for text in overrides if text not in given])
@@ -35,7 +35,7 @@ def job_folder(overrides: Sequence[str], number: int) -> str:
 
 
 def _spellings(argument: str) -> set[str]:
-    """An argument as it stands and as Hydra's sweeper passes it on to jobs (`false` as `False`)."""
+    """An argument as it was typed, and as Hydra's sweeper passes it to jobs (`False` for `false`)."""
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:  # a flag
@@ -46,14 +46,14 @@ def _spellings(argument: str) -> set[str]:
 
 
 def folder_name(overrides: Sequence[str]) -> str:
-    """Overrides as one folder's name, for example "video=a,encoder.log2_hashmap_size=14"."""
+    """Joins overrides to the name of a folder, for example "video=a,encoder.log2_hashmap_size=14"."""
     text = ",".join(_readable(override) for override in overrides)
     text = re.sub(r"[^\w.,=+@-]+", "-", text).encode()[:LONGEST].decode(errors="ignore")
     return text.strip("-. ") or "only"
 
 
 def _readable(override: str) -> str:
-    """An override without quotes; of a path, the last part; of a group's name, dots for slashes."""
+    """An override without quotes, with the last part of a path only, and with dots for the slashes of a group."""
     key, equals, value = override.partition("=")
     if not equals:
         return "no-" + key.strip("~").replace("/", ".")
@@ -65,6 +65,6 @@ def _readable(override: str) -> str:
 
 
 def differences(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """What sets each of several jobs apart, for a table: its overrides without those that all have."""
+    """For each job, the overrides that not all jobs have, as one text for a table."""
     common = set.intersection(*(set(overrides) for overrides in jobs)) if jobs else set()
     return [" ".join(text for text in overrides if text not in common) or "the only one" for overrides in jobs]

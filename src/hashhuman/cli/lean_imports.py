@@ -1,4 +1,4 @@
-"""Imports that cost less: those that a run never uses are put off, and the garbage collector keeps out of the way."""
+"""Faster imports: postpones modules that a run may never use, and pauses the garbage collector."""
 
 import contextlib
 import gc
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class _Postponed(types.ModuleType):
-    """Stands for a module until an attribute other than those it was given is asked for."""
+    """Replaces a module until an attribute is read that it does not have; then imports the real module."""
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # the import system's own questions
+        if attribute.startswith("__"):  # read by the import system
             raise AttributeError(attribute)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
@@ -21,27 +21,35 @@ class _Postponed(types.ModuleType):
 
 
 def postpone(name: str, **attributes: Any) -> None:
-    """Lets `import name` cost nothing until it is used for more than `attributes`; what is imported stays."""
+    """Postpones the import of a module until an attribute outside `attributes` is used.
+
+    Does nothing if the module is already imported.
+
+    Args:
+        name: full name of the module.
+        attributes: attributes with their values, which are available without the import.
+    """
     if name not in sys.modules:
         stand_in = _Postponed(name)
         vars(stand_in).update(attributes)
         sys.modules[name] = stand_in
 
 
-def spare_lightning() -> None:
-    """To be called before Lightning is imported.
+def postpone_scipy_signal() -> None:
+    """Saves an import of Lightning that takes long. To be called before Lightning is imported.
 
-    It imports torchmetrics, which imports scipy.signal and with it most of SciPy, only to see whether that has a window
-    function that one of its audio metrics, which nothing here uses, looks for.
+    Lightning imports torchmetrics, which imports scipy.signal and with it most of SciPy. torchmetrics only checks
+    whether a window function exists there, for an audio metric that nothing here uses.
     """
     postpone("scipy.signal", hamming=None)
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """For large imports: what they make is not looked through for garbage, now, while training, or at the end.
+def without_garbage_collection() -> Iterator[None]:
+    """Context for large imports: excludes the objects that they make from garbage collection for good.
 
-    PyTorch and Lightning make some million objects that last as long as the process does.
+    PyTorch and Lightning make about a million objects that live as long as the process. Scanning them costs time during
+    the imports, while training and at exit.
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: every run with its metrics, seconds and, if it failed, the reason."""
+"""The table at the end of a sweep: the metrics, seconds and status of every run."""
 
 import dataclasses
 import json
@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 METRICS = "evaluation/**/metrics.json"
-PAGE = 160  # columns, where there is no terminal that says how many there are
+PAGE = 160  # width of the table in characters, if the output is not a terminal
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
-    """A run of a sweep that has ended.
+class FinishedRun:
+    """A finished run of a sweep.
 
     Args:
-        overrides: all that its command line says.
+        overrides: the overrides on its command line.
         folder: its run folder.
-        started: when, in seconds since the epoch.
-        seconds: how long it took.
-        failure: why it failed, as a sentence; None: it did not.
-        device: the GPU that it had to itself, if that was chosen for it.
-        log: the file that has all that it printed; None: it was printed here.
+        started: start time in seconds since the epoch.
+        seconds: duration.
+        failure: reason of its failure, as a sentence; None: it did not fail.
+        device: the GPU that the launcher chose for it; None: it chose none.
+        log: the file with its output; None: the output was printed in this process.
     """
 
     overrides: Sequence[str]
@@ -37,28 +37,29 @@ class Ended:
     log: Path | None = None
 
 
-def judged(ended: Ended, result: str | None) -> Ended:
-    """The same run, failed if it did not leave its result: a process may end well and leave nothing.
+def with_result_checked(run: FinishedRun, result: str | None) -> FinishedRun:
+    """Returns the run, marked as failed if its result is missing. A process may succeed and still leave no result.
 
     Args:
-        result: a pattern of a file below the run folder that a good run has written; None: runs leave nothing there.
+        run: the run.
+        result: pattern of a file below the run folder that a successful run writes; None: there is none.
     """
-    if ended.failure is None and result is not None and not list(_fresh(ended, result)):
-        return dataclasses.replace(ended, failure=f"it ended without its result, {ended.folder / result}.")
-    return ended
+    if run.failure is None and result is not None and not list(_fresh(run, result)):
+        return dataclasses.replace(run, failure=f"it ended without its result, {run.folder / result}.")
+    return run
 
 
-def _fresh(ended: Ended, pattern: str) -> Iterator[Path]:
-    """Files of a run that are not older than it. Two seconds are allowed for coarse clocks of file systems."""
-    for path in sorted(ended.folder.glob(pattern)):
-        if path.stat().st_mtime >= ended.started - 2:
+def _fresh(run: FinishedRun, pattern: str) -> Iterator[Path]:
+    """The files of a run that are not older than its start, with 2 s of tolerance for file systems' coarse clocks."""
+    for path in sorted(run.folder.glob(pattern)):
+        if path.stat().st_mtime >= run.started - 2:
             yield path
 
 
-def metrics_of(ended: Ended) -> dict[str, dict[str, int | float]]:
-    """The means of a run's evaluations: {split: {column: value}}; with several protocols, {"protocol split": ...}."""
+def metrics_of(run: FinishedRun) -> dict[str, dict[str, int | float]]:
+    """The mean metrics of a run: {split: {column: value}}. With several protocols, keys are "protocol split"."""
     reports = {}
-    for path in _fresh(ended, METRICS):
+    for path in _fresh(run, METRICS):
         report = _load(path)
         if report is not None:
             reports[path.parent.name] = report["splits"]
@@ -72,7 +73,7 @@ def metrics_of(ended: Ended) -> dict[str, dict[str, int | float]]:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-    """A report; None where the file holds none, as after a full disk."""
+    """Loads a report; None if the file does not hold one, for example after the disk was full."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         return report if all("mean" in split for split in report["splits"].values()) else None
@@ -80,15 +81,16 @@ def _load(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def print_results(runs: Sequence[Ended], names: Sequence[str]) -> None:
-    """Prints one row for each run and split.
+def print_results(runs: Sequence[FinishedRun], names: Sequence[str]) -> None:
+    """Prints the table with one row for each run and split.
 
     Args:
-        names: what sets each run apart.
+        runs: the runs.
+        names: the overrides in which each run differs from the others.
     """
-    metrics = [metrics_of(ended) for ended in runs]
+    metrics = [metrics_of(run) for run in runs]
     columns = list(dict.fromkeys(column for mine in metrics for means in mine.values() for column in means))
-    with_split, with_gpu = bool(columns), any(ended.device is not None for ended in runs)
+    with_split, with_gpu = bool(columns), any(run.device is not None for run in runs)
     table = Table(title="runs of the sweep")
     table.add_column("run", overflow="fold")
     if with_gpu:
@@ -98,14 +100,14 @@ def print_results(runs: Sequence[Ended], names: Sequence[str]) -> None:
     for column in (*columns, "s"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for ended, name, mine in zip(runs, names, metrics):
+    for run, name, mine in zip(runs, names, metrics):
         for i, split in enumerate(mine or {"": {}}):
             first = i == 0
             cells = [name if first else ""]
-            cells += [(ended.device or "-") if first else ""] * with_gpu
+            cells += [(run.device or "-") if first else ""] * with_gpu
             cells += [split] * with_split
             cells += [_number(mine.get(split, {}).get(column)) for column in columns]
-            table.add_row(*cells, f"{ended.seconds:.0f}" if first else "", _status(ended) if first else "")
+            table.add_row(*cells, f"{run.seconds:.0f}" if first else "", _status(run) if first else "")
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PAGE).print(table)
 
 
@@ -113,6 +115,6 @@ def _number(value: int | float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _status(ended: Ended) -> str:
-    where = f" ({ended.log})" if ended.log is not None else ""
-    return "done" if ended.failure is None else f"failed: {ended.failure}{where}"
+def _status(run: FinishedRun) -> str:
+    where = f" ({run.log})" if run.log is not None else ""
+    return "done" if run.failure is None else f"failed: {run.failure}{where}"

@@ -1,4 +1,4 @@
-"""What a run says when it starts: its preset and why, its folder, its device."""
+"""Describes a run when it starts: its preset with the reason for it, its folder and its device."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 
 def describe_start(config: DictConfig) -> str:
-    """Lines for a run of train.py. Outside Hydra, where nothing chose a preset, without that."""
+    """The lines that train.py prints first. The preset is left out if Hydra did not start the process."""
     lines = [f"run folder  {Path(config.run_dir)}", f"device      {_device(config.trainer.accelerator)}"]
     if HydraConfig.initialized():
         hydra = HydraConfig.get()
@@ -18,7 +18,7 @@ def describe_start(config: DictConfig) -> str:
 
 
 def preset(name: str | None, given: bool) -> str:
-    """The preset, with the reason where it was chosen by `default_experiment`."""
+    """The preset, with the reason if `default_experiment` chose it (`given` is False)."""
     if given or name is None:
         return f"experiment={'null' if name is None else name}"
     reason = "PyTorch sees a GPU" if name == "fast" else "PyTorch sees no GPU"

@@ -1,4 +1,4 @@
-""" "Did you mean ...?": the nearest option or group to one that does not exist."""
+"""Finds the option or group that is most similar to an unknown one, for "did you mean ...?"."""
 
 import contextlib
 import difflib
@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hashhuman.cli.explain import causes_of
 
-NEAR = 0.7  # the least likeness of a suggestion, of 1
+NEAR = 0.7  # the least similarity of a suggestion, in [0, 1]
 NO_OPTION = re.compile(r"Could not (?:override|delete|append)[^']*'([^']+)'")
 NO_CHOICE = re.compile(r"Could not find '([^']+)'")
 CHOICES = re.compile(r"Available options in '([^']+)':\n((?:\t\S+\n?)+)")
@@ -24,11 +24,16 @@ NO_ARGUMENT = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def suggestion(error: BaseException, config_folder: Path, config_name: str, arguments: Sequence[str]) -> str | None:
-    """What an override may have meant that Hydra refused, for example "encoder=triton"; None where nothing is near.
+    """Suggests a correction of an override that Hydra refused, for example "encoder=triton".
 
     Args:
+        error: the error that Hydra raised.
         config_folder: the folder with the root config and the groups.
-        arguments: the command line; the groups that it chooses decide which options exist.
+        config_name: the name of the root config.
+        arguments: the command line; its choices of groups decide which options exist.
+
+    Returns:
+        The suggestion; None if nothing is similar.
     """
     for cause in causes_of(error):
         message = str(cause)
@@ -50,7 +55,7 @@ def _choice(wrong: str, message: str) -> str | None:
 
 
 def _option(wrong: str, names: Iterable[str]) -> str | None:
-    """The nearest name. Its last part counts as much as the whole: groups that were left out are guessed."""
+    """The most similar name. Its last part counts as much as the whole name, so that missing groups are found."""
 
     def nearness(name: str) -> float:
         last, wrong_last = (re.split(r"[./]", text)[-1] for text in (name, wrong))
@@ -69,7 +74,7 @@ def _nearest(wrong: str, names: Iterable[str]) -> str | None:
 
 
 def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> list[str]:
-    """All options and groups that there are with the choices of the command line."""
+    """All options and groups that exist with the command line's choices of groups."""
     groups = sorted({path.parent.relative_to(config_folder).as_posix() for path in config_folder.glob("*/**/*.yaml")})
     with _another_hydra(), initialize_config_dir(str(config_folder), version_base="1.3"):
         try:
@@ -81,7 +86,7 @@ def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> l
 
 @contextlib.contextmanager
 def _another_hydra() -> Iterator[None]:
-    """Puts the Hydra of a running job, which goes on with the next one of a sweep, out of the way."""
+    """Hides the running instance of Hydra, which still runs the remaining jobs of a sweep."""
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -100,7 +105,7 @@ def _choices(groups: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """The keys of all options, and of all nodes that hold some."""
+    """The keys of all options and of all nodes that contain options."""
     for name in node:
         key = f"{prefix}{name}"
         yield key

@@ -1,4 +1,4 @@
-"""Runs of a sweep, each a process of its own, one at a time on every device."""
+"""Runs the jobs of a sweep as separate processes, one at a time on each device."""
 
 import os
 import queue
@@ -11,57 +11,60 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashhuman.cli.results import Ended
+from hashhuman.cli.results import FinishedRun
 
-ended: list[Ended] = []  # the runs of this command's sweep, whichever launcher started them
+finished_runs: list[FinishedRun] = []  # the finished runs of this command's sweep, with every launcher
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep."""
 
-    name: str  # what sets it apart
-    command: Sequence[str]
-    log: Path  # all that it prints
+    name: str  # the overrides in which it differs from the other jobs
+    command: Sequence[str]  # the command line
+    log: Path  # the file for its output
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job ended."""
+class JobResult:
+    """The result of a job's process."""
 
     job: Job
-    device: str | None
-    status: int  # the process's exit status; negative: the signal that ended it
+    device: str | None  # CUDA_VISIBLE_DEVICES of the process; None: unchanged
+    status: int  # exit status of the process; negative: the number of the signal that ended it
     started: float  # seconds since the epoch
     seconds: float
 
     @property
     def last_line(self) -> str:
-        """The last thing that it printed."""
+        """The last line of its output that is not blank."""
         lines = self.job.log.read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, as it said itself; None: it did not."""
+        """The reason of its failure: its last line of output; None: it did not fail."""
         if self.status == 0:
             return None
-        return self.last_line or f"its process ended with status {self.status} and said nothing."
+        return self.last_line or f"its process ended with status {self.status} and printed nothing."
 
-    def ended(self, overrides: Sequence[str], folder: Path) -> Ended:
-        """The same for the table of the sweep."""
+    def finished_run(self, overrides: Sequence[str], folder: Path) -> FinishedRun:
+        """Converts it for the table of the sweep."""
         log = None if self.status == 0 else self.job.log
-        return Ended(list(overrides), folder, self.started, self.seconds, self.failure, self.device, log)
+        return FinishedRun(list(overrides), folder, self.started, self.seconds, self.failure, self.device, log)
 
 
-def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[Outcome]:
-    """Runs every job, each on the device that is free first; a failure does not stop the others.
+def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[JobResult]:
+    """Runs all jobs, each on the first free device. If a job fails, the others continue.
+
+    An interrupt ends the running jobs and starts no further ones.
 
     Args:
-        jobs: in the order in which they start.
-        devices: what CUDA_VISIBLE_DEVICES shall say, one entry for each job that may run at a time; None leaves it be.
+        jobs: the jobs, in the order in which they start.
+        devices: one value of CUDA_VISIBLE_DEVICES for each job that may run at the same time; None: unchanged.
 
-    Interrupted, it ends the jobs that run and starts no more.
+    Returns:
+        The results in the order of the jobs.
     """
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for device in devices:
@@ -69,7 +72,7 @@ def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[Outcome
     running: set[subprocess.Popen] = set()
     stopped = threading.Event()
 
-    def work(number: int, job: Job) -> Outcome | None:
+    def work(number: int, job: Job) -> JobResult | None:
         device = free.get()
         try:
             return None if stopped.is_set() else _run(f"{number}/{len(jobs)}", job, device, len(devices), running)
@@ -79,7 +82,7 @@ def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[Outcome
     with ThreadPoolExecutor(len(devices)) as pool:
         futures = [pool.submit(work, number, job) for number, job in enumerate(jobs, 1)]
         try:
-            return [outcome for future in futures if (outcome := future.result()) is not None]
+            return [result for future in futures if (result := future.result()) is not None]
         except BaseException:
             stopped.set()
             for process in list(running):
@@ -87,10 +90,10 @@ def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[Outcome
             raise
 
 
-def _run(label: str, job: Job, device: str | None, beside: int, running: set[subprocess.Popen]) -> Outcome:
+def _run(label: str, job: Job, device: str | None, n_parallel: int, running: set[subprocess.Popen]) -> JobResult:
     environment = dict(os.environ)
     # Without this, each of several processes would take all cores.
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // beside)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_parallel)))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
     where = "" if device is None else f" on GPU {device}"
@@ -104,14 +107,19 @@ def _run(label: str, job: Job, device: str | None, beside: int, running: set[sub
         running.add(process)
         status = process.wait()
         running.discard(process)
-    outcome = Outcome(job, device, status, started, time.perf_counter() - start)
-    print(f"{label}{where}: {'done' if status == 0 else 'FAILED'} after {outcome.seconds:.0f} s", flush=True)
-    return outcome
+    result = JobResult(job, device, status, started, time.perf_counter() - start)
+    print(f"{label}{where}: {'done' if status == 0 else 'FAILED'} after {result.seconds:.0f} s", flush=True)
+    return result
 
 
 def devices_of(jobs_at_once: int | None) -> list[str | None]:
-    """Devices for `run_jobs`: all GPUs that this process sees, or as many places as asked for, on the GPUs in turn."""
-    import torch  # seconds, which a run without a sweep has no use for
+    """The devices for `run_jobs`.
+
+    Args:
+        jobs_at_once: number of jobs at a time, distributed over the GPUs that this process sees; None: one on each GPU,
+            or one without GPUs.
+    """
+    import torch  # here, because it takes seconds and only sweeps need it
 
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     gpus: list[str | None] = [*(named or map(str, range(torch.cuda.device_count())))]

@@ -1,1 +1,1 @@
-"""Posed space to canonical space: inverse skinning, then a learned residual."""
+"""Carries points from posed to canonical space: inverse skinning, then a learned residual."""

@@ -1,6 +1,6 @@
-"""What forward and backward of inverse skinning on a GPU share: candidates in a part's grid, their weights and blends.
+"""Device functions shared by the forward and backward kernels of inverse skinning: candidates, weights and blends.
 
-A program has a block of points of one part; each point has eight candidates, the body points that `GridNeighbors`
+A program works on a block of points of one part. Each point has eight candidates: the body points that `GridNeighbors`
 stores at the corners of its voxel.
 """
 
@@ -15,7 +15,7 @@ from hashhuman.gpu.matrix_kernels import load_vector
 @triton.jit
 @no_type_check
 def in_voxels(origin, voxel, px, py, pz, live):
-    """Posed positions (m) in voxels from a grid's lowest node; `origin` points to where those lie."""
+    """Posed positions (m) in units of voxels from a grid's lowest node; `origin` points to that node's position."""
     low_x, low_y, low_z = load_vector(origin, 1, live)
     return (px - low_x) / voxel, (py - low_y) / voxel, (pz - low_z) / voxel
 
@@ -28,11 +28,11 @@ def candidates(
     """The candidates' body points, squared distances (m^2, infinite for an absent one) and normalised weights.
 
     Args:
-        nodes: each point's first node in `keys`.
-        shape: points to the grid's number of nodes along each axis.
-        first_vertex: the first body point of each point's frame in `vertices`.
+        nodes: index in `keys` of the first node of each point's grid.
+        shape: pointer to the grid's number of nodes along each axis.
+        first_vertex: index in `vertices` of the first body point of each point's frame.
         px, py, pz: posed positions (m).
-        x, y, z: the same in voxels of the grid.
+        x, y, z: the same positions in units of the grid's voxels.
     """
     corner = tl.arange(0, 8)[None, :]
     ci, cj, ck = corner // 4, corner // 2 % 2, corner % 2
@@ -50,27 +50,28 @@ def candidates(
     squared = tl.where(empty, float("inf"), ex * ex + ey * ey + ez * ez)
     least = tl.where(tl.min(squared, 1) < float("inf"), tl.min(squared, 1), 0.0)  # a point may have no candidate
     weight = tl.where(empty, 0.0, tl.exp(-(squared - least[:, None]) * falloff))
-    return vertex, squared, weight / tl.maximum(tl.sum(weight, 1), 1.0)[:, None]  # the nearest one's alone is 1
+    # The nearest candidate's weight is 1, so the sum is at least 1 unless there is no candidate.
+    return vertex, squared, weight / tl.maximum(tl.sum(weight, 1), 1.0)[:, None]
 
 
 @triton.jit
 @no_type_check
 def blend(weight, values, here):
-    """The candidates' values, weighted: one number for each point."""
+    """Weighted sum of the candidates' values: one number for each point."""
     return tl.sum(weight * tl.load(values, mask=here, other=0.0), 1)
 
 
 @triton.jit
 @no_type_check
 def blend_vector(weight, vectors, here):
-    """The candidates' vectors, weighted."""
+    """Weighted sum of the candidates' vectors."""
     return blend(weight, vectors, here), blend(weight, vectors + 1, here), blend(weight, vectors + 2, here)
 
 
 @triton.jit
 @no_type_check
 def blend_linear(weight, maps, here):
-    """The linear part, nine numbers, of the candidates' affine maps (rows of 3 x 4), weighted."""
+    """Weighted sum of the linear parts (nine numbers) of the candidates' affine maps (3 x 4, row by row)."""
     a, b, c = blend_vector(weight, maps, here)
     d, e, f = blend_vector(weight, maps + 4, here)
     g, h, i = blend_vector(weight, maps + 8, here)

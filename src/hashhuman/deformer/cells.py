@@ -1,4 +1,4 @@
-"""The cells of canonical space that are worth looking into."""
+"""Cells of canonical space with marks: unmarked cells are known to be empty."""
 
 import dataclasses
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
-    """R^3 cells in the cube of each of P parts, marked or not."""
+    """R^3 cells in the cube of each of P parts, each marked or not."""
 
     low: Float[Tensor, "P 3"]  # lowest corners of the cubes (m, canonical)
-    extent: Float[Tensor, "P"]  # their sides (m)
+    extent: Float[Tensor, "P"]  # sides of the cubes (m)
     resolution: int  # R
-    marked: UInt8[Tensor, "cells"]  # P R^3, part by part, x slowest
+    marked: UInt8[Tensor, "cells"]  # P R^3 entries, part by part, with x as the slowest axis
 
     @classmethod
     def all(cls, n_parts: int, device: torch.device) -> "Cells":
-        """One marked cell for each part, nearest to every position."""
+        """One marked cell for each part, which stands for all of space."""
         marked = torch.ones(n_parts, dtype=torch.uint8, device=device)
         return cls(torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked)
 
     def index(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Int[Tensor, "M"]:
-        """The cell of each canonical position in its part's cube; the nearest one for positions outside."""
+        """The cell of each canonical position (m) in its part's cube; outside the cube, the nearest cell."""
         unit = (x - self.low[part]) / self.extent[part, None]
         i, j, k = (unit * self.resolution).long().clamp(0, self.resolution - 1).unbind(1)
         return ((part * self.resolution + i) * self.resolution + j) * self.resolution + k
 
     def contain(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Bool[Tensor, "M"]:
-        """Whether canonical positions lie in marked cells of their parts."""
+        """Whether canonical positions (m) lie in marked cells of their parts."""
         return self.marked[self.index(x, part)] > 0

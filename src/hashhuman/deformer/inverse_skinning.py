@@ -17,12 +17,12 @@ from hashhuman.neighbors.grid import GridNeighbors
 class InverseSkinning:
     """Blends the affine maps of the nearest body points.
 
-    A single nearest point would make the map jump between neighbouring points; candidates are weighted by
-    exp(-(d^2 - d_min^2) / 2 s^2) instead, which tends to the nearest as `smoothness` s tends to zero.
+    With the nearest point alone, the map would jump between neighbouring points. So candidates are weighted by
+    exp(-(d^2 - d_min^2) / 2 s^2), which selects the nearest one as `smoothness` s tends to zero.
 
     Args:
-        reach: how far outside the body (m) points are of interest: clothes and hair.
-        depth: how far inside (m): what lies deeper is never seen.
+        reach: the greatest height above the body's surface (m) at which points are kept: clothes and hair.
+        depth: the greatest depth below it (m): deeper points are never visible.
         smoothness: s (m).
         kernels: auto, triton or torch; Triton's need `neighbors=grid`.
     """
@@ -41,17 +41,20 @@ class InverseSkinning:
     ) -> CanonicalPairs:
         """Carries the points near the body to canonical space.
 
-        `x` and `rotation` of the pairs are differentiable in the bodies' `world_from_posed` and `canonical_from_posed`
-        and in the points' positions. To the gradients, what is chosen is constant: the pairs, their candidates with
-        their weights, and so `normal` and `uv`.
+        `x` and `rotation` of the pairs are differentiable with respect to the bodies' `world_from_posed` and
+        `canonical_from_posed` and the points' positions. The choice of pairs, candidates and weights is treated as
+        constant, and so are `normal` and `uv`.
 
         Args:
-            uv: None where texture coordinates are not asked for.
-            cells: only pairs in marked cells are kept; None: all.
-            capacity: rows to reserve for each part (Triton only); None for as many as there are.
+            points: query points (m, world).
+            bodies: the posed bodies.
+            neighbors: index of the bodies' points, which may be older than `bodies`.
+            uv: texture coordinates of the body points; None: the pairs get none.
+            cells: only pairs in marked cells are kept; None: all pairs are.
+            capacity: number of rows to reserve for each part (Triton only); None: as many as there are.
 
         Raises:
-            UserError: for capacity, if plain PyTorch is to be used.
+            UserError: for a capacity without Triton's kernels and `neighbors=grid`.
         """
         if isinstance(neighbors, GridNeighbors) and chosen(self.kernels, points.position.device):
             from hashhuman.deformer import inverse_skinning_kernels
@@ -70,7 +73,7 @@ class InverseSkinning:
             normal = blend(bodies.canonical_normals, pairs.vertices, weights)
             normal = normal / normal.norm(dim=1, keepdim=True).clamp_min(1e-6)
             foot = blend(bodies.canonical_vertices, pairs.vertices, weights)
-            height = ((x - foot) * normal).sum(1)  # above the body's surface; below it where negative
+            height = ((x - foot) * normal).sum(1)  # over the body's surface (m); negative inside the body
             near = (height > -self.depth) & (height < self.reach)
             if cells is not None:
                 near &= cells.contain(x, pairs.part)
@@ -106,7 +109,7 @@ class InverseSkinning:
 
     @staticmethod
     def blend_uv(uv: Float[Tensor, "V 2"], pairs: Pairs, weights: Float[Tensor, "M K"]) -> Float[Tensor, "M 2"]:
-        """Texture coordinates, blended over the candidates on the nearest one's side of any seam."""
+        """Texture coordinates, blended over the candidates that lie in the same chart as the nearest one."""
         candidates = uv[pairs.vertices]
         nearest = pairs.distances.argmin(1)
         chosen = candidates.gather(1, nearest[:, None, None].expand(-1, 1, 2))
@@ -122,12 +125,17 @@ def canonical(
     vertices: Int[Tensor, "M K"],
     weights: Float[Tensor, "M K"],
 ) -> tuple[Float[Tensor, "M 3"], Float[Tensor, "M 3 3"]]:
-    """Posed positions (m) under the blend of their candidates' maps, and canonical directions from world directions.
+    """Applies the blend of the candidates' affine maps.
 
     Args:
-        posed: positions in the posed space of body `frame`.
-        vertices: candidates, of V body points.
-        weights: theirs; rows sum to one.
+        bodies: the posed bodies.
+        posed: positions (m, posed space of body `frame`).
+        frame: index of each position's body.
+        vertices: candidate body points of each position.
+        weights: weights of the candidates; each row sums to one.
+
+    Returns:
+        Canonical positions (m), and matrices that turn world directions into canonical directions.
     """
     of_frame = frame[:, None] * bodies.vertices.shape[1] + vertices
     blended = blend(bodies.canonical_from_posed.flatten(0, 1), of_frame, weights)  # M 3 4
@@ -139,6 +147,6 @@ def canonical(
 def blend(
     values: Float[Tensor, "V *shape"], rows: Int[Tensor, "M K"], weights: Float[Tensor, "M K"]
 ) -> Float[Tensor, "M *shape"]:
-    """Weighted sums of rows, which are not copied first."""
+    """Weighted sums of rows, without a copy of the rows."""
     sums = torch.nn.functional.embedding_bag(rows, values.flatten(1), per_sample_weights=weights, mode="sum")
     return sums.unflatten(1, values.shape[1:])

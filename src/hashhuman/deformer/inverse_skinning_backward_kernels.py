@@ -1,4 +1,4 @@
-"""The gradients of inverse skinning on a GPU."""
+"""The gradients of inverse skinning in Triton."""
 
 from typing import no_type_check
 
@@ -19,10 +19,11 @@ def carry_backward(
     OF_WORLD: tl.constexpr, OF_MAPS: tl.constexpr, OF_POSITIONS: tl.constexpr,
     PARTS: tl.constexpr, EMPTY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Adds to the gradients that are asked for; a program has rows of one part, whose candidates it finds again.
+    """Adds the rows' contributions to the requested gradients.
 
-    With w = world - t, p = R^T w, the blended map x = L p + c and the rotation Q = L R^T: dL = dx p^T + dQ R, dc = dx,
-    dp = L^T dx, dw = R dp, dt = -R dp and dR = w dp^T + dQ^T L.
+    A program works on rows of one part and finds their candidates again, as the forward kernel did. With w = world - t,
+    p = R^T w, the blended map x = L p + c and the rotation Q = L R^T: dL = dx p^T + dQ R, dc = dx, dp = L^T dx,
+    dw = R dp, dt = -R dp and dR = w dp^T + dQ^T L.
     """
     first = tl.program_id(0) * BLOCK
     part = 0
@@ -36,7 +37,7 @@ def carry_backward(
         frame = tl.load(frames + point, mask=live, other=0)
         pose = world + frame * 16
         w = from_body(pose, positions, point, live)
-        p = turn_to_posed(pose, w[0], w[1], w[2])  # as forwards, to find the same candidates
+        p = turn_to_posed(pose, w[0], w[1], w[2])  # computed as in the forward kernel, to find the same candidates
         x, y, z = in_voxels(origin + (frame * PARTS + part) * 3, voxel, p[0], p[1], p[2], live)
         nodes = frame * n_nodes + tl.load(first_node + part)
         vertex, _, weight = candidates(
@@ -56,7 +57,7 @@ def carry_backward(
             dp = turn_back(linear, dx[0], dx[1], dx[2])
             dw = turn(turned, dp[0], dp[1], dp[2])
             if OF_POSITIONS:
-                for i in tl.static_range(3):  # a point may have a row in each part
+                for i in tl.static_range(3):  # atomic, since a point may have a row in each part
                     tl.atomic_add(d_positions + point * 3 + i, dw[i], mask=live, sem="relaxed")
             if OF_WORLD:
                 _add_to_poses(d_world, frame, live, w, dp, dw, dq, linear)
@@ -65,7 +66,7 @@ def carry_backward(
 @triton.jit
 @no_type_check
 def _add_to_map(target, weight, a, b, c, d):
-    """Adds a row of the blended map's gradient to that of each candidate's map."""
+    """Adds a row of the blended map's gradient, times the weight, to the gradient of each candidate's map."""
     some = weight > 0
     tl.atomic_add(target, weight * a[:, None], mask=some, sem="relaxed")
     tl.atomic_add(target + 1, weight * b[:, None], mask=some, sem="relaxed")
@@ -76,8 +77,10 @@ def _add_to_map(target, weight, a, b, c, d):
 @triton.jit
 @no_type_check
 def _add_to_poses(d_world, frame, live, w, dp, dw, dq, linear):
-    """Adds to the gradients of the frames' poses, for each frame in the block at once: rows of one frame are many, and
-    would all wait for the same twelve numbers."""
+    """Adds the rows' contributions to the gradients of the frames' poses.
+
+    Contributions are summed over the rows of a frame first. Otherwise many rows would wait for the same twelve numbers.
+    """
     left = live
     while tl.max(left.to(tl.int32), 0) > 0:
         one = tl.min(tl.where(left, frame, 2147483647), 0)

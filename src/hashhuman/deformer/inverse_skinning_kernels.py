@@ -1,4 +1,4 @@
-"""`InverseSkinning` with `GridNeighbors` on a GPU, in one launch, and its gradients in another."""
+"""`InverseSkinning` with `GridNeighbors` in Triton: one launch forward, another one for the gradients."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -101,10 +101,10 @@ def _cell(low, extent, resolution, part, x, y, z):
 @triton.jit
 @no_type_check
 def _texture(weight, texture, here, nearest):
-    """Texture coordinates, weighted over the candidates on the nearest one's side of any seam."""
+    """Texture coordinates, blended over the candidates that lie in the same chart as the nearest one."""
     u = tl.load(texture, mask=here, other=0.0)
     v = tl.load(texture + 1, mask=here, other=0.0)
-    order = tl.where(nearest, tl.arange(0, 8)[None, :], 8)  # of several that are equally near, the first counts
+    order = tl.where(nearest, tl.arange(0, 8)[None, :], 8)  # of several equally near candidates, the first is chosen
     chosen = order == tl.min(order, 1)[:, None]
     near_u = tl.sum(tl.where(chosen, u, 0.0), 1)
     near_v = tl.sum(tl.where(chosen, v, 0.0), 1)
@@ -116,13 +116,13 @@ def _texture(weight, texture, here, nearest):
 
 @dataclasses.dataclass(frozen=True)
 class _Query:
-    """What the kernels read and what has no gradient; launches them.
+    """The kernels' inputs that have no gradient; its methods launch the kernels.
 
     `world`, `maps` and `positions` below are `world_from_posed`, `canonical_from_posed` and the points' positions.
     """
 
-    frames: Int[Tensor, "N"]  # of the points
-    used: Int[Tensor, "1"]
+    frames: Int[Tensor, "N"]  # each point's body
+    used: Int[Tensor, "1"]  # number of points in use, from the first
     bodies: PosedBodies
     neighbors: GridNeighbors
     uv: Float[Tensor, "V 2"] | None
@@ -133,16 +133,16 @@ class _Query:
 
     @property
     def tables(self) -> tuple[Tensor, ...]:
-        """Of the neighbours' grids."""
+        """The tensors of the neighbour grids."""
         return self.neighbors.origin, self.neighbors.shape, self.neighbors.start, self.neighbors.keys
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Body points, and nodes of a frame's grids."""
+        """Number of body points, and of nodes of a frame's grids."""
         return self.neighbors.vertices.shape[1], self.neighbors.keys.shape[1]
 
     def forward(self, world: Tensor, maps: Tensor, positions: Tensor, rows: "_Rows", outputs: Sequence[Tensor]) -> None:
-        """Counts the rows that each part needs, and fills those for which it has capacity."""
+        """Counts the rows that each part needs, and fills as many as its capacity holds."""
         bodies, neighbors, cells = self.bodies, self.neighbors, self.cells
         radius = max(self.reach, self.depth)
         bound = min(radius + 0.87 * neighbors.voxel, neighbors.reach)
@@ -160,7 +160,7 @@ class _Query:
     def backward(
         self, inputs: Sequence[Tensor], rows: "_Rows", d_x: Tensor, d_rotation: Tensor, grads: Sequence[Tensor | None]
     ) -> None:
-        """Adds to the gradients of `world`, `maps` and `positions`; those that are None are left out."""
+        """Adds to the gradients of `world`, `maps` and `positions`; a gradient that is None is not computed."""
         of_world, of_maps, of_positions = (grad is not None for grad in grads)
         arguments = [
             *inputs, self.frames, self.neighbors.vertices, *self.tables, rows.point, rows.first, rows.needed,
@@ -175,21 +175,21 @@ class _Query:
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """Where the rows of each part lie, and what the kernel says about them."""
+    """The layout of the parts' rows, and the kernel's outputs without gradients (see `CanonicalPairs`)."""
 
-    first: Int[Tensor, "P"]
-    size: Int[Tensor, "P"]
-    needed: Int[Tensor, "P"]  # zero at first
+    first: Int[Tensor, "P"]  # each part's first row
+    size: Int[Tensor, "P"]  # each part's capacity
+    needed: Int[Tensor, "P"]  # counted by the kernel, from zero
     point: Int[Tensor, "M"]
     slots: Int[Tensor, "P N"]
-    uv: Float[Tensor, "_ 2"]  # of no rows where it is not asked for
+    uv: Float[Tensor, "_ 2"]  # without rows if texture coordinates are not requested
     total: int  # M
 
     @classmethod
     def reserve(cls, capacity: tuple[int, ...], n_points: int, uv: bool, device: torch.device) -> "_Rows":
-        """As many rows as each part may have, none of them filled."""
+        """Allocates as many rows as the capacity says, all of them unused."""
         total = sum(capacity)
-        # Filled one by one: a copy from the host cannot be captured in a CUDA graph.
+        # Filled one by one, because a copy from the host cannot be captured in a CUDA graph.
         size = torch.cat([torch.full((1,), rows, dtype=torch.int32, device=device) for rows in capacity])
         return cls(
             first=size.cumsum(0, dtype=torch.int32) - size,
@@ -203,18 +203,18 @@ class _Rows:
 
     @classmethod
     def to_count(cls, n_parts: int, device: torch.device) -> "_Rows":
-        """No row, for a launch that finds out how many are needed."""
+        """No rows, for a launch that only counts how many are needed."""
         needed = torch.zeros(n_parts, dtype=torch.int32, device=device)
         none = torch.zeros_like(needed)
         return cls(none, none, needed, none[:0], none.new_zeros(n_parts, 0), torch.zeros(0, 2, device=device), 0)
 
 
 class _Carry(torch.autograd.Function):
-    """Canonical positions, rotations and normals. Candidates, weights and normals are constants to the gradients."""
+    """Canonical positions, rotations and normals. Candidates, weights and normals count as constant."""
 
     @staticmethod
     def forward(ctx, world: Tensor, maps: Tensor, positions: Tensor, query: _Query, rows: _Rows):
-        # Component by component, so that neighbouring rows are stored side by side.
+        # Stored component by component, so that neighbouring rows are contiguous.
         x, rotation, normal = torch.zeros(15, rows.total, device=positions.device).split([3, 9, 3])
         query.forward(world, maps, positions, rows, (x, rotation, normal))
         ctx.save_for_backward(world, maps, positions)
@@ -247,16 +247,16 @@ def carry(
     smoothness: float,
     capacity: tuple[int, ...] | None,
 ) -> CanonicalPairs:
-    """What `InverseSkinning` does, with the same gradients; see there.
+    """Carries points as `InverseSkinning` does, with the same gradients; see there for the arguments.
 
     Within a part, the order of rows may differ from run to run, and so may the last digits of the gradients.
 
     Args:
-        capacity: rows to reserve for each part (multiples of GRANULE); None for as many as there are, which another
-            launch counts and the host has to wait for.
+        capacity: number of rows to reserve for each part (multiples of GRANULE); None: as many as there are. These are
+            counted by a further launch, for which the host waits.
     """
     device, n_points, n_parts = points.position.device, len(points.position), neighbors.n_parts
-    # Always there, and of one type, so that one kernel serves all.
+    # Never None and always int32, so that there is only one variant of the kernel.
     used = torch.full((1,), n_points, dtype=torch.int32, device=device) if points.used is None else points.used.int()
     cells = Cells.all(n_parts, device) if cells is None else cells
     falloff = 1 / (2 * smoothness**2)

@@ -1,6 +1,6 @@
-"""Query points, and the same points carried to canonical space by each part that claims them.
+"""Query points, and the same points carried to canonical space once for each part that is near.
 
-Notation: N query points, P parts, M rows of pairs.
+Notation: N query points, P parts, M rows of (query point, part) pairs.
 """
 
 import dataclasses
@@ -14,31 +14,32 @@ from hashhuman.gpu.part_rows import PartRows, arrange
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """Places in the world, each in a frame of its own and seen from a direction."""
+    """World positions, each with a viewing direction and the posed body that it belongs to."""
 
-    position: Float[Tensor, "N 3"]  # metres
-    direction: Float[Tensor, "N 3"]  # unit: of the ray that looks at it
-    frame: Int[Tensor, "N"]  # which posed body
-    used: Int[Tensor, "1"] | None = None  # the first so many mean something; None: all
+    position: Float[Tensor, "N 3"]  # metres, world
+    direction: Float[Tensor, "N 3"]  # unit vector along the point's ray, world
+    frame: Int[Tensor, "N"]  # index of the posed body
+    used: Int[Tensor, "1"] | None = None  # number of points in use, from the first; None: all
 
 
 @dataclasses.dataclass(frozen=True)
 class CanonicalPairs:
     """The (query point, part) pairs near the body, one row each, grouped by part.
 
-    A point near a boundary, say between torso and arm, belongs to several parts (instant-nvr, Sec. 3.2).
+    A point near a boundary, for example between torso and arm, belongs to several parts (instant-nvr, Geng et al. 2023,
+    Sec. 3.2).
     """
 
     rows: PartRows
     point: Int[Tensor, "M"]  # index of the query point; 0 in unused rows
-    slots: Int[Tensor, "P N"]  # row of each point in each part; -1 where the part does not reach
+    slots: Int[Tensor, "P N"]  # row of each point in each part; -1 if the point is not near the part
     x: Float[Tensor, "M 3"]  # canonical position (m)
     rotation: Float[Tensor, "M 3 3"]  # canonical directions from world directions: a blend of rotations
-    normal: Float[Tensor, "M 3"]  # the body's nearby, canonical, unit
-    uv: Float[Tensor, "M 2"] | None  # texture coordinates of the body nearby
+    normal: Float[Tensor, "M 3"]  # unit normal of the nearby body surface, canonical
+    uv: Float[Tensor, "M 2"] | None  # texture coordinates of the nearby body surface, in [0, 1]
     points: Points
-    frame_time: Int[Tensor, "F"]  # training frame of each posed body, or -1
-    needed: Int[Tensor, "P"]  # rows that each part needed; more than it has where its capacity was too small
+    frame_time: Int[Tensor, "F"]  # index of each posed body among the training frames, or -1
+    needed: Int[Tensor, "P"]  # number of rows that each part needs; may exceed its capacity
 
     @classmethod
     def claimed(
@@ -48,12 +49,12 @@ class CanonicalPairs:
         rotation: Float[Tensor, "N 3 3"],
         normal: Float[Tensor, "N 3"],
     ) -> "CanonicalPairs":
-        """Pairs of points that are in canonical space already, without texture coordinates; training saw none of them.
+        """Makes pairs of points that are given in canonical space. They have no texture coordinates and time -1.
 
         Args:
-            points: positions (m, canonical); directions in the world.
-            claims: which parts reach each point.
-            rotation, normal: as in the pairs.
+            points: positions (m, canonical) and directions (world).
+            claims: which parts each point belongs to.
+            rotation, normal: of each point; see the fields of this class.
         """
         part, point = claims.nonzero().unbind(1)
         sizes, used, row = arrange(part, len(claims))
@@ -77,16 +78,16 @@ class CanonicalPairs:
         )
 
     def part(self) -> Int[Tensor, "M"]:
-        """Each row's part."""
+        """The part of each row."""
         sizes = self.rows.sizes
         return torch.cat([torch.full((n,), p, device=self.x.device) for p, n in enumerate(sizes)])
 
     @property
     def time(self) -> Int[Tensor, "M"]:
-        """Training frame of each row, or -1."""
+        """Index of each row's frame among the training frames, or -1."""
         return self.frame_time[self.points.frame[self.point]]
 
     @property
     def viewdirs(self) -> Float[Tensor, "M 3"]:
-        """The ray's direction, in canonical space."""
+        """Unit viewing direction of each row, canonical."""
         return (self.rotation @ self.points.direction[self.point][..., None])[..., 0]

@@ -18,12 +18,12 @@ class Residual:
     """Displacements of canonical positions (m)."""
 
     value: Float[Tensor, "M 3"]
-    nearby: Float[Tensor, "M 3"]  # at random places nearby on the surface, for smoothness; `value` itself in evaluation
-    real: Bool[Tensor, "M"]  # False for pairs that only fill up a fixed size
+    nearby: Float[Tensor, "M 3"]  # at random nearby surface points, for the smoothness loss; in evaluation, `value`
+    real: Bool[Tensor, "M"]  # False in unused rows
 
 
 class NoResidual(nn.Module):
-    """Skinning alone."""
+    """No displacement: positions are those of inverse skinning."""
 
     displaces = False
 
@@ -31,23 +31,23 @@ class NoResidual(nn.Module):
         super().__init__()
 
     def forward(self, pairs: CanonicalPairs) -> Residual | None:
-        """Nothing to add."""
+        """Returns None."""
         return None
 
 
 class UVTimeResidual(nn.Module):
-    """Displacements from a hash grid over (u, v, t), as in instant-nvr, Sec. 3.3 ("2D-parametrised residual field").
+    """Displacements from a hash grid over (u, v, t): the 2D-parametrised residual field of instant-nvr, Sec. 3.3.
 
-    Frames that training did not see have no t of their own: they get no displacement.
+    Frames outside the training set have no t, so their displacement is zero.
 
     Args:
-        n_frames: training frames; t = (frame + 0.5) / n_frames.
-        grids: makes a hash grid from its specification, `grids([spec])`.
-        networks: makes a network, `networks(n_parts, n_in, width, n_hidden, n_out)`.
-        spec: the grid over (u, v, t).
-        hidden: width of the network's one hidden layer.
+        n_frames: number of training frames; t = (frame + 0.5) / n_frames.
+        grids: factory of hash grids, called as `grids([spec])`.
+        networks: factory of networks, called as `networks(n_parts, n_in, width, n_hidden, n_out)`.
+        spec: specification of the grid over (u, v, t).
+        hidden: width of the network's single hidden layer.
         limit: largest displacement along an axis (m).
-        neighborhood: width, in u and v, of the square in which displacements should be alike.
+        neighborhood: side, in u and v, of the square from which `Residual.nearby` is sampled.
     """
 
     displaces = True
@@ -67,10 +67,10 @@ class UVTimeResidual(nn.Module):
         self.encoder = grids([spec])
         self.network = networks(1, spec.n_features, hidden, 1, 3)
         for parameter in self.network.last:  # type: ignore[union-attr]
-            nn.init.zeros_(parameter)  # training starts from skinning alone
+            nn.init.zeros_(parameter)  # training starts with zero displacements
 
     def forward(self, pairs: CanonicalPairs) -> Residual | None:
-        """Displacement of every pair (canonical axes); zero where time is -1.
+        """The displacement of every pair (m, canonical axes); zero where time is -1.
 
         Raises:
             UserError: if the body has no texture coordinates.
@@ -85,7 +85,7 @@ class UVTimeResidual(nn.Module):
         return Residual(value, self.displacement(pairs.uv + jitter, pairs), real)
 
     def displacement(self, uv: Float[Tensor, "M 2"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
-        """The field at (u, v) and the pairs' times (m)."""
+        """The displacement (m) at texture coordinates `uv` and the pairs' times."""
         time = ((pairs.time + 0.5) / self.n_frames).clamp(0, 1)
         rows = PartRows.all_used([len(uv)], uv.device)
         features = self.encoder(torch.cat([uv.clamp(0, 1), time[:, None]], -1), rows)

@@ -1,1 +1,1 @@
-"""Evaluation: held-out pictures measured and compared, and the avatar shown from all sides."""
+"""Evaluation: measures an avatar on held-out pictures, and makes products such as tables, pictures and videos."""

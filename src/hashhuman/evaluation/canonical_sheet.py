@@ -1,4 +1,4 @@
-"""What an avatar looks like from all sides: a sheet of its canonical pose."""
+"""The canonical sheet: pictures of the avatar in its canonical pose from all sides."""
 
 import math
 
@@ -16,8 +16,8 @@ class CanonicalSheet(Product):
     """`canonical.png`: the avatar in its canonical pose (legs apart) from all sides, on one sheet.
 
     Args:
-        views: of the sheet, at equal steps; the first is the front.
-        height: of each picture (px).
+        views: number of views, at equal angles; the first one is the front.
+        height: height of each picture (pixels).
         background: grey level in [0, 1].
     """
 
@@ -25,10 +25,10 @@ class CanonicalSheet(Product):
         self.views, self.height, self.background = views, height, background
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Writes the sheet; reports each view's unseen share."""
+        """Writes the sheet, and reports the unseen share of each view."""
         avatar, datamodule = evaluation.avatar, evaluation.datamodule
         template = datamodule.subject.template().to(avatar.device)
-        # It stands as in the first training picture, not along the world's axes: the learned light knows no other.
+        # Oriented as in the first training picture, because the light was only learned for such orientations.
         filmed = datamodule.subject.pose(datamodule.splits["train"][0].frame).to(avatar.device)
         pose = BodyPose(template.big_pose(), filmed.orient, filmed.transl)
         vertices = visibility.world_vertices(template, pose)

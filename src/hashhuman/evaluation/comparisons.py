@@ -1,4 +1,4 @@
-"""Truth, render and error of some pictures, side by side."""
+"""Pictures of truth, render and error side by side."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from hashhuman.evaluation import drawing
 from hashhuman.evaluation.metrics.protocols import Comparison
 from hashhuman.evaluation.product import (
     TITLES,
-    Beside,
     Evaluation,
     Made,
     MeasuredPicture,
     Product,
+    Submit,
     picture_count,
     remove_other_pictures,
 )
@@ -21,24 +21,27 @@ class Comparisons(Product):
     """Writes `comparisons/SPLIT/CC_FFFFFF.png`.
 
     Args:
-        pictures: how many of each split, evenly spaced; "all" for all. Raises UserError for anything else.
+        pictures: number of pictures of each split, evenly spaced, or "all".
+
+    Raises:
+        UserError: for any other value of `pictures`.
     """
 
     def __init__(self, pictures: int | str) -> None:
         self.pictures = picture_count("eval.products.comparisons.pictures", pictures)
-        self.written: dict[str, Path] = {}  # what loggers call a picture: its file
+        self.written: dict[str, Path] = {}  # name for loggers: file
 
-    def picture(self, evaluation: Evaluation, picture: MeasuredPicture, beside: Beside) -> None:
-        """Writes the picture if it is one of those to be shown."""
+    def picture(self, evaluation: Evaluation, picture: MeasuredPicture, submit: Submit) -> None:
+        """Writes the comparison if the picture is one of the selected ones."""
         if picture.among(self.pictures):
             column = next(iter(picture.figures))
             title = f"{TITLES[picture.split]} {picture.name}: {column} {picture.figures[column]:.2f}"
             name = f"{picture.split}/{picture.name.replace('/', '_')}"
             self.written[name] = evaluation.folder / "comparisons" / f"{name}.png"
-            beside(_write, picture.comparison, title, self.written[name])
+            submit(_write, picture.comparison, title, self.written[name])
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Removes the pictures that an earlier evaluation has left, if this one has made others."""
+        """Removes the pictures of an earlier evaluation, if this one has written any."""
         if not self.written:
             return Made()
         images, self.written, folder = self.written, {}, evaluation.folder / "comparisons"

@@ -1,4 +1,4 @@
-"""Drawing: captions, error maps with their scale, and sheets of pictures. 8-bit RGB arrays, H x W x 3."""
+"""Draws captions, error maps with their colour scale, and sheets of pictures, on 8-bit RGB arrays (H, W, 3)."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ ERROR_TOP = 0.25  # the error at the top of the colour scale: a quarter of the w
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """A float picture in [0, 1] (H W 3, or H W) as 8 bits, rounded."""
+    """Converts a float picture in [0, 1], (H, W, 3) or (H, W), to 8 bits, with rounding."""
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def caption(image: np.ndarray, *lines: str, color: tuple[int, int, int] = INK) -> np.ndarray:
-    """The picture below a white strip with lines of text; the text shrinks where it would not fit the width."""
+    """Adds a white strip with lines of text above a picture. Text that is too wide is made smaller."""
     strip = np.full((LINE_HEIGHT * len(lines) + 4, image.shape[1], 3), PAPER, np.uint8)
     for i, line in enumerate(lines):
         scale = 0.45
@@ -32,19 +32,19 @@ def caption(image: np.ndarray, *lines: str, color: tuple[int, int, int] = INK) -
 
 
 def enlarged(image: np.ndarray, height: int) -> np.ndarray:
-    """The picture enlarged by a whole factor to about `height` rows, pixels kept square and sharp; never shrunk."""
+    """Enlarges a picture to about `height` rows by repeating pixels an integer number of times. Never shrinks it."""
     factor = max(round(height / image.shape[0]), 1)
     return np.repeat(np.repeat(image, factor, 0), factor, 1)
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, top: float = ERROR_TOP) -> np.ndarray:
-    """Mean absolute error over the channels, black at 0 to bright yellow at `top` (in units of the full range)."""
+    """Mean absolute error over channels as colours, from black at 0 to bright yellow at `top` (1: the full range)."""
     error = np.abs(image.astype(np.float32) - truth.astype(np.float32)).mean(-1) / 255
     return _colored(np.minimum(error / top, 1))
 
 
 def color_bar(height: int, top: float = ERROR_TOP) -> np.ndarray:
-    """The scale of `error_map`, with ticks at its ends and its middle."""
+    """The colour scale of `error_map`, `height` pixels high, with labels at its ends and its middle."""
     bar = _colored(np.repeat(np.linspace(1, 0, height, dtype=np.float32)[:, None], 14, 1))
     labels = np.full((height, 42, 3), PAPER, np.uint8)
     for share in (0.0, 0.5, 1.0):
@@ -60,7 +60,15 @@ def side_by_side(
     title: str,
     height: int = 384,
 ) -> np.ndarray:
-    """Truth, render and error map side by side, with the error's colour scale, around what is `covered`."""
+    """Draws truth, render and error map with its colour scale side by side.
+
+    Args:
+        rgb: the rendered picture, in [0, 1].
+        truth: the true picture, in [0, 1].
+        covered: the pixels around which the pictures are cropped.
+        title: caption of the whole drawing.
+        height: approximate height of the crops, which are enlarged to it (pixels).
+    """
     box = bounding_box(covered)
     longest = max(side.stop - side.start for side in box)
     box = bounding_box(covered, margin=10 + longest // 20)
@@ -72,7 +80,7 @@ def side_by_side(
 
 
 def sheet(images: Sequence[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
-    """Pictures in rows of `columns`, each row as high and each cell as wide as its largest picture."""
+    """Arranges pictures in rows of `columns`. Each row is as high, and each column as wide, as its largest picture."""
     rows = [images[i : i + columns] for i in range(0, len(images), columns)]
     widths = [max(image.shape[1] for image in images[c::columns]) for c in range(min(columns, len(images)))]
     page = []
@@ -91,7 +99,7 @@ def _padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _colored(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] in the colours of the map `inferno`."""
+    """Values in [0, 1] as colours of the colour map `inferno`."""
     return cv2.cvtColor(
         cv2.applyColorMap((values * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
     )

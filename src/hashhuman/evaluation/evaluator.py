@@ -1,4 +1,4 @@
-"""Measures an avatar on pictures that it was not trained on, and lets products show it."""
+"""Measures an avatar on pictures that it was not trained on, and makes the products of the evaluation."""
 
 import statistics
 import time
@@ -17,15 +17,16 @@ from hashhuman.io.progress import track
 
 
 class Evaluator:
-    """Renders the pictures of some splits, compares them with the truth, and runs products on what it found.
+    """Renders the pictures of some splits, computes their metrics, and makes products of the results.
 
     Args:
         protocol: the metrics (`metrics=strict`, `metrics=legacy_nvr`).
-        splits: among train, heldout, novel_view, novel_pose; empty ones are passed over.
-        most: at most so many pictures of each split, evenly spaced; None for all.
-        products: what is made (each a `Product`), by name and in this order; None leaves one out.
+        splits: names among train, heldout, novel_view and novel_pose; empty splits are skipped.
+        most: the most pictures of each split, evenly spaced; None: all.
+        products: name -> `Product`, made in this order; None instead of a product leaves it out.
 
-    Raises UserError for splits that do not exist, and for counts and products that are none.
+    Raises:
+        UserError: for an unknown split, for `most` below 1, and for a product that is not a `Product`.
     """
 
     def __init__(
@@ -47,18 +48,21 @@ class Evaluator:
         }
         for name, product in self.products.items():
             if not isinstance(product, Product):
-                raise UserError(f"eval.products.{name}={product} is no product; null leaves one out.")
+                raise UserError(f"eval.products.{name}={product} is not a product; null leaves a product out.")
 
     def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
-        """Evaluates into `folder/PROTOCOL`, and prints at the end where everything lies.
+        """Evaluates into `folder/PROTOCOL`, and prints the paths of all products at the end.
 
-        Evaluations with other protocols stay as they are. Of an earlier one with the same protocol, each product
-        replaces its own files, one after the other; a file is the old one or the new one, whole.
+        Evaluations with other protocols are kept. Each product replaces the files of an earlier evaluation with the
+        same protocol. Every file is replaced atomically.
 
         Args:
-            avatar: a `hashhuman.avatar.protocol.Avatar`.
+            avatar: a `hashhuman.avatar.protocol.Avatar` that is a module; its training mode is restored at the end.
             datamodule: a `hashhuman.data.datamodule.SubjectDataModule`.
-            folder: is made if need be.
+            folder: made if missing.
+
+        Returns:
+            The evaluation with its report and products.
         """
         was_training = avatar.training
         avatar.eval()
@@ -79,13 +83,13 @@ class Evaluator:
         for product in self.products.values():
             product.finish(evaluation)
         avatar.train(was_training)
-        _say_where(evaluation)
+        _print_files(evaluation)
         return evaluation
 
     def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
         each, empty, data = [], [], evaluation.datamodule
         views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
-        with threads.Background() as beside:
+        with threads.Background() as submit:
             for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
                 if not (view.mask > 0).any():
                     empty.append(view.name)
@@ -96,14 +100,14 @@ class Evaluator:
                 each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
                 measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures)
                 for product in self.products.values():
-                    product.picture(evaluation, measured, beside)
+                    product.picture(evaluation, measured, submit)
         columns = [*self.protocol.columns, "render_ms"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
         return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
 
 
 def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:
-    """Renders a view's camera and pose; also returns the milliseconds that took."""
+    """Renders a view. Also returns how many milliseconds this took."""
     device = avatar.device
     _synchronize(device)
     start = time.perf_counter()
@@ -116,12 +120,12 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
 
 
 def _join(report: dict[str, Any], entries: Mapping[str, Any]) -> None:
-    """Adds entries to a report. Mappings under the same key are united: two products may report on one thing."""
+    """Adds entries to a report. Mappings under the same key are merged, since several products may fill one of them."""
     for key, value in entries.items():
         report[key] = report[key] | value if isinstance(report.get(key), dict) else value
 
 
-def _say_where(evaluation: Evaluation) -> None:
+def _print_files(evaluation: Evaluation) -> None:
     console = Console()
     for made in evaluation.made.values():
         for label, path in made.files.items():

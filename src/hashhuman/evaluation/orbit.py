@@ -11,11 +11,11 @@ from hashhuman.body.template import BodyPose
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 
-FIELD_OF_VIEW = 30.0  # degrees: long enough a lens that limbs towards the camera keep their proportions
+FIELD_OF_VIEW = 30.0  # degrees; small, so that limbs near the camera keep their proportions
 
 
 def upright(poses: Iterable[BodyPose]) -> Float[Tensor, "3"]:
-    """The world's upward direction (unit), as the mean of the body's own over the poses."""
+    """The world's upward direction (unit), estimated as the body's upward axis averaged over the poses."""
     rotations = skinning.axis_angle_to_matrix(torch.stack([pose.orient for pose in poses]))
     up = rotations[:, :, 1].mean(0)
     return up / up.norm()
@@ -25,20 +25,20 @@ def orbit(
     vertices: Float[Tensor, "V 3"], up: Float[Tensor, "3"], toward: Float[Tensor, "3"], count: int, height: int,
     margin: float = 1.1,
 ) -> list[Camera]:  # fmt: skip
-    """`count` level cameras at equal steps round a body, which fills all pictures at one scale.
+    """Makes `count` horizontal cameras at equal angles around a body, which fills all pictures at the same scale.
 
     Args:
-        vertices: the body (m), world.
-        up: the axis (unit), which points up in the pictures.
-        toward: where the first camera stands, as a direction from the body; its part along `up` is ignored. The next
-            one stands to the body's left of it, seen with `up` up.
-        count: of cameras.
-        height: of the pictures (px); their even width follows from the body's.
-        margin: factor by which the picture exceeds the body, for what stands off it.
+        vertices: the body's vertices (m, world).
+        up: axis of the orbit (unit, world), which points up in the pictures.
+        toward: direction from the body to the first camera (world); its component along `up` is ignored. The cameras
+            follow each other counter-clockwise, seen from above.
+        count: number of cameras.
+        height: height of the pictures (pixels); their width, an even number, follows from the body's width.
+        margin: ratio of the picture to the body, for hair and clothes.
     """
     center = (vertices.amin(0) + vertices.amax(0)) / 2
     away = toward - (toward @ up) * up
-    if away.norm() < 1e-6:  # straight above: any side will do
+    if away.norm() < 1e-6:  # the camera is straight above: choose any side
         away = torch.linalg.cross(up, torch.eye(3, device=up.device)[up.abs().argmin()])
     away = away / away.norm()
     side = torch.linalg.cross(up, away)
@@ -49,7 +49,7 @@ def orbit(
     half_height = float((relative @ up).abs().max()) * margin
     half_width = float((relative - (relative @ up)[:, None] * up).norm(dim=-1).max()) * margin
     focal = height / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
-    # The body's near side is nearer than its axis by its half width, so that it must fit there.
+    # The near side of the body is half its width closer than its axis, and must fit into the picture there.
     distance = half_height * 2 * focal / height + half_width
     width = 2 * math.ceil(half_width * focal / (distance - half_width))
     cameras = []

@@ -1,6 +1,6 @@
-"""What a product of an evaluation is: a table, pictures, a video, a file to take away.
+"""The interface of the products of an evaluation: tables, pictures, videos and exported files.
 
-A product is a class of its own file and an entry of its own under `products` in `conf/eval/default.yaml`.
+A product is one class in one file, and one entry under `products` in `conf/eval/default.yaml`.
 """
 
 import dataclasses
@@ -18,22 +18,22 @@ from hashhuman.errors import UserError
 from hashhuman.evaluation.metrics.protocols import Comparison
 
 T = TypeVar("T")
-Beside = Callable[..., Any]  # beside(function, *arguments) calls the function in another thread
+Submit = Callable[..., Any]  # submit(function, *arguments) calls the function in another thread
 
-TITLES = {  # of the splits
+TITLES = {  # split: title
     "train": "training views",
     "heldout": "held-out frames",
     "novel_view": "novel views",
     "novel_pose": "novel poses",
 }
-VISIBILITY_FRAMES = 100  # training pictures, evenly spaced, that tell which of the body was seen
+VISIBILITY_FRAMES = 100  # the most training pictures, evenly spaced, that determine which vertices were seen
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What a product has made."""
+    """The results of a product."""
 
-    files: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # label: file or folder, told to the user
+    files: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # label: file or folder, printed at the end
     report: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # entries for `Evaluation.report`
     images: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: PNG, for the run's loggers
     videos: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: mp4, for the run's loggers
@@ -41,17 +41,17 @@ class Made:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One evaluation, as far as it has come."""
+    """An evaluation and its results so far."""
 
-    avatar: Any  # a `hashhuman.avatar.protocol.Avatar` in its evaluation mode
+    avatar: Any  # a `hashhuman.avatar.protocol.Avatar` in evaluation mode
     datamodule: Any  # a `hashhuman.data.datamodule.SubjectDataModule`
-    folder: Path  # where all files go
-    report: dict[str, Any]  # what `metrics.json` holds: protocol, columns, device, splits, and what products added
-    made: dict[str, Made]  # by the products so far, under their names
+    folder: Path  # the folder of all files
+    report: dict[str, Any]  # content of `metrics.json`: protocol, columns, device, splits, and entries of products
+    made: dict[str, Made]  # name of each product so far: its results
 
     @functools.cached_property
     def seen(self) -> Bool[Tensor, "V"]:
-        """The body's vertices that at least one training picture saw. Computed once, when it is first asked for."""
+        """Which of the body's vertices are visible in at least one training picture. Computed at the first access."""
         subject = self.datamodule.subject
         views = spread(self.datamodule.splits["train"], VISIBILITY_FRAMES)
         return visibility.seen_vertices(
@@ -61,7 +61,7 @@ class Evaluation:
 
     @functools.cached_property
     def unseen_surface(self) -> float:
-        """The share of the body's surface, by area, that no training picture saw."""
+        """The share of the body's surface, by area, that is visible in no training picture; in [0, 1]."""
         template = self.datamodule.subject.template().to(self.avatar.device)
         area = vertex_areas(template.vertices, template.faces)
         return float((area * ~self.seen).sum() / area.sum())
@@ -69,54 +69,58 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredPicture:
-    """A rendered picture with its figures."""
+    """A rendered picture with its metrics."""
 
     split: str
-    name: str  # CC/FFFFFF
-    index: int  # among the pictures of its split that are evaluated
-    count: int  # of those pictures
+    name: str  # CC/FFFFFF: camera and frame
+    index: int  # index among the evaluated pictures of its split
+    count: int  # number of these pictures
     comparison: Comparison
-    figures: Mapping[str, float]  # by column
+    figures: Mapping[str, float]  # column: value
 
     def among(self, most: int | str) -> bool:
-        """Whether it is one of `most` evenly spaced pictures of its split; "all" for all, as `picture_count` checks."""
+        """Whether it is one of `most` evenly spaced pictures of its split; "all" selects every picture."""
         return not isinstance(most, int) or self.index in spread(range(self.count), most)
 
 
 @runtime_checkable
 class Product(Protocol):
-    """Makes something of an avatar that is evaluated. Subclasses define `make`, and the others where they need them.
+    """A product of an evaluation. Subclasses define `make`, and the other methods if they need them.
 
-    What a product lacks, such as a package, it says in its constructor: that runs before training.
+    The constructor runs before training. It raises UserError if, for example, a package is missing.
     """
 
-    def picture(self, evaluation: Evaluation, picture: MeasuredPicture, beside: Beside) -> None:
-        """Is called for every picture when it has been measured; slow work on it goes through `beside`."""
+    def picture(self, evaluation: Evaluation, picture: MeasuredPicture, submit: Submit) -> None:
+        """Called after the metrics of each picture were computed. Slow work on the picture should go to `submit`."""
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Is called when all pictures have been measured, product after product in the config's order."""
+        """Called after the metrics of all pictures were computed, product by product in the config's order."""
         ...
 
     def finish(self, evaluation: Evaluation) -> None:
-        """Is called when all products have been made, for files that show what every product reported."""
+        """Called after all products were made, for files that show what every product reported."""
 
 
 def spread(items: Sequence[T], most: int | None) -> list[T]:
-    """At most `most` of the items (None: all), evenly spaced from the first to the last."""
+    """Selects at most `most` of the items (None: all), evenly spaced from the first to the last."""
     if most is None or len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // max(most - 1, 1)] for i in range(most)]
 
 
 def picture_count(option: str, value: int | str) -> int | str:
-    """The value of an option that says how many pictures of each split; raises UserError unless it is one, or "all"."""
+    """Returns the value of an option that is a number of pictures or "all".
+
+    Raises:
+        UserError: for any other value; `option` is the option's name, for the message.
+    """
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
     raise UserError(f"{option}={value} must be a number of pictures, or all.")
 
 
 def remove_other_pictures(folder: Path, kept: Collection[Path]) -> None:
-    """Deletes the PNG files at any depth of a folder that are not among `kept`, and folders that this leaves empty."""
+    """Deletes all PNG files at any depth of a folder that are not in `kept`, and folders that are empty afterwards."""
     for path in set(folder.rglob("*.png")) - set(kept):
         path.unlink()
     for path in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):

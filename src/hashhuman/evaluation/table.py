@@ -1,4 +1,4 @@
-"""The figures of an evaluation, for programs (`metrics.json`) and for people (`table.md`, and on the terminal)."""
+"""The metrics of an evaluation as `metrics.json` for programs, and as `table.md` and a printed table for people."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ FILES = {"metrics": "metrics.json", "table": "table.md"}
 
 
 class Table(Product):
-    """Prints the means of every split; writes them to `table.md`, and everything to `metrics.json`."""
+    """Prints the mean metrics of every split, and writes them to `table.md` and the whole report to `metrics.json`."""
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Prints and writes what has been measured."""
+        """Prints and writes the metrics."""
         _print(evaluation.report)
         self._write(evaluation)
         return Made({name: evaluation.folder / file for name, file in FILES.items()})
 
     def finish(self, evaluation: Evaluation) -> None:
-        """Writes both files again, with what other products have reported."""
+        """Writes both files again, with the report entries of other products."""
         self._write(evaluation)
 
     def _write(self, evaluation: Evaluation) -> None:
@@ -31,19 +31,19 @@ class Table(Product):
 
 
 def markdown_table(report: dict[str, Any]) -> str:
-    """The means of every split, and what each figure is."""
+    """A markdown table with the means of every split and the description of each metric."""
     heads, rows = _cells(report)
     lines = ["| " + " | ".join(cells) + " |" for cells in ([*heads, "what it is"], ["---"] * (len(heads) + 1))]
     for (column, *cells), meaning in zip(rows, report["columns"].values()):
         lines.append("| " + " | ".join([f"`{column}`", *cells, meaning]) + " |")
     lines += ["", f"Protocol {report['protocol']}, on {report['device']}."]
     if "unseen" in report:
-        lines += [f"{report['unseen']['surface']:.0%} of the body's surface was seen by no training picture."]
+        lines += [f"{report['unseen']['surface']:.0%} of the body's surface was seen in no training picture."]
     return "\n".join(lines) + "\n"
 
 
 def _cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads (the splits with their numbers of pictures) and rows (one a figure)."""
+    """Heads (the splits with their numbers of pictures), and one row for each metric."""
     splits = report["splits"]
     heads = [report["protocol"], *(f"{TITLES[name]} ({split['pictures']})" for name, split in splits.items())]
     rows = []

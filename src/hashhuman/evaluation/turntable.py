@@ -1,4 +1,4 @@
-"""What an avatar looks like from all sides: a video of 360 degrees."""
+"""The turntable: a video of the avatar from all sides."""
 
 from collections.abc import Iterable
 
@@ -15,18 +15,20 @@ from hashhuman.io.video import require_av, write_video
 
 
 class Turntable(Product):
-    """`turntable.mp4`: a 360 degree video of the avatar in the pose of one frame, from the side that was filmed on.
+    """`turntable.mp4`: a 360 degree video of the avatar in the pose of one frame, starting from the filmed side.
 
-    Each picture's strip says what share of the surface in it no training frame saw: there the avatar is a guess.
+    The caption of each picture says which share of the visible surface no training frame observed. There the avatar's
+    appearance is extrapolated.
 
     Args:
-        views: pictures in one turn.
-        fps: of the video.
-        height: of the rendered pictures (px).
-        frame: whose pose it is; None for the first training frame.
+        views: number of pictures in one turn.
+        fps: frames per second.
+        height: height of the rendered pictures (pixels).
+        frame: number of the frame whose pose is shown; None: the first training frame.
         background: grey level in [0, 1].
 
-    Raises UserError when the package `av` is missing, so that this is said before training, not after.
+    Raises:
+        UserError: if the package `av` is missing. The constructor raises it, so that it shows before training.
     """
 
     def __init__(self, views: int, fps: int, height: int, frame: int | None, background: float) -> None:
@@ -35,17 +37,17 @@ class Turntable(Product):
 
     @staticmethod
     def require() -> None:
-        """Raises UserError when videos cannot be written here."""
+        """Raises UserError if videos cannot be written."""
         require_av("the turntable video")
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Writes the video; reports each view's unseen share. Raises UserError for a frame without a pose."""
+        """Writes the video, and reports the unseen share of each view. Raises UserError for a frame without a pose."""
         avatar, datamodule = evaluation.avatar, evaluation.datamodule
         subject, train = datamodule.subject, datamodule.splits["train"]
         frame = train[0].frame if self.frame is None else self.frame
         if frame not in subject.posed_frames:
             raise UserError(
-                f"{subject.root} has no pose for frame {frame}: choose eval.products.turntable.frame among its own."
+                f"{subject.root} has no pose for frame {frame}: choose another eval.products.turntable.frame."
             )
         template, pose = subject.template().to(avatar.device), subject.pose(frame).to(avatar.device)
         vertices = visibility.world_vertices(template, pose)
@@ -67,5 +69,5 @@ class Turntable(Product):
 
 
 def _even(image: np.ndarray) -> np.ndarray:
-    """The picture with its last row and column repeated where its size is odd, as H.264 needs."""
+    """Repeats the last row or column of a picture of odd size, since H.264 needs even sizes."""
     return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")

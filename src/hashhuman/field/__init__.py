@@ -1,1 +1,1 @@
-"""Canonical space: colour and density."""
+"""The canonical field: colour and density of canonical space."""

@@ -26,24 +26,25 @@ def parts_field(
     density_scale: float,
     kernels: str = "auto",
 ) -> tuple[PartsField, list[torch.Tensor]]:
-    """Builds the field. Each part covers a cube around its vertices in canonical space, with `reach` around them.
+    """Builds the field. Each part covers a cube of canonical space that contains its vertices with a margin of `reach`.
 
     Args:
         template: the body.
         n_frames: number of training frames, for conditions that learn a code for each.
-        encoder: makes what turns positions into features.
-        networks: makes the parts' networks.
-        reach: distance (m) from the body to which the field extends.
-        parts: name -> `joints` (None: every joint that no part names) and `grid`, options that replace the
-            encoder's own for this part; those that are None replace nothing.
-        conditions: name -> a condition's factory, called with `n_frames`; None leaves the condition out.
-        shading: the dependence of the colours on light.
+        encoder: factory of the encoder, called with `extents`, the sides (m) of the parts' cubes, and `grids`, the
+            options of their grids.
+        networks: factory of the parts' networks.
+        reach: margin (m) around the body up to which the field extends.
+        parts: name -> `joints` (None: every joint that no other part names) and `grid`, options that replace the
+            encoder's for this part; those that are None replace nothing.
+        conditions: name -> factory of a condition, called with `n_frames`; None leaves the condition out.
+        shading: turns the output of the colour network into colours (`field/shading.py`).
         width: width of the networks' hidden layers.
         density_scale: density (1/m) of the untrained field.
         kernels: auto, triton or torch.
 
     Returns:
-        The field, and the vertices of each part, as indices into V.
+        The field, and the vertices of each part, as indices in [0, V).
 
     Raises:
         UserError: if a joint lies in no part or in several, or a part has none of the body's joints.
@@ -80,7 +81,7 @@ def _own_options(options: Mapping) -> dict[str, Any]:
 
 
 def joints_of_parts(joint_names: Sequence[str], parts: Mapping[str, Mapping]) -> dict[str, Sequence[str]]:
-    """The joint names of each part. A part whose `joints` is None gets the joints that no part names."""
+    """The joint names of each part. A part whose `joints` is None gets every joint that no part names."""
     named = {joint for options in parts.values() for joint in options["joints"] or ()}
     rest = [joint for joint in joint_names if joint not in named]
     return {name: rest if options["joints"] is None else list(options["joints"]) for name, options in parts.items()}

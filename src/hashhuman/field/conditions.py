@@ -1,6 +1,7 @@
-"""Conditions: what colour may depend on besides the canonical position.
+"""Conditions: inputs of the colour network besides the canonical position.
 
-Each is constructed with the number of training frames, has `n_features`, and maps M pairs to features (M, n_features).
+Each is a module that is constructed with the number of training frames, has an attribute `n_features`, and maps M pairs
+to features (M, n_features).
 """
 
 import torch
@@ -11,7 +12,7 @@ from hashhuman.deformer.pairs import CanonicalPairs
 
 
 class Orientation(nn.Module):
-    """The rotation from world to canonical space, so that a turning body can learn a light fixed in the world."""
+    """The rotation from world to canonical space, with which a turning body can learn a light fixed in the world."""
 
     def __init__(self, n_frames: int) -> None:
         super().__init__()
@@ -23,7 +24,7 @@ class Orientation(nn.Module):
 
 
 class ViewDirection(nn.Module):
-    """The ray's direction in canonical space with positional encoding, at `frequencies` octaves."""
+    """The viewing direction in canonical space with positional encoding, at `frequencies` octaves."""
 
     def __init__(self, n_frames: int, frequencies: int) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class ViewDirection(nn.Module):
 
 
 class FrameCode(nn.Module):
-    """A learned vector for each training frame; other frames get the mean of all."""
+    """A learned vector for each training frame; other frames get the mean of all vectors."""
 
     def __init__(self, n_frames: int, n_features: int) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class _Merge(torch.autograd.Function):
         (winner,) = ctx.saved_tensors
         color_grad, density_grad = (grad.contiguous() for grad in grads)
         color_out, density_out = color_grad.new_zeros(ctx.n_rows, 3), density_grad.new_zeros(ctx.n_rows)
-        # Each row belongs to one point, so that no two programs write to the same address.
+        # A row belongs to only one point, so no two programs write to the same address.
         _backward[(triton.cdiv(len(winner), BLOCK),)](
             color_grad, density_grad, winner, color_out, density_out, len(winner), BLOCK=BLOCK
         )
@@ -72,5 +72,5 @@ class _Merge(torch.autograd.Function):
 
 
 def merge(color: Tensor, density: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour and density of each point; arguments and result are as for `hashhuman.field.merge.merge`."""
+    """Colour (N, 3) and density (N,) of each point; arguments and result are those of `hashhuman.field.merge.merge`."""
     return _Merge.apply(color, density, slots)  # type: ignore[return-value]

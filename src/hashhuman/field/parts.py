@@ -1,4 +1,4 @@
-"""The canonical field: a hash grid and small networks for each part; where several claim a point, the densest wins."""
+"""The canonical field: a hash grid and two small networks for each part, merged by the highest density."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from hashhuman.field.base import CanonicalField
 from hashhuman.field.merge import merge
 from hashhuman.gpu.part_rows import PartRows
 
-N_GEOMETRY = 15  # features that the density network hands to the colour network
+N_GEOMETRY = 15  # number of features that the density network passes to the colour network
 
 
 class _TruncatedExp(torch.autograd.Function):
-    """exp whose gradient stops growing at e^10, so that one opaque sample cannot blow up a step."""
+    """exp with its gradient limited to e^10, so that a single opaque sample cannot dominate a step."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -33,16 +33,16 @@ class PartsField(CanonicalField):
     """Colour and density of canonical space, all parts at once (instant-nvr, Geng et al. 2023, Sec. 3.2).
 
     Args:
-        names: of the parts (P).
-        low: lowest corner of each part's cube (m).
+        names: names of the parts (P).
+        low: lowest corner of each part's cube (m, canonical).
         extent: side of each part's cube (m).
-        encoder: turns positions into features; a module.
-        networks: makes the parts' networks: `networks(n_parts, n_in, width, n_hidden, n_out)`.
-        conditions: what colour depends on beside position.
-        shading: turns the colour network's output into what is seen.
-        width: of the hidden layers.
+        encoder: turns positions into `encoder.n_features` features; a module (`encoder/protocol.py`).
+        networks: factory of the parts' networks, called as `networks(n_parts, n_in, width, n_hidden, n_out)`.
+        conditions: inputs of the colour besides the position (`field/conditions.py`).
+        shading: turns the output of the colour network into colours (`field/shading.py`).
+        width: width of the hidden layers.
         density_scale: density (1/m) of an untrained field.
-        kernels: auto, triton or torch, for what merges the parts.
+        kernels: auto, triton or torch, for merging the parts.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class PartsField(CanonicalField):
         self.color_network = networks(self.n_parts, N_GEOMETRY + n_conditions, width, 2, shading.n_out)
 
     def geometry(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> tuple[Float[Tensor, "M"], Float[Tensor, "M 15"]]:
-        """Density (1/m), and features for the colour, at places in the parts' cubes."""
+        """Density (1/m) and features for the colour, at positions relative to the parts' cubes, in [0, 1]."""
         hidden = self.density_network(self.encoder(unit, rows), rows)
         return self.density_scale * _TruncatedExp.apply(hidden[:, 0]), hidden[:, 1:]
 
     def density(self, unit: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M"]:
-        """Density (1/m) alone."""
+        """Density (1/m) at positions relative to the parts' cubes, in [0, 1]."""
         return self.geometry(unit, rows)[0]
 
     def query(
@@ -84,15 +84,15 @@ class PartsField(CanonicalField):
         viewdirs: Float[Tensor, "N 3"] | None = None,
         claims: Bool[Tensor, "P N"] | None = None,
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Colour and density (1/m) at canonical positions, for whoever has no rays: exporters, losses.
+        """Colour and density (1/m) at canonical positions, for exporters and losses, which have no rays.
 
         Args:
-            x: positions (m).
-            normal: the body's nearby, unit; the light falls on it.
-            rotation: canonical from world, in which the light stands; None: the axes are the same.
-            viewdirs: unit directions to look along, canonical; None: against the normal.
-            claims: which parts reach each position; None: those whose cubes contain it. Cubes overlap, and a part has
-                learned nothing far from its own body points: `HashGridAvatar.query` knows what is near.
+            x: positions (m, canonical).
+            normal: unit normals of the nearby body surface (canonical), which the shading uses.
+            rotation: canonical from world; the light is fixed in the world. None: identity.
+            viewdirs: unit viewing directions (canonical); None: opposite to the normal.
+            claims: which parts each position belongs to; None: the parts whose cubes contain it. Cubes overlap, and a
+                part is untrained far from its own body points. `HashGridAvatar.query` uses only parts that are near.
         """
         if claims is None:
             unit = (x - self.low[:, None]) / self.extent[:, None, None]
@@ -104,7 +104,7 @@ class PartsField(CanonicalField):
         return self(CanonicalPairs.claimed(points, claims, rotation, normal))
 
     def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Colour (`field/shading.py`) and density (1/m) of the query points; density 0 where no part reaches."""
+        """Colour (`field/shading.py`) and density (1/m) of the query points; density 0 for points without a part."""
         density, features = self.geometry(self.unit(pairs.x, pairs.rows), pairs.rows)
         conditions = [condition(pairs) for condition in self.conditions]
         inputs = torch.cat([features, *conditions], 1) if conditions else features

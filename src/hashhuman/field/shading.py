@@ -1,7 +1,7 @@
-"""From the colour network's output to what is seen: colour, and how light changes it.
+"""Shading: turns the output of the colour network into colours, with or without a model of light.
 
-A shading says how many outputs it needs (`n_out`) and maps them, (M, n_out), to colours, (M, 3), never negative; 1
-is white, and where light is strong they exceed it.
+A shading has an attribute `n_out` and maps network outputs (M, n_out) to colours (M, 3). Colours are never negative; 1
+is white, and strong light may exceed it.
 """
 
 import math
@@ -16,34 +16,35 @@ from hashhuman.gpu.backend import chosen
 
 
 class Unshaded(nn.Module):
-    """Colours are seen as they are."""
+    """Colours do not depend on light."""
 
     n_out = 3
 
     def forward(self, output: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
-        """The colour itself."""
+        """The sigmoid of the output."""
         return torch.sigmoid(output)
 
 
 class HarmonicLight(nn.Module):
-    """A distant light that stands in the world, shared by all parts and frames.
+    """A learned distant light that is fixed in the world and shared by all parts and frames.
 
-    What a matt surface receives is a quadratic polynomial of its normal but for a per cent of its energy (Ramamoorthi
-    and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001, Eq. 12). Because all points
-    share the light, what they look like turned away from where they were filmed follows from the others. Normals start
-    from the body's, and are bent by what the network says.
+    The irradiance of a matt surface is a quadratic polynomial of its normal, except for about 1 % of its energy
+    (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001, Eq. 12). All points
+    share the light, so shading under orientations that were never filmed is learned from other points. Normals are
+    those of the body, bent by the network.
 
     Args:
-        brightest: what a surface can look like in a light of 1, at least 1; better above, because only the product of
-            surface and light is seen: were 1 the most, and the light found to be weaker, white clothes could only be
-            explained by bending all their normals towards the light.
+        brightest: the greatest colour of a surface in a light of 1; at least 1, and better above. Only the product of
+            surface colour and light is observed. If 1 were the maximum and the learned light weaker, white clothes
+            could only be explained by normals bent towards the light.
         steepest: sine of the greatest angle by which normals are bent, in [0, 1).
         kernels: auto, triton or torch.
 
-    Raises UserError if `brightest` or `steepest` lie outside their ranges.
+    Raises:
+        UserError: if `brightest` or `steepest` is out of range.
     """
 
-    n_out = 6  # colour, and what is added to the canonical normal
+    n_out = 6  # three for the colour, three that bend the canonical normal
 
     def __init__(self, brightest: float, steepest: float, kernels: str = "auto") -> None:
         super().__init__()
@@ -53,13 +54,13 @@ class HarmonicLight(nn.Module):
                 "lie in [0, 1)."
             )
         self.brightest, self.steepest, self.kernels = brightest, steepest, kernels
-        self.offset = math.log(2 * brightest - 1)  # an untrained network's colours are 0.5
+        self.offset = math.log(2 * brightest - 1)  # so that an untrained network's colours are 0.5
         coefficients = torch.zeros(9, 3)
         coefficients[0] = 1.0
         self.coefficients = nn.Parameter(coefficients)
 
     def forward(self, output: Float[Tensor, "M 6"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
-        """The colour times the light that reaches the surface, never negative."""
+        """The surface colour times the light that reaches the surface, never negative."""
         if len(output) and chosen(self.kernels, output.device):
             from hashhuman.field import shading_kernels
 
@@ -69,7 +70,7 @@ class HarmonicLight(nn.Module):
         return self.brightest * torch.sigmoid(output[:, :3] - self.offset) * light
 
     def normals(self, bend: Float[Tensor, "M 3"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
-        """Unit normals in the world."""
+        """Bent unit normals (world)."""
         canonical = pairs.normal + self.steepest * bend / (1 + bend.square().sum(1, keepdim=True)).sqrt()
         world = (pairs.rotation.transpose(1, 2) @ canonical[..., None])[..., 0]
         return world / world.norm(dim=1, keepdim=True).clamp_min(1e-4)

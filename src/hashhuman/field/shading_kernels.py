@@ -1,4 +1,4 @@
-"""`HarmonicLight` on a GPU: from the colour network's output to shaded colours in one launch, forward and backward."""
+"""`HarmonicLight` in Triton, forward and backward, one launch each."""
 
 from typing import no_type_check
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, store_vector, turn, turn_back
 
 BLOCK = 256  # rows of a program
-SHORTEST = tl.constexpr(1e-4)  # normals that are shorter before normalisation stay shorter than one
+SHORTEST = tl.constexpr(1e-4)  # shorter normals are divided by this instead of their length
 
 
 @triton.jit
 @no_type_check
 def _bend(output, row, live, stride, step):
-    """What the network adds to the normal before it is bounded, and by what it is divided for that."""
+    """The network's unbounded addition to the normal, and the divisor that bounds it."""
     u = tl.load(output + row * stride + 3 * step, mask=live, other=0.0)
     v = tl.load(output + row * stride + 4 * step, mask=live, other=0.0)
     w = tl.load(output + row * stride + 5 * step, mask=live, other=0.0)
@@ -26,7 +26,7 @@ def _bend(output, row, live, stride, step):
 @triton.jit
 @no_type_check
 def _canonical(u, v, w, bound, normal, row, live, n_rows, STEEPEST: tl.constexpr):
-    """The bent canonical normal, not of unit length."""
+    """The bent canonical normal, before normalisation."""
     a, b, c = load_vector(normal + row, n_rows, live)
     return a + STEEPEST * u / bound, b + STEEPEST * v / bound, c + STEEPEST * w / bound
 
@@ -43,7 +43,7 @@ def _world(turned, a, b, c):
 @triton.jit
 @no_type_check
 def _light(coefficients, channel, x, y, z):
-    """What reaches a surface with this normal, in one channel."""
+    """The light that reaches a surface with this normal, in one channel."""
     c = coefficients + channel
     light = tl.load(c) + tl.load(c + 3) * x + tl.load(c + 6) * y + tl.load(c + 9) * z
     light += tl.load(c + 12) * x * y + tl.load(c + 15) * y * z + tl.load(c + 18) * x * z
@@ -53,7 +53,7 @@ def _light(coefficients, channel, x, y, z):
 @triton.jit
 @no_type_check
 def _light_slope(coefficients, channel, x, y, z):
-    """The gradient of `_light` in the normal."""
+    """The gradient of `_light` with respect to the normal."""
     c = coefficients + channel
     c4, c5, c6, c7, c8 = tl.load(c + 12), tl.load(c + 15), tl.load(c + 18), tl.load(c + 21), tl.load(c + 24)
     along_x = tl.load(c + 3) + c4 * y + c6 * z + 2 * c7 * x
@@ -79,7 +79,10 @@ def _store_sums(sums, d_light, x, y, z):
 @triton.jit
 @no_type_check
 def _across(x, y, z, length, dx, dy, dz):
-    """Gradient in the world normal before normalisation, which passes on only what is across it; but see `_world`."""
+    """The gradient with respect to the world normal before normalisation.
+
+    Normalisation removes the component along the normal, unless the normal is shorter than SHORTEST.
+    """
     along = tl.where(length > SHORTEST, dx * x + dy * y + dz * z, 0.0)
     return (dx - along * x) / length, (dy - along * y) / length, (dz - along * z) / length
 
@@ -131,7 +134,7 @@ def _backward(
         dz += d_light * along_z
     dx, dy, dz = _across(x, y, z, length, dx, dy, dz)
     da, db, dc = turn(turned, dx, dy, dz)
-    along = (da * u + db * v + dc * w) / (bound * bound)  # of b / sqrt(1 + b^2), the bounded bend
+    along = (da * u + db * v + dc * w) / (bound * bound)  # derivative of the bounded bend, b / sqrt(1 + b^2)
     du, dv, dw = (da - along * u) / bound, (db - along * v) / bound, (dc - along * w) / bound
     store_vector(d_output + 3 * n_rows + row, n_rows, STEEPEST * du, STEEPEST * dv, STEEPEST * dw, live)
     if OF_NORMAL:
@@ -143,7 +146,7 @@ def _backward(
 
 
 def _columns(x: Tensor) -> Tensor:
-    """(M, n) or (M, n, m) as rows of (n m, M) in memory, as the kernels read it; no copy where it lies so already."""
+    """Transposes (M, n) or (M, n, m) to a contiguous (n m, M), as the kernels read it; copies only if necessary."""
     return x.flatten(1).t().contiguous()
 
 
@@ -188,5 +191,16 @@ def shade(
     offset: float,
     steepest: float,
 ) -> Tensor:
-    """What `HarmonicLight` computes; see there. Differentiable in the four tensors."""
+    """Shades as `HarmonicLight` does; see there. Differentiable with respect to the four tensors.
+
+    Args:
+        output: outputs of the colour network (M, 6).
+        normal: unit normals of the body (M, 3), canonical.
+        rotation: canonical from world (M, 3, 3).
+        coefficients: the light's spherical harmonics (9, 3).
+        brightest, offset, steepest: attributes of `HarmonicLight`.
+
+    Returns:
+        Colours (M, 3).
+    """
     return _Shade.apply(output, normal, rotation, coefficients, brightest, offset, steepest)  # type: ignore[return-value]

@@ -1,1 +1,1 @@
-"""What is common to all kernels: the choice between Triton and PyTorch, row layout, fixed sizes, CUDA graphs."""
+"""What all kernels share: the choice between Triton and PyTorch, the layout of rows, capacities and CUDA graphs."""

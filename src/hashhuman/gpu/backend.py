@@ -1,4 +1,4 @@
-"""Where Triton's kernels can run."""
+"""Decides whether Triton's kernels or plain PyTorch are used."""
 
 import functools
 import importlib.util
@@ -12,20 +12,24 @@ from hashhuman.errors import UserError
 
 @functools.cache
 def installed() -> bool:
-    """Whether Triton is there; PyTorch's CUDA builds bring it."""
+    """Whether Triton is installed; PyTorch's CUDA builds bring it along."""
     return importlib.util.find_spec("triton") is not None
 
 
 def runs_on(x: Tensor) -> bool:
-    """Whether kernels can run on the tensor's device; on a CPU they do in Triton's interpreter, slowly, for tests."""
+    """Whether kernels can run on the tensor's device. On a CPU they only run in Triton's interpreter, for tests."""
     return installed() and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def require(x: Tensor, option: str) -> None:
     """Checks that kernels can run on the tensor's device.
 
+    Args:
+        x: any tensor on the device.
+        option: the user's choice, for the message; for example "encoder=triton".
+
     Raises:
-        UserError: if they cannot; `option` is what was chosen, such as encoder=triton.
+        UserError: if they cannot.
     """
     if not runs_on(x):
         group = option.partition("=")[0]
@@ -33,9 +37,14 @@ def require(x: Tensor, option: str) -> None:
 
 
 def chosen(kernels: str, device: torch.device) -> bool:
-    """Whether to use Triton for tensors on a device, by an option that is `auto`, `triton` or `torch`.
+    """Whether to use Triton for tensors on a device.
 
-    Raises UserError for another option, and for `triton` where it cannot run.
+    Args:
+        kernels: auto (Triton on a GPU), triton or torch.
+        device: the device of the tensors.
+
+    Raises:
+        UserError: for another value of `kernels`, and for triton on a device on which it cannot run.
     """
     if kernels not in ("auto", "triton", "torch"):
         raise UserError(f"kernels={kernels} is none of auto, triton and torch.")

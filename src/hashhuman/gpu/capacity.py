@@ -1,8 +1,8 @@
-"""Fixed sizes of arrays whose length depends on the data.
+"""Capacities: fixed sizes of arrays whose length depends on the data.
 
-Counting first would make the host wait for the GPU, and a CUDA graph cannot count at all. So such arrays get a
-capacity beforehand. Whatever exceeds it is dropped, and the size that was needed is reported on the device. Only
-Triton's kernels work within a capacity.
+If the length were counted first, the host would wait for the GPU, and no CUDA graph could be captured. So such arrays
+get a capacity beforehand. Entries beyond the capacity are dropped, and the size that was needed is reported on the
+device. Only Triton's kernels support capacities.
 """
 
 import dataclasses
@@ -13,19 +13,19 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class RayCapacity:
-    """Of what rendering a batch of rays makes."""
+    """Capacities for rendering a batch of rays."""
 
     samples: int
-    rows: tuple[int, ...]  # of each part; multiples of `part_rows.GRANULE`
+    rows: tuple[int, ...]  # number of rows of each part, multiples of `part_rows.GRANULE`
 
     def sizes(self) -> list[int]:
-        """All of them, one after another."""
+        """All capacities in one list."""
         return [self.samples, *self.rows]
 
 
 @dataclasses.dataclass(frozen=True)
 class RayNeeds:
-    """What `RayCapacity` would have had to be to drop nothing, on the device."""
+    """The least `RayCapacity` with which nothing is dropped, on the device."""
 
     samples: Int[Tensor, "1"]
     rows: Int[Tensor, "P"]
@@ -33,13 +33,13 @@ class RayNeeds:
 
 @dataclasses.dataclass(frozen=True)
 class IndexCapacity:
-    """Of what indexing one posed body makes."""
+    """Capacities for the search index of one posed body."""
 
-    nodes: int  # of the neighbour grids
-    shell: tuple[int, int, int]  # its voxels along each axis
-    voxels: int  # of the shell that are carried to canonical space
-    rows: tuple[int, ...]  # that those take in each part; multiples of `part_rows.GRANULE`
+    nodes: int  # number of nodes of the neighbour grids
+    shell: tuple[int, int, int]  # number of the shell's voxels along each axis
+    voxels: int  # number of the shell's voxels that are carried to canonical space
+    rows: tuple[int, ...]  # number of rows of these voxels in each part, multiples of `part_rows.GRANULE`
 
     def sizes(self) -> list[int]:
-        """All of them, one after another."""
+        """All capacities in one list."""
         return [self.nodes, *self.shell, self.voxels, *self.rows]

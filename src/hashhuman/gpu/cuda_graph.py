@@ -1,4 +1,4 @@
-"""Work on a GPU captured as a CUDA graph and replayed in one launch."""
+"""Captures work on a GPU as a CUDA graph, which replays all its kernels in one launch."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,10 @@ Result = TypeVar("Result")
 
 
 def on_side_stream(work: Callable[[], Result]) -> Result:
-    """Does work in a stream of its own, as a capture will: compiles and initialises what a capture must not see."""
+    """Calls a function in a separate stream, as a capture does.
+
+    To be called once before a capture, since a capture must contain neither compilation nor initialisation.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -19,9 +22,12 @@ def on_side_stream(work: Callable[[], Result]) -> Result:
 
 
 def capture(work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
-    """The graph, and what the work returns: each replay fills its tensors anew, the capture itself does not.
+    """Captures a function. Call it once with `on_side_stream` before.
 
-    Sizes must be fixed, and nothing may be read back to the host. Do the work once `on_side_stream` before.
+    All sizes must be fixed, and nothing may be copied to the host.
+
+    Returns:
+        The graph and the function's result. Each replay fills the result's tensors; the capture itself does not.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be copying pictures

@@ -1,4 +1,4 @@
-"""Which device a name means."""
+"""Finds the device that an option names."""
 
 import torch
 
@@ -6,16 +6,21 @@ from hashhuman.errors import UserError
 
 
 def device_named(name: str, option: str) -> torch.device:
-    """`auto` is the GPU if there is one, else the CPU; other names are PyTorch's. `option`: who asks, for the message.
+    """The device of a name.
 
-    Raises UserError for a name that PyTorch does not know, and for a GPU that is not there.
+    Args:
+        name: auto (the GPU if there is one, else the CPU), or a device's name in PyTorch.
+        option: the option that holds the name, for the message.
+
+    Raises:
+        UserError: for a name that PyTorch does not know, and for a GPU that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"{option}={name}: there is no such device; say auto, cpu, cuda or cuda:1.") from error
+        raise UserError(f"{option}={name}: there is no such device: choose auto, cpu, cuda or cuda:1.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"{option}={name}: PyTorch sees {torch.cuda.device_count()} GPUs; say auto or cpu.")
+        raise UserError(f"{option}={name}: PyTorch sees {torch.cuda.device_count()} GPUs: choose auto or cpu.")
     return device

@@ -1,6 +1,6 @@
-"""Vectors and 3 x 3 matrices, one for each row of a program's block, inside Triton's kernels.
+"""Vectors and 3 x 3 matrices in Triton kernels, one for each row of a program's block.
 
-A vector is three tensors and a matrix is nine, row by row, so that both stay in registers.
+A vector is three tensors and a matrix is nine tensors, row by row, so that both stay in registers.
 """
 
 from typing import no_type_check
@@ -12,7 +12,7 @@ import triton.language as tl
 @triton.jit
 @no_type_check
 def load_vector(source, step, mask):
-    """Three components that lie `step` apart; zeros where `mask` is false."""
+    """Loads three components that lie `step` elements apart; zeros where `mask` is false."""
     x = tl.load(source, mask=mask, other=0.0)
     y = tl.load(source + step, mask=mask, other=0.0)
     z = tl.load(source + 2 * step, mask=mask, other=0.0)
@@ -22,7 +22,7 @@ def load_vector(source, step, mask):
 @triton.jit
 @no_type_check
 def load_matrix(source, row_step, column_step, mask):
-    """Nine components; rows lie `row_step` apart and columns `column_step`. Zeros where `mask` is false."""
+    """Loads nine components; `row_step` and `column_step` are the strides. Zeros where `mask` is false."""
     a, b, c = load_vector(source, column_step, mask)
     d, e, f = load_vector(source + row_step, column_step, mask)
     g, h, i = load_vector(source + 2 * row_step, column_step, mask)
@@ -32,7 +32,7 @@ def load_matrix(source, row_step, column_step, mask):
 @triton.jit
 @no_type_check
 def store_vector(target, step, x, y, z, mask):
-    """Writes three components `step` apart."""
+    """Stores three components `step` elements apart."""
     tl.store(target, x, mask=mask)
     tl.store(target + step, y, mask=mask)
     tl.store(target + 2 * step, z, mask=mask)

@@ -1,4 +1,4 @@
-"""How rows of (point, part) pairs are grouped by part, for everything that treats all parts in one launch."""
+"""The layout of (point, part) pairs as rows grouped by part, with which one launch treats all parts."""
 
 import dataclasses
 import itertools
@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-GRANULE = 128  # rows; each part's rows start at a multiple of it, so that a block of this many belongs to one part
+GRANULE = 128  # rows; each part's rows start at a multiple of it, so that a block of this size belongs to one part
 
 
 @dataclasses.dataclass(frozen=True)
 class PartRows:
-    """Part p has `sizes[p]` consecutive rows, of which the first `used[p]` mean something.
+    """Part p has `sizes[p]` consecutive rows, of which the first `used[p]` are in use.
 
-    What is computed for the others is unspecified but finite, and no gradient comes from them.
+    Values in unused rows are unspecified but finite, and contribute to no gradient.
     """
 
     sizes: tuple[int, ...]  # multiples of GRANULE
@@ -24,13 +24,13 @@ class PartRows:
     @classmethod
     def all_used(cls, sizes: Sequence[int], device: torch.device | str) -> "PartRows":
         """Groups without unused rows; the sizes must be multiples of GRANULE."""
-        # Filled one by one: a copy from the host could not be recorded in a CUDA graph.
+        # Filled one by one, because a copy from the host cannot be captured in a CUDA graph.
         used = [torch.full((1,), size, dtype=torch.int32, device=device) for size in sizes]
         return cls(tuple(sizes), torch.cat(used))
 
     @property
     def total(self) -> int:
-        """Rows of all parts together (M)."""
+        """Number of rows of all parts (M)."""
         return sum(self.sizes)
 
     @property
@@ -43,7 +43,7 @@ class PartRows:
         return [slice(start, start + size) for start, size in zip(self.starts, self.sizes)]
 
     def mask(self) -> Bool[Tensor, "M"]:
-        """The rows that mean something."""
+        """Which rows are in use."""
         device = self.used.device
         return torch.cat([torch.arange(size, device=device) < used for size, used in zip(self.sizes, self.used)])
 
@@ -54,7 +54,7 @@ def padded(count: int) -> int:
 
 
 def arrange(part: Int[Tensor, "M"], n_parts: int) -> tuple[tuple[int, ...], Int[Tensor, "P"], Int[Tensor, "M"]]:
-    """Places pairs that are sorted by part as `PartRows` holds them: sizes, used rows, and the row of each pair."""
+    """Assigns rows to pairs that are sorted by part. Returns `sizes` and `used` of `PartRows`, and each pair's row."""
     counts = torch.bincount(part, minlength=n_parts)
     sizes = [padded(count) for count in counts.tolist()]
     first = torch.tensor([sum(sizes[:p]) for p in range(n_parts)], device=part.device)

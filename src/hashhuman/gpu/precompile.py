@@ -1,9 +1,9 @@
-"""Compiles Triton's kernels side by side, ahead of their launch.
+"""Compiles Triton's kernels in parallel before their first launch.
 
-Triton compiles a kernel at its first launch, so a first run on a machine waits for one kernel after the other. Here a
-dry run goes through the launches without running anything, which lists what there is to compile. Most of the
-compiler's work releases Python's lock, so threads share it. The results lie in Triton's cache on disk, where later
-runs find them.
+Triton compiles a kernel at its first launch, so the first run on a machine waits for one kernel after another. Here a
+dry run makes all launches without running any kernel, which lists the kernels to compile. Most of the compiler's work
+releases Python's lock, so several threads share it. The results are kept in Triton's cache on disk, where later runs
+find them.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from hashhuman.io.threads import Background
 
 @contextlib.contextmanager
 def precompiled(dry_run: Callable[[], object]) -> Iterator[None]:
-    """Compiles in threads whatever `dry_run` launches; inside the `with`, a launch waits for its own kernel only.
+    """Compiles the kernels that `dry_run` launches, in threads; inside the context, a launch waits for its own kernel.
 
-    Launches of the dry run do nothing: what kernels would write stays as it was allocated. A kernel that the dry run
-    misses is compiled at its first launch, as usual. An error of the compiler is raised at the kernel's launch, or at
-    the end if there is none.
+    Kernels do not run in the dry run, so their outputs stay uninitialised. A kernel that the dry run misses is compiled
+    at its first launch, as usual. An error of the compiler is raised when the kernel is launched, or at the end of the
+    context if it is not launched.
     """
     from triton import knobs
 
@@ -34,10 +34,10 @@ def precompiled(dry_run: Callable[[], object]) -> Iterator[None]:
 
 
 class Compiler:
-    """The hook that Triton calls before it compiles a variant of a kernel; the answer True makes Triton do nothing.
+    """The hook that Triton calls before it compiles a variant of a kernel. If it returns True, Triton does nothing.
 
     Args:
-        background: calls functions in threads.
+        background: calls a function in another thread and returns its future.
     """
 
     def __init__(self, background: Callable[..., Future]) -> None:
@@ -47,7 +47,7 @@ class Compiler:
 
     @contextlib.contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Inside, nothing is launched, and every kernel that is not being compiled yet is begun."""
+        """Inside this context nothing is launched, and the compilation of every new kernel is started."""
         from triton.runtime import driver
 
         real: Any = driver.active
@@ -61,7 +61,7 @@ class Compiler:
             driver.set_active(real)
 
     def __call__(self, *, key: str, fn: Any, compile: Mapping[str, Any], **_: Any) -> bool:
-        """`fn` and `compile` say which kernel and how; `key` tells its variants apart."""
+        """`fn` and `compile` describe the kernel and its options; `key` identifies the variant."""
         variant = fn.jit_function, key
         if self.in_dry_run and variant not in self.begun:
             self.begun[variant] = self._begin(fn.jit_function, compile)
@@ -73,14 +73,14 @@ class Compiler:
         from triton.compiler import ASTSource
 
         source = ASTSource(kernel, compile["signature"], compile["constants"], compile["configs"][0])
-        source.hash()  # computed here once, for helpers that several kernels call
+        source.hash()  # computed before the threads start, because kernels share device functions
         options = json.loads(compile["specialization_data"])["options"]
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         return self.background(_compile, source, self.target, options, self.launcher)
 
 
 class StandInDriver:
-    """Replaces Triton's driver in a dry run. Its device is none of the real ones, so no kernel counts as compiled.
+    """Replaces Triton's driver in a dry run. Its device number belongs to no device, so no kernel counts as compiled.
 
     Args:
         target: the GPU that kernels are compiled for.
@@ -90,15 +90,15 @@ class StandInDriver:
         self.target = target
 
     def get_current_target(self) -> Any:
-        """What is compiled for."""
+        """The GPU that kernels are compiled for."""
         return self.target
 
     def get_current_device(self) -> int:
-        """A number that no device has."""
+        """A number that belongs to no device."""
         return -1
 
     def get_current_stream(self, device: int) -> int:
-        """The device's default stream."""
+        """The default stream."""
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Packages that only some options need: imported when they are needed, missed in one sentence that keeps the cause."""
+"""Imports optional packages when they are needed, and explains a failed import in one sentence with its cause."""
 
 import importlib
 from collections.abc import Callable
@@ -14,12 +14,13 @@ def require_package(module: str, needed_by: str, advice: str, package: str | Non
 
     Args:
         module: the module to import, for example `pytorch3d.ops`.
-        needed_by: the option or the task that needs it, as the subject of the sentence.
-        advice: what to do without it, for example "`pip install wandb`, or choose logger=csv".
+        needed_by: the option or the task that needs it, as the subject of the message.
+        advice: what to do if it is missing, for example "`pip install wandb`, or choose logger=csv".
         package: the package's name for pip; None: the first part of `module`.
 
-    Raises UserError when the package is not installed, and when it is installed but does not import. A package that was
-    compiled for another GPU or another PyTorch often raises something else than ImportError, hence `Exception`.
+    Raises:
+        UserError: if the package is not installed, or if it is installed but its import fails. Every `Exception` counts
+            as failure: a package compiled for another GPU or PyTorch often raises something other than ImportError.
     """
     package = package or module.partition(".")[0]
     try:
@@ -39,9 +40,9 @@ def cause_of(error: BaseException) -> str:
 
 
 def requiring(require: Callable[..., object]) -> Callable[[Made], Made]:
-    """Gives a function that a config names as `_target_` its `require` (see `hashhuman.checks.requirements`).
+    """Decorates a function that a config names as `_target_` with its check `require`.
 
-    A class defines the static method `require` itself.
+    A class defines the static method `require` instead; see `hashhuman.checks.requirements`.
     """
 
     def decorate(made: Made) -> Made:

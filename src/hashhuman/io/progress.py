@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where the output is a terminal, a line now and then where it is none."""
+"""Shows the progress of long tasks: as a bar in a terminal, as occasional lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -9,36 +9,36 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
-Figures = Callable[[], str]  # what to say beside the count; called only when it is shown, since it may wait for a GPU
+Figures = Callable[[], str]  # text beside the count; called only when it is shown, since it may wait for a GPU
 
-SHORTEST, LONGEST = 1.0, 10.0  # seconds between two lines: at least, even if much is done; at most, even if little is
+SHORTEST, LONGEST = 1.0, 10.0  # the least and the most seconds between two lines
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """One piece of work, as far as it is done."""
+    """The progress of one task."""
 
     def update(self, done: int, figures: Figures | None = None) -> None:
-        """Says, if it is time to, that `done` items are done; `figures` are said beside the count."""
+        """Shows that `done` items are done, with `figures` beside the count, unless the display is recent enough."""
         ...
 
     def finish(self, done: int, figures: Figures | None = None) -> None:
-        """Says the last state, in which `done` items are done."""
+        """Shows the last state, in which `done` items are done."""
         ...
 
     def abandon(self) -> None:
-        """Ends without a word, after an error."""
+        """Ends the display without a last state, after an error."""
         ...
 
 
 class Bar:
-    """A bar in a terminal.
+    """A progress bar in a terminal.
 
     Args:
-        title: of the work.
-        total: items of it; None if unknown.
-        done: items that are done already.
-        keep: whether the bar stays when the work is finished.
+        title: the task's title.
+        total: number of items; None if unknown.
+        done: number of items that are done already.
+        keep: whether the bar stays when the task is finished.
     """
 
     def __init__(self, title: str, total: int | None, done: int = 0, keep: bool = False) -> None:
@@ -60,22 +60,22 @@ class Bar:
         self.bar.stop()
 
     def abandon(self) -> None:
-        """Gives the terminal back."""
+        """Stops drawing."""
         self.bar.stop()
 
 
 class Lines:
     """Lines such as `training: 500/3500 steps, loss 0.012, 14 s`.
 
-    There is a line when a further tenth of the work is done and `SHORTEST` has passed since the line before, or when
-    `LONGEST` has passed; and one at the end.
+    A line is printed when another tenth of the items is done and at least `SHORTEST` seconds have passed since the last
+    line, when `LONGEST` seconds have passed, and at the end.
 
     Args:
-        title: of the work.
-        total: items of it; None if unknown.
-        unit: what the items are, in the plural; may be empty.
-        done: items that are done already.
-        clock: seconds from any moment on.
+        title: the task's title.
+        total: number of items; None if unknown.
+        unit: name of the items, in the plural; may be empty.
+        done: number of items that are done already.
+        clock: returns seconds from any origin.
     """
 
     def __init__(
@@ -87,22 +87,22 @@ class Lines:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.title, self.total, self.unit, self.clock = title, total, unit, clock
-        self.said = done
-        self.started = self.said_at = clock()
+        self.shown = done
+        self.started = self.shown_at = clock()
 
     def update(self, done: int, figures: Figures | None = None) -> None:
-        """Prints a line if it is time for one."""
-        passed = self.clock() - self.said_at
-        if passed >= LONGEST or (passed >= SHORTEST and self._tenths(done) > self._tenths(self.said)):
+        """Prints a line if one is due."""
+        passed = self.clock() - self.shown_at
+        if passed >= LONGEST or (passed >= SHORTEST and self._tenths(done) > self._tenths(self.shown)):
             self.finish(done, figures)
 
     def finish(self, done: int, figures: Figures | None = None) -> None:
-        """Prints a line, unless the one before said as much."""
-        if done == self.said:
+        """Prints a line, unless the last one showed the same count."""
+        if done == self.shown:
             return
-        self.said, self.said_at = done, self.clock()
+        self.shown, self.shown_at = done, self.clock()
         count = f"{done}/{self.total}" if self.total else f"{done}"
-        words = [f"{count} {self.unit}".strip(), figures() if figures else "", f"{self.said_at - self.started:.0f} s"]
+        words = [f"{count} {self.unit}".strip(), figures() if figures else "", f"{self.shown_at - self.started:.0f} s"]
         print(f"{self.title}: {', '.join(filter(None, words))}", flush=True)
 
     def abandon(self) -> None:
@@ -113,26 +113,26 @@ class Lines:
 
 
 def progress(title: str, total: int | None, unit: str = "", done: int = 0, keep: bool = False) -> Progress:
-    """Shows the progress of a piece of work: a `Bar` in a terminal, `Lines` elsewhere.
+    """Starts the display of a task's progress: a `Bar` in a terminal, `Lines` elsewhere.
 
     Args:
-        title: of the work.
-        total: items of it; None if unknown.
-        unit: what the items are, in the plural; said in lines.
-        done: items that are done already.
-        keep: whether a bar stays when the work is finished.
+        title: the task's title.
+        total: number of items; None if unknown.
+        unit: name of the items, in the plural; shown in lines only.
+        done: number of items that are done already.
+        keep: whether a bar stays when the task is finished.
     """
     return Bar(title, total, done, keep) if Console().is_terminal else Lines(title, total, unit, done)
 
 
 def track(items: Iterable[T], title: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yields the items and shows how many of them the caller is done with.
+    """Yields the items and shows how many of them the caller has processed.
 
     Args:
-        items: anything.
-        title: of the work.
-        total: how many items there are, where they have no length.
-        unit: what they are, in the plural.
+        items: the items.
+        title: the task's title.
+        total: number of items, if `items` has no length; None if unknown.
+        unit: name of the items, in the plural.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -141,7 +141,7 @@ def track(items: Iterable[T], title: str, total: int | None = None, unit: str = 
         for done, item in enumerate(items, 1):
             yield item
             shown.update(done)
-    except BaseException:  # also if the caller takes no more
+    except BaseException:  # also when the caller stops early
         shown.abandon()
         raise
     shown.finish(done)

@@ -1,4 +1,4 @@
-"""Videos, written as H.264."""
+"""Writes videos."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +11,15 @@ from hashhuman.io.packages import require_package
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Writes 8-bit RGB frames of one even size as H.264 (yuv420p), which browsers and players open.
+    """Writes a video as H.264 (yuv420p), which browsers and players can open.
 
-    Raises UserError when the package `av` is missing.
+    Args:
+        path: the mp4 file.
+        frames: 8-bit RGB frames (H, W, 3), all of one size with even H and W.
+        fps: frames per second.
+
+    Raises:
+        UserError: if the package `av` is missing.
     """
     require_av(path.name)
     import av  # a large library that only this function needs
@@ -30,5 +36,5 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def require_av(what: str) -> None:
-    """Raises UserError when videos cannot be written here."""
-    require_package("av", what, "`pip install av`, or do without with eval.products.turntable=null")
+    """Raises UserError if videos cannot be written; `what` is the subject of the message."""
+    require_package("av", what, "`pip install av`, or leave the video out with eval.products.turntable=null")

@@ -1,4 +1,4 @@
-"""Which body points lie nearest to a query point, part by part."""
+"""Nearest-neighbour search: the body points of each part that are nearest to a query point."""
 
 from hashhuman.neighbors.base import NeighborIndex, Pairs
 

@@ -1,4 +1,4 @@
-"""What a neighbour search returns, whatever finds it.
+"""The interface of all neighbour searches.
 
 Notation: F frames, V body points, P parts, N query points, M pairs, K candidates a pair.
 """
@@ -23,14 +23,19 @@ class Pairs:
 
 @runtime_checkable
 class NeighborIndex(Protocol):
-    """Answers queries for a set of posed bodies."""
+    """Finds the nearest points of a set of posed bodies."""
 
     n_parts: int
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
-        """Pairs within `radius` (m) of the points, given in posed space of body `frames`.
+        """The (query point, part) pairs whose nearest body point lies within `radius` (m).
 
         Distances are to the body points as they were when the index was made.
+
+        Args:
+            points: query points (m, posed space of their body).
+            frames: index of each query point's body.
+            radius: metres.
         """
         ...
 
@@ -40,6 +45,12 @@ class NeighborIndex(Protocol):
 
 
 def pairs_within(radius: float, vertices: Int[Tensor, "P N K"], distances: Float[Tensor, "P N K"]) -> Pairs:
-    """The pairs whose nearest candidate lies within `radius` (m), of every part's candidates, nearest first."""
+    """The pairs whose nearest candidate lies within `radius` (m).
+
+    Args:
+        radius: metres.
+        vertices: every part's K candidates of each query point, the nearest first.
+        distances: their distances (m).
+    """
     part, point = (distances[..., 0] < radius).nonzero().unbind(1)
     return Pairs(point, part, vertices[part, point], distances[part, point])

@@ -1,4 +1,4 @@
-"""The exact search that the fast ones are tested against."""
+"""The exact search by brute force, against which the fast ones are tested."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,13 @@ from hashhuman.neighbors.base import Pairs, pairs_within
 
 
 class BruteNeighbors:
-    """Compares every query with every body point of the part; K nearest, exactly. Memory grows with N V."""
+    """Finds the K nearest points exactly: compares every query point with every body point. Memory grows with N V.
+
+    Args:
+        vertices: body points of every frame (m, posed space).
+        parts: indices of each part's points.
+        k: candidates of a pair (K).
+    """
 
     def __init__(self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1) -> None:
         self.vertices, self.parts, self.k = vertices, parts, k

@@ -1,11 +1,11 @@
-"""Nearest body points from a voxel grid made once per posed body.
+"""Nearest body points from a voxel grid that is made once per posed body.
 
-Each part of each body gets a grid whose nodes store the part's nearest body point. The nearest point of a query is then
-sought among those of the eight nodes around it: eight reads instead of a comparison with thousands of points.
+Each part of each body has a grid whose nodes store the part's nearest body point. A query compares the points stored at
+the eight nodes around it: eight reads instead of a comparison with thousands of points.
 
-What is found is not always the nearest: where body points are denser than the voxels, a node stores one of many. Its
-distance exceeds the true one by a voxel's diagonal at most (twice the way to the nearest node, by the triangle
-inequality).
+The result is not always the nearest point. Where body points are denser than the voxels, a node stores only one of
+several. The distance found exceeds the true one by at most a voxel's diagonal (twice the distance to the nearest node,
+by the triangle inequality).
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from hashhuman.errors import UserError
 from hashhuman.gpu.backend import chosen
 from hashhuman.neighbors.base import Pairs
 
-SCALE = 32766  # distances up to `reach` are stored in this many steps
-EMPTY = torch.iinfo(torch.int32).max
+SCALE = 32766  # distances from 0 to `reach` are stored as integers from 0 to this
+EMPTY = torch.iinfo(torch.int32).max  # the key of a node that no body point is near
 
 
 class GridNeighbors:
@@ -29,13 +29,14 @@ class GridNeighbors:
         vertices: body points of every frame (m, posed space).
         parts: indices of each part's points.
         voxel: spacing of the nodes (m).
-        reach: how far from a part's points nodes are filled (m). Where it is less than the radius of a query and half a
-            voxel's diagonal together, some points near that radius are not found.
+        reach: how far from a part's points nodes are filled (m). If it is less than a query's radius plus half a
+            voxel's diagonal, some points near that radius are not found.
         kernels: auto, triton or torch, for filling the grids.
-        capacity: nodes that the grids of a body may have together, so that none are counted first; None for as many as
-            need be. Where it is too little, nothing is near anything.
+        capacity: number of nodes to reserve for all grids of a body; None: as many as needed, for which the host waits
+            for the device. If it is too small, queries find nothing, and `needed` says how many nodes there should be.
 
-    Raises UserError for more body points than fit 16 bits.
+    Raises:
+        UserError: for more than 32767 body points, since keys store their indices in 16 bits.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class GridNeighbors:
         self.needed = end[-1:]  # nodes
         nodes = int(self.needed) if capacity is None else capacity
         self.shape = shape if capacity is None else torch.where(self.needed <= nodes, shape, 0)
-        # Distance in the upper bits, body point in the lower: the least of these keys belongs to the nearest point.
+        # Upper 16 bits: distance. Lower 16 bits: body point. So the least key belongs to the nearest point.
         self.keys = torch.full((len(vertices), nodes), EMPTY, dtype=torch.int32, device=vertices.device)
         if chosen(kernels, vertices.device):
             from hashhuman.neighbors import grid_kernels
@@ -79,16 +80,16 @@ class GridNeighbors:
 
     @property
     def unit(self) -> float:
-        """The step in which distances are stored (m)."""
+        """The resolution of stored distances (m)."""
         return self.reach / SCALE
 
     @property
     def steps(self) -> int:
-        """How many nodes away from a body point's own, along each axis, others may lie within reach of it."""
+        """The most nodes along an axis between a body point's nearest node and another node within reach of it."""
         return int(self.reach / self.voxel) + 1
 
     def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
-        """Offers each body point of a part to the nodes within reach of it."""
+        """Writes each body point of a part to the nodes within reach that have no nearer one."""
         span = torch.arange(-self.steps, self.steps + 1, device=self.keys.device)
         around = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3)
         around = around[(around.abs() - 0.5).clamp_min(0).norm(dim=-1) * self.voxel < self.reach]
@@ -113,7 +114,7 @@ class GridNeighbors:
         yield from (self.vertices, self.origin, self.start, self.shape, self.keys)
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
-        """See `NeighborIndex.query`; K = 8 candidates, which may repeat a body point or be absent (distance inf)."""
+        """See `NeighborIndex.query`. K = 8; candidates may repeat a body point, or be absent (distance inf)."""
         cell = (points - self.origin[frames].transpose(0, 1)) / self.voxel  # P N 3
         near = cell.round().long()
         inside = ((near >= 0) & (near < self.shape[:, None])).all(-1)
@@ -135,6 +136,6 @@ class GridNeighbors:
         empty = keys == EMPTY
         vertices = (keys & 0xFFFF).masked_fill(empty, 0).long()
         of_frame = frames[point, None] * self.vertices.shape[1] + vertices
-        # A lookup of rows takes a fraction of the time of an index of frames and points.
+        # Looking up rows by one index takes a fraction of the time of indexing by frame and point.
         offset = torch.nn.functional.embedding(of_frame, self.vertices.flatten(0, 1)) - points[point, None]
         return Pairs(point, part, vertices, offset.norm(dim=-1).masked_fill(empty, torch.inf))

@@ -1,4 +1,4 @@
-"""Filling `GridNeighbors` on a GPU: the grids of all parts of all bodies in one launch."""
+"""Fills the grids of `GridNeighbors` on a GPU: all parts of all bodies in one launch."""
 
 from typing import no_type_check
 
@@ -16,7 +16,7 @@ def _fill(
     vertices, members, owners, origin, shape, start, keys, n_members, n_vertices, n_nodes, n_parts, voxel, reach, unit,
     STEPS: tl.constexpr, POINTS: tl.constexpr, NODES: tl.constexpr,
 ):  # fmt: skip
-    """Offers each part's body points to the nodes within reach of them."""
+    """Writes each part's body points to the nodes within reach that have no nearer one."""
     frame = tl.program_id(1).to(tl.int64)
     member = tl.program_id(0) * POINTS + tl.arange(0, POINTS)
     live = member < n_members
@@ -41,7 +41,7 @@ def _fill(
         valid = valid & (i >= 0) & (j >= 0) & (k >= 0) & (i < sx) & (j < sy) & (k < sz)
         key = ((distance / unit).to(tl.int32) << 16) | vertex[:, None]
         node = nodes + (i * sy + j) * sz + k
-        # Keys only ever become less, so that most offers can be refused by a look, which costs less than an atomic.
+        # Keys only decrease, so a plain load rules out most writes; it costs less than an atomic operation.
         wins = valid & (key < tl.load(node, mask=valid, other=0))
         tl.atomic_min(node, key, mask=wins, sem="relaxed")
 
@@ -63,8 +63,9 @@ def fill(
 
     Args:
         vertices: body points (m, posed space).
-        members, owners: the points of all parts, and the part of each.
-        origin, shape, start, keys, voxel, reach, unit, steps: the grids, as `GridNeighbors` has them.
+        members: indices of the points of all parts.
+        owners: the part of each of these points.
+        origin, shape, start, keys, voxel, reach, unit, steps: attributes of the `GridNeighbors`.
     """
     n_frames, n_vertices = vertices.shape[:2]
     _fill[triton.cdiv(len(members), POINTS), n_frames](

@@ -1,4 +1,4 @@
-"""pytorch3d's exact search, for those who have installed it."""
+"""The exact search of the optional package pytorch3d."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +12,15 @@ from hashhuman.neighbors.base import Pairs, pairs_within
 
 
 class PyTorch3dNeighbors:
-    """What `BruteNeighbors` finds, by `pytorch3d.ops.knn_points`, which stores no matrix of distances.
+    """Finds what `BruteNeighbors` finds by `pytorch3d.ops.knn_points`, which stores no matrix of distances.
 
-    Raises UserError where the package is missing.
+    Args:
+        vertices: body points of every frame (m, posed space).
+        parts: indices of each part's points.
+        k: candidates of a pair (K).
+
+    Raises:
+        UserError: if the package is missing.
     """
 
     def __init__(self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1) -> None:
@@ -24,7 +30,7 @@ class PyTorch3dNeighbors:
 
     @staticmethod
     def require() -> Any:
-        """The module `pytorch3d.ops`. Raises UserError where it is missing, or was built for another PyTorch."""
+        """Imports `pytorch3d.ops`. Raises UserError if it is missing, or was built for another PyTorch."""
         advice = "install it for this PyTorch (see environment.yml), or choose neighbors=grid"
         return require_package("pytorch3d.ops", "neighbors=pytorch3d", advice)
 
@@ -36,7 +42,7 @@ class PyTorch3dNeighbors:
         """See `NeighborIndex.query`."""
         counts = torch.bincount(frames, minlength=len(self.vertices))
         order = frames.argsort()
-        rank = torch.empty_like(order)  # of each point among those of its frame
+        rank = torch.empty_like(order)  # each point's index among the points of its frame
         rank[order] = torch.arange(len(points), device=points.device) - (counts.cumsum(0) - counts)[frames[order]]
         batch = points.new_zeros(len(counts), int(counts.max()), 3)
         batch[frames, rank] = points
@@ -44,7 +50,7 @@ class PyTorch3dNeighbors:
         for part in self.parts:
             found = self.knn_points(batch, self.vertices[:, part], lengths1=counts, K=self.k)
             squared = found.dists[frames, rank]
-            squared[:, len(part) :] = torch.inf  # a part of fewer points than K is filled up with zeros
+            squared[:, len(part) :] = torch.inf  # pytorch3d returns zeros where a part has fewer than K points
             nearest.append(part[found.idx[frames, rank]])
             distances.append(squared.sqrt())
         return pairs_within(radius, torch.stack(nearest), torch.stack(distances))

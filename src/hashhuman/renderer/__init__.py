@@ -1,1 +1,1 @@
-"""Where to sample a ray, and how samples become a pixel. Knows functions, never networks."""
+"""Chooses samples along rays, and composites samples into pixels. Knows nothing of fields and networks."""

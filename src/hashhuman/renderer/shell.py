@@ -1,4 +1,4 @@
-"""The voxels around posed bodies in which samples are put."""
+"""The shell: the voxels around posed bodies in which samples may lie."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-AT_A_TIME = 1 << 24  # voxels marked, or looked for, at a time; bounds the memory
+AT_A_TIME = 1 << 24  # voxels processed at a time; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,22 +16,25 @@ class Shell:
     """Marked voxels of posed space, one grid for each posed body."""
 
     origin: Float[Tensor, "F 3"]  # lowest corner of the first voxel, posed space (m)
-    end: Float[Tensor, "F 3"]  # beyond which nothing is marked
-    voxel: float
-    occupied: Bool[Tensor, "F X Y Z"]
-    needed: Int[Tensor, "3"]  # X, Y and Z that cover every body
+    end: Float[Tensor, "F 3"]  # highest corner; nothing is marked beyond it (m)
+    voxel: float  # side of a voxel (m)
+    occupied: Bool[Tensor, "F X Y Z"]  # the marks
+    needed: Int[Tensor, "3"]  # the least X, Y and Z that cover every body
 
     @classmethod
     def around(
         cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float, capacity: tuple[int, int, int] | None = None
     ) -> "Shell":
-        """Marks the voxels whose centre lies within `reach` (m) and half a diagonal of a body point, and some more.
+        """Marks at least the voxels whose centre lies within `reach` plus half a voxel's diagonal of a body point.
 
-        Cubes are marked around the points instead of balls, which takes three passes along the axes; who needs fewer
-        voxels looks at each of those marked.
+        A cube is marked around each point instead of a ball, since this takes only one pass along each axis. So the
+        result is a superset; `drop_empty_voxels` removes the surplus.
 
         Args:
-            capacity: the grids' size; None for as large as need be, for which the host waits.
+            vertices: body points (m, posed space).
+            reach: metres.
+            voxel: side of a voxel (m).
+            capacity: X, Y and Z of the grids; None: as large as needed, for which the host waits for the device.
         """
         radius = reach + 0.5 * 3**0.5 * voxel
         origin = vertices.amin(1) - radius - voxel
@@ -46,7 +49,7 @@ class Shell:
 
     @property
     def diagonal(self) -> float:
-        """Length of the longest way through a grid (m)."""
+        """Length of a grid's diagonal, the longest path through it (m)."""
         return self.voxel * math.hypot(*self.occupied.shape[1:])
 
     def bounds(self) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
@@ -63,11 +66,11 @@ class Shell:
         return inside & self.occupied[frames[:, None], x, y, z]
 
     def marked(self, capacity: int | None = None) -> tuple[Int[Tensor, "Q"], Int[Tensor, "1"]]:
-        """Positions of the marked voxels in the flattened grids, and how many there are.
+        """Positions of the marked voxels in the flattened grids, and their number.
 
         Args:
-            capacity: positions to return, zeros where there are fewer; None for as many as there are, for which the
-                host waits.
+            capacity: how many positions to return, padded with zeros; None: all, for which the host waits for the
+                device.
         """
         flat = self.occupied.view(-1)
         if capacity is None:
@@ -80,13 +83,13 @@ class Shell:
         return position[:capacity], rank[-1:]
 
     def marked_in_turn(self, most: int) -> Iterator[Int[Tensor, "Q"]]:
-        """What `marked` returns, at most so many at a time: all at once take several times as much as the grids."""
+        """Yields the positions that `marked` returns, at most `most` at a time, which bounds the memory."""
         flat = self.occupied.view(-1)
         for first in range(0, len(flat), AT_A_TIME):
             yield from (flat[first : first + AT_A_TIME].nonzero()[:, 0] + first).split(most)
 
     def centers(self, position: Int[Tensor, "Q"]) -> tuple[Float[Tensor, "Q 3"], Int[Tensor, "Q"]]:
-        """Centres (m, posed) and frames of voxels from their positions in the flattened grids."""
+        """Centres (m, posed space) and frames of voxels, from their positions in the flattened grids."""
         _, *sizes = self.occupied.shape
         axes = []
         for size in reversed(sizes):
@@ -96,7 +99,7 @@ class Shell:
 
 
 def _near(cells: Int[Tensor, "F V 3"], shape: tuple[int, ...], steps: int) -> Bool[Tensor, "F X Y Z"]:
-    """The voxels up to so many steps along each axis from any of the cells."""
+    """Marks the voxels that are at most `steps` away from one of the cells along each axis."""
     n_frames = len(cells)
     x, y, z = (cells[..., axis].clamp_max(size - 1) for axis, size in enumerate(shape))
     marked = torch.zeros(n_frames, math.prod(shape), device=cells.device)
@@ -104,6 +107,6 @@ def _near(cells: Int[Tensor, "F V 3"], shape: tuple[int, ...], steps: int) -> Bo
     for axis in range(3):
         width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
         padding = [steps if i == axis else 0 for i in range(3)]
-        # A pool's padding may be half its width at most, which it just is.
+        # The padding is half the width of the window, the most that pooling allows.
         marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
     return marked > 0

@@ -1,4 +1,4 @@
-"""Samples only where the posed body's surroundings may hold something."""
+"""Samples rays only inside the shell around the posed body."""
 
 import math
 
@@ -18,11 +18,11 @@ ALL_BINS = (0, 1 << 20)  # more bins than any ray has
 
 
 class ShellSampler:
-    """Walks each ray through the body's box in bins and samples evenly inside those that lie in the shell.
+    """Divides each ray's path through the body's box into bins, and samples the bins that lie in the shell evenly.
 
     Args:
         step: distance between samples (m).
-        per_bin: samples of a bin; whether it lies in the shell is asked once, at its middle.
+        per_bin: samples of a bin. A bin lies in the shell if its midpoint does.
         kernels: auto, triton or torch.
     """
 
@@ -40,15 +40,17 @@ class ShellSampler:
         ray_mask: Bool[Tensor, "N"] | None = None,
         bins: tuple[int, int] = ALL_BINS,
     ) -> Samples:
-        """Stratified samples with `jitter`, midpoints without; where they lie has no gradient.
+        """Samples rays. The positions of the samples have no gradient.
 
         Args:
-            capacity: samples to reserve (Triton only); None for as many as there are.
-            ray_mask: rays to sample; None: all.
-            bins: which of a ray's bins in the shell to sample: the first one, counted from 0, and how many.
+            rays: world frame.
+            jitter: True: stratified random samples; False: midpoints.
+            capacity: number of samples to reserve (Triton only); None: as many as there are.
+            ray_mask: which rays to sample; None: all.
+            bins: which of a ray's bins in the shell to sample: index of the first one, from 0, and their number.
 
         Raises:
-            UserError: for capacity, if plain PyTorch is to be used.
+            UserError: for a capacity without Triton's kernels.
         """
         if chosen(self.kernels, rays.rays_o.device):
             from hashhuman.renderer import shell_sampler_kernels
@@ -81,7 +83,7 @@ class ShellSampler:
         )
 
     def n_bins(self, shell: Shell) -> int:
-        """Bins of the longest way through the shell's box (B)."""
+        """Number of bins of the longest path through the shell's box (B)."""
         return math.ceil(shell.diagonal / (self.step * self.per_bin))
 
     def inside(

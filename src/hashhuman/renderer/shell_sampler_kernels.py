@@ -1,4 +1,4 @@
-"""`ShellSampler` on a GPU: one launch counts each ray's samples, another places them."""
+"""`ShellSampler` in Triton: one launch counts each ray's samples, another one places them."""
 
 from typing import no_type_check
 
@@ -33,7 +33,7 @@ def _place(
     dy = tl.load(directions + ray * 3 + 1, mask=live, other=1.0)
     dz = tl.load(directions + ray * 3 + 2, mask=live, other=1.0)
     px, py, pz = turn_to_posed(pose, ox, oy, oz)
-    px -= tl.load(low + frame * 3)  # from here on relative to the shell's lowest corner
+    px -= tl.load(low + frame * 3)  # from here on, relative to the shell's lowest corner
     py -= tl.load(low + frame * 3 + 1)
     pz -= tl.load(low + frame * 3 + 2)
     qx, qy, qz = turn_to_posed(pose, dx, dy, dz)
@@ -56,7 +56,7 @@ def _place(
         first = tl.load(start + ray, mask=live, other=0).to(tl.int32)
     deepest = tl.max(tl.where(live, (far - near) / width + 1.0, 0.0))
     last, index = tl.minimum(deepest.to(tl.int32) + 1, n_bins), 0
-    while index < last:  # not `for`: Triton's interpreter takes no tensor as a range's end
+    while index < last:  # not `for`: Triton's interpreter does not accept a tensor as the end of a range
         t = near + (index + 0.5) * width
         x = tl.floor((px + qx * t) / voxel).to(tl.int32)
         y = tl.floor((py + qy * t) / voxel).to(tl.int32)
@@ -92,10 +92,13 @@ def sample(
     ray_mask: Bool[Tensor, "N"] | None,
     bins: tuple[int, int],
 ) -> Samples:
-    """What `ShellSampler` does; see there.
+    """Samples rays as `ShellSampler` does; see there.
 
     Args:
-        capacity: samples to reserve; None for as many as there are, which the host has to wait for.
+        step: distance between samples (m).
+        per_bin: samples of a bin.
+        n_bins: number of bins of the longest path through the shell's box.
+        capacity: number of samples to reserve; None: as many as there are, for which the host waits for the device.
     """
     n_rays, device = len(rays), rays.rays_o.device
     sizes = shell.occupied.shape[1:]

@@ -1,7 +1,7 @@
 """Emission-absorption volume rendering of packed samples.
 
-Notation: N rays, M samples of all rays together. Max, "Optical Models for Direct Volume Rendering" (1995); NeRF (2020),
-Eq. 3.
+Notation: N rays, M samples of all rays. Max, "Optical Models for Direct Volume Rendering" (1995); NeRF (Mildenhall et
+al., ECCV 2020), Eq. 3.
 """
 
 import dataclasses
@@ -15,34 +15,40 @@ from hashhuman.gpu.backend import chosen
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Points along rays, ray by ray and from near to far. Rays have as many as they need.
+    """Packed samples: ray by ray, from near to far. The number of samples differs from ray to ray.
 
-    With a fixed capacity, samples from start[N] on are unused, and rays whose samples exceed it are not complete.
+    With a fixed capacity, samples from start[N] on are unused. Rays whose samples did not all fit are not complete.
     """
 
-    ray: Int[Tensor, "M"]  # 0 where unused
-    t: Float[Tensor, "M"]  # distance from the origin (m)
-    delta: Float[Tensor, "M"]  # length that each sample stands for (m)
-    start: Int[Tensor, "ends"]  # N + 1: samples of ray i are start[i] ... start[i + 1]
-    complete: Bool[Tensor, "N"]
-    needed: Int[Tensor, "1"]  # samples that a large enough capacity would have held
+    ray: Int[Tensor, "M"]  # index of the ray; 0 in unused samples
+    t: Float[Tensor, "M"]  # distance from the ray's origin (m)
+    delta: Float[Tensor, "M"]  # length of the interval that the sample represents (m)
+    start: Int[Tensor, "ends"]  # N + 1 entries: the samples of ray i are start[i], ..., start[i + 1] - 1
+    complete: Bool[Tensor, "N"]  # whether all samples of the ray fit
+    needed: Int[Tensor, "1"]  # number of samples that all rays need, whatever the capacity
 
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
-    """What rays see. Colours are premultiplied: composite over a background b as color + (1 - alpha) b."""
+    """Rendered rays. Colours are premultiplied: composite over a background b as color + (1 - alpha) b."""
 
-    color: Float[Tensor, "N 3"]
-    alpha: Float[Tensor, "N"]
+    color: Float[Tensor, "N 3"]  # premultiplied RGB
+    alpha: Float[Tensor, "N"]  # opacity
     depth: Float[Tensor, "N"]  # expected distance times alpha (m)
-    weights: Float[Tensor, "M"]
+    weights: Float[Tensor, "M"]  # share of each sample in its ray's colour
     samples: Samples
 
 
 def composite(
     color: Float[Tensor, "M 3"], density: Float[Tensor, "M"], samples: Samples, kernels: str = "auto"
 ) -> Rendering:
-    """Alpha compositing, front to back; density in 1/m. `kernels`: auto, triton or torch."""
+    """Composites samples front to back.
+
+    Args:
+        color: RGB of the samples.
+        density: 1/m.
+        kernels: auto, triton or torch.
+    """
     if chosen(kernels, color.device):
         from hashhuman.renderer import volume_kernels
 
@@ -65,7 +71,7 @@ def composite(
 
 
 def before(values: Float[Tensor, "M"], samples: Samples) -> Float[Tensor, "M"]:
-    """The sum of the values of each sample's predecessors on its ray."""
-    total = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))  # double: differences of long sums are taken
+    """For each sample, the sum of the values of the samples before it on its ray."""
+    total = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))  # double: long sums are subtracted below
     at_start = total.index_select(0, samples.start).index_select(0, samples.ray)
     return (total[:-1] - at_start).to(values.dtype)

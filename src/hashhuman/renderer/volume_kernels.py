@@ -1,4 +1,4 @@
-"""`composite` on a GPU: each ray's samples in one pass, forward and backward."""
+"""`renderer.volume.composite` in Triton, forward and backward, one launch each."""
 
 from typing import no_type_check
 
@@ -21,13 +21,13 @@ def _forward(color, density, t, delta, start, color_out, alpha_out, depth_out, w
     red, green, blue = optical, optical, optical
     alpha, depth = optical, optical
     longest, k = tl.max(count, 0), 0
-    while k < longest:  # not `for`: Triton's interpreter takes no tensor as a range's end
+    while k < longest:  # not `for`: Triton's interpreter does not accept a tensor as the end of a range
         here = k < count
         i = first + k
         thickness = tl.load(density + i, mask=here, other=0.0) * tl.load(delta + i, mask=here, other=0.0)
         after = optical + thickness
         weight = tl.exp(-optical) - tl.exp(-after)
-        # For thin samples that difference loses digits: 1 - e^-x = x - x^2 / 2 there.
+        # For thin samples this difference loses digits. There, 1 - e^-x = x - x^2 / 2.
         thin = tl.exp(-optical) * thickness * (1.0 - 0.5 * thickness)
         weight = tl.where(thickness < 1e-3, thin, weight)
         tl.store(weight_out + i, weight, mask=here)
@@ -61,7 +61,7 @@ def _backward(
     blue = tl.load(d_color + ray * 3 + 2, mask=live, other=0.0)
     alpha = tl.load(d_alpha + ray, mask=live, other=0.0)
     depth = tl.load(d_depth + ray, mask=live, other=0.0)
-    behind = tl.zeros([BLOCK], tl.float32)  # sum over the samples not yet passed of weight times its gradient
+    behind = tl.zeros([BLOCK], tl.float32)  # sum of weight times its gradient over the samples from here on
     k = 0
     while k < longest:
         here = k < count
@@ -119,5 +119,14 @@ class _Composite(torch.autograd.Function):
 def composite(
     color: Tensor, density: Tensor, t: Tensor, delta: Tensor, start: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Colour, opacity, depth of each ray and the weight of each sample, as `volume.composite` computes them."""
+    """Composites samples as `volume.composite` does; see there.
+
+    Args:
+        color: (M, 3).
+        density: (M,), 1/m.
+        t, delta, start: as in `Samples`.
+
+    Returns:
+        Premultiplied colour (N, 3), opacity (N,) and premultiplied depth (N,) of each ray, and the weights (M,).
+    """
     return _Composite.apply(color, density, t, delta, start)  # type: ignore[return-value]

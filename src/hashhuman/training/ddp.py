@@ -1,10 +1,9 @@
-"""One run on several devices of a host: a process for each, alike but for the rays that it draws.
+"""Data-parallel training: one run on several devices of a host, with one process per device.
 
-The process that the user started is rank 0: it prepares the subject, starts the others from the same config, and alone
-writes and evaluates. All begin with its parameters and average their gradients before each update, so that parameters
-stay equal, and a step does what one process would do with the union of the rays.
-
-The others are `cli/ddp_worker.py`.
+The process that the user started has rank 0. It prepares the subject and starts the other processes
+(`cli/ddp_worker.py`) from the same config. Only rank 0 writes files and evaluates. All processes start with its
+parameters, draw different rays, and average their gradients before each update. So parameters stay equal, and a step is
+the step of one process with the union of the rays.
 """
 
 import contextlib
@@ -25,13 +24,13 @@ from torch.optim import Optimizer
 
 from hashhuman.errors import UserError
 
-GRACE = 2.0  # seconds in which another process, whose end broke a collective, is found to have failed
+GRACE = 2.0  # seconds to wait for the exit of another process that may have caused a failed collective
 
 
 class AveragingStrategy(DDPStrategy):
-    """Lightning's process group without its wrapper around the module, which the recording of a step would not survive.
+    """Lightning's DDP strategy without the wrapper around the module, which cannot be captured in a CUDA graph.
 
-    `trainer=ddp`. The module's attribute `optimizer` averages gradients just before each of its updates.
+    Used by `trainer=ddp`. The module's attribute `optimizer` averages the gradients just before each update.
     """
 
     def configure_ddp(self) -> None:
@@ -42,19 +41,19 @@ class AveragingStrategy(DDPStrategy):
             dist.broadcast(tensor.data, src=0)
 
     def setup_optimizers(self, trainer: Any) -> None:
-        """Makes the module's optimizer, and lets it average."""
+        """Makes the module's optimizer, and registers the averaging. Raises UserError if the module has none."""
         super().setup_optimizers(trainer)
         optimizer: Any = getattr(self.lightning_module, "optimizer", None)
         if not isinstance(optimizer, Optimizer):
-            raise UserError("trainer=ddp averages the gradients of `module.optimizer`, and this module has none.")
+            raise UserError("trainer=ddp averages the gradients of `module.optimizer`, but this module has none.")
         optimizer.register_step_pre_hook(_average_before_update)
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replaces each gradient by its mean over all processes, in one collective for each dtype; can be recorded.
+    """Replaces each gradient by its mean over all processes, with one collective per dtype. Can be captured.
 
-    A gradient that this process lacks counts as zero. The mean is that of the union of the batches where every process
-    draws as many rays and each loss is a mean over rays.
+    A missing gradient counts as zero. If all processes draw equally many rays and each loss is a mean over rays, the
+    result is the gradient of the union of the batches.
     """
     learned = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in learned:
@@ -75,45 +74,50 @@ def _average_before_update(optimizer: Optimizer, args: Any, kwargs: Any) -> None
 
 
 def rank() -> int:
-    """This process's place among those of its run; 0 is the one that the user started."""
+    """The rank of this process; 0 is the process that the user started."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 @contextlib.contextmanager
 def processes(config: DictConfig, count: int) -> Iterator[None]:
-    """While it lasts, `count` processes take part in the run, this one among them.
+    """Context in which `count` processes take part in the run, including this one.
 
-    The others are started here, unless this is one of them or torchrun has started all. If one fails, this process says
-    so and ends with its exit status: a collective that waits for it could wait for ever. If this process fails, the
-    others are ended. LOCAL_RANK=0 alone means nothing: Lightning leaves it behind in a process that trained so before.
+    Starts the other processes, unless this is one of them or torchrun has started all. If another process fails, this
+    process prints a message and exits with its status, because a collective would wait for the failed process for ever.
+    If this process fails, the others are killed. LOCAL_RANK=0 does not mean that others exist: Lightning leaves it in
+    the environment of a process that trained before.
+
+    Args:
+        config: the run's config, for the other processes.
+        count: number of processes.
     """
     if count == 1 or rank() or dist.is_torchelastic_launched():
         yield
-        _leave()
+        _destroy_process_group()
         return
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        # Recording collectives needs it off, say PyTorch's notes on CUDA graphs; failures are watched for here.
+        # Off, as PyTorch's notes on CUDA graphs require for capturing collectives. Failures are detected below instead.
         "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0",
     }
     before = {name: os.environ.get(name) for name in (*shared, "LOCAL_RANK")}
     os.environ |= shared | {"LOCAL_RANK": "0"}
     text = json.dumps(OmegaConf.to_container(config, resolve=True)) + "\n"
     others = [_start(place, text) for place in range(1, count)]
-    ending = threading.Lock()  # whoever holds it ends the run, for one reason
+    ending = threading.Lock()  # its holder ends the run, so that only one reason is reported
     watchers = [threading.Thread(target=_watch, args=(others, place, ending), daemon=True) for place in range(1, count)]
     for watcher in watchers:
         watcher.start()
     try:
         yield
-        _leave()
+        _destroy_process_group()
         for watcher in watchers:
             watcher.join()
     except BaseException:
         with contextlib.suppress(subprocess.TimeoutExpired):
             if others[0].wait(GRACE):
-                watchers[0].join()  # which ends this process
+                watchers[0].join()  # this watcher ends the process
         ending.acquire()
         raise
     finally:
@@ -125,7 +129,7 @@ def processes(config: DictConfig, count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -143,7 +147,7 @@ def _start(place: int, text: str) -> subprocess.Popen:
     )
     assert process.stdin is not None
     process.stdin.write(text)
-    process.stdin.flush()  # and left open: its end tells the process that this one is gone
+    process.stdin.flush()  # left open: when it closes, the worker knows that this process has ended
     return process
 
 
@@ -155,9 +159,9 @@ def _watch(others: list[subprocess.Popen], place: int, ending: threading.Lock) -
     for other in others:
         other.kill()
     print(
-        f"Process {place} of {len(others) + 1} of this run ended with status {status} (why, it has said above), so "
+        f"Process {place} of {len(others) + 1} of this run ended with status {status} (its own message is above), so "
         "training was stopped.",
         file=sys.stderr,
         flush=True,
     )
-    os._exit(status if status > 0 else 1)  # the main thread may be waiting in a collective that nothing interrupts
+    os._exit(status if status > 0 else 1)  # the main thread may wait in a collective, which cannot be interrupted

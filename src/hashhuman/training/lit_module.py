@@ -1,4 +1,4 @@
-"""Training as Lightning sees it: thin, since the avatar, the losses and the step do the work."""
+"""The Lightning module of training. It is thin: the avatar, the losses and the step do the work."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,15 +22,15 @@ from hashhuman.training.step.graph import GraphStep
 
 
 class HumanModule(L.LightningModule):
-    """Optimises an avatar.
+    """Trains an avatar.
 
     Args:
-        avatar: what is learned, a `torch.nn.Module`.
+        avatar: the avatar to train, a `torch.nn.Module`.
         losses: name -> term of the objective.
-        optimizer: makes the optimizer from the avatar's parameter groups.
-        schedule: the learning rate's factor at each step.
-        step: makes what executes a step (`training/step/`).
-        log_every: steps between two logged values of the losses; reading them stalls the GPU.
+        optimizer: factory of the optimizer, called with the avatar's parameter groups.
+        schedule: factor of the learning rate at each step.
+        step: factory of the object that executes a step (`training/step/`).
+        log_every: steps between two logged values of the losses. Reading a value makes the host wait for the GPU.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class HumanModule(L.LightningModule):
         log_every: int,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # the step, which may be one captured launch, contains the update
+        self.automatic_optimization = False  # the step, which may be a CUDA graph, contains the update
         self.avatar, self.losses = avatar, nn.ModuleDict(losses)
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
         self.log_every = log_every
@@ -52,24 +52,30 @@ class HumanModule(L.LightningModule):
 
     @property
     def datamodule(self) -> SubjectDataModule:
-        """The trainer's data."""
+        """The data module of the trainer."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
-        """Poses every training body once."""
+        """Poses the bodies of all training frames once."""
         self.scene: Any = self.avatar.prepare(self.datamodule.train_poses)
 
     def objective(
         self, draw: Callable[[float], RayBatch], ray_factor: float = 1.0, capacity: RayCapacity | None = None
     ) -> StepResult:
-        """Renders newly drawn rays, `ray_factor` times as many as the data module says, and weighs the losses."""
+        """Draws and renders a batch of rays, and computes the losses.
+
+        Args:
+            draw: draws a batch with a given multiple of the configured number of rays.
+            ray_factor: this multiple.
+            capacity: fixed sizes for rendering; see `Avatar.predict`.
+        """
         prediction = self.avatar.predict(draw(ray_factor), self.scene, capacity)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
         loss, terms = weighted_sum(losses, prediction)
         return StepResult(loss, terms, prediction.needs)
 
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
-        """One step. What the data module yields draws rays on the device, so that drawing can be captured too."""
+        """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
         if self.step is None:
             obstacle = self.avatar.capture_obstacle()
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
@@ -82,25 +88,25 @@ class HumanModule(L.LightningModule):
             self.log_dict({"train/loss": result.loss} | terms)
 
     def on_fit_end(self) -> None:
-        """Frees what training alone needs."""
+        """Frees the memory of the step."""
         self.step = None
 
     def validation_step(self, batch: View, batch_idx: int) -> None:
-        """One whole picture."""
+        """Renders one whole picture and logs its PSNR."""
         rendered = self.avatar.render_image(batch.camera, batch.pose, batch.frame)
         error = (rendered.rgb - batch.image.to(rendered.rgb.device)).square().mean()
         self.log("val/psnr", -10 * torch.log10(error.clamp_min(1e-10)), prog_bar=True, batch_size=1)
         self.last_view = batch, rendered
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; its schedule is advanced in `training_step`."""
+        """Makes the optimizer. `training_step` advances its schedule."""
         self.optimizer = self.make_optimizer(self.avatar.parameter_groups())
         self.scheduler = LambdaLR(self.optimizer, self.schedule)
         return StepCounter(self.optimizer)
 
 
 class StepCounter(Optimizer):
-    """What Lightning counts steps with: calling it runs the closure, which contains the update by `optimizer`."""
+    """The optimizer that Lightning sees, to count steps. Its `step` runs the closure, which updates by `optimizer`."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer.param_groups, {})

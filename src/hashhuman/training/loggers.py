@@ -1,4 +1,4 @@
-"""Pictures, videos and tables to whatever loggers a run has: csv (files), tensorboard, wandb."""
+"""Sends pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,15 +13,23 @@ from hashhuman.io.packages import require_package, requiring
 
 
 def require_wandb() -> None:
-    """Raises UserError when the package wandb is missing."""
+    """Raises UserError if the package wandb is missing."""
     require_package("wandb", "logger=wandb", "`pip install wandb`, or choose logger=csv")
 
 
 @requiring(require_wandb)
 def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, **settings: Any) -> WandbLogger:
-    """Lightning's WandbLogger; `settings` go to `wandb.init`. Offline, it needs neither an account nor a network.
+    """Makes Lightning's WandbLogger. With `offline` it needs neither an account nor a network.
 
-    Raises UserError when the package wandb is missing.
+    Args:
+        project: name of the project in wandb.
+        name: name of the run; None: wandb chooses one.
+        save_dir: folder of the local files, made if missing.
+        offline: whether to write local files only.
+        settings: further arguments of `wandb.init`.
+
+    Raises:
+        UserError: if the package wandb is missing.
     """
     require_wandb()
     Path(save_dir).mkdir(parents=True, exist_ok=True)
@@ -29,7 +37,7 @@ def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, *
 
 
 def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int) -> None:
-    """Logs an 8-bit RGB picture; beside csv files it becomes `<name>/<step>.png`."""
+    """Logs an 8-bit RGB picture (H, W, 3). The csv logger's folder gets `<name>/<step>.png`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [image], step=step)
@@ -40,14 +48,14 @@ def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int
 
 
 def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
-    """Logs an mp4 file to wandb. csv has the file itself beside it; tensorboard shows no mp4."""
+    """Logs an mp4 file to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows no mp4."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_video(name, [str(path)], step=step, format=["mp4"])
 
 
 def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int) -> None:
-    """Logs what an evaluation found and made: the means as `split/column`, and its products' pictures and videos."""
+    """Logs an evaluation: the mean metrics as `split/column`, and the pictures and videos of its products."""
     means = {
         f"{split}/{column}": value
         for split, result in evaluation.report["splits"].items()

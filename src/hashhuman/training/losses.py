@@ -1,4 +1,4 @@
-"""Terms of the training objective: small modules that see one step's `Prediction`."""
+"""Terms of the training objective: small modules that take the `Prediction` of one step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Loss(nn.Module):
     """A term of the objective.
 
     Args:
-        weight: its factor in the sum; 0 leaves it out.
+        weight: factor of the term in the sum; with 0 the term is not computed.
     """
 
     def __init__(self, weight: float) -> None:
@@ -30,30 +30,30 @@ class Loss(nn.Module):
 
 
 class ColorLoss(Loss):
-    """Mean squared colour error over the batch's random backgrounds, which carve free space as well."""
+    """Mean squared colour error over the batch's backgrounds; random ones also make empty space transparent."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         return per_ray((over_background(prediction) - prediction.batch.color).square().mean(1), prediction)
 
 
 class MaskLoss(Loss):
-    """Mean squared error of the opacity against the mask's coverage."""
+    """Mean squared difference between opacity and the mask's coverage."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         return per_ray((prediction.rendering.alpha - prediction.batch.mask).square(), prediction)
 
 
 class SparsityLoss(Loss):
-    """Mean opacity of the rays that miss the person: unlike its square, it does not let go of a faint haze."""
+    """Mean opacity of the rays that miss the person. Unlike the squared opacity, it also penalises a faint haze."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         return per_ray(prediction.rendering.alpha * (prediction.batch.mask == 0), prediction)
 
 
 class DistortionLoss(Loss):
-    """Pulls a ray's weights together: Barron et al., "Mip-NeRF 360" (2022), Eq. 15, with distances in metres.
+    """Concentrates the weights of a ray: Barron et al., "Mip-NeRF 360" (2022), Eq. 15, with distances in metres.
 
-    The double sum over a ray's samples is computed in linear time from prefix sums, since t ascends along each ray.
+    The double sum over a ray's samples takes linear time with prefix sums, because t ascends along each ray.
     """
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
@@ -64,7 +64,7 @@ class DistortionLoss(Loss):
 
 
 class ResidualSizeLoss(Loss):
-    """Mean length of the learned displacements (m): skinning explains what it can."""
+    """Mean length of the learned displacements (m), which keeps them as small as the images allow."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         residual = prediction.residual
@@ -72,7 +72,7 @@ class ResidualSizeLoss(Loss):
 
 
 class ResidualSmoothnessLoss(Loss):
-    """Mean difference (m) between displacements at neighbouring places of the surface."""
+    """Mean length of the difference (m) between displacements at neighbouring surface points."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         residual = prediction.residual
@@ -82,13 +82,15 @@ class ResidualSmoothnessLoss(Loss):
 
 
 class PatchLoss(Loss):
-    """A distance of pictures, such as LPIPS, on the batch's patches.
+    """A distance between images, such as LPIPS, on the batch's patches.
 
     Args:
-        distance: of pictures (B, 3, H, W); returns a scalar, or one value for each pair.
-        data_range: of the colours that `distance` expects: [0, 1] or [-1, 1].
+        weight: see `Loss`.
+        distance: distance between images (B, 3, H, W); returns a scalar, or one value per image pair.
+        data_range: range of colours that `distance` expects: [0, 1] or [-1, 1].
 
-    Raises UserError (when called) if the batch has no patches.
+    Raises:
+        UserError: when called with a batch without patches.
     """
 
     def __init__(self, weight: float, distance: nn.Module, data_range: Sequence[float]) -> None:
@@ -99,7 +101,7 @@ class PatchLoss(Loss):
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         batch = prediction.batch
         if batch.patch is None:
-            raise UserError("A loss on patches needs some to look at: set data.ray_sampler.n_patches=1.")
+            raise UserError("A loss on patches needs patches in each batch: set data.ray_sampler.n_patches=1.")
         count = math.prod(batch.patch)
         seen = over_background(prediction)[:count], batch.color[:count]
         x, y = (colors.unflatten(0, batch.patch).permute(0, 3, 1, 2) for colors in seen)
@@ -108,13 +110,13 @@ class PatchLoss(Loss):
 
 
 def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
-    """The mean over the rays all of whose samples found capacity."""
+    """The mean over the complete rays: those whose samples all fit into the capacity."""
     complete = prediction.rendering.samples.complete
     return (errors * complete).sum() / complete.sum().clamp_min(1)
 
 
 def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tensor, ""]:
-    """Mean length over the real pairs; 0 if there are none."""
+    """Mean length over the rows in use; 0 if there are none."""
     return (vectors.norm(dim=1) * residual.real).sum() / residual.real.sum().clamp_min(1)
 
 
@@ -125,6 +127,6 @@ def over_background(prediction: Prediction) -> Float[Tensor, "N 3"]:
 
 
 def weighted_sum(losses: Mapping[str, Loss], prediction: Prediction) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The objective, and each unweighted term by name."""
+    """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted."""
     terms = {name: loss(prediction) for name, loss in losses.items() if loss.weight}
     return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms

@@ -1,4 +1,4 @@
-"""Builds everything from a config, trains it, and loads what was trained."""
+"""Trains the avatar that a config describes, and loads finished runs."""
 
 import contextlib
 import logging
@@ -25,22 +25,25 @@ from hashhuman.training.loggers import log_evaluation
 
 
 def train(config: DictConfig) -> None:
-    """Prepares the subject, trains its avatar, evaluates it; all figures and pictures go below `config.run_dir`.
+    """Prepares the subject, trains its avatar and evaluates it. All results are written below `config.run_dir`.
 
-    With `trainer=ddp` several processes are here at once: all train, and the first alone does the rest.
+    With `trainer=ddp` several processes run this function. All of them train; the process of rank 0 does the rest.
+
+    Raises:
+        UserError: see `check_config`; also if the subject cannot be prepared.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")  # about workers, which data on the device does not need
-    refuse(config)
-    L.seed_everything(config.seed + ddp.rank(), verbose=False)  # each process draws rays of its own
+    warnings.filterwarnings("ignore", module="lightning")  # it asks for more workers, but the data is on the device
+    check_config(config)
+    L.seed_everything(config.seed + ddp.rank(), verbose=False)  # processes draw different rays
     first = ddp.rank() == 0
     if first and config.source is not None:
         root = Path(config.data.root)
-        with lock.alone(root):  # other runs of a sweep may want the same subject
+        with lock.alone(root):  # other runs of a sweep may prepare the same subject
             instantiate(config.source).prepare(root)
     folder = Path(config.run_dir)
-    evaluator = instantiate(config.eval) if first else None  # before training: what it lacks should not show after it
+    evaluator = instantiate(config.eval) if first else None  # before training, so that missing packages show early
     trainer: L.Trainer = instantiate(
         config.trainer,
         max_steps=config.trainer.max_steps if config.budget_s is None else -1,
@@ -51,26 +54,29 @@ def train(config: DictConfig) -> None:
         module, datamodule = build(config)
         if first:
             run_folder.save_config(folder, config)
-        module.to(trainer.strategy.root_device)  # before pictures are read, so that kernels are compiled meanwhile
+        module.to(trainer.strategy.root_device)  # now, so that kernels are compiled while pictures are read
         with compiled_ahead(module.avatar):
             trainer.fit(module, datamodule=datamodule)
     if evaluator is not None:
-        module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
+        module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
         evaluation = evaluator(module.avatar, datamodule, folder / run_folder.EVALUATION)
         log_evaluation(trainer.loggers, evaluation, trainer.global_step)
 
 
 def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
-    """While this context lasts, the kernels of an avatar on a GPU are compiled in the background."""
+    """Context in which the kernels of an avatar on a GPU are compiled in the background."""
     if avatar.device.type != "cuda" or not backend.installed():
         return contextlib.nullcontext()
     return precompiled(avatar.warm_up)
 
 
-def refuse(config: DictConfig) -> None:
-    """Raises UserError for what would fail only after the work of minutes.
+def check_config(config: DictConfig) -> None:
+    """Checks the config for mistakes that would otherwise show only after minutes.
 
-    What only preprocessing needs is left to it: a finished subject needs none of it.
+    The packages and files that only preprocessing needs are not checked, since a finished subject needs none of them.
+
+    Raises:
+        UserError: for a value out of range, a missing GPU, package or file, and a folder that cannot be written.
     """
     check_ranges(config)
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -85,7 +91,7 @@ def refuse(config: DictConfig) -> None:
 
 
 def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
-    """The module and the data that a config describes; `config.data.root` must be a subject folder."""
+    """Makes the Lightning module and the data module of a config; `config.data.root` must be a subject folder."""
     datamodule: SubjectDataModule = instantiate(config.data)
     module = HumanModule(
         instantiate(config.avatar)(template=datamodule.subject.template(), n_frames=len(datamodule.train_frames)),
@@ -99,14 +105,15 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
 
 
 def load(folder: str | Path, overrides: DictConfig | None = None) -> tuple[HumanModule, SubjectDataModule, DictConfig]:
-    """A finished run: module with its trained weights, data and config.
+    """Loads a finished run: the module with its trained weights in evaluation mode, the data module and the config.
 
     Args:
-        folder: of the run.
-        overrides: changes to the run's own config, e.g. of `data.root`, where the subject lies now.
+        folder: the run folder.
+        overrides: changes to the run's config, for example of `data.root` if the subject has moved.
 
-    Raises UserError if the folder is no run that this revision reads, its subject has moved or is another one, or its
-    checkpoint is damaged.
+    Raises:
+        UserError: if the folder is not a run that this revision can load, its subject folder is missing or belongs to
+            another run, or its checkpoint is damaged.
     """
     folder = Path(folder)
     config = run_folder.load_config(folder, overrides)

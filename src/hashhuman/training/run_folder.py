@@ -1,7 +1,7 @@
-"""A run's folder: what lies where in it, and its config, which says how the run is loaded.
+"""The layout of a run folder, and the config file from which a run is loaded.
 
-`config.json` holds the run's config, resolved except for the avatar, which refers to its parts by name. Beside the
-config's own keys it has `format`, the version of all this, and `command`, the overrides that were typed.
+`config.json` holds the run's config. It is resolved except for the avatar, which refers to its parts by name. Besides
+the config's own keys it has `format`, the version of this layout, and `command`, the overrides that were typed.
 """
 
 import shlex
@@ -15,33 +15,33 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.errors import UserError
 from hashhuman.io import files
 
-FORMAT = 3  # to be raised whenever a config or a checkpoint of an earlier revision can no longer be loaded
+FORMAT = 3  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
-PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options that are relative to where a command is typed
+PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 
 
 def save_config(folder: Path, config: DictConfig) -> None:
-    """Saves a run's config, its paths absolute, so that the run is loaded from wherever a command is typed."""
+    """Saves a run's config with absolute paths, so that the run can be loaded from any current folder."""
     config = config.copy()
     for option in PATHS:
         if (path := OmegaConf.select(config, option)) is not None:
             OmegaConf.update(config, option, str(Path(path).expanduser().absolute()))
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
-    # The avatar's parts stay references to their groups, so that a change to a group reaches the avatar on loading.
+    # The avatar's parts stay references to their groups, so that overrides of a group also change the avatar.
     content["avatar"] = OmegaConf.to_container(config, resolve=False)["avatar"]  # type: ignore[index, call-overload]
     files.save_json(folder / CONFIG, {"format": FORMAT, "command": typed_overrides(), **content})
 
 
 def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig:
-    """The config of a finished run.
+    """Loads the config of a finished run.
 
     Args:
-        folder: of the run.
-        overrides: changes to the config, e.g. of `data.root`, where the subject lies now.
+        folder: the run folder.
+        overrides: changes to the config, for example of `data.root` if the subject has moved.
 
-    Raises UserError if the folder is no finished run, is one of another format, or if its subject is not where the
-    config says.
+    Raises:
+        UserError: if the folder is not a finished run, has another format, or its subject folder does not exist.
     """
     for needed in (folder / CONFIG, folder / CHECKPOINT):
         if not needed.is_file():
@@ -58,14 +58,13 @@ def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig
         path = OmegaConf.select(config, option)
         if path is not None and not Path(path).is_dir():
             raise UserError(
-                f"{folder} was trained on {path}, and there is no such folder now: add {option}=FOLDER to say where it "
-                "has moved."
+                f"{folder} was trained on {path}, which does not exist: add {option}=FOLDER to say where it has moved."
             )
     return config
 
 
 def typed_overrides() -> list[str] | None:
-    """The overrides on the command line of this process; None if it has not been started by Hydra."""
+    """The overrides on the command line of this process; None if Hydra did not start it."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
 
 

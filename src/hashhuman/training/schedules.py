@@ -1,7 +1,7 @@
-"""Learning-rate factors as functions of the step.
+"""Learning-rate schedules: factors of the learning rate as functions of the step.
 
-Where a training is as long as a budget allows (`training/time_budget.py`), a schedule is stretched: the step may then
-lie between two, and `stretch` says how many steps are taken for each of the schedule's.
+With a time budget (`training/time_budget.py`) a schedule is stretched. Its step may then be fractional, and `stretch`
+is the number of steps taken per step of the schedule.
 """
 
 import math
@@ -13,19 +13,19 @@ class Schedule(Protocol):
     """The learning rate's factor at a step."""
 
     def __call__(self, step: int | float, stretch: int | float = 1.0) -> float:
-        """`stretch`: steps taken for each of the schedule's."""
+        """`step` counts from 0 in steps of the schedule; `stretch` is the number of steps taken for each of them."""
         ...
 
 
 def warmup_then_decay(
     warmup_steps: int, total_steps: int, final: float, full_steps: int | float = math.inf
 ) -> Schedule:
-    """Rises linearly over the warm-up, then falls as a cosine from 1 to `final` at `total_steps`.
+    """Rises linearly during warm-up, then falls as a cosine from 1 to `final` at `total_steps`.
 
-    In a training of more than `full_steps` steps it is lower throughout, by the factor by which there are more. Where
-    gradients keep their sign, and those of what is opaque or empty do, Adam moves weights by the sum of the rates,
-    however small the gradients are. So the sum is kept: without that, pictures were worse after 34,000 steps than after
-    17,000 (docs/performance.md, long trainings).
+    If training takes more than `full_steps` steps, all factors are divided by the ratio, so that the sum of the
+    learning rates does not grow. The reason is Adam: it moves a weight whose gradient keeps its sign by the sum of the
+    rates, however small the gradient is. This happens in opaque and in empty regions. Without the division, pictures
+    were worse after 34,000 steps than after 17,000 (docs/performance.md, long trainings).
     """
 
     def factor(step: int | float, stretch: int | float = 1.0) -> float:
@@ -39,5 +39,5 @@ def warmup_then_decay(
 
 
 def exponential(decay_steps: int, gamma: float) -> Schedule:
-    """gamma^(step / decay_steps): falls by `gamma` every `decay_steps`."""
+    """gamma^(step / decay_steps): multiplied by `gamma` every `decay_steps` steps."""
     return lambda step, stretch=1.0: gamma ** (step / decay_steps)

@@ -1,46 +1,47 @@
-"""A number of steps that fits into a budget of seconds, found while they are taken."""
+"""Predicts during training how many steps fit into a time budget, and stretches the schedule to that number."""
 
-LOOKS = 20  # at the clock over the whole budget, besides those that close in on its end
+UPDATES = 20  # the time budget over the longest interval between two updates
 
 
 class Plan:
-    """Foresees at which step the time will be up, and stretches a schedule of `nominal_steps` to end there.
+    """Predicts the step at which the time will be up, and stretches a schedule of `nominal_steps` to end there.
 
-    Looking at the clock means waiting for the device, so it is done seldom: `next_look` says when. Between two looks
-    everything is a function of the step alone, so that processes which share the looks stay in step.
+    An update needs the elapsed time, for which the host waits for the device. So updates are rare; `next_update` says
+    at which step the next one is due. Between two updates the plan depends on the step only, so processes that receive
+    the same updates have the same plan.
 
     Args:
-        seconds: the budget.
-        nominal_steps: the length that the schedule was written for.
+        seconds: the time budget.
+        nominal_steps: length of the schedule before stretching (steps).
     """
 
     def __init__(self, seconds: int | float, nominal_steps: int) -> None:
         self.seconds, self.nominal_steps = seconds, nominal_steps
-        self.total = float(nominal_steps)  # steps foreseen
-        self.next_look = 2
-        self.last = (1, 0.0)  # time counts from the first step, once it is taken
+        self.total = float(nominal_steps)  # predicted number of steps
+        self.next_update = 2  # step
+        self.last = (1, 0.0)  # step and seconds of the last update; time counts from the end of the first step
 
-    def look(self, step: int, elapsed: float) -> None:
-        """Foresees anew, at `next_look` or later: `step` steps have taken `elapsed` seconds.
+    def update(self, step: int, elapsed: float) -> None:
+        """Renews the prediction: `step` steps have taken `elapsed` seconds. To be called from `next_update` on.
 
-        The steps to come are expected to be as fast as those since the last look.
+        The remaining steps are expected to be as fast as those since the last update.
         """
         rate = (step - self.last[0]) / max(elapsed - self.last[1], 1e-6)
         left = max(self.seconds - elapsed, 0.0)
         self.total = step + rate * left
-        ahead = min(step, int(rate * min(left / 2, self.seconds / LOOKS)))  # the first steps foretell little
-        self.next_look = step + max(1, ahead)
+        ahead = min(step, int(rate * min(left / 2, self.seconds / UPDATES)))  # the first steps predict little
+        self.next_update = step + max(1, ahead)
         self.last = step, elapsed
 
     def over(self, step: int) -> bool:
-        """Whether another step would exceed the budget rather than fill it."""
+        """Whether training should end: another step would exceed the time budget by more than half a step."""
         return step + 0.5 > self.total
 
     @property
     def stretch(self) -> float:
-        """Steps for each of the schedule's."""
+        """Number of steps taken per step of the schedule."""
         return self.total / self.nominal_steps
 
     def nominal(self, step: int) -> float:
-        """The step of the schedule that corresponds to a step."""
+        """The schedule's step that corresponds to a step of training."""
         return self.nominal_steps * min(1.0, step / max(self.total, 1.0))

@@ -1,4 +1,4 @@
-"""Pictures of fixed capacities, and those of CUDA graphs, against those rendered launch by launch."""
+"""Pictures with fixed capacities and from CUDA graphs against eagerly rendered ones."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ CAMERA = toy.camera(0).scaled(0.25)
 
 
 def made(kernels: str) -> HashGridAvatar:
-    """Dense enough to be seen; the same one each time. Some of it is empty."""
+    """An avatar that is dense enough to be visible and partly empty; the same one at each call."""
     neighbors = functools.partial(GridNeighbors, voxel=0.08, reach=0.28, kernels=kernels)
     avatar = small.avatar(reach=0.2, kernels=kernels, neighbors=neighbors)
     avatar.field.density_scale, avatar.shell_voxel = 30.0, 0.1
@@ -36,7 +36,7 @@ def same(mine: RenderedImage, theirs: RenderedImage) -> None:
 
 @torch.no_grad()
 def test_a_capacity_changes_nothing(device: torch.device):
-    """Posing and rendering in capacities planned from their own needs, with Triton's kernels, as they are captured."""
+    """Posing and rendering with Triton's kernels in capacities planned from the needed sizes, as in a capture."""
     plain, fast = made("torch").to(device), made("triton").to(device)
     scene, posing = plain.measured_scene([toy.pose(1)], [1])
     image, viewing = plain.eager_images.picture(CAMERA, scene)
@@ -75,8 +75,8 @@ def test_pictures_are_rendered_one_after_another():
 
 
 @pytest.mark.gpu
-def test_captured_pictures_are_the_same_pictures():
-    """Also where the pose, the camera, its size, the capacity, the field or the occupancy changes."""
+def test_captured_pictures_equal_eager_pictures():
+    """Also after a change of the pose, the camera, its size, the capacity, the field or the occupancy."""
     captured, eager = made("triton").cuda(), made("triton").cuda()
     images = captured.graph_images
     assert captured.images is images and isinstance(images, GraphImages)
@@ -96,7 +96,7 @@ def test_captured_pictures_are_the_same_pictures():
         same(captured.render_image(camera, toy.pose(frame), frame), eager.render_image(camera, toy.pose(frame), frame))
         replayed += before is not None and images.viewing is not None and images.viewing.captured is before
     assert replayed >= 4
-    # Two sequences in turn do not take each other's pose.
+    # Two alternating sequences keep their own poses.
     pairs = zip(*(captured.render_images([near] * 3, toy.pose(frame), frame) for frame in (0, 2)))
     expected = [eager.render_image(near, toy.pose(frame), frame) for frame in (0, 2)]
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""The avatar: rendering of posed bodies, whatever finds their neighbours."""
+"""The avatar: rendering of posed bodies with every neighbour search."""
 
 import copy
 import dataclasses
@@ -28,12 +28,12 @@ from hashhuman.training.losses import mean_length
 from tests import toy
 from tests.hashhuman import small
 
-# The toy has points at its corners only: it is solid when everything within 20 cm of them counts.
+# The toy has points only at its corners. It is solid if everything within 20 cm of them belongs to it.
 REACH = 0.2
 
 
 def made(**changes) -> HashGridAvatar:
-    """An avatar of random colours, dense enough to be seen; the same one each time."""
+    """An avatar with random colours, dense enough to be visible; the same one at each call."""
     avatar = small.avatar(reach=REACH, **changes)
     avatar.field.density_scale = 30.0
     torch.nn.init.normal_(avatar.field.encoder.table, std=0.3, generator=torch.Generator().manual_seed(0))
@@ -41,7 +41,7 @@ def made(**changes) -> HashGridAvatar:
 
 
 def without_head(**changes) -> HashGridAvatar:
-    """Another one, whose head is nothing but air."""
+    """The same avatar with an empty head."""
     avatar = made(**changes)
     with torch.no_grad():
         avatar.field.density_network.last[1][list(toy.PARTS).index("head"), 0, 0] = -20
@@ -57,7 +57,7 @@ def uv_residual() -> UVTimeResidual:
 
 
 def some_rays(step: int) -> Rays:
-    """Of a picture, of three frames in turn."""
+    """Rays of a picture, which belong to three frames in turn."""
     y, x = torch.meshgrid(torch.arange(0, 48, step), torch.arange(0, 48, step), indexing="ij")
     origins, directions = toy.camera(0).rays(torch.stack([x, y], -1).flatten(0, 1).float())
     return Rays(origins.clone(), directions, torch.arange(len(origins)) % 3)
@@ -81,7 +81,7 @@ def test_a_picture_shows_the_body_and_nothing_else():
     assert (image.depth[head] - 3).abs().max() < 0.5
 
 
-def test_pictures_are_made_of_rays():
+def test_pictures_equal_rendered_rays():
     avatar, camera = made(), toy.camera(1)
     image = avatar.render_image(camera, toy.pose(2), 2)
     scene = avatar.scene([toy.pose(2), toy.pose(2)], [0, 2])
@@ -92,7 +92,7 @@ def test_pictures_are_made_of_rays():
         outputs = avatar.render_rays(rays, scene)
         rendering, needs = outputs.rendering, outputs.needs
     assert outputs.residual is None and needs.samples == len(rendering.weights) and needs.rows.sum() > 1000
-    # Of rays that end early, pictures leave out what is behind.
+    # Pictures leave out samples behind an opaque surface.
     ends = image.alpha.flatten() >= OPAQUE
     assert 0 < ends.sum() < (image.alpha > 0).sum()
     for through, tolerance in ((~ends, 1e-5), (ends, 1 - OPAQUE + 1e-5)):
@@ -121,7 +121,7 @@ def test_backgrounds():
         torch.testing.assert_close(image.alpha, black.alpha)
 
 
-def test_pictures_of_any_size():
+def test_picture_sizes_and_an_empty_view():
     view = dataclasses.replace(toy.camera(0).scaled(0.4), height=7)
     image = made().render_image(view, toy.pose(0))
     assert image.rgb.shape == (7, 19, 3)
@@ -172,7 +172,7 @@ def moved(pose: BodyPose, camera, turn: torch.Tensor, shift: torch.Tensor):
     )
 
 
-def test_only_the_relation_of_body_and_camera_matters():
+def test_moving_body_and_camera_together_changes_nothing():
     avatar, turn, shift = made(), torch.tensor([0.3, 1.1, -0.4]), torch.tensor([1.0, -2.0, 0.5])
     here = avatar.render_image(toy.camera(0), toy.pose(2))
     pose, camera = moved(toy.pose(2), toy.camera(0), torch.tensor([1e-7, 0.0, 0.0]), shift)
@@ -182,11 +182,11 @@ def test_only_the_relation_of_body_and_camera_matters():
     turned = avatar.render_image(camera, pose)
     torch.testing.assert_close(turned.alpha, here.alpha, atol=2e-3, rtol=0)
     torch.testing.assert_close(turned.depth, here.depth, atol=1e-2, rtol=0)
-    # The light stands in the world, so that colours may change; they do not when it turns along.
+    # The light is fixed in the world, so colours may change, unless the light is rotated, too.
     assert (turned.rgb - here.rgb).abs().max() > 2e-3
 
 
-def test_what_was_learned_per_frame_is_used_for_that_frame():
+def test_frame_codes_are_used_for_their_own_frame():
     avatar = made()
     with torch.no_grad():
         avatar.field.conditions[1].codes.weight.copy_(torch.tensor([[9.0, -9.0], [0.0, 0.0], [-9.0, 9.0]]))
@@ -211,12 +211,12 @@ def test_scenes_for_pictures_and_for_training_have_the_same_shell():
     assert 0 < plain.index.shell.occupied.sum() < everything.index.shell.occupied.sum()
 
 
-def test_scenes_default_to_poses_of_their_own():
+def test_poses_are_not_training_frames_by_default():
     scene = made().scene([toy.pose(0), toy.pose(1)])
     assert scene.bodies.time.tolist() == [-1, -1] and len(scene.index.shell.origin) == 2
 
 
-def test_what_is_empty_is_no_longer_sampled():
+def test_empty_space_is_no_longer_sampled():
     avatar = without_head()
     pictures, samples = [], []
     scene, rays = avatar.prepare([toy.pose(0)]), camera_rays(toy.camera(0), avatar.device)
@@ -230,13 +230,13 @@ def test_what_is_empty_is_no_longer_sampled():
     change = (pictures[1].rgb - pictures[0].rgb).abs().amax(-1)
     assert (change > 1e-3).float().mean() < 0.01 and change.max() < 0.1
     assert (pictures[0].alpha > 0.5).sum() > 20
-    later = avatar.scene([toy.pose(1)])  # what has been learned of canonical space holds for poses to come
+    later = avatar.scene([toy.pose(1)])  # what was learned about canonical space holds for later poses
     head = list(toy.PARTS).index("head")
     assert not later.index.cells.marked.view(5, -1)[head].all() and later.index.cells.marked.any()
     assert later.index.shell.occupied.sum() < made().scene([toy.pose(1)]).index.shell.occupied.sum()
 
 
-def test_when_all_is_empty_nothing_is_seen():
+def test_an_empty_field_renders_nothing():
     avatar = made()
     scene = avatar.prepare([toy.pose(0)])
     avatar.occupancy.marked.zero_()
@@ -247,7 +247,7 @@ def test_when_all_is_empty_nothing_is_seen():
 
 
 def graded(avatar: HashGridAvatar, scene: Scene, rays: Rays, capacity: RayCapacity | None = None):
-    """What the avatar renders, the capacity that it needed, and the gradients of all its parameters."""
+    """The avatar's rendering, the sizes that it needed, and the gradients of all its parameters."""
     avatar.zero_grad()
     outputs = avatar.render_rays(rays, scene, capacity=capacity)
     rendering, residual = outputs.rendering, outputs.residual
@@ -261,7 +261,7 @@ def graded(avatar: HashGridAvatar, scene: Scene, rays: Rays, capacity: RayCapaci
 
 
 def compare(mine, theirs) -> None:
-    """Both of `graded`'s renderings and gradients, whatever their devices."""
+    """Compares renderings and gradients of two results of `graded`, on any device."""
     assert (theirs[0].alpha > 0.3).sum() > 3
     for name in ("color", "alpha", "depth"):
         here, there = getattr(mine[0], name).cpu(), getattr(theirs[0], name).cpu()
@@ -274,16 +274,16 @@ def compare(mine, theirs) -> None:
 
 
 def test_kernels_render_the_same(device: torch.device):
-    """With everything that each of them does: skinning, texture, shading, merging, samples and compositing."""
+    """All kernels together: skinning, texture, shading, merging, samples and compositing."""
     rays, residual = small.on(some_rays(8), device), uv_residual()
     plain = made(residual=copy.deepcopy(residual)).eval().to(device)
     fast = made(residual=copy.deepcopy(residual), kernels="triton").eval().to(device)
-    scene = three_bodies(plain)  # of plain PyTorch for both: interpreted, it would take a minute
+    scene = three_bodies(plain)  # made by plain PyTorch for both, because the interpreter would take a minute
     compare(graded(fast, scene, rays), graded(plain, scene, rays))
 
 
 def test_spare_capacity_changes_nothing(device: torch.device):
-    """As in a captured step: unused samples and rows take no part."""
+    """As in a captured step: unused samples and rows have no effect."""
     rays = small.on(some_rays(12), device)
     avatar = made(residual=uv_residual(), kernels="triton").eval().to(device)
     plain = made(residual=uv_residual()).eval().to(device)
@@ -297,7 +297,7 @@ def test_spare_capacity_changes_nothing(device: torch.device):
 
 
 @pytest.mark.gpu
-def test_the_gpu_renders_the_same():
+def test_gpu_and_cpu_render_the_same():
     cpu = made(residual=uv_residual()).eval()
     here = cpu.render_image(toy.camera(0), toy.pose(1), 1)
     there = cpu.cuda().render_image(toy.camera(0), toy.pose(1), 1)
@@ -306,7 +306,7 @@ def test_the_gpu_renders_the_same():
     torch.testing.assert_close(there.alpha.cpu(), here.alpha, atol=5e-3, rtol=0)
 
 
-def test_it_is_what_training_and_evaluation_ask_for():
+def test_the_avatar_implements_its_protocols():
     avatar = made()
     assert isinstance(avatar, Avatar)
     (group,) = avatar.parameter_groups()
@@ -322,7 +322,7 @@ def test_what_keeps_it_from_being_captured():
     assert fast.capture_obstacle() == "the encoder has its own streams"
 
 
-def test_pruning_keeps_its_times():
+def test_pruning_follows_its_schedule():
     avatar = made()
     avatar.prune_after, avatar.prune_every = 4, 3
     scene = avatar.prepare([toy.pose(0)])
@@ -335,13 +335,13 @@ def test_pruning_keeps_its_times():
 
 
 def nudged(scene: Scene, shift: float) -> Scene:
-    """The same bodies some way off in posed space, with the index of before."""
+    """The same bodies shifted in posed space, with the old index."""
     return dataclasses.replace(scene, bodies=dataclasses.replace(scene.bodies, vertices=scene.bodies.vertices + shift))
 
 
 @pytest.mark.parametrize("search", ["grid", "brute"])
-def test_an_index_follows_bodies_that_move(search: str):
-    """In place, where bodies are as large as before: what reads the memory, such as a CUDA graph, sees the change."""
+def test_refreshing_updates_the_index_of_moved_bodies(search: str):
+    """Bodies of the same size are updated in place, so that a CUDA graph that reads the memory sees the change."""
     avatar = made(neighbors=functools.partial(BruteNeighbors, k=8)) if search == "brute" else made()
     scene = avatar.prepare([toy.pose(0), toy.pose(1)])
     before = [(tensor.data_ptr(), tensor.clone()) for tensor in scene.index.tensors()]
@@ -366,8 +366,8 @@ def test_an_index_that_is_too_small_is_replaced():
     assert grown.index.fits() and scene.index.fits()
 
 
-def test_queries_see_what_rays_see():
-    """Colour and density at the samples of some rays, composited by hand, are the rendering."""
+def test_queries_equal_rendered_rays():
+    """Colours and densities at the samples of some rays, composited by hand, equal the rendering."""
     avatar = made()
     scene, rays = avatar.scene([toy.pose(1)], [1]), camera_rays(toy.camera(0).scaled(0.3), avatar.device)
     with torch.no_grad():
@@ -382,8 +382,8 @@ def test_queries_see_what_rays_see():
     assert (avatar.query(far, scene)[1] == 0).all()
 
 
-def test_the_field_answers_in_canonical_space():
-    """Near a part's own points, where no other part reaches, the field says what the avatar in its big pose says."""
+def test_field_queries_equal_avatar_queries_in_the_big_pose():
+    """Near a part's points, the field returns what the avatar in its big pose returns."""
     avatar = made()
     template = avatar.template
     scene = avatar.scene([BodyPose(template.big_pose(), torch.zeros(3), torch.zeros(3))])
@@ -401,4 +401,4 @@ def test_the_field_answers_in_canonical_space():
     if (claims.sum(0) == 1).all():
         torch.testing.assert_close(mine[0], color, rtol=1e-3, atol=1e-3)
     everywhere = avatar.field.query(x, normal)[1]
-    assert (everywhere >= mine[1] - 1e-4).all()  # every cube that contains a place may claim it, and the densest wins
+    assert (everywhere >= mine[1] - 1e-4).all()  # all cubes that contain a position count, and the highest density wins

@@ -22,7 +22,7 @@ REACH, DEPTH, VOXEL, R = 0.08, 0.04, 0.05, 6
 
 
 def some_cells(marked: float = 1.0) -> Cells:
-    """Cubes of 3 m around the origin, with such a share of their cells marked."""
+    """Cubes of 3 m around the origin, with a share `marked` of their cells marked."""
     marks = torch.rand(5 * R**3, generator=torch.Generator().manual_seed(3)) < marked
     return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8))
 
@@ -31,7 +31,7 @@ SKINNING = InverseSkinning(REACH, DEPTH, 0.01, "torch")
 
 
 def unlinked(cells: Cells) -> SearchIndex:
-    """With a single candidate for each pair, so that it can be done by hand."""
+    """An index with a single candidate for each pair, so that the result can be computed by hand."""
     bodies = small.bodies()
     neighbors = BruteNeighbors(bodies.vertices, small.part_points(), k=1)
     return SearchIndex(neighbors, Shell.around(bodies.vertices, REACH, VOXEL), cells)
@@ -43,7 +43,7 @@ def made(cells: Cells | None = None) -> LinkedIndex:
 
 @functools.cache
 def links() -> set[tuple[int, int]]:
-    """(voxel, cell) of the setting above, by numpy: the nearest point's map carries the voxel's centre."""
+    """The expected pairs (voxel, cell), by numpy: the nearest point's map carries the voxel's centre."""
     bodies = small.bodies()
     shell = Shell.around(bodies.vertices, REACH, VOXEL)
     found = set()
@@ -76,7 +76,7 @@ def held(index: LinkedIndex, marked: torch.Tensor) -> torch.Tensor:
     return expected.view(index.shell.occupied.shape)
 
 
-def test_links_lead_to_the_cells_that_voxels_come_from():
+def test_links_against_numpy():
     index = made()
     assert len(links()) > 500 and len({cell for _, cell in links()}) > 20
     assert len(as_set(index) ^ links()) <= 2  # those on a border, where rounding decides
@@ -92,14 +92,14 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(made(some_cells(0.4)).shell.occupied, kept)
 
 
-def test_voxels_of_unmarked_cells_are_left_out_from_the_start():
+def test_linking_unmarks_voxels_of_unmarked_cells():
     index = made(some_cells(0.4))
     expected = held(index, index.cells.marked)
     assert (index.shell.occupied != expected).sum() <= 2
-    assert len(as_set(index) ^ links()) <= 2  # but remembered, so that they can come back
+    assert len(as_set(index) ^ links()) <= 2  # the links are kept, so that voxels can be marked again
 
 
-def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
+def test_dropping_empty_voxels_equals_linking(monkeypatch: pytest.MonkeyPatch):
     expected = made(some_cells(0.4)).shell.occupied
     needed = []
     for chunk in (10**6, 1000):
@@ -115,7 +115,7 @@ def test_without_links_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch):
     assert (needed[0][1:] - rows).abs().max() <= 1
 
 
-def test_voxels_come_and_go_with_their_cells():
+def test_pruning_follows_the_marks_of_the_cells():
     index = made()
     everything = index.shell.occupied.clone()
     assert (everything != held(index, torch.ones(5 * R**3))).sum() <= 2
@@ -142,7 +142,7 @@ def test_one_marked_cell_of_several_keeps_a_voxel():
     assert not index.shell.occupied.any()
 
 
-def test_all_cells_that_occur():
+def test_cell_rows_are_all_linked_cells():
     index = made()
     assert isinstance(index.cell_rows, CellRows) and isinstance(index.cell_rows.rows, PartRows)
     found = index.cell_rows.index[index.cell_rows.rows.mask()]

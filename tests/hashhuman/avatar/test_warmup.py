@@ -1,4 +1,4 @@
-"""What a run has to compile."""
+"""The kernels that a run compiles."""
 
 import pytest
 import torch
@@ -13,12 +13,12 @@ from tests.test_train import composed
 
 @pytest.fixture(scope="module")
 def launches(toy_folder) -> dict:
-    """What tests/hashhuman/launches.py found."""
+    """The output of tests/hashhuman/launches.py."""
     return told_by("tests.hashhuman.launches", str(toy_folder))
 
 
-def test_no_kernel_is_compiled_more_often_than_it_must(launches):
-    """Networks: two, of different sizes. Samples: counted or placed, for all rays or some, with jitter or without."""
+def test_each_kernel_has_only_the_necessary_variants(launches):
+    """Two networks of different sizes; the sampler counts or places, for all or some rays, with or without jitter."""
     networks = {"mlp_kernels.mlp_forward": 2, "mlp_kernels.mlp_backward": 2, "mlp_kernels.sum_partials": 2}
     both_ways = [f"{file}_kernels._{way}" for file in ("shading", "merge", "volume") for way in ("forward", "backward")]
     grids = [
@@ -28,26 +28,26 @@ def test_no_kernel_is_compiled_more_often_than_it_must(launches):
     assert launches["listed"] == {"shell_sampler_kernels._place": 5, **networks, **dict.fromkeys(others, 1)}
 
 
-def test_sizes_make_no_difference(launches):
+def test_other_sizes_launch_no_further_variants(launches):
     assert launches["others"] == []
 
 
-def test_it_leaves_no_trace(launches):
+def test_gradients_and_random_state_are_unchanged(launches):
     assert launches["untouched"]
 
 
-def test_on_a_cpu_there_is_nothing_to_compile(monkeypatch):
+def test_nothing_is_compiled_on_a_cpu(monkeypatch):
     monkeypatch.setattr("hashhuman.training.run.precompiled", lambda warm_up: pytest.fail("was asked to"))
     with run.compiled_ahead(small.avatar(kernels="triton")):
         pass
 
 
 @pytest.mark.gpu
-def test_training_launches_nothing_that_the_dry_run_missed(toy_folder, tmp_path, monkeypatch):
+def test_training_launches_only_kernels_of_the_dry_run(toy_folder, tmp_path, monkeypatch):
     missed = []
 
     class Watching(precompile.Compiler):
-        """Notes what the dry run did not begin."""
+        """Notes kernels that the dry run did not start to compile."""
 
         def __call__(self, **asked) -> bool:
             if not self.in_dry_run and (asked["fn"].jit_function, asked["key"]) not in self.begun:

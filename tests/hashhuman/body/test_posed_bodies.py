@@ -15,7 +15,7 @@ from tests.hashhuman import small
 trimesh = pytest.importorskip("trimesh")
 
 
-def test_each_points_map_undoes_its_skinning():
+def test_the_map_of_each_point_inverts_its_skinning():
     template, bodies = toy.template(), small.bodies()
     canonical = template.pose_vertices(template.big_pose())
     for frame in range(3):
@@ -26,7 +26,7 @@ def test_each_points_map_undoes_its_skinning():
     assert bodies.time.tolist() == [0, 1, 2]
 
 
-def test_world_and_posed():
+def test_world_points_and_directions_in_posed_space():
     bodies, frames = small.bodies(), torch.tensor([0, 1, 2, 2])
     points = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     posed = bodies.to_posed(points, frames)
@@ -37,7 +37,7 @@ def test_world_and_posed():
     torch.testing.assert_close(bodies.directions_to_posed(2 * posed, frames), difference)
 
 
-def test_posed_vertices_are_the_worlds():
+def test_posed_vertices_are_the_world_vertices_in_posed_space():
     bodies = small.bodies()
     for frame in range(3):
         world = toy.world_vertices(toy.template(), frame)
@@ -45,7 +45,7 @@ def test_posed_vertices_are_the_worlds():
         torch.testing.assert_close(posed, bodies.vertices[frame], atol=1e-6, rtol=0)
 
 
-def test_one_frame_knows_nothing_of_another():
+def test_frames_are_independent():
     poses = [toy.pose(0), toy.pose(5)]
     both = PosedBodies.from_poses(toy.template(), poses, torch.tensor([4, -1]))
     alone = PosedBodies.from_poses(toy.template(), poses[1:], torch.tensor([-1]))

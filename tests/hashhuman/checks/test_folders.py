@@ -1,4 +1,4 @@
-"""Folders that take no files."""
+"""Folders that cannot be written."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from hashhuman.checks.folders import check_writable
 from hashhuman.errors import UserError
 
 
-def test_good_folders_stay_as_they_are(tmp_path: Path):
+def test_good_folders_are_unchanged(tmp_path: Path):
     check_writable(tmp_path, "a=")
     check_writable(tmp_path / "not/there yet", "a=")
     assert list(tmp_path.iterdir()) == []
@@ -24,7 +24,7 @@ def test_a_file_in_the_way(tmp_path: Path):
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
-def test_what_the_system_says_is_passed_on(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_systems_reason_is_part_of_the_message(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(dir: Path):
         raise OSError(number, os.strerror(number), str(dir))
 

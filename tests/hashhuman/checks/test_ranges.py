@@ -1,4 +1,4 @@
-"""Numbers that make no sense are refused; the table has no line that nothing uses."""
+"""Numbers out of range are refused, and the table has no unused line."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ CONF = Path(__file__).parents[3] / "conf"
 
 
 def example(pattern: str) -> str:
-    """A key that a pattern of the table stands for (also the test's name: `gpu` alone would be taken for the mark)."""
+    """A key that matches a key of the table. It also names the test, since `gpu` alone would be taken for the mark."""
     return f"group.{pattern.replace('*', 'x')}"
 
 
@@ -51,14 +51,14 @@ def test_every_range(pattern: str):
 
 
 @pytest.mark.parametrize("pattern", RANGES, ids=example)
-def test_no_range_without_an_option(pattern: str):
-    """The last named part of each pattern is a key in conf/ (or may be added there, as a camera's offset may)."""
+def test_every_range_has_an_option(pattern: str):
+    """The last named part of each key is a key in conf/, or may be added there, such as a camera's offset."""
     last = [part for part in pattern.split(".") if part != "*"][-1]
     found = any(re.search(rf"(^|[\s{{]){last}:", path.read_text(), re.M) for path in CONF.rglob("*.yaml"))
     assert found, f"no option is called {last}"
 
 
-def test_the_longest_end_decides():
+def test_the_longest_matching_key_decides():
     assert range_of("data.source.size") is RANGES["source.size"] and range_of("size") is None
     assert range_of("avatar.prune_every") is RANGES["prune_every"] is not range_of("preprocess.keypoints.every")
     assert range_of("field.parts.head.grid.log2_hashmap_size") is RANGES["grid.log2_hashmap_size"]
@@ -80,7 +80,7 @@ def test_the_sentence():
 
 
 def test_the_option_that_was_set_is_named():
-    """And not the one that takes its value from there."""
+    """And not the option that interpolates it."""
     config = OmegaConf.create({"index": {"voxel": "${neighbors.voxel}"}, "neighbors": {"voxel": 0}})
     with pytest.raises(UserError, match=r"^neighbors\.voxel=0"):
         check_ranges(config)
@@ -109,7 +109,7 @@ def training() -> DictConfig:
         "preprocess.body_fit.stages.0.steps=0", "preprocess.body_fit.stages.1.weights.flow=-1",
     ],
 )  # fmt: skip
-def test_mistakes_that_people_make(override: str, training: DictConfig):
+def test_typical_mistakes_are_refused(override: str, training: DictConfig):
     check_ranges(training)
     key, _, value = override.partition("=")
     config = copy.deepcopy(training)
@@ -132,5 +132,5 @@ def test_options_of_other_packages_are_their_own():
             check_ranges(OmegaConf.create({"a": node}))
 
 
-def test_what_is_missing_is_left_to_whoever_needs_it():
+def test_missing_values_are_not_checked():
     check_ranges(OmegaConf.create({"max_steps": "???", "seed": "${nothing.here}", "no_such_option": -7}))

@@ -1,4 +1,4 @@
-"""What options need is asked of their classes."""
+"""The requirements of options are checked by their classes."""
 
 import sys
 
@@ -13,11 +13,11 @@ asked: list = []
 
 
 class Needy:
-    """A class that tells what it needs."""
+    """A class with requirements."""
 
     @staticmethod
     def require(size: int, extra: dict | None = None) -> None:
-        """Notes what it was asked with."""
+        """Notes its arguments."""
         asked.append((size, extra))
         if size > 5:
             raise UserError("too large.")
@@ -25,13 +25,13 @@ class Needy:
 
 @requiring(lambda: asked.append("function"))
 def needy_function() -> None:
-    """A function that does."""
+    """A function with requirements."""
 
 
 HERE = f"{__name__}."
 
 
-def test_every_target_is_asked_with_its_own_options():
+def test_require_gets_the_options_of_its_node():
     asked.clear()
     nodes = {
         "size": 4,
@@ -66,12 +66,12 @@ def test_packages_that_options_need(node: dict, module: str, sentence: str, monk
         check_requirements({"node": node})
 
 
-def test_points_that_are_not_lifted_need_no_network(monkeypatch: pytest.MonkeyPatch):
+def test_keypoints_without_lifting_need_no_network(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     check_requirements({"_target_": "preprocess.keypoints.folder.FolderKeypoints", "path": "x", "lift": False})
 
 
-def test_the_users_own_body(tmp_path):
+def test_a_missing_smpl_file_is_one_sentence(tmp_path):
     node = {"_target_": "hashhuman.body.smpl.body.SmplBody", "root": str(tmp_path), "model": "SMPL_NEUTRAL.pkl"}
     with pytest.raises(UserError, match=r"SMPL_NEUTRAL\.pkl does not exist: get SMPL's files"):
         check_requirements(node)

@@ -1,4 +1,4 @@
-"""Arguments before Hydra sees them: a path alone is the video, and what is neither is explained."""
+"""Arguments before Hydra reads them: a path alone is the video, and other words are explained."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ def test_a_path_with_an_equals_sign(tmp_path: Path):
     assert prepared([str(tmp_path / "a=b.mp4")], "video") == [f"video='{tmp_path / 'a=b.mp4'}'"]
 
 
-def test_what_is_neither_option_nor_path(tmp_path: Path):
+def test_other_words_are_explained(tmp_path: Path):
     with pytest.raises(UserError, match=r"did you mean video=clip\.mp4\?$"):
         prepared(["clip.mp4"], "video")
-    with pytest.raises(UserError, match=r"run7 is no option: write NAME=VALUE\.$"):
+    with pytest.raises(UserError, match=r"run7 is not an option: write NAME=VALUE\.$"):
         prepared(["run7"], None)
 
 

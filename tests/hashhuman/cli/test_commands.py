@@ -1,4 +1,4 @@
-"""The console command: what it prints, writes and refuses."""
+"""The console command: its output, files and errors."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def tree(tmp_path: Path) -> Path:
     return smpl_files.write_tree(tmp_path / "sm pl ä", body, smpl_files.model(body))
 
 
-def test_says_what_it_found_and_writes(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_a_model_is_described_and_converted(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     out = tmp_path / "made" / "toy.npz"
     assert commands.main(["convert-smpl", str(tree / "SMPL_NEUTRAL.pkl"), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_says_what_it_found_and_writes(tree: Path, tmp_path: Path, capsys: pytes
     assert not source.converted_path(tree / "SMPL_NEUTRAL.pkl").exists()
 
 
-def test_writes_beside_the_model_unless_told_otherwise(tree: Path, capsys: pytest.CaptureFixture):
+def test_the_default_output_lies_in_the_models_folder(tree: Path, capsys: pytest.CaptureFixture):
     assert commands.main(["convert-smpl", str(tree / "SMPL_NEUTRAL.pkl")]) == 0
     assert source.converted_path(tree / "SMPL_NEUTRAL.pkl").exists()
 
@@ -54,7 +54,7 @@ def test_mistakes_are_one_sentence_and_status_2(tree: Path, tmp_path: Path, caps
     assert not (tmp_path / "touched").exists()
 
 
-def test_runs_as_a_module(tree: Path):
+def test_the_command_runs_as_a_module(tree: Path):
     command = [sys.executable, "-m", "hashhuman", "convert-smpl", str(tree / "SMPL_NEUTRAL.pkl")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "40 vertices" in done.stdout and not done.stderr

@@ -1,4 +1,4 @@
-"""Folders that a failed command would leave empty, and those that it must not touch."""
+"""Empty folders of a failed command are removed, and other folders are kept."""
 
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def write_and_fail(config: DictConfig) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m", "a=1,2"], ["-m", "a=1", "b=2"]])
-def test_a_failed_command_leaves_nothing(run, tmp_path: Path, arguments: list[str]):
+def test_a_failed_command_leaves_no_folder(run, tmp_path: Path, arguments: list[str]):
     assert not run(fail, *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["conf"]
 
@@ -73,7 +73,7 @@ def test_empty_folders_of_the_user_stay(run, tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "multirun/now").iterdir()) == ["mine", "multirun.yaml"]
 
 
-def test_the_job_of_a_sweep_that_failed(run, tmp_path: Path):
+def test_the_folder_of_a_failed_job_is_removed(run, tmp_path: Path):
     def job(config: DictConfig) -> None:
         (write if config.a == 1 else fail)(config)
 

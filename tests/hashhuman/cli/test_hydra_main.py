@@ -16,7 +16,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("name", ["a b.mp4", "a[1].mp4", "a=b.mp4", "a,b.mp4", "it's (1).mp4", "{x}.mp4", r"a\b.mp4"])
-def test_awkward_paths_reach_the_config_as_they_are(tmp_path: Path, name: str) -> None:
+def test_paths_with_special_characters_reach_the_config(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     [argument] = hydra_main.quote_paths([f"video={tmp_path / name}"])
     override = OverridesParser.create().parse_override(argument)
@@ -24,7 +24,7 @@ def test_awkward_paths_reach_the_config_as_they_are(tmp_path: Path, name: str) -
     assert override.value() == str(tmp_path / name)
 
 
-def test_what_hydra_reads_stays() -> None:
+def test_values_that_hydra_can_read_stay() -> None:
     arguments = [
         "-m",
         "video=a,b",
@@ -43,7 +43,7 @@ def test_names_that_look_like_numbers() -> None:
     assert hydra_main.quote_paths(["video=42", "seed=42"]) == ["video='42'", "seed=42"]
 
 
-def test_unreadable_value_is_told_how_to_be_quoted() -> None:
+def test_an_unreadable_value_is_explained_with_its_quoted_form() -> None:
     with pytest.raises(UserError) as raised:
         hydra_main.quote_paths(["video=there is [none] (here)"])
     assert "\"video='there is [none] (here)'\"" in str(raised.value)
@@ -124,13 +124,13 @@ def test_wrong_command_lines_are_one_sentence(
     assert sentence in said and said.count("\n") == 1
 
 
-def test_option_without_value(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+def test_a_missing_value_is_one_sentence(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
     with pytest.raises(SystemExit):
         run(lambda config: config.needed, config_folder, monkeypatch)
     assert "add needed=... to the command line" in capfd.readouterr().err
 
 
-def test_faults_of_the_program_are_not_hidden(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_of_the_program_are_raised(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (ZeroDivisionError("x"), ModuleNotFoundError("gone", name="hashhuman.gone"), TypeError("x")):
         with pytest.raises(type(error)):
             run(fail(error), config_folder, monkeypatch)
@@ -185,7 +185,7 @@ def test_a_sweep_ends_with_one_table(
     assert printed.out.count("runs of the sweep") == 1 and "failed: ZeroDivisionError: a fault" in printed.out
 
 
-def test_an_interrupted_job_is_not_done(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+def test_an_interrupted_job_has_failed(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
     def job(config: DictConfig) -> None:
         raise KeyboardInterrupt
 
@@ -194,7 +194,7 @@ def test_an_interrupted_job_is_not_done(config_folder: Path, monkeypatch: pytest
     assert "failed: it was interrupted." in capfd.readouterr().out
 
 
-def test_a_path_alone(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_alone_gets_the_name_of_its_option(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config_folder / "a, b.mp4").touch()
     seen = []
     with (config_folder / "root.yaml").open("a") as file:

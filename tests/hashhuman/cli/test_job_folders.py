@@ -15,7 +15,7 @@ def _afresh():
     job_folders.forget()
 
 
-def test_what_all_jobs_have_is_left_out(monkeypatch: pytest.MonkeyPatch):
+def test_common_overrides_are_left_out(monkeypatch: pytest.MonkeyPatch):
     given = ["-m", "data=synthetic", "eval.products.turntable=null", "video=a,b", "encoder.log2_hashmap_size=14,15"]
     monkeypatch.setattr(sys, "argv", ["train.py", *given])
     common = ["data=synthetic", "eval.products.turntable=null"]  # as Hydra's sweeper spells it

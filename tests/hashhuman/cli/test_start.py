@@ -1,4 +1,4 @@
-"""What a run says first."""
+"""The first lines that a run prints."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from hashhuman.cli.start import describe_start, preset
 
 
-def test_the_preset_and_why():
+def test_the_preset_and_its_reason():
     assert preset("cpu", False) == "experiment=cpu (chosen because PyTorch sees no GPU)"
     assert preset("fast", False) == "experiment=fast (chosen because PyTorch sees a GPU)"
     assert preset("cpu", True) == "experiment=cpu" and preset(None, True) == "experiment=null"

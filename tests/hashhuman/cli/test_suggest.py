@@ -1,4 +1,4 @@
-"""The nearest name to one that does not exist, with the project's own configs."""
+"""Suggestions for names that do not exist, with the project's own configs."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_suggestions(argument: str, meant: str | None):
 
 
 def test_options_of_the_chosen_groups():
-    """`deformer=uv_time` brings options along that the default has not; the rest of the line may be wrong, too."""
+    """`deformer=uv_time` has options that the default does not have; the rest of the line may be wrong, too."""
     train.register_resolvers()
     error = HydraException("Could not override 'deformer.residual.neighbourhood'.")
     for arguments in (["deformer=uv_time"], ["deformer=uv_time", "seed=1,2", "data.no=3"]):

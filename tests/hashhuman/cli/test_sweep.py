@@ -1,4 +1,4 @@
-"""Runs of a sweep: fake jobs that take a moment, fail, or look at each other."""
+"""Runs of a sweep: fake jobs that wait, fail, or check whether others run."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hashhuman.cli import sweep
-from hashhuman.cli.sweep import Job, Outcome, devices_of, run_jobs
+from hashhuman.cli.sweep import Job, JobResult, devices_of, run_jobs
 from tests.processes import PATIENCE
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -23,12 +23,12 @@ def job(folder: Path, name: str, script: str) -> Job:
     return Job(name, [sys.executable, "-S", "-c", f"import os, sys, time\n{script}"], folder / name / "run.log")
 
 
-def test_a_failure_stops_no_other(tmp_path, capfd):
+def test_other_jobs_continue_after_a_failure(tmp_path, capfd):
     scripts = ["print('fine')", "print('almost'); print('it broke', file=sys.stderr); sys.exit(3)", "print('fine too')"]
-    outcomes = run_jobs([job(tmp_path, str(i), script) for i, script in enumerate(scripts)], [None])
-    assert [(outcome.job.name, outcome.status) for outcome in outcomes] == [("0", 0), ("1", 3), ("2", 0)]
-    assert [outcome.job.log.read_text().split("\n")[0] for outcome in outcomes] == ["fine", "almost", "fine too"]
-    assert outcomes[1].last_line == "it broke"
+    results = run_jobs([job(tmp_path, str(i), script) for i, script in enumerate(scripts)], [None])
+    assert [(result.job.name, result.status) for result in results] == [("0", 0), ("1", 3), ("2", 0)]
+    assert [result.job.log.read_text().split("\n")[0] for result in results] == ["fine", "almost", "fine too"]
+    assert results[1].last_line == "it broke"
     said = capfd.readouterr().out
     assert "2/3: FAILED" in said and "3/3: done" in said and "fine" not in said  # what runs print is in their logs
 
@@ -44,11 +44,11 @@ def test_one_job_at_a_time_on_each_device(tmp_path):
     )
     partners = [1, 0, 3, 2, 4]
     jobs = [job(tmp_path, str(i), script.format(folder=str(tmp_path), me=i, partner=j)) for i, j in enumerate(partners)]
-    outcomes = run_jobs(jobs, ["3", "7"])
-    assert [outcome.job for outcome in outcomes] == jobs  # in their order, whichever ended first
-    assert [outcome.status for outcome in outcomes] == [0] * 5
-    assert [outcome.last_line for outcome in outcomes] == [f"device {outcome.device}" for outcome in outcomes]
-    devices = [outcome.device for outcome in outcomes]
+    results = run_jobs(jobs, ["3", "7"])
+    assert [result.job for result in results] == jobs  # in their order, whichever ended first
+    assert [result.status for result in results] == [0] * 5
+    assert [result.last_line for result in results] == [f"device {result.device}" for result in results]
+    devices = [result.device for result in results]
     assert set(devices[:2]) == set(devices[2:4]) == {"3", "7"}
 
 
@@ -57,7 +57,7 @@ def test_devices_work_at_once(tmp_path):
     script = "open('{}', 'w')\n" + WAIT.format("'{}'")
     places = [tmp_path / "a", tmp_path / "b"]
     jobs = [job(tmp_path, f"job {p.name}", script.format(p, q)) for p, q in (places, places[::-1])]
-    assert [outcome.status for outcome in run_jobs(jobs, [None, None])] == [0, 0]
+    assert [result.status for result in run_jobs(jobs, [None, None])] == [0, 0]
 
 
 def test_jobs_share_the_cores(tmp_path, monkeypatch):
@@ -68,11 +68,11 @@ def test_jobs_share_the_cores(tmp_path, monkeypatch):
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         if given:
             monkeypatch.setenv("OMP_NUM_THREADS", given)
-        (outcome,) = run_jobs([job(tmp_path, "one", script)], [None, None])
-        assert outcome.last_line == f"{expected} None"
+        (result,) = run_jobs([job(tmp_path, "one", script)], [None, None])
+        assert result.last_line == f"{expected} None"
 
 
-def test_an_interrupt_ends_the_running_and_starts_no_more(tmp_path, interruptible):
+def test_an_interrupt_ends_running_jobs_and_starts_no_more(tmp_path, interruptible):
     begun = f"open({str(tmp_path / 'begun')!r}, 'a').write('x')"
     lasted = f"open({str(tmp_path / 'lasted')!r}, 'w')"
     stop = f"{begun}; import signal; os.kill({os.getpid()}, signal.SIGINT); time.sleep({PATIENCE}); {lasted}"
@@ -101,16 +101,16 @@ def test_devices(monkeypatch, visible: str | None, gpus: int, at_once: int | Non
     assert devices_of(at_once) == expected
 
 
-def test_how_a_job_failed_is_its_last_line(tmp_path):
-    def outcome(status: int, text: str) -> Outcome:
+def test_the_reason_of_a_failure_is_the_last_line(tmp_path):
+    def result(status: int, text: str) -> JobResult:
         (tmp_path / "log").write_text(text)
-        return Outcome(Job("a=1", [], tmp_path / "log"), "1", status, 5.0, 12.3)
+        return JobResult(Job("a=1", [], tmp_path / "log"), "1", status, 5.0, 12.3)
 
-    assert outcome(0, "all is well").failure is None
-    assert outcome(2, "one\nThere is no [subject] folder x.\n\n").failure == "There is no [subject] folder x."
-    assert outcome(-9, "").failure == "its process ended with status -9 and said nothing."
-    ended = outcome(2, "it broke").ended(["a=1"], tmp_path)
-    assert (ended.failure, ended.device, ended.seconds, ended.log) == ("it broke", "1", 12.3, tmp_path / "log")
+    assert result(0, "all is well").failure is None
+    assert result(2, "one\nThere is no [subject] folder x.\n\n").failure == "There is no [subject] folder x."
+    assert result(-9, "").failure == "its process ended with status -9 and printed nothing."
+    run = result(2, "it broke").finished_run(["a=1"], tmp_path)
+    assert (run.failure, run.device, run.seconds, run.log) == ("it broke", "1", 12.3, tmp_path / "log")
 
 
 SCRIPT = """
@@ -158,18 +158,18 @@ def test_a_sweep_from_the_command_line(program):
     assert "a=3" in done.stdout and "b=7" not in done.stdout  # what sets the runs apart
 
 
-def test_a_sweep_in_which_all_goes_well(program):
+def test_a_sweep_without_failures(program):
     done = launched(program, "a=1", "hydra.sweep.dir=elsewhere")
     assert done.returncode == 0 and "the only one" in done.stdout
     assert (program.parent / "elsewhere/run 0/run.log").read_text().startswith("value 1 2")
 
 
-def test_a_process_that_ends_well_and_leaves_nothing_has_failed(program, monkeypatch):
+def test_a_process_without_a_result_has_failed(program, monkeypatch):
     monkeypatch.setenv("RESULT", "evaluation/metrics.json")
     done = launched(program, "a=1,2")
     assert done.returncode == 2 and "2 of 2 runs failed" in done.stderr and "without its result" in done.stdout
 
 
-def test_no_jobs_at_a_time(program):
+def test_zero_jobs_at_a_time_are_refused(program):
     done = launched(program, "a=1,2", "hydra.launcher.n_jobs=0")
     assert done.returncode == 2 and "n_jobs=0 must be at least 1" in done.stderr

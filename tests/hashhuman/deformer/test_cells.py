@@ -27,14 +27,14 @@ def test_by_hand():
     assert cells.contain(x, torch.tensor([0, 0, 0, 1])).tolist() == [True, False, True, False]
 
 
-def test_marks_change_in_place():
+def test_contain_follows_later_marks():
     cells = Cells(LOW, EXTENT, 1, torch.ones(2, dtype=torch.uint8))
     x, part = torch.zeros(2, 3), torch.tensor([0, 1])
     cells.marked[1] = 0
     assert cells.contain(x, part).tolist() == [True, False]
 
 
-def test_all_of_space():
+def test_all_contains_every_position():
     cells = Cells.all(3, torch.device("cpu"))
     x = 100 * torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
     part = torch.arange(60) % 3

@@ -1,4 +1,4 @@
-"""Carrying points back to canonical space."""
+"""Inverse skinning: points of posed bodies are carried to canonical space."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hashhuman.neighbors.grid import GridNeighbors
 from tests import toy
 from tests.hashhuman import small
 
-CAP = torch.tensor([4, 5, 6, 7])  # of a limb along +x: the far corners, which its joint alone moves
+CAP = torch.tensor([4, 5, 6, 7])  # the far corners of a limb along +x, which move only with its joint
 
 
 def carried(
@@ -61,7 +61,7 @@ def test_points_on_the_body_return_to_canonical_space(index, frame: int):
         torch.testing.assert_close(pairs.normal[rows], normals[mine], atol=1e-5, rtol=0)
 
 
-def test_rows_and_slots_point_at_each_other():
+def test_rows_and_slots_are_consistent():
     world = toy.world_vertices(toy.template(), 1)
     pairs = carried(world + 0.02, torch.ones(40, dtype=torch.long), uv=toy.template().uv)
     mask, (part, point) = pairs.rows.mask(), (pairs.slots >= 0).nonzero().unbind(1)
@@ -77,8 +77,8 @@ def test_rows_and_slots_point_at_each_other():
 
 
 @pytest.mark.parametrize("frame", [0, 1, 2])
-def test_points_attached_to_the_surface_return_too(frame: int):
-    """Around a limb's end, off the surface, where all candidates move with one bone."""
+def test_points_near_the_surface_return_to_canonical_space(frame: int):
+    """Points off the surface at a limb's end, where all candidates move with one bone."""
     joint = toy.JOINT_NAMES.index("left_shoulder")
     generator = torch.Generator().manual_seed(frame)
     corners = toy.template().vertices[8 * joint + CAP]
@@ -93,7 +93,7 @@ def test_points_attached_to_the_surface_return_too(frame: int):
 
 
 def test_rotation_takes_world_directions_to_canonical_ones():
-    """A ray that a limb carries along: its direction in canonical space is that of the carried ray."""
+    """The canonical direction of a ray that is attached to a limb is that of the ray in the canonical pose."""
     joint = 8 * toy.JOINT_NAMES.index("right_shoulder")
     rest = toy.template().vertices[joint + torch.tensor([0, 1, 2, 3])]
     ahead = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), dim=1)
@@ -125,7 +125,7 @@ def test_reach_and_depth_are_heights_over_the_surface():
 
 
 def test_unmarked_cells_are_left_out():
-    """One mark for each part: all of it counts, or nothing."""
+    """With one cell for each part, all pairs of a part are kept or none."""
     cells = Cells.all(5, torch.device("cpu"))
     cells.marked[1:3] = 0
     world, frames = toy.world_vertices(toy.template(), 0), torch.zeros(40, dtype=torch.long)
@@ -152,7 +152,7 @@ def test_gradients_pass_through_the_map_and_not_through_the_choice_of_candidates
     for learned in (bodies.world_from_posed, bodies.canonical_from_posed, bodies.vertices):
         learned.requires_grad_()
     query, neighbors = Points(world, torch.zeros(40, 3), frames), index(bodies.vertices, small.part_points())
-    # So smooth that several candidates have weight.
+    # Smooth enough that several candidates have weight.
     pairs = InverseSkinning(small.REACH, small.REACH, 0.1, "torch")(query, bodies, neighbors, toy.template().uv)
     assert not pairs.normal.requires_grad and not pairs.uv.requires_grad
     used = pairs.rows.mask()
@@ -165,7 +165,7 @@ def test_gradients_pass_through_the_map_and_not_through_the_choice_of_candidates
     assert expected.abs().max() > 0.5
     torch.testing.assert_close(world.grad, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(bodies.world_from_posed.grad[:, :3, 3], moved, atol=1e-4, rtol=1e-5)
-    # What is added to the map of a frame's every point is added to x, whatever the weights.
+    # A constant added to the maps of all points of a frame is added to x, because the weights sum to one.
     added = bodies.canonical_from_posed.grad[..., 3].sum(1)
     torch.testing.assert_close(added, torch.zeros(3, 3).index_add(0, frames[:1], upstream.sum(0, keepdim=True)))
     assert bodies.vertices.grad is None
@@ -184,7 +184,7 @@ def test_weights_against_the_formula():
     assert weights[1, 2] == 0
 
 
-def test_weights_tend_to_the_nearest():
+def test_weights_tend_to_the_nearest_candidate():
     distances = torch.tensor([[0.02, 0.01, 0.015]])
     weights = InverseSkinning(0.06, 0.06, 1e-4).weights(some_pairs(distances, torch.zeros(1, 3, dtype=torch.long)))
     torch.testing.assert_close(weights, torch.tensor([[0.0, 1.0, 0.0]]))
@@ -196,7 +196,7 @@ def test_texture_coordinates_do_not_mix_across_seams():
     weights = torch.tensor([[0.4, 0.2, 0.3, 0.1], [0.4, 0.3, 0.2, 0.1]])
     distances = torch.tensor([[0.01, 0.02, 0.03, 0.04], [0.01, 0.02, 0.03, torch.inf]])
     blended = InverseSkinning.blend_uv(uv, some_pairs(distances, vertices), weights)
-    # The first is blended with its neighbour in the chart alone; the second has no candidate in its chart but itself.
+    # The first is blended only with its neighbour in the same chart. The second has no neighbour in its chart.
     torch.testing.assert_close(blended, torch.tensor([[(0.10 * 2 + 0.12) / 3, (0.20 * 2 + 0.22) / 3], [0.90, 0.20]]))
 
 

@@ -1,4 +1,4 @@
-"""Triton's inverse skinning against the reference in plain PyTorch, values and gradients."""
+"""Triton's inverse skinning against plain PyTorch, values and gradients."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ INPUTS = ("world_from_posed", "canonical_from_posed", "position")
 
 
 def some_points(used: int | None = None, count: int = COUNT, n_vertices: int = 40, n_frames: int = 3) -> Points:
-    """Points around the toy's first vertices, of which the torso has the first eight."""
+    """Points around the toy's first vertices; the first eight vertices belong to the torso."""
     generator = torch.Generator().manual_seed(0)
     bodies = small.bodies()
     frame = torch.arange(count) % n_frames
@@ -51,7 +51,7 @@ def carried(
 
 
 @pytest.mark.parametrize("uv", [False, True])
-def test_both_carry_points_to_the_same_places(uv: bool, device: torch.device):
+def test_kernel_and_torch_carry_points_to_the_same_positions(uv: bool, device: torch.device):
     slow, fast = carried(device, "torch", uv), carried(device, "triton", uv)
     assert slow.needed.sum() > COUNT / 2 and (slow.needed > 10).all()
     assert fast.rows.sizes == slow.rows.sizes
@@ -65,7 +65,7 @@ def test_both_carry_points_to_the_same_places(uv: bool, device: torch.device):
         assert values.isfinite().all()
 
 
-def test_both_leave_out_unmarked_cells(device: torch.device):
+def test_kernel_and_torch_drop_pairs_in_unmarked_cells(device: torch.device):
     slow, fast, everything = (
         carried(device, "torch", cells=some_cells()),
         carried(device, "triton", cells=some_cells()),
@@ -87,7 +87,7 @@ def test_unused_points_make_no_pairs(device: torch.device):
     torch.testing.assert_close(some.slots[:, :100] >= 0, carried(device, "triton").slots[:, :100] >= 0)
 
 
-def test_surplus_pairs_are_left_out(device: torch.device):
+def test_pairs_beyond_the_capacity_are_dropped(device: torch.device):
     everything = carried(device, "triton", count=900)
     short = carried(device, "triton", capacity=(128,) * 5, count=900)
     assert (everything.needed > 128).any()
@@ -100,7 +100,7 @@ def test_surplus_pairs_are_left_out(device: torch.device):
 
 
 def learnable(device: torch.device, points: Points, names: tuple[str, ...] = INPUTS) -> tuple[PosedBodies, Points]:
-    """Bodies and points on a device; the named tensors need gradients."""
+    """Bodies and points on a device; the named tensors require gradients."""
     bodies, points = small.on(small.bodies(), device), small.on(points, device)
     points = dataclasses.replace(points, position=points.position.clone())
     for name in names:
@@ -109,7 +109,7 @@ def learnable(device: torch.device, points: Points, names: tuple[str, ...] = INP
 
 
 def carried_with_graph(bodies: PosedBodies, points: Points, kernels: str, capacity=None) -> CanonicalPairs:
-    """Pairs of all parts, or of the first few if there is capacity for fewer."""
+    """Pairs of all parts, or of the first parts if the capacity has fewer."""
     n_parts = 5 if capacity is None else len(capacity)
     parts = small.on(small.part_points()[:n_parts], points.position.device)
     grid = GridNeighbors(bodies.vertices.detach(), parts, 0.03, 0.16)
@@ -117,7 +117,7 @@ def carried_with_graph(bodies: PosedBodies, points: Points, kernels: str, capaci
 
 
 def weighted(pairs: CanonicalPairs, included: torch.Tensor) -> torch.Tensor:
-    """A random weighting of positions and rotations: of the included (part, point) pairs, and of all unused rows."""
+    """A randomly weighted sum of positions and rotations of the included (part, point) pairs and all unused rows."""
     part, point = included.nonzero().unbind(1)
     rows = pairs.slots[part, point].long()
     assert (rows >= 0).all()
@@ -139,7 +139,7 @@ CASES = {  # capacity, used points, points, vertices that they lie around
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_have_the_same_gradients(case: str, device: torch.device):
+def test_kernel_and_torch_have_the_same_gradients(case: str, device: torch.device):
     capacity, used, count, n_vertices = CASES[case]
     points = some_points(used, count, n_vertices)
     fast_inputs = learnable(device, points)
@@ -162,7 +162,7 @@ def test_both_have_the_same_gradients(case: str, device: torch.device):
     assert bool((fast.needed > 128).any()) == (case == "too small a capacity")
 
 
-def test_what_needs_no_gradient_gets_none(device: torch.device):
+def test_tensors_that_need_no_gradient_get_none(device: torch.device):
     points = some_points(count=60, n_vertices=16)
     together = learnable(device, points)
     pairs = carried_with_graph(*together, "triton", (128, 128))
@@ -208,7 +208,7 @@ def test_gradients_may_come_in_any_layout(device: torch.device):
 
 
 class FixedPairs:
-    """A neighbour index that always gives the same answer, so that neither candidates nor weights ever change."""
+    """A neighbour index that always returns the same pairs, so that candidates and weights never change."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs, self.n_parts = pairs, 5
@@ -233,10 +233,11 @@ def bodies_of(poses: torch.Tensor) -> PosedBodies:
 def test_pose_gradients_against_finite_differences(device: torch.device):
     """Through the kernels, for every joint and the root's orientation and translation, of a body at rest and another.
 
-    The reference is the plain path in double precision, with candidates and weights held as they are. Its own gradients
-    must agree with central differences, of 1e-5 rad and m, to 1e-8 of the greatest: the differences err by the order of
-    the step's square, 1e-10. In single precision each component is a sum over hundreds of rows that largely cancel, in
-    any order; 1e-5 of the greatest is some fifty times what rounding leaves on a CPU.
+    The reference is plain PyTorch in double precision, with fixed candidates and weights. Its own gradients must agree
+    with central differences, with steps of 1e-5 rad and m, to 1e-8 of the largest gradient; the error of the
+    differences is of the order of the squared step, 1e-10. In single precision each component is a sum over hundreds of
+    rows that largely cancel, in any order. 1e-5 of the largest gradient is about fifty times the rounding error on a
+    CPU.
     """
     start = torch.stack([torch.cat([x.view(-1, 3) for x in vars(toy.pose(frame)).values()]) for frame in (0, 2)])
     points = some_points(count=120, n_frames=2)

@@ -22,7 +22,7 @@ def residual() -> UVTimeResidual:
 
 
 def some_pairs(time: list[int], uv: torch.Tensor | None = None) -> CanonicalPairs:
-    """As many pairs of one part, with a posed body for each."""
+    """Pairs of one part, each with its own posed body, at these times."""
     count, generator = len(time), torch.Generator().manual_seed(1)
     uv = torch.rand(count, 2, generator=generator) if uv is None else uv
     each = torch.arange(count)
@@ -53,14 +53,14 @@ def test_it_learns_displacements_that_change_in_time(residual):
     assert train(residual, pairs, target) < 0.05 * target.square().mean()
 
 
-def test_bounded_and_zero_in_unseen_poses(residual):
-    train(residual, some_pairs([0, 1, 2, 3]), torch.full((4, 3), 9.0))  # wants far more than the limit
+def test_displacements_are_bounded_and_zero_in_unseen_poses(residual):
+    train(residual, some_pairs([0, 1, 2, 3]), torch.full((4, 3), 9.0))  # far beyond the limit
     value = residual(some_pairs([0, -1, 2, -1])).value[:4]
     assert torch.equal(value[1::2], torch.zeros(2, 3))
     assert (value[::2].abs() <= 0.05).all() and (value[::2].abs() > 0.03).all()
 
 
-def test_nearby_is_nearby_in_training_and_the_same_in_evaluation(residual):
+def test_nearby_displacements_differ_in_training_only(residual):
     pairs = some_pairs([0] * 50)
     train(residual, pairs, 0.05 * torch.rand(50, 3), steps=30)
     found = residual(pairs)
@@ -70,7 +70,7 @@ def test_nearby_is_nearby_in_training_and_the_same_in_evaluation(residual):
     assert still.nearby is still.value
 
 
-def test_time_of_frames(residual):
+def test_time_is_the_middle_of_each_frames_interval(residual):
     seen = []
     residual.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     residual.eval()(some_pairs([0, 3, -1]))
@@ -85,6 +85,6 @@ def test_bodies_without_texture_coordinates(residual):
         residual.eval()(small.pairs(torch.zeros(2, 3), [2]))
 
 
-def test_nothing_learned():
+def test_no_residual_returns_none():
     none = NoResidual(4, grids=TorchHashGrids, networks=TorchMLPs)
     assert none(some_pairs([0, 1])) is None and not list(none.parameters())

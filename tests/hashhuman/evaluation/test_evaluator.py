@@ -28,7 +28,7 @@ SPLITS = ["heldout", "novel_view", "novel_pose"]
 
 
 def evaluator(protocol=None, splits=SPLITS, most=None, **products) -> Evaluator:
-    """One that makes nothing but its tables, unless told otherwise."""
+    """An evaluator with the table as its only product, unless others are given."""
     return Evaluator(protocol or Strict(None), splits, most, {"table": Table(), **products})
 
 
@@ -70,7 +70,7 @@ def test_the_truth_scores_perfectly(data, tmp_path):
 
 
 def test_an_error_of_known_size(data, tmp_path):
-    """20 of 255 grey levels within the mask, and a halo of 0.1 everywhere else."""
+    """An error of 20 of 255 grey levels inside the mask, and a halo of 0.1 outside."""
 
     def change(image):
         seen = image.alpha[..., None]
@@ -86,13 +86,13 @@ def test_an_error_of_known_size(data, tmp_path):
         assert row["halo"] == pytest.approx(0.1) and row["mask_iou"] == 1
 
 
-def test_every_protocol_fits(data, tmp_path):
+def test_the_legacy_protocol_can_be_evaluated(data, tmp_path):
     report = evaluator(LegacyNVR(None), splits=["novel_pose"])(FakeAvatar(), data, tmp_path).report
     assert report["protocol"] == "LegacyNVR" and set(report["columns"]) == {"psnr", "ssim"}
     assert report["splits"]["novel_pose"]["mean"]["psnr"] > 60  # nothing is rounded to 8 bits
 
 
-def test_saved_images_are_the_scored_ones(data, tmp_path):
+def test_saved_images_equal_the_scored_ones(data, tmp_path):
     made = evaluator(splits=["novel_view"], images=Images("all"), most=2)(FakeAvatar(), data, tmp_path).made["images"]
     assert made.files == {
         "rendered pictures": tmp_path / "strict/images", "their masks": tmp_path / "strict/mask",
@@ -131,14 +131,14 @@ def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
     assert "| `psnr_full` | - |" in (tmp_path / "strict/table.md").read_text()
 
 
-def test_all_sides_with_what_was_never_seen(toy_folder, tmp_path):
+def test_products_from_all_sides_show_the_unseen_share(toy_folder, tmp_path):
     data = FakeData(toy_folder, train_frames=1, holdout_every=0)
     turntable = Turntable(views=8, fps=24, height=60, frame=None, background=1.0)
     canonical = CanonicalSheet(views=4, height=50, background=1.0)
     evaluation = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
     unseen = json.loads((tmp_path / "strict/metrics.json").read_text())["unseen"]
     assert unseen == evaluation.report["unseen"]
-    share = f"{unseen['surface']:.0%} of the body's surface was seen by no training picture."
+    share = f"{unseen['surface']:.0%} of the body's surface was seen in no training picture."
     assert (tmp_path / "strict/table.md").read_text().splitlines()[-1] == share
     assert evaluation.made["turntable"].videos == {"turntable": tmp_path / "strict/turntable.mp4"}
     assert evaluation.made["canonical"].images == {"canonical": tmp_path / "strict/canonical.png"}
@@ -160,7 +160,7 @@ def test_turntable_of_an_unknown_frame(data, tmp_path):
         evaluator(splits=[], turntable=turntable)(FakeAvatar(), data, tmp_path)
 
 
-def test_video_holds_the_frames_that_it_was_given(tmp_path):
+def test_a_video_contains_its_frames(tmp_path):
     frames = [np.full((40, 64, 3), 40 * i, np.uint8) for i in range(5)]
     write_video(tmp_path / "video.mp4", frames, fps=10)
     with av.open(str(tmp_path / "video.mp4")) as container:
@@ -169,7 +169,7 @@ def test_video_holds_the_frames_that_it_was_given(tmp_path):
     np.testing.assert_allclose([frame.mean() for frame in found], [0, 40, 80, 120, 160], atol=4)
 
 
-def test_without_av_the_turntable_is_refused_at_once(monkeypatch):
+def test_a_turntable_without_av_is_refused_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install av.*eval\.products\.turntable=null"):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0)
@@ -180,23 +180,23 @@ def test_unknown_splits_and_counts_are_refused():
         evaluator(splits=["novel_poses"])
     with pytest.raises(UserError, match=r"eval\.most=0"):
         evaluator(most=0)
-    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is no product; null leaves one out"):
+    with pytest.raises(UserError, match=r"eval\.products\.turntable=False is not a product; null leaves a product out"):
         evaluator(turntable=False)
 
 
 class Note(Product):
-    """A further product: notes what it is shown, and reports what it finds."""
+    """Another product: notes its calls, and reports the number of seen vertices."""
 
     def __init__(self, name: str, calls: list[str]) -> None:
         self.name, self.calls = name, calls
 
-    def picture(self, evaluation, picture, beside) -> None:
+    def picture(self, evaluation, picture, submit) -> None:
         """Notes the picture."""
         assert picture.figures["psnr_full"] == pytest.approx(100) and picture.comparison.mask.any()
         self.calls.append(f"{self.name} {picture.split} {picture.name} {picture.index}/{picture.count}")
 
     def make(self, evaluation: Evaluation) -> Made:
-        """Writes a file, with what has been made before it."""
+        """Writes a file with the names of the products before it."""
         path = evaluation.folder / f"{self.name}.txt"
         assert (evaluation.folder / "metrics.json").exists()  # the table comes first
         path.write_text(" ".join(evaluation.made))
@@ -204,12 +204,12 @@ class Note(Product):
         return Made({f"note of {self.name}": path}, {"notes": {self.name: evaluation.seen.sum().item()}})
 
     def finish(self, evaluation: Evaluation) -> None:
-        """Notes that all is made."""
+        """Notes the call."""
         self.calls.append(f"{self.name} finished")
 
 
-def test_a_further_product(data, tmp_path, capsys, monkeypatch):
-    """Products are made in order; what they report is joined, what was seen is found out once."""
+def test_several_products(data, tmp_path, capsys, monkeypatch):
+    """Products are made in order, their report entries are merged, and visibility is computed once."""
     asked = []
     monkeypatch.setattr(
         product.visibility,
@@ -236,7 +236,7 @@ def test_a_further_product(data, tmp_path, capsys, monkeypatch):
     ]
 
 
-def test_metrics_are_there_before_what_takes_long(data, tmp_path, capsys):
+def test_metrics_are_written_before_slow_products(data, tmp_path, capsys):
     class Failing(Product):
         """Cannot be made."""
 
@@ -269,6 +269,6 @@ def test_an_evaluation_replaces_its_own_files_only(data, tmp_path):
     assert (tmp_path / "strict/metrics.json").read_bytes() != measured and (tmp_path / "strict/canonical.png").exists()
 
 
-def test_without_products_there_is_a_report_alone(data, tmp_path):
+def test_without_products_there_is_only_a_report(data, tmp_path):
     evaluation = Evaluator(Strict(None), ["heldout"], None, None)(FakeAvatar(), data, tmp_path)
     assert evaluation.report["splits"]["heldout"]["pictures"] == 1 and not list(tmp_path.iterdir())

@@ -33,7 +33,7 @@ def test_all_cameras_frame_the_body_upright():
     assert (fills.max() - fills.min()) > 0.5 * 101
 
 
-def test_a_camera_above_has_an_orbit_as_well():
+def test_an_orbit_may_start_straight_above():
     up = torch.tensor([0.0, 1.0, 0.0])
     (camera,) = orbit(toy.template().vertices, up, 2 * up, count=1, height=40)
     assert torch.isfinite(camera.T).all()

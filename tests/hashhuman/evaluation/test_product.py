@@ -1,4 +1,4 @@
-"""What products share."""
+"""The functions that products share."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_spread_is_even():
 
 
 @pytest.mark.parametrize(("most", "chosen"), [("all", [0, 1, 2, 3, 4]), (3, [0, 2, 4]), (1, [0]), (0, [])])
-def test_pictures_among_those_to_be_shown(most, chosen):
+def test_selected_pictures(most, chosen):
     image, mask = torch.zeros(2, 2, 3), torch.zeros(2, 2)
     comparison = Comparison(image, mask, image, mask, toy.camera(0), torch.zeros(1, 3))
     pictures = [MeasuredPicture("heldout", f"00/{i:06d}", i, 5, comparison, {}) for i in range(5)]
@@ -29,13 +29,13 @@ def test_pictures_among_those_to_be_shown(most, chosen):
 
 @pytest.mark.parametrize("count", [-1, True, "none"])
 @pytest.mark.parametrize(("product", "name"), [(Comparisons, "comparisons"), (Images, "images")])
-def test_counts_of_pictures_that_make_no_sense(product, name, count):
+def test_invalid_counts_of_pictures_are_refused(product, name, count):
     with pytest.raises(UserError, match=rf"eval\.products\.{name}\.pictures={count} must be a number of pictures, or"):
         product(count)
 
 
-def test_what_was_seen_follows_the_training_cameras(toy_folder, tmp_path):
-    """One frame from the front leaves most of the surface unseen, four of a body that turns less of it."""
+def test_seen_vertices_follow_the_training_cameras(toy_folder, tmp_path):
+    """One frame from the front leaves most of the surface unseen; four frames of a turning body leave less."""
     views = [FakeData(toy_folder, train_frames=count, holdout_every=0) for count in (1, 4)]
     one, four = (Evaluation(FakeAvatar(), data, tmp_path, {}, {}) for data in views)
     assert 0.3 < four.unseen_surface < one.unseen_surface < 0.9

@@ -15,14 +15,14 @@ from tests.hashhuman import small
 
 
 def seen(time: list[int], direction: torch.Tensor | None = None, **changes) -> CanonicalPairs:
-    """Pairs of one part, each with a posed body of its own."""
+    """Pairs of one part, each with its own posed body."""
     count = len(time)
     directions = torch.zeros(count, 3) if direction is None else direction
     points = Points(torch.zeros(count, 3), directions, torch.arange(count))
     return small.pairs(torch.zeros(count, 3), [count], points=points, frame_time=torch.tensor(time), **changes)
 
 
-def test_orientation_tells_how_the_body_stands_to_a_light_in_the_world():
+def test_orientation_turns_world_directions_into_canonical_ones():
     """The features turn a world direction into the canonical direction at each turned limb."""
     bodies = small.bodies()
     light = torch.tensor([0.6, 0.0, 0.8])
@@ -44,7 +44,7 @@ def test_orientation_tells_how_the_body_stands_to_a_light_in_the_world():
 
 
 def test_view_directions_by_hand():
-    """The ray looks along y, which a quarter turn about z carries to -x."""
+    """The ray points along y; a quarter turn about z carries it to -x."""
     condition = ViewDirection(1, frequencies=2)
     quarter = torch.tensor(Rotation.from_euler("z", 90, degrees=True).as_matrix()).float()
     pairs = seen(

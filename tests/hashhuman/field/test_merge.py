@@ -1,4 +1,4 @@
-"""The part with the highest density wins: by hand, and Triton against plain PyTorch."""
+"""Merging by the highest density: by hand, and Triton against plain PyTorch."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ DENSITY = torch.tensor([3.0, 1.0, 2.0, 0.5, 7.0, 4.0, 0.0])
 
 
 @pytest.mark.parametrize("kernels", ["torch", "triton"])
-def test_the_densest_wins(kernels: str, device: torch.device):
+def test_the_part_with_the_highest_density_wins(kernels: str, device: torch.device):
     density = DENSITY.to(device, copy=True).requires_grad_()
     color = torch.arange(21.0).view(7, 3).to(device).requires_grad_()
     merged, sigma = (x.cpu() for x in merge(color, density, SLOTS.to(device), kernels))

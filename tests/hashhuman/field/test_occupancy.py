@@ -1,4 +1,4 @@
-"""Which cells can hold something: memory, marks, and rows that mean nothing."""
+"""Occupancy: stored densities, marks, and unused rows."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ R, THRESHOLD, DECAY = 5, 1.0, 0.5
 
 
 class Blocks(PartsField):
-    """Two parts whose density is constant in each cell; in rows that mean nothing it is large, as it may be."""
+    """Two parts with a constant density in each cell, and a large one in unused rows, which must have no effect."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -23,7 +23,7 @@ class Blocks(PartsField):
         self.values = torch.zeros(2, R, R, R)
 
     def density(self, unit: torch.Tensor, rows: PartRows) -> torch.Tensor:
-        """Looked up by the cell of each place."""
+        """The density of each position's cell."""
         part = torch.arange(2).repeat_interleave(torch.tensor(rows.sizes))
         assert (unit >= 0).all() and (unit <= 1).all()
         x, y, z = (unit * R).long().clamp_max(R - 1).unbind(1)
@@ -48,16 +48,16 @@ def marks(occupancy: Occupancy) -> np.ndarray:
     return occupancy.marked.view(2, R, R, R).numpy() > 0
 
 
-def test_at_first_everything_counts():
+def test_all_cells_are_marked_at_first():
     field, occupancy = made()
     cells = occupancy.cells(field)
     assert marks(occupancy).all() and cells.marked is occupancy.marked and cells.resolution == R
     assert cells.low is field.low and cells.extent is field.extent
-    assert occupancy.state_dict().keys() == {"density", "marked"}  # a checkpoint remembers
+    assert occupancy.state_dict().keys() == {"density", "marked"}  # checkpoints store both
 
 
 @pytest.mark.parametrize("cell", [(0, 2, 2, 3), (0, 0, 0, 0), (1, 4, 4, 4), (1, 0, 2, 4)])
-def test_a_cell_that_holds_something_and_those_around_it_are_marked(cell):
+def test_an_occupied_cell_and_its_neighbours_are_marked(cell):
     field, occupancy = made()
     field.values[cell] = 10.0
     occupancy.update(field, every())
@@ -65,7 +65,7 @@ def test_a_cell_that_holds_something_and_those_around_it_are_marked(cell):
     torch.testing.assert_close(occupancy.density, field.values)
 
 
-def test_many_cells():
+def test_many_occupied_cells():
     field, occupancy = made()
     field.values = 1.3 * torch.rand(field.values.shape, generator=torch.Generator().manual_seed(0)) ** 4
     field.values[1, 2:] = 3.0
@@ -74,7 +74,7 @@ def test_many_cells():
     np.testing.assert_array_equal(marks(occupancy), dilated(field.values > THRESHOLD))
 
 
-def test_what_has_gone_is_forgotten():
+def test_density_that_vanishes_decays():
     field, occupancy = made()
     cells = occupancy.cells(field)
     field.values[0, 1, 1, 1] = 10.0
@@ -83,11 +83,11 @@ def test_what_has_gone_is_forgotten():
     for remembered in (5.0, 2.5, 1.25, 0.625):
         occupancy.update(field, every())
         assert occupancy.density[0, 1, 1, 1] == remembered and occupancy.density.sum() == remembered
-        assert cells.marked.any() == (remembered > THRESHOLD)  # in the cells handed out before, too
+        assert cells.marked.any() == (remembered > THRESHOLD)  # also in the cells that were returned before
 
 
-def test_what_grows_is_found_at_its_border():
-    """What appears among unmarked cells is nothing that training has put there."""
+def test_growth_is_found_at_the_border_of_marked_cells():
+    """Density that appears among unmarked cells is ignored, because training did not put it there."""
     field, occupancy = made()
     field.values[1, 1, 1, 1] = 10.0
     occupancy.update(field, every())
@@ -107,15 +107,15 @@ def test_what_grows_is_found_at_its_border():
     torch.testing.assert_close(occupancy.density, seen)
 
 
-def test_only_the_given_cells_are_looked_at():
-    """The others keep what is known of them, be it nothing."""
+def test_only_the_given_cells_are_updated():
+    """The other cells keep their stored density, or stay unknown."""
     field, occupancy = made()
     some = torch.tensor([7, 60, 61, R**3 + 4, 60])
     occupancy.update(field, CellRows(some, R**3, 2))
     expected = torch.full((2 * R**3,), torch.inf)
     expected[some] = 0
     torch.testing.assert_close(occupancy.density.flatten(), expected)
-    np.testing.assert_array_equal(marks(occupancy).flatten(), expected > 0)  # what nobody looked at may hold something
+    np.testing.assert_array_equal(marks(occupancy).flatten(), expected > 0)  # cells that were never updated stay marked
     field, occupancy = made()
     field.values[:] = 4.0
     occupancy.update(field, every())
@@ -134,8 +134,8 @@ def test_a_part_without_cells():
     assert marks(occupancy)[0].all() and not marks(occupancy)[1].any()
 
 
-def test_both_halves_of_a_cell_are_looked_at():
-    """A field that fills half of each cell is found in most after a look, and in nearly all after a few."""
+def test_updates_sample_all_of_a_cell():
+    """A field that fills half of each cell is found in most cells after one update, and in nearly all after a few."""
     field = Blocks()
     field.density = lambda unit, rows: 8.0 * ((unit[:, 0] * R) % 1 < 0.5)
     occupancy = Occupancy(field, R, THRESHOLD, 0.99)
@@ -157,8 +157,8 @@ def test_cells_arranged_by_part():
     assert torch.equal(arranged.index // R**3, part)
 
 
-def test_a_real_field():
-    """Each cell remembers a density that the field has in it."""
+def test_stored_densities_of_a_real_field():
+    """Each cell stores a density that the field has inside the cell."""
     field = small.field()[0]
     torch.nn.init.normal_(field.encoder.table, std=0.5, generator=torch.Generator().manual_seed(0))
     occupancy = Occupancy(field, R, THRESHOLD, DECAY)

@@ -17,7 +17,7 @@ LOW, EXTENT = torch.tensor([[-1.0, 0.0, -1.0], [0.0, 0.0, 0.0]]), torch.tensor([
 
 
 def made(conditions=(), density_scale: float = 10.0, trained: bool = False) -> PartsField:
-    """Two parts."""
+    """A field of two parts."""
     torch.manual_seed(0)
     grids = small.encoder()(extents=EXTENT.tolist(), grids=[{}, {}])
     if trained:
@@ -28,7 +28,7 @@ def made(conditions=(), density_scale: float = 10.0, trained: bool = False) -> P
 
 
 def inside(counts: list[int]) -> torch.Tensor:
-    """Places in each part's cube, one part after the other."""
+    """Positions in each part's cube, part by part."""
     generator = torch.Generator().manual_seed(1)
     return torch.cat([low + e * torch.rand(n, 3, generator=generator) for low, e, n in zip(LOW, EXTENT, counts)])
 
@@ -59,8 +59,8 @@ def test_density_does_not_depend_on_the_conditions():
     assert (other - color).abs().max() > 0.01
 
 
-def test_parts_know_nothing_of_each_other():
-    """The other part's grid and networks change nothing and learn nothing."""
+def test_parts_are_independent():
+    """The other part's grid and networks have no effect and get no gradient."""
     field, x = made(trained=True), inside([12, 8])
     color, density = field(small.pairs(x, [12, 8]))
     (color[:12].sum() + density[:12].sum()).backward()
@@ -92,7 +92,7 @@ def test_points_of_several_parts_are_merged():
     assert color.shape == (4, 3)
 
 
-def test_unused_rows_teach_nothing():
+def test_unused_rows_contribute_no_gradient():
     field = made(trained=True)
     pairs = small.pairs(inside([5, 0]), [5, 0])
     field(pairs)[1].sum().backward()
@@ -106,14 +106,14 @@ def test_unused_rows_teach_nothing():
         torch.testing.assert_close(parameter.grad, expected.get(name))
 
 
-def test_density_of_places_in_the_cubes():
+def test_density_at_positions_in_the_cubes():
     field, x = made(trained=True), inside([7, 4])
     pairs = small.pairs(x, [7, 4])
     unit = field.unit(pairs.x, pairs.rows)
     torch.testing.assert_close(field.density(unit, pairs.rows)[pairs.rows.mask()], field(pairs)[1])
 
 
-def test_exponential_with_a_tame_gradient():
+def test_truncated_exponential_limits_its_gradient():
     x = torch.tensor([-20.0, -1.0, 3.0, 12.0, 40.0], requires_grad=True)
     y = _TruncatedExp.apply(x)
     torch.testing.assert_close(y, torch.tensor([-20.0, -1.0, 3.0, 12.0, 15.0]).exp())
@@ -121,7 +121,7 @@ def test_exponential_with_a_tame_gradient():
     torch.testing.assert_close(x.grad, torch.tensor([-15.0, -1.0, 3.0, 10.0, 10.0]).exp())
 
 
-def test_points_that_nobody_claims_are_empty():
+def test_points_without_a_part_are_empty():
     pairs = small.pairs(torch.zeros(0, 3), [0] * 5)
     slots = torch.full((5, 4), -1)
     color, density = small.field()[0](type(pairs)(**(vars(pairs) | {"slots": slots})))
@@ -140,7 +140,7 @@ def test_every_part_has_a_cube_around_its_points():
     assert [type(condition).__name__ for condition in field.conditions] == ["Orientation", "FrameCode"]
 
 
-def test_a_parts_own_grid():
+def test_a_part_may_have_its_own_grid_options():
     parts = small.PARTS | {"head": {"joints": ["head"], "grid": {"log2_hashmap_size": 6, "finest_voxel": 0.05}}}
     field, _ = small.field(parts=parts)
     sizes = {name: spec.log2_hashmap_size for name, spec in zip(field.names, field.encoder.specs)}
@@ -150,7 +150,7 @@ def test_a_parts_own_grid():
     assert abs(cell - 0.05) < 1e-6
 
 
-def test_null_takes_what_no_other_part_names():
+def test_null_means_the_joints_that_no_part_names():
     joints = joints_of_parts(("a", "b", "c", "d"), {"rest": {"joints": None}, "x": {"joints": ["b", "z"]}})
     assert joints == {"rest": ["a", "c", "d"], "x": ["b", "z"]}
 
@@ -163,6 +163,6 @@ def test_null_takes_what_no_other_part_names():
         ({"tail": {"joints": ["tail1"], "grid": {}}}, "none of the joints of the part 'tail'"),
     ],
 )
-def test_bad_parts(changes, message: str):
+def test_invalid_parts_are_refused(changes, message: str):
     with pytest.raises(UserError, match=message):
         small.field(parts=small.PARTS | changes)

@@ -1,4 +1,4 @@
-"""Light: by hand, against scipy's rotations, and Triton against plain PyTorch."""
+"""Shading: by hand, against scipy's rotations, and Triton against plain PyTorch."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ def lit(kernels: str) -> HarmonicLight:
     return light
 
 
-def test_untrained_light_changes_nothing():
+def test_untrained_light_leaves_colours_unchanged():
     pairs = some_pairs()[0]
     output = torch.randn(len(pairs.x), 6)
     albedo = torch.from_numpy(2 / (1 + 3 * np.exp(-output[:, :3].numpy())))
@@ -43,14 +43,14 @@ def test_untrained_light_changes_nothing():
     torch.testing.assert_close(Unshaded()(output[:, :3], pairs), torch.sigmoid(output[:, :3]))
 
 
-def test_light_stands_in_the_world():
+def test_light_is_fixed_in_the_world():
     pairs, rotations, normals = some_pairs()
     light = HarmonicLight(2.0, 0.7, "torch")
     with torch.no_grad():
         light.coefficients[:] = 0
         light.coefficients[2] = 1  # the second component of the world's normal
     seen = light(torch.zeros(len(pairs.x), 6), pairs)[:COUNT]
-    world = np.einsum("nij,ni->nj", rotations, normals)  # canonical from world, so its transpose
+    world = np.einsum("nij,ni->nj", rotations, normals)  # rotations are canonical from world, so transposed
     torch.testing.assert_close(seen[:, 0], 0.5 * torch.from_numpy(world[:, 1].clip(0)).float())
 
 
@@ -65,14 +65,14 @@ def test_normals_are_bent_by_45_degrees_at_most():
         return np.degrees(np.arccos((light.normals(padded, pairs)[:COUNT].numpy() * world).sum(1)))
 
     directions = bend.numpy() / np.linalg.norm(bend, axis=1, keepdims=True)
-    bent = normals + math.sqrt(0.5) * directions  # what bends of any length come close to
+    bent = normals + math.sqrt(0.5) * directions  # the limit for long bends
     cosines = (bent * normals).sum(1) / np.linalg.norm(bent, axis=1)
     np.testing.assert_allclose(angles(1e4), np.degrees(np.arccos(cosines)), atol=0.1)
     assert 40 < angles(1e4).max() < 45 and angles(0.01).max() < 2
 
 
 @pytest.mark.parametrize("brightest, steepest", [(0.9, 0.7), (2.0, 1.0), (2.0, -0.1)])
-def test_refuses_what_is_out_of_range(brightest: float, steepest: float):
+def test_values_out_of_range_are_refused(brightest: float, steepest: float):
     with pytest.raises(UserError, match=r"field\.shading"):
         HarmonicLight(brightest, steepest)
 
@@ -85,14 +85,14 @@ def test_harmonics_are_orthogonal():
 
 
 def learnable(pairs: CanonicalPairs, device: torch.device) -> CanonicalPairs:
-    """On a device, with normals and rotations that need gradients."""
+    """The pairs on a device, with normals and rotations that require gradients."""
     pairs = small.on(pairs, device)
     normal, rotation = (x.clone().requires_grad_() for x in (pairs.normal, pairs.rotation))
     return dataclasses.replace(pairs, normal=normal, rotation=rotation)
 
 
 def shaded(kernels: str, pairs: CanonicalPairs, size: float = 2.0) -> list[torch.Tensor]:
-    """Colours of random outputs, and all gradients of a random weighting."""
+    """Colours of random outputs, and all gradients of a randomly weighted sum."""
     light = lit(kernels).to(pairs.x.device)
     output = size * torch.randn(len(pairs.x), 6, generator=torch.Generator().manual_seed(1))
     output = output.to(pairs.x.device).requires_grad_()
@@ -103,7 +103,7 @@ def shaded(kernels: str, pairs: CanonicalPairs, size: float = 2.0) -> list[torch
     return [color.detach(), light.coefficients.grad, *of_rows]
 
 
-def test_both_shade_alike(device: torch.device):
+def test_kernel_and_torch_shade_the_same(device: torch.device):
     slow, fast = (shaded(kernels, learnable(some_pairs()[0], device)) for kernels in ("torch", "triton"))
     assert len(slow) == len(fast) == 5
     for expected, mine in zip(slow, fast):
@@ -111,7 +111,7 @@ def test_both_shade_alike(device: torch.device):
         torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_gradients_that_nobody_needs_change_nothing(device: torch.device):
+def test_unneeded_gradients_change_nothing(device: torch.device):
     all_of_them = shaded("triton", learnable(some_pairs()[0], device))
     for name in ("normal", "rotation"):
         pairs = learnable(some_pairs()[0], device)
@@ -123,8 +123,8 @@ def test_gradients_that_nobody_needs_change_nothing(device: torch.device):
             torch.testing.assert_close(mine, theirs)
 
 
-def test_both_agree_where_normals_nearly_vanish(device: torch.device):
-    """Blends of opposite rotations do; normals below 1e-4 are divided by that, and not made unit."""
+def test_kernel_and_torch_agree_on_nearly_vanishing_normals(device: torch.device):
+    """As with blends of opposite rotations. Normals shorter than 1e-4 are divided by 1e-4 instead of their length."""
     pairs = some_pairs()[0]
     shrunk = dataclasses.replace(
         pairs, rotation=pairs.rotation * 0.1 ** (torch.arange(len(pairs.x)) % 7)[:, None, None]

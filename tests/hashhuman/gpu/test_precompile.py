@@ -11,17 +11,17 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="Triton needs
 
 @pytest.fixture(scope="module")
 def told() -> dict:
-    """What tests/hashhuman/compiled_ahead.py found."""
+    """The output of tests/hashhuman/compiled_ahead.py."""
     return told_by("tests.hashhuman.compiled_ahead")
 
 
-def test_a_launch_finds_what_the_dry_run_listed(told):
+def test_launches_find_the_kernels_of_the_dry_run_compiled(told):
     assert told["compiled in the dry run"] == 0
     assert told["found compiled"] == [True, True, False]  # the last was not in the dry run
     assert told["launchers"] == 1  # of two variants with the same arguments
 
 
-def test_kernels_are_those_that_are_compiled_one_by_one(told):
+def test_kernels_equal_those_compiled_one_by_one(told):
     assert told["kernels"] == 3 and told["alike"]
 
 
@@ -29,5 +29,5 @@ def test_an_error_shows_where_the_kernel_is_launched(told):
     assert told["refused"] == {"at the launch": True, "at the end": True}
 
 
-def test_triton_is_left_as_it_was(told):
+def test_tritons_hook_is_removed(told):
     assert not told["hook left"]

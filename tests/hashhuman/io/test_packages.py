@@ -1,4 +1,4 @@
-"""Optional packages: absent, broken, and there."""
+"""Optional packages: missing, broken and installed."""
 
 import sys
 from pathlib import Path
@@ -26,13 +26,13 @@ def require(module: str = "optional_thing"):
     return require_package(module, "encoder=thing", "choose encoder=auto", "optional-thing")
 
 
-def test_what_is_there_is_imported(package):
+def test_installed_packages_are_imported(package):
     package("answer = 42")
     assert require().answer == 42
 
 
 @pytest.mark.parametrize("module", ["optional_thing", "optional_thing.part"])
-def test_not_installed(module: str):
+def test_missing_packages_are_one_sentence(module: str):
     with pytest.raises(UserError) as raised:
         require(module)
     sentence = "encoder=thing needs the package optional-thing, which is not installed: choose encoder=auto."
@@ -48,7 +48,7 @@ def test_not_installed(module: str):
         ("assert False", "AssertionError"),
     ],
 )
-def test_installed_and_broken_keeps_its_cause(package, source: str, cause: str):
+def test_broken_packages_are_one_sentence_with_the_cause(package, source: str, cause: str):
     package(source)
     with pytest.raises(UserError) as raised:
         require()
@@ -56,7 +56,7 @@ def test_installed_and_broken_keeps_its_cause(package, source: str, cause: str):
     assert "\n" not in str(raised.value) and raised.value.__cause__ is not None
 
 
-def test_a_function_can_say_what_it_needs():
+def test_requiring_adds_the_check_to_a_function():
     @requiring(lambda: 7)
     def made() -> int:
         return 3

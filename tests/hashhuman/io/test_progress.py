@@ -1,4 +1,4 @@
-"""Lines where there is no terminal, a bar where there is one."""
+"""Progress: lines without a terminal, a bar in a terminal."""
 
 import pytest
 from rich.console import Console
@@ -8,7 +8,7 @@ from hashhuman.io.progress import Bar, Lines
 
 
 class Clock:
-    """Stands still until it is told."""
+    """A clock that the test sets."""
 
     now = 100.0
 
@@ -46,7 +46,7 @@ def test_a_line_when_ten_seconds_have_passed(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_last_line_is_said_once_and_not_after_an_error(capsys):
+def test_the_last_line_is_printed_once_and_not_after_an_error(capsys):
     clock = Clock()
     lines = Lines("views", 8, clock=clock)
     lines.update(8)
@@ -58,7 +58,7 @@ def test_the_last_line_is_said_once_and_not_after_an_error(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_track_yields_everything_and_says_so(capsys):
+def test_track_yields_all_items_and_shows_them(capsys):
     assert list(progress.track("abc", "letters", unit="letters")) == ["a", "b", "c"]
     assert list(progress.track(iter(range(2)), "some", 2)) == [0, 1]
     assert list(progress.track([], "nothing")) == []

@@ -1,4 +1,4 @@
-"""Bodies to search, and where to search them."""
+"""Bodies and query points for the tests of neighbour searches."""
 
 import torch
 
@@ -10,7 +10,7 @@ def toy_body() -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 
 def dense_body(n_frames: int = 2) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Points strewn over two crossing cylinders, millimetres apart as those of a real body: many in one voxel."""
+    """Random points on two crossing cylinders, millimetres apart as on a real body, so that a voxel contains many."""
     generator = torch.Generator().manual_seed(0)
     angle, along = torch.rand(2, 6000, generator=generator)
     circle = torch.stack([(angle * 2 * torch.pi).cos(), (angle * 2 * torch.pi).sin()], -1) * 0.1

@@ -1,4 +1,4 @@
-"""The voxel grid of nearest points against the exact search, and that against scipy's."""
+"""The voxel grid against the exact search, and the exact search against scipy's."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.hashhuman import small
 from tests.hashhuman.neighbors.queries import dense_body, queries, toy_body
 
 VOXEL, RADIUS = 0.025, 0.06
-REACH = RADIUS + 0.87 * VOXEL  # at which no node that a query needs is empty
+REACH = RADIUS + 0.87 * VOXEL  # so that no node that a query needs is empty
 
 
 def table(pairs: Pairs, n_points: int, n_parts: int = 2) -> torch.Tensor:
@@ -69,13 +69,13 @@ def test_grid_errs_by_less_than_a_voxels_diagonal_where_points_are_denser():
     excess = found - true
     near = found.isfinite()
     assert (excess > -1e-6).all()  # nothing is nearer than the nearest
-    # Every point is found but those whose found distance, a diagonal too large at most, may exceed the radius.
+    # A point can only be missed if its distance plus a voxel's diagonal, the largest error, exceeds the radius.
     diagonal = 3**0.5 * VOXEL
     assert (excess[near] < diagonal).all()
     assert near[true < RADIUS - diagonal].all() and not near[true > RADIUS].any()
     missed = (~near & (true < RADIUS)).sum() / (true < RADIUS).sum()
     assert missed < 0.01
-    # The bound is not idle: the grid is not exact here, so the docstring must not say that it is.
+    # The grid is really not exact here.
     assert (excess[near] > 0.2 * VOXEL).any()
     assert excess[near].quantile(0.5) < 0.1 * VOXEL
 
@@ -103,8 +103,8 @@ def test_candidates_are_true_neighbours():
         assert torch.isin(pairs.vertices[(pairs.part == index)[:, None] & present], part).all()
 
 
-def test_both_fill_alike(device: torch.device):
-    """Keys may differ by a step of the stored distance, where the one rounds up and the other down."""
+def test_kernel_and_torch_fill_the_same_grids(device: torch.device):
+    """Keys may differ by one step of the stored distance, because of rounding."""
     vertices, parts = (small.on(values, device) for values in toy_body())
     theirs = GridNeighbors(vertices, parts, VOXEL, REACH, kernels="torch")
     mine = GridNeighbors(vertices, parts, VOXEL, REACH, kernels="triton")
@@ -133,7 +133,7 @@ def test_capacity(kernels: str, device: torch.device):
     assert len(short.query(points, frames, RADIUS).point) == 0
 
 
-def test_nothing_near():
+def test_points_far_away_have_no_pairs():
     vertices, parts = toy_body()
     far = torch.full((7, 3), 50.0)
     for index in (GridNeighbors(vertices, parts), BruteNeighbors(vertices, parts)):
@@ -142,13 +142,13 @@ def test_nothing_near():
         assert len(index.query(far[:0], torch.zeros(0, dtype=torch.long), RADIUS).point) == 0
 
 
-def test_more_points_than_sixteen_bits():
+def test_too_many_body_points_are_refused():
     with pytest.raises(UserError, match=r"at most 32767 body points, not 40000: lower neighbors\.max_points"):
         GridNeighbors(torch.zeros(1, 40000, 3), [torch.arange(40000)])
 
 
 @pytest.mark.gpu
-def test_the_gpu_finds_the_same():
+def test_gpu_and_cpu_find_the_same():
     vertices, parts = dense_body()
     points, frames = queries(vertices)
     cpu = GridNeighbors(vertices, parts, VOXEL, REACH).query(points, frames, RADIUS)

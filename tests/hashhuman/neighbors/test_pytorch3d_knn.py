@@ -1,4 +1,4 @@
-"""pytorch3d's search against our own exact one; here with a stand-in for the package."""
+"""pytorch3d's search against the exact search by brute force, with a stand-in for the package."""
 
 import sys
 from collections import namedtuple
@@ -38,7 +38,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare(mine: Pairs, theirs: Pairs) -> None:
-    """They differ at most in the order of candidates that are equally near."""
+    """Asserts that results differ at most in the order of equally near candidates."""
     for name in ("point", "part"):
         torch.testing.assert_close(getattr(mine, name), getattr(theirs, name))
     torch.testing.assert_close(mine.distances, theirs.distances, atol=1e-5, rtol=1e-4)
@@ -49,7 +49,7 @@ def compare(mine: Pairs, theirs: Pairs) -> None:
 def test_it_finds_what_brute_finds(package, body):
     vertices, parts = body()
     points, frames = queries(vertices, 400)
-    frames[frames == 1] = 0  # a body that nobody asks about
+    frames[frames == 1] = 0  # a body without queries
     index = PyTorch3dNeighbors(vertices, parts, k=4)
     assert isinstance(index, NeighborIndex)
     found = index.query(points, frames, RADIUS)
@@ -57,7 +57,7 @@ def test_it_finds_what_brute_finds(package, body):
     compare(found, BruteNeighbors(vertices, parts, k=4).query(points, frames, RADIUS))
 
 
-def test_parts_of_few_points(package):
+def test_a_part_with_fewer_points_than_k(package):
     """The first part has two points and three candidates are asked for: the third does not exist."""
     vertices = torch.tensor([[[0.0, 0, 0], [1.0, 0, 0], [0.0, 1, 0], [0.0, 2, 0], [0.0, 4, 0]]])
     parts = [torch.tensor([1, 0]), torch.tensor([2, 3, 4])]
@@ -73,7 +73,7 @@ def test_no_points(package):
     assert found.point.shape == found.part.shape == (0,) and found.vertices.shape == (0, 1)
 
 
-def test_absent(monkeypatch):
+def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch3d", None)
     with pytest.raises(UserError, match=r"package pytorch3d, which is not installed.*choose neighbors=grid"):
         PyTorch3dNeighbors(*toy_body())

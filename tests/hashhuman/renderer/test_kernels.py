@@ -1,4 +1,4 @@
-"""Triton's sampler and compositing against the reference in plain PyTorch."""
+"""Triton's sampler and compositing against plain PyTorch."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def sampled(
     return ShellSampler(STEP, PER_BIN, kernels)(small.on(some_rays(count), device), bodies, shell, jitter, capacity)
 
 
-def test_both_samplers_take_the_same_places(device: torch.device):
+def test_both_samplers_place_the_same_samples(device: torch.device):
     slow, fast = sampled(device, "torch", 150), sampled(device, "triton", 150)
     assert len(slow.t) > 300
     torch.testing.assert_close(fast.start.long(), slow.start)
@@ -40,7 +40,7 @@ def test_both_samplers_take_the_same_places(device: torch.device):
 
 
 @pytest.mark.parametrize("kernels", ["torch", "triton"])
-def test_where_samples_lie_has_no_gradient(kernels: str, device: torch.device):
+def test_sample_positions_have_no_gradient(kernels: str, device: torch.device):
     bodies = small.on(small.bodies(), device)
     shell, rays = Shell.around(bodies.vertices, 0.1, 0.05), small.on(some_rays(20), device)
     bodies.world_from_posed.requires_grad_()
@@ -49,7 +49,7 @@ def test_where_samples_lie_has_no_gradient(kernels: str, device: torch.device):
 
 
 @pytest.mark.parametrize("bins", [(0, 2), (2, 100)])
-def test_both_take_the_same_bins_of_the_same_rays(bins: tuple[int, int], device: torch.device):
+def test_both_samplers_select_the_same_bins_of_the_same_rays(bins: tuple[int, int], device: torch.device):
     bodies = small.on(small.bodies(), device)
     shell, ray_mask = Shell.around(bodies.vertices, 0.1, 0.05), torch.arange(60, device=device) % 3 > 0
     rays = small.on(some_rays(60), device)
@@ -68,7 +68,7 @@ def test_jitter_stays_within_a_step(device: torch.device):
     assert off.abs().max() <= 0.5 + 1e-3 and off.std() > 0.2
 
 
-def test_rays_beyond_the_capacity_say_so(device: torch.device):
+def test_rays_beyond_the_capacity_are_not_complete(device: torch.device):
     all_of_it = sampled(device, "triton", 60)
     capacity = int(all_of_it.start[30]) + 1
     short = sampled(device, "triton", 60, capacity=capacity)
@@ -84,7 +84,7 @@ def test_rays_beyond_the_capacity_say_so(device: torch.device):
 
 
 @pytest.mark.parametrize("scale", [1e-4, 3.0, 300.0])
-def test_both_composite_alike(scale: float, device: torch.device):
+def test_kernel_and_torch_composite_the_same(scale: float, device: torch.device):
     generator = torch.Generator().manual_seed(0)
     count = torch.tensor([0, 5, 1, 0, 70, 3])
     start = torch.nn.functional.pad(count.cumsum(0), (1, 0))

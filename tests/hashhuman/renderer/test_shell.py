@@ -8,8 +8,8 @@ from hashhuman.renderer.shell import Shell
 from tests.hashhuman import small
 
 
-def test_shell_misses_no_point_within_reach_and_little_beyond():
-    """Beyond: cubes are marked, by less than two voxels more than the reach and half a diagonal on each side."""
+def test_shell_contains_all_points_within_reach_and_few_others():
+    """The surplus of the marked cubes is less than two voxels on each side."""
     vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
     shell = Shell.around(vertices, reach, voxel)
     generator = torch.Generator().manual_seed(0)
@@ -26,8 +26,8 @@ def test_shell_misses_no_point_within_reach_and_little_beyond():
 
 
 def test_shell_by_hand():
-    # One point; its reach and half a diagonal are 1.87 voxels, so that it lies 2.87 voxels from the corner of the grid:
-    # in the third one along each axis, and two more are marked on either side.
+    # For one point, reach and half a diagonal are 1.87 voxels. So it lies 2.87 voxels from the corner of the grid, in
+    # the third voxel along each axis, and two voxels are marked on either side.
     point = torch.tensor([[[0.3, -0.2, 5.0]]])
     shell = Shell.around(point, 0.1, 0.1)
     torch.testing.assert_close(shell.origin, point[0] - 0.1 * (2 + 3**0.5 / 2))
@@ -37,7 +37,7 @@ def test_shell_by_hand():
     assert torch.equal(shell.occupied[0], expected)
     low, high = shell.bounds()
     torch.testing.assert_close(high - low, torch.full((1, 3), 0.6))
-    # Every voxel whose centre is near enough is one of them.
+    # All voxels with a centre near enough are among them.
     centres = torch.stack(torch.meshgrid(*[torch.arange(6)] * 3, indexing="ij"), -1)
     away = ((centres + 0.5) * 0.1 + shell.origin[0] - point[0, 0]).norm(dim=-1)
     assert shell.occupied[0][away < 0.1 * (1 + 3**0.5 / 2)].all()
@@ -54,7 +54,7 @@ def test_frames_have_shells_of_their_own():
 
 
 def test_outside_the_grid_nothing_is_contained():
-    """Even where all voxels are marked, those at the border, too: each face is passed by itself."""
+    """Even if all voxels are marked; points beyond each face are tested."""
     shell = Shell.around(small.bodies().vertices, 0.06, 0.02)
     shell.occupied.fill_(True)
     low, high = shell.origin, shell.origin + 0.02 * torch.tensor(shell.occupied.shape[1:])
@@ -66,7 +66,7 @@ def test_outside_the_grid_nothing_is_contained():
                 assert not shell.contains((inner + outward)[:, None], torch.arange(3)).any()
 
 
-def test_marked_voxels_and_their_places():
+def test_marked_voxels_and_their_centers():
     shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
     position, count = shell.marked()
     centers, frames = shell.centers(position)
@@ -79,14 +79,14 @@ def test_marked_voxels_and_their_places():
     assert not shell.contains(centers[7:8, None], frames[7:8]).any() and len(shell.marked()[0]) == len(centers) - 1
 
 
-def test_no_way_through_the_grid_is_longer_than_the_diagonal():
+def test_the_diagonal_is_the_longest_path_through_the_grid():
     shell = Shell.around(small.bodies().vertices, 0.06, 0.05)
     low, high = shell.bounds()
     assert ((high - low).norm(dim=1) < shell.diagonal + 1e-4).all()
     assert math.isclose(shell.diagonal, 0.05 * math.dist((0, 0, 0), shell.occupied.shape[1:]))
 
 
-def test_each_body_ends_where_it_ends():
+def test_marks_lie_within_the_bounds_of_each_body():
     vertices, reach, voxel = small.bodies().vertices, 0.06, 0.02
     shell = Shell.around(vertices, reach, voxel)
     assert shell.needed.tolist() == list(shell.occupied.shape[1:])
@@ -106,7 +106,7 @@ def test_capacity_changes_nothing_but_the_grids_size():
     assert torch.equal(ample.occupied[:, :x, :, :z], fitting.occupied)
     assert ample.occupied.sum() == fitting.occupied.sum()
     torch.testing.assert_close(ample.end, fitting.end)
-    assert Shell.around(vertices, reach, voxel, (x - 3, y, z)).needed.tolist() == [x, y, z]  # says what it lacks
+    assert Shell.around(vertices, reach, voxel, (x - 3, y, z)).needed.tolist() == [x, y, z]  # reports the needed size
 
 
 def test_marked_voxels_in_capacity():

@@ -1,4 +1,4 @@
-"""Samples lie in the shell around the body, evenly."""
+"""The sampler: samples lie evenly in the shell around the body."""
 
 import torch
 
@@ -25,7 +25,7 @@ def setting() -> tuple[PosedBodies, Shell]:
 
 
 def one_body_at_rest() -> PosedBodies:
-    """For geometry by hand: posed space is the world."""
+    """A body for which posed space is the world, so that the geometry can be computed by hand."""
     still = toy.pose(0)
     zero = torch.zeros(3)
     return PosedBodies.from_poses(toy.template(), [type(still)(0 * still.body_pose, zero, zero)], torch.tensor([0]))
@@ -60,7 +60,7 @@ def test_samples_are_packed_ray_by_ray_from_near_to_far():
 
 
 def test_jitter_is_stratified():
-    """Uniform within the step of each midpoint, each sample by itself."""
+    """Samples are uniform around their midpoints, and independent of each other."""
     bodies, shell = setting()
     sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
     middle = sampler(rays, bodies, shell, jitter=False)
@@ -72,7 +72,7 @@ def test_jitter_is_stratified():
     assert count > 5000 and off.abs().max() <= 0.5 + 1e-4
     histogram = torch.histogram(off, torch.linspace(-0.5, 0.5, 11)).hist
     assert (histogram - count / 10).abs().max() < 5 * (0.09 * count) ** 0.5
-    alike = torch.corrcoef(off.view(-1, 4).T) - torch.eye(4)  # those of a bin
+    alike = torch.corrcoef(off.view(-1, 4).T) - torch.eye(4)  # between the samples of a bin
     assert alike.abs().max() < 5 * (4 / count) ** 0.5
 
 
@@ -82,24 +82,24 @@ def test_samples_lie_in_the_shell_and_cover_it():
     samples = ShellSampler(STEP, per_bin, "torch")(rays, bodies, shell, jitter=True)
     rays_o = bodies.to_posed(rays.rays_o, rays.frames)
     rays_d = bodies.directions_to_posed(rays.rays_d, rays.frames)
-    # Within half a bin of a place in the shell.
+    # Each sample is at most half a bin away from the shell.
     tried = samples.t[:, None] + per_bin * STEP / 2 * torch.linspace(-1, 1, 9)
     points = rays_o[samples.ray, None] + rays_d[samples.ray, None] * tried[..., None]
     assert shell.contains(points, rays.frames[samples.ray]).any(1).all()
-    # What the samples stand for adds up to the length inside, measured every millimetre.
+    # The samples' lengths add up to the length inside the shell, measured every millimetre.
     along = torch.arange(1.5, 4.5, 0.001)
     points = rays_o[:, None] + rays_d[:, None] * along[:, None]
     length = torch.cat([shell.contains(p, f).sum(1) for p, f in zip(points.split(64), rays.frames.split(64))]) * 0.001
     sampled = torch.zeros(len(rays)).index_add(0, samples.ray, samples.delta)
     assert (length == 0).any() and length.max() > 0.5
-    # Bins, of 2 cm, err by less than their length at each of the shell's borders.
+    # At each border of the shell, the error is less than the length of a bin, 2 cm.
     torch.testing.assert_close(sampled, length, atol=0.05, rtol=0)
     assert abs(sampled.mean() - length.mean()) < 2e-3
     assert (sampled[length > 0.02 + 0.002] > 0).all()
 
 
-def test_bin_ranges_follow_one_another():
-    """The first three of a ray's bins in the shell, and the rest, of every other ray, make up what these rays have."""
+def test_consecutive_bin_ranges_cover_all_samples():
+    """For every other ray, the first three bins in the shell and the remaining bins give all samples together."""
     bodies, shell = setting()
     sampler, rays = ShellSampler(STEP, 4, "torch"), picture_rays()
     everything = sampler(rays, bodies, shell, jitter=False)
@@ -113,7 +113,7 @@ def test_bin_ranges_follow_one_another():
     assert len(front.t) > 500 and len(back.t) > 500 and torch.equal(front.ray, front.ray.sort().values)
 
 
-def test_rays_that_start_inside_the_body_see_what_is_ahead():
+def test_rays_that_start_inside_the_body_are_sampled_ahead():
     bodies, shell = setting()
     start = bodies.to_world(bodies.vertices[0, :1], torch.zeros(1, dtype=torch.long))
     rays = Rays(start, torch.tensor([[0.0, 0.0, 1.0]]), torch.zeros(1, dtype=torch.long))

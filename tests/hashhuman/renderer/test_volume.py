@@ -11,14 +11,14 @@ COUNT = torch.tensor([9, 4, 0, 9, 1, 0])
 
 
 def packed(count: torch.Tensor, t: torch.Tensor, delta: torch.Tensor) -> Samples:
-    """Samples of rays that have so many each."""
+    """Samples of rays with these numbers of samples."""
     start = torch.nn.functional.pad(count.cumsum(0), (1, 0))
     ray = torch.arange(len(count)).repeat_interleave(count)
     return Samples(ray, t, delta, start, torch.ones(len(count), dtype=torch.bool), start[-1:])
 
 
 def some_samples():
-    """Colours, densities and samples; two rays have none, the fourth ends in something opaque."""
+    """Colours, densities and samples. Two rays have no samples; the fourth one ends at an opaque sample."""
     generator, total = torch.Generator().manual_seed(0), int(COUNT.sum())
     t = torch.cat([(torch.rand(int(n), generator=generator) + 1).cumsum(0) for n in COUNT])
     delta = torch.rand(total, generator=generator)
@@ -58,7 +58,7 @@ def test_against_a_loop():
         assert rendering.alpha[empty] == rendering.depth[empty] == 0 and (rendering.color[empty] == 0).all()
 
 
-def test_gradients_against_the_loops():
+def test_gradients_against_a_loop():
     color, density, samples = some_samples()
     samples = in_double(samples)
     gradients = []
@@ -82,8 +82,8 @@ def test_by_hand():
     torch.testing.assert_close(rendering.depth, torch.tensor([1.0]))
 
 
-def test_thin_fog_is_not_lost_to_rounding():
-    """Not even behind many rays of thick fog: sums over all samples are never subtracted in single precision."""
+def test_thin_fog_survives_rounding():
+    """Even after many rays of thick fog, since sums over all samples are subtracted in double precision."""
     count = torch.tensor([20000, 1])
     samples = packed(count, torch.ones(20001), torch.ones(20001))
     density = torch.full((20001,), 3.0)

@@ -29,7 +29,7 @@ from hashhuman.training.callbacks import FirstSampler, ProgressLine, TrainingClo
 
 
 class Toy(L.LightningModule):
-    """One weight, and a validation step that leaves a view and its render."""
+    """A module with one weight, whose validation step sets a view and its rendering."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Toy(L.LightningModule):
         return loss
 
     def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
-        """Shows a square, rendered darker than it is."""
+        """Sets a view of a square with a darker rendering."""
         mask = torch.zeros(32, 24)
         mask[8:24, 8:16] = 1
         image = mask[..., None].expand(-1, -1, 3)
@@ -74,7 +74,7 @@ def fit(tmp_path, logger, *extra, steps: int = 4, module=None, **options) -> L.T
     return trainer
 
 
-def test_csv_keeps_losses_and_pictures(tmp_path):
+def test_the_csv_logger_writes_losses_and_pictures(tmp_path):
     fit(tmp_path, CSVLogger(tmp_path, "logs", ""), ValidationPictures())
     with open(tmp_path / "logs/metrics.csv") as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
@@ -95,7 +95,7 @@ class StopAfterFour(L.Callback):
 
 @pytest.mark.parametrize("steps", [4, -1])
 def test_progress_as_lines(tmp_path, capsys, monkeypatch, steps):
-    """Every tenth at most, with the newest loss; where steps are not counted beforehand, every ten seconds."""
+    """At most one line per tenth of the steps, with the latest loss; every ten seconds if the number is unknown."""
     now = iter(range(0, 1000, 10))
     monkeypatch.setattr(progress, "Lines", functools.partial(progress.Lines, clock=lambda: next(now)))
     fit(tmp_path, False, ProgressLine(refresh_every=2), StopAfterFour(), steps=steps, max_epochs=-1)
@@ -106,7 +106,7 @@ def test_progress_as_lines(tmp_path, capsys, monkeypatch, steps):
     ]
 
 
-def test_an_error_ends_the_line(tmp_path, capsys):
+def test_an_error_ends_the_progress_display(tmp_path, capsys):
     class Failing(Toy):
         """Breaks at its second step."""
 
@@ -138,7 +138,7 @@ def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
     write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)] * 3, fps=5)
     loggers.log_video([logger], "turntable", tmp_path / "video.mp4", step=4)
     logger.experiment.finish()
-    wandb.teardown()  # its process writes the last records when it ends
+    wandb.teardown()  # its process writes the last entries when it ends
     (folder,) = (tmp_path / "run/wandb").glob("offline-run-*")
     kinds = {path.suffix for path in (folder / "files/media").rglob("*") if path.is_file()}
     assert kinds == {".png", ".mp4"}
@@ -146,7 +146,7 @@ def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
     assert b"train/loss" in log.read_bytes()
 
 
-def test_without_wandb_one_sentence(monkeypatch):
+def test_missing_wandb_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match="pip install wandb"):
         loggers.wandb_logger("hashhuman", None, ".", offline=True)
@@ -171,7 +171,7 @@ def test_an_evaluation_goes_to_the_loggers(tmp_path):
 
 
 def test_clock_counts_from_the_first_optimizer_step(tmp_path):
-    """A clock that advances a second at every reading, so that the arithmetic shows."""
+    """With a clock that advances by a second at every reading."""
     readings = iter(range(1000))
     now = lambda: float(next(readings))
     clock = TrainingClock(tmp_path / "timing.json", max_seconds=None, nominal_steps=13, now=now)  # reads 0
@@ -195,12 +195,12 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path):
 
 
 class Slow(Toy):
-    """Whose steps take a twentieth of a second of a clock that nothing else moves."""
+    """A module whose steps advance a fake clock by a twentieth of a second."""
 
     now = 0.0
 
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Takes its time."""
+        """Advances the clock."""
         self.now += 0.05
         return super().training_step(batch, batch_idx)
 
@@ -219,12 +219,12 @@ def test_a_budget_ends_training_and_its_schedule(tmp_path):
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(0.0, 10), (5.0, -1)])
-def test_budgets_that_make_no_sense(tmp_path, seconds: float, steps: int):
+def test_invalid_time_budgets_are_refused(tmp_path, seconds: float, steps: int):
     with pytest.raises(UserError, match="must be positive"):
         TrainingClock(tmp_path / "timing.json", seconds, steps)
 
 
-def test_one_of_several_processes_writes(tmp_path, capsys):
+def test_only_rank_0_writes(tmp_path, capsys):
     trainer = create_autospec(L.Trainer, instance=True, global_step=3, world_size=2, is_global_zero=False)
     trainer.estimated_stepping_batches, trainer.sanity_checking = 5, False
     clock, line, sheet = TrainingClock(tmp_path / "timing.json", None, 5), ProgressLine(1), ValidationPictures()
@@ -298,7 +298,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert not path.exists()
 
 
-def test_the_first_steps_are_sampled_by_another_sampler(tmp_path):
+def test_the_first_steps_use_another_sampler(tmp_path):
     own, first = ShellSampler(0.01, 3), ShellSampler(0.03, 1)
     used: dict[str, list[ShellSampler]] = {"training": [], "validation": []}
 

@@ -38,7 +38,7 @@ RANKS = 2
 
 
 def fork(job, *arguments) -> list[int]:
-    """Runs `job(rank, *arguments)` in two forked processes that find each other; their exit codes."""
+    """Runs `job(rank, *arguments)` in two forked processes of one group. Returns their exit codes."""
     context = multiprocessing.get_context("fork")
     port = str(ddp._free_port())
 
@@ -112,7 +112,7 @@ def mixed(rank: int) -> None:
         absent.grad = torch.ones(2, 3)
     kept = single.grad
     ddp.average_gradients([single, double, absent, frozen])
-    assert single.grad is kept  # in place: a recorded step keeps reading there
+    assert single.grad is kept  # in place, because a captured step keeps reading there
     assert single.grad.eq(1.5).all() and double.grad.eq(5).all() and double.grad.dtype == torch.float64
     assert absent.grad.eq(0.5).all() and frozen.grad is None
 
@@ -175,7 +175,7 @@ def test_a_module_without_an_optimizer_of_its_own():
 
 
 def taking_part(scripts: list[str], work) -> int | None:
-    """The exit code of a process that does `work` while others run the scripts; None if it did not end."""
+    """The exit code of a process that calls `work` while others run the scripts; None if it did not end."""
 
     def first() -> None:
         os.environ.pop("LOCAL_RANK", None)
@@ -191,8 +191,8 @@ def taking_part(scripts: list[str], work) -> int | None:
     return code
 
 
-def test_the_failure_of_one_ends_all_with_a_message(tmp_path, capfd):
-    """While this process waits where nothing interrupts it, and another would go on for minutes."""
+def test_the_failure_of_a_process_ends_all_with_a_message(tmp_path, capfd):
+    """While this process waits in a call that cannot be interrupted, and another one would run for minutes."""
     note = tmp_path / "pid"
     write = f"open('{note} begun', 'w').write(str(os.getpid())); os.rename('{note} begun', {str(note)!r})"
     lasting = f"import os, time; {write}; time.sleep(600)"
@@ -214,7 +214,7 @@ def test_a_broken_collective_is_blamed_on_the_process_that_failed(capfd, monkeyp
 
 @pytest.mark.parametrize("left_behind", [None, "0"])
 def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
-    """Also where something that ran before left its rank in the environment."""
+    """Also if an earlier training left its rank in the environment."""
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     if left_behind:
         monkeypatch.setenv("LOCAL_RANK", left_behind)
@@ -234,7 +234,7 @@ def test_an_error_of_the_first_ends_the_others(monkeypatch, left_behind):
     assert len(others) == 1 and others[0].wait(PATIENCE) != 0 and dict(os.environ) == before
 
 
-def test_torchrun_has_started_all(monkeypatch):
+def test_under_torchrun_no_process_is_started(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # as torchrun itself sets it
     monkeypatch.setattr(ddp, "_start", None)
@@ -243,7 +243,7 @@ def test_torchrun_has_started_all(monkeypatch):
         assert dict(os.environ) == before
 
 
-def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
+def test_workers_start_no_processes_and_end_with_rank_0(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(ddp, "_start", None)
     with ddp.processes(OmegaConf.create({}), 2):
@@ -255,13 +255,13 @@ def test_the_others_start_no_others_and_end_with_the_first(monkeypatch):
         with contextlib.suppress(BaseException):
             os.dup2(reader, 0)
             sys.stdin = os.fdopen(0)
-            ddp_worker._end_with_the_first()
+            ddp_worker._end_with_rank_0()
         os._exit(9)
     os.close(writer)  # as when the first process is gone
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
-def test_one_process_is_left_alone(monkeypatch):
+def test_one_process_starts_no_others(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     with ddp.processes(OmegaConf.create({}), 1):
         assert "LOCAL_RANK" not in os.environ

@@ -18,7 +18,7 @@ from tests.hashhuman.data.test_datamodule import made as data_module
 
 
 class Recorder(L.Callback):
-    """Remembers learning rates and steps."""
+    """Notes learning rates and steps."""
 
     def __init__(self) -> None:
         self.rates, self.steps = [], []
@@ -72,8 +72,8 @@ def test_every_batch_is_a_step_at_its_rate(fitted):
     assert recorder.rates == pytest.approx([0.02 * factor(step) for step in recorder.steps])  # of the step to come
 
 
-def test_losses_are_logged_when_they_are_read(fitted, toy_folder, tmp_path):
-    """Each logged value is of its own step: what is logged every second step is what is logged every step."""
+def test_logged_losses_belong_to_their_step(fitted, toy_folder, tmp_path):
+    """Each logged value belongs to its own step: values logged every second step are among those of every step."""
     *_, rows = fitted
     sparse = {int(row["step"]): row for row in rows if row.get("train/loss")}
     assert sorted(sparse) == [1, 3, 5]  # Lightning counts from 0
@@ -94,8 +94,8 @@ def test_training_changes_every_part(fitted):
         assert not torch.equal(before.weights[0][part], after.weights[0][part]), name
 
 
-def test_the_field_is_trusted_from_a_step_on(fitted, toy_folder, tmp_path, monkeypatch):
-    """Before, and where that is never, every cell counts."""
+def test_pruning_starts_at_its_step(fitted, toy_folder, tmp_path, monkeypatch):
+    """Before that step, and without pruning, all cells are marked."""
     assert fitted[0].avatar.occupancy.density.isfinite().any()
     prunings = []
     for after in (4, None):
@@ -122,7 +122,7 @@ def test_validation_measures_whole_pictures(fitted):
     assert logged[-1] == pytest.approx(torch.stack(psnr).mean().item(), abs=1e-3)
 
 
-def test_bodies_are_those_of_the_training_frames(fitted):
+def test_the_scene_has_the_bodies_of_the_training_frames(fitted):
     module, _, data, _, _ = fitted
     assert module.scene.bodies.time.tolist() == [0, 1, 2, 3]
     for posed, frame in zip(module.scene.bodies.vertices, data.train_frames):

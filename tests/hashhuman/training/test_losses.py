@@ -24,7 +24,7 @@ def rand(*shape: int) -> torch.Tensor:
 
 
 def make(n: int = 18, patch=None, residual=None, incomplete: tuple[int, ...] = ()) -> Prediction:
-    """A rendering of random samples, from none to seven of each ray, and a batch that it misses."""
+    """A rendering of random samples, up to seven for each ray, and a batch with different colours."""
     GENERATOR.manual_seed(0)
     counts = [5 * i % 8 for i in range(n)]
     complete = torch.ones(n, dtype=torch.bool)
@@ -53,7 +53,7 @@ def test_colour_and_mask():
     assert losses.MaskLoss(1.0)(prediction).item() == pytest.approx(np.mean((alpha - batch.mask.numpy()) ** 2))
 
 
-def test_haze_counts_where_nobody_is():
+def test_sparsity_penalises_haze_beside_the_person():
     prediction = make()
     batch = prediction.batch
     batch.mask[::3] = 0
@@ -62,8 +62,8 @@ def test_haze_counts_where_nobody_is():
     assert alpha[::3].sum() > 1
 
 
-def test_rays_cut_short_say_nothing():
-    """What they see is unfinished: the mean is that of the others."""
+def test_incomplete_rays_do_not_count():
+    """Their rendering is unfinished, so the mean is that of the other rays."""
     whole = make()
     batch, prediction = whole.batch, make(incomplete=(2, 11))
     kept = np.delete(np.arange(18), (2, 11))
@@ -104,7 +104,7 @@ def test_gradient_of_the_distortion():
 
 
 def test_unused_samples_do_not_distort():
-    """With a fixed capacity, samples that no ray has follow the last one: they weigh nothing."""
+    """With a fixed capacity, unused samples follow the last ray; their weight is zero."""
     prediction = make()
     samples, weights = prediction.rendering.samples, prediction.rendering.weights
     spare = torch.zeros(5)
@@ -127,14 +127,14 @@ def test_residual_terms():
     assert losses.ResidualSmoothnessLoss(1.0)(prediction).item() == pytest.approx(0.1)
 
 
-def test_no_residual_costs_nothing():
+def test_residual_terms_are_zero_without_a_residual():
     nothing = Residual(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.bool))
     for prediction in (make(), make(residual=nothing)):
         for loss in (losses.ResidualSizeLoss(1.0), losses.ResidualSmoothnessLoss(1.0)):
             assert loss(prediction).item() == 0
 
 
-def test_a_resting_residual_has_a_finite_gradient():
+def test_a_zero_residual_has_a_finite_gradient():
     """Training starts from displacements that are exactly zero."""
     value = torch.zeros(5, 3, requires_grad=True)
     prediction = make(residual=Residual(value, value * 2, torch.ones(5, dtype=torch.bool)))
@@ -144,7 +144,7 @@ def test_a_resting_residual_has_a_finite_gradient():
 
 
 class Distance(nn.Module):
-    """Remembers the pictures that it is shown."""
+    """Keeps its input pictures."""
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """One value for each pair."""
@@ -169,13 +169,13 @@ def test_patches(data_range: tuple[float, float]):
     assert value.item() == pytest.approx((high - low) * (shown[:16] - batch.color[:16]).abs().mean().item())
 
 
-def test_patches_must_be_asked_for():
+def test_a_batch_without_patches_is_refused():
     prediction = make()
     with pytest.raises(UserError, match=r"data\.ray_sampler\.n_patches=1"):
         losses.PatchLoss(1.0, Distance(), (0.0, 1.0))(prediction)
 
 
-def test_the_sum_weighs_its_terms_and_leaves_out_those_of_no_weight():
+def test_the_sum_skips_terms_without_weight():
     prediction = make()
     terms = {
         "color": losses.ColorLoss(2.0),

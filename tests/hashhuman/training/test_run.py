@@ -1,4 +1,4 @@
-"""Building what a config describes, and loading what was trained."""
+"""Building the objects of a config, and loading a trained run."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CONF = Path(__file__).parents[3] / "conf"
 
 
 def composed(root: Path, *overrides: str) -> DictConfig:
-    """A tiny run on the subject in `root`, except for `overrides`."""
+    """The config of a tiny run on the subject in `root`, with `overrides`."""
     train.register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", ["data=zju_mocap", f"data.root={root}", *SMALL, *TOY, *overrides])
@@ -28,7 +28,7 @@ def composed(root: Path, *overrides: str) -> DictConfig:
 
 @pytest.fixture
 def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.Module]:
-    """A run folder as training leaves it, of an avatar that learned nothing but that some of space is empty."""
+    """A run folder as training writes it, with an untrained avatar for which part of space is marked as empty."""
     torch.manual_seed(0)
     config = composed(toy_folder, f"run_dir={tmp_path / 'run'}")
     module, _ = run.build(config)
@@ -80,7 +80,7 @@ def test_folders_that_are_no_finished_run(saved, tmp_path):
         run.load(folder)
 
 
-def test_tables_of_the_size_that_was_asked_for(toy_folder):
+def test_hash_tables_have_the_configured_size(toy_folder):
     overrides = ("encoder.log2_hashmap_size=6", "field.parts.head.grid.log2_hashmap_size=4")
     avatar = run.build(composed(toy_folder, *overrides))[0].avatar
     specs = dict(zip(avatar.field.names, avatar.field.encoder.specs, strict=True))
@@ -130,8 +130,8 @@ def test_no_such_subject(tmp_path):
         ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
     ],
 )
-def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
+def test_late_failures_are_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
         run.train(composed(toy_folder, override))
-    run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))
+    run.check_config(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))

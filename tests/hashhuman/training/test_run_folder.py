@@ -12,7 +12,7 @@ from hashhuman.training import run_folder
 
 
 def config(**data) -> DictConfig:
-    """As much of a run's config as is read here."""
+    """The part of a run's config that these tests read."""
     root = {"workspace": "data", "run_dir": "out", "logs": "${run_dir}/logs", "seed": 3}
     parts = {"avatar": {"renderer": "${renderer}"}, "renderer": {"chunk": 8}}
     where = {"root": "${workspace}/subjects/foo", "smpl_meta": None}
@@ -43,20 +43,20 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 
 def change(folder: Path, **changes) -> None:
-    """Changes what the config says; None removes."""
+    """Changes values of the saved config; None removes a key."""
     content = files.load_json(folder / run_folder.CONFIG) | changes
     kept = {key: value for key, value in content.items() if value is not None}
     files.save_json(folder / run_folder.CONFIG, kept)
 
 
-def test_a_config_is_read_from_any_folder_as_it_was_saved(folder, tmp_path, monkeypatch):
+def test_a_saved_config_is_loaded_from_any_folder(folder, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     assert run_folder.load_config(folder) == {
         "workspace": f"{tmp_path}/data",
         "run_dir": f"{tmp_path}/out",
-        "logs": f"{tmp_path}/out/logs",  # what follows from a path follows it
+        "logs": f"{tmp_path}/out/logs",  # paths that are derived from another path are absolute, too
         "seed": 3,
         "avatar": {"renderer": {"chunk": 8}},
         "renderer": {"chunk": 8},
@@ -68,7 +68,7 @@ def test_a_change_to_a_group_reaches_the_avatar(folder):
     assert run_folder.load_config(folder, OmegaConf.create({"renderer": {"chunk": 4}})).avatar.renderer.chunk == 4
 
 
-def test_saving_changes_nothing(tmp_path):
+def test_saving_does_not_change_the_config(tmp_path):
     given = config(smpl_meta="~/meta")
     run_folder.save_config(tmp_path, given)
     assert given.data.smpl_meta == "~/meta" and given.workspace == "data"
@@ -81,7 +81,7 @@ def test_overrides_change_the_config(folder):
     assert loaded.seed == 4 and loaded.data.max_size == 9 and loaded.data.smpl_meta is None
 
 
-def test_the_command_is_kept(tmp_path, typed):
+def test_the_command_is_saved(tmp_path, typed):
     run_folder.save_config(tmp_path, config())
     content = files.load_json(tmp_path / run_folder.CONFIG)
     assert content["format"] == run_folder.FORMAT == 3 and content["command"] == typed
@@ -89,7 +89,7 @@ def test_the_command_is_kept(tmp_path, typed):
 
 @pytest.mark.parametrize("found", [None, 2, "x"])
 def test_another_format_is_one_sentence(folder, found):
-    """A folder without one is of format 1."""
+    """A folder without a format has format 1."""
     change(folder, format=found, command=["video='my clip.mp4'", "seed=3"])
     with pytest.raises(UserError) as raised:
         run_folder.load_config(folder)

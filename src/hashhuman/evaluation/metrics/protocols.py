@@ -1,4 +1,4 @@
-"""What is measured, where, and on which range: the difference between two published tables is often only this."""
+"""Metric protocols: which metrics are computed, over which region and data range. Published tables differ in these."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -15,10 +15,10 @@ from hashhuman.geometry.camera import Camera
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A rendered picture beside the true one, both on black, on one device."""
+    """A rendered picture and the true one, both on black, on one device."""
 
     rgb: Float[Tensor, "H W 3"]  # rendered, in [0, 1]
-    alpha: Float[Tensor, "H W"]
+    alpha: Float[Tensor, "H W"]  # rendered opacity in [0, 1]
     truth: Float[Tensor, "H W 3"]  # in [0, 1], multiples of 1/255
     mask: Float[Tensor, "H W"]  # true coverage in [0, 1]
     camera: Camera
@@ -27,45 +27,49 @@ class Comparison:
 
 @runtime_checkable
 class MetricProtocol(Protocol):
-    """Named figures of one picture."""
+    """Computes named metrics of one picture."""
 
-    name: str  # of its file in conf/metrics, and of the folder of its evaluations
+    name: str  # name of its file in conf/metrics, and of the folder of its evaluations
 
     @property
     def columns(self) -> dict[str, str]:
-        """What each figure is: measure, region and range."""
+        """Column -> description of the metric with its region and data range."""
         ...
 
     def __call__(self, comparison: Comparison) -> dict[str, float]:
-        """The figures of one picture, by column."""
+        """The metrics of one picture: column -> value."""
         ...
 
     def to(self, device: torch.device | str) -> "MetricProtocol":
-        """Moves the networks that figures need."""
+        """Moves its networks to a device and returns itself."""
         ...
 
 
 def to_8bit(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Values in [0, 1] as an 8-bit file keeps them: clamped and rounded to multiples of 1/255."""
+    """Values as an 8-bit file stores them: clamped to [0, 1] and rounded to multiples of 1/255."""
     return (x.clamp(0, 1) * 255).round() / 255
 
 
 class Strict(nn.Module):
-    """Data range 1, regions stated, and the rendered picture as its 8-bit file holds it.
+    """Metrics with data range 1 and explicit regions, of the rendered picture rounded to 8 bits.
 
-    Regions, all from the true mask: `full` the whole picture, background black in both; `box` the bounding box of every
-    pixel that the mask touches (> 0) and 10 pixels around it; `fg` the pixels at least half covered (> 127 of 255).
-    PSNR is of the region's mean squared error over pixels and channels. SSIM is scikit-image's default (uniform 7 x 7
-    window, sample covariance) at data range 1. LPIPS takes [0, 1] mapped to [-1, 1], and regions narrower than 32
-    pixels padded with black. `mask_iou` compares alpha and mask, both cut at half; `halo` is the mean alpha over the
-    whole picture's pixels farther than 5 pixels from `fg`. LPIPS columns carry their network's name: two networks'
-    distances cannot be compared.
+    All regions come from the true mask. `full` is the whole picture, with a black background in both pictures. `box` is
+    the bounding box of all pixels with coverage above 0, with a margin of 10 pixels. `fg` is all pixels that are at
+    least half covered (> 127 of 255).
+
+    PSNR is computed from the mean squared error over the region's pixels and channels. SSIM is scikit-image's default
+    (uniform 7 x 7 window, sample covariance) at data range 1. LPIPS gets pictures mapped from [0, 1] to [-1, 1], and
+    regions below 32 pixels are padded with black. `mask_iou` compares alpha and mask, both with a threshold of 0.5.
+    `halo` is the mean alpha over all pixels farther than 5 pixels from `fg`. The names of LPIPS columns contain the
+    network, since the distances of different networks cannot be compared.
+
+    Args:
+        lpips: the network; None leaves its columns out.
     """
 
     name = "strict"
 
     def __init__(self, lpips: LPIPS | None):
-        """`lpips`: None leaves its columns out."""
         super().__init__()
         self.lpips = lpips
 
@@ -111,22 +115,28 @@ class Strict(nn.Module):
 
 
 class LegacyNVR(nn.Module):
-    """The figures as instant-nvr's evaluator computes them, whose tables cannot be compared with `Strict`.
+    """Metrics as instant-nvr's evaluator computes them. They cannot be compared with those of `Strict`.
 
-    Both pictures are set to black where the pixel's ray misses the body's box: the world-axis box of the posed
-    vertices, 5 cm wider on each side. The rendered colours are not rounded to 8 bits. With `whole_picture` (its
-    `test_full: True`, the default of every published configuration) everything is measured over the whole picture,
-    black surroundings included; without, as its predecessors did, PSNR is over the rays that meet the box and SSIM over
-    the bounding rectangle of those rays, and there is no LPIPS. SSIM has data range 2: it is called on floats without a
-    range, and scikit-image 0.19, of its time, takes floats to lie in [-1, 1] (later versions refuse to guess); that
-    inflates it.
-    LPIPS is VGG, fed [0, 1] where the network expects [-1, 1].
+    Both pictures are set to black where a pixel's ray misses the body's box: the box of the posed vertices along the
+    world's axes, 5 cm wider on each side. The rendered colours are not rounded to 8 bits.
+
+    With `whole_picture` (instant-nvr's `test_full: True`, the default of all published configurations) the metrics are
+    computed over the whole picture, including its black parts. Without it, as in instant-nvr's predecessors, PSNR is
+    computed over the rays that hit the box, SSIM over the bounding rectangle of these rays, and LPIPS not at all.
+
+    SSIM has data range 2. instant-nvr calls it on floats without a range, and scikit-image 0.19 then assumes [-1, 1]
+    (later versions raise an error). This makes SSIM too high. LPIPS uses VGG and gets pictures in [0, 1], although the
+    network expects [-1, 1].
+
+    Args:
+        lpips: the network; None leaves its column out.
+        whole_picture: the region, see above.
+        box_padding: margin of the body's box (m).
     """
 
     name = "legacy_nvr"
 
     def __init__(self, lpips: LPIPS | None, whole_picture: bool = True, box_padding: float = 0.05):
-        """`lpips`: None leaves its column out. `box_padding`: metres."""
         super().__init__()
         self.lpips = lpips
         self.whole_picture = whole_picture
@@ -164,14 +174,14 @@ class LegacyNVR(nn.Module):
 
 
 def mask_at_box(camera: Camera, vertices: Float[Tensor, "V 3"], padding: float) -> Bool[Tensor, "H W"]:
-    """The pixels whose rays pass through the vertices' world-axis box, `padding` metres wider on each side."""
+    """The pixels whose rays hit the bounding box of world vertices (m), which is `padding` (m) wider on each side."""
     y, x = torch.meshgrid(
         torch.arange(camera.height, device=vertices.device, dtype=torch.float32),
         torch.arange(camera.width, device=vertices.device, dtype=torch.float32),
         indexing="ij",
     )
     rays_o, rays_d = camera.rays(torch.stack([x, y], -1))
-    rays_d = torch.where(rays_d.abs() < 1e-5, 1e-5, rays_d)  # a ray along a slab never leaves it
+    rays_d = torch.where(rays_d.abs() < 1e-5, 1e-5, rays_d)  # avoids a division by zero
     t = torch.stack([vertices.amin(0) - padding - rays_o, vertices.amax(0) + padding - rays_o]) / rays_d
     near, far = t.amin(0).amax(-1), t.amax(0).amin(-1)
     return near < far

@@ -1,4 +1,4 @@
-"""What happens beside training: pictures at validation, one line of progress, and the clock."""
+"""Callbacks of training: pictures at validation, the progress line, the clock, and a sampler for the first steps."""
 
 from hashhuman.training.callbacks.first_sampler import FirstSampler
 from hashhuman.training.callbacks.progress_line import ProgressLine

@@ -1,4 +1,4 @@
-"""How far training is, with its newest figures."""
+"""Shows the progress of training with its latest figures."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import lightning as L
 
 from hashhuman.io.progress import Progress, progress
 
-SHOWN = {"train/loss": "loss", "val/psnr": "val psnr"}  # logged figures, and what they are called here
+SHOWN = {"train/loss": "loss", "val/psnr": "val psnr"}  # logged figure: its label
 
 
 class ProgressLine(L.Callback):
-    """One line: steps done, time, and the newest logged figures, read every `refresh_every` steps at most.
+    """Shows the steps done, the time and the latest logged figures, at most every `refresh_every` steps.
 
-    In a terminal it is a bar; elsewhere it is printed anew now and then (`hashhuman.io.progress`). Lightning's own bars
-    read the loss after every step, for which the GPU has to be waited for.
+    A bar in a terminal, occasional lines elsewhere (`hashhuman.io.progress`). Lightning's own bars read the loss after
+    every step, which makes the host wait for the GPU.
     """
 
     def __init__(self, refresh_every: int) -> None:
@@ -21,24 +21,24 @@ class ProgressLine(L.Callback):
         self.shown: Progress | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begins, in the first of several processes."""
+        """Starts the display, in the process of rank 0 only."""
         if trainer.is_global_zero:
             total = trainer.estimated_stepping_batches
             total = int(total) if total not in (-1, float("inf")) else None
             self.shown = progress("training", total, "steps", done=trainer.global_step, keep=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Brings it up to date, now and then."""
+        """Updates the display every `refresh_every` steps."""
         if self.shown is not None and trainer.global_step % self.refresh_every == 0:
             self.shown.update(trainer.global_step, lambda: _figures(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leaves the last state standing."""
+        """Shows the last state."""
         if self.shown is not None:
             self.shown.finish(trainer.global_step, lambda: _figures(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Gives the terminal back."""
+        """Ends the display without a last state."""
         if self.shown is not None:
             self.shown.abandon()
 

@@ -1,4 +1,4 @@
-"""How long training takes, and its end when its time is up."""
+"""Times training, and ends it when its time budget is used up."""
 
 import time
 from collections.abc import Callable
@@ -15,18 +15,20 @@ from hashhuman.training.time_budget import Plan
 
 
 class TrainingClock(L.Callback):
-    """Times training from its first optimizer step, and ends it, and the schedule with it, when its time is up.
+    """Times training from its first optimizer step, and ends it with its schedule when the time budget is used up.
 
-    What comes before that step (moving data, posing the bodies) is `setup_s`, counted from the making of this object;
-    compiling kernels that are not yet compiled and recording steps fall into training. Validation and checkpoints are
-    reported beside it and not counted in it. Writes the figures to `path` as JSON.
+    The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies.
+    Compiling missing kernels and capturing CUDA graphs count as training. Validation and checkpoints are reported
+    separately. Writes the figures to `path` as JSON.
 
     Args:
-        path: of the JSON file.
-        max_seconds: of training, whatever number of steps that makes (`training/time_budget.py`); None for as many
-            seconds as the steps take.
-        nominal_steps: the length that the module's schedule was written for.
-        now: the clock, in seconds from any origin.
+        path: the JSON file.
+        max_seconds: time budget of training, instead of a number of steps (`training/time_budget.py`); None: no limit.
+        nominal_steps: length of the module's schedule before it is stretched to the time budget (steps).
+        now: clock that returns seconds from any origin.
+
+    Raises:
+        UserError: if there is a time budget, and it or `nominal_steps` is not positive.
     """
 
     def __init__(
@@ -38,8 +40,8 @@ class TrainingClock(L.Callback):
     ) -> None:
         if max_seconds is not None and (max_seconds <= 0 or nominal_steps < 1):
             raise UserError(
-                f"budget_s={max_seconds} must be positive, and so must trainer.max_steps={nominal_steps}, whose "
-                "schedule it stretches."
+                f"budget_s={max_seconds} must be positive, and so must trainer.max_steps={nominal_steps}, the length "
+                "of the schedule that is stretched to it."
             )
         self.path = Path(path)
         self.plan = None if max_seconds is None else Plan(max_seconds, nominal_steps)
@@ -63,11 +65,11 @@ class TrainingClock(L.Callback):
         return 0.0 if self.started is None else self.now() - self.started - beside
 
     def _pause(self, module: L.LightningModule) -> None:
-        _wait(module.device)  # for what training asked of the device
+        _wait(module.device)  # kernels of training may still run
         self.paused = self.now()
 
     def _resume(self, module: L.LightningModule) -> float:
-        """Seconds since the pause; 0 if training had not begun, or was not interrupted."""
+        """Ends a pause and returns its seconds; 0 without a pause, or before the first step."""
         if self.paused is None:
             return 0.0
         _wait(module.device)
@@ -75,17 +77,17 @@ class TrainingClock(L.Callback):
         return 0.0 if self.started is None else self.now() - paused
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Starts at the first one."""
+        """Starts the clock at the first step."""
         if self.started is None:
             _wait(pl_module.device)
             self.started, self.first_step = self.now(), trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Looks at the clock when the plan asks for it, and ends training when its time is up."""
+        """Updates the plan when an update is due, and ends training when its time is up."""
         step = trainer.global_step - self.first_step
-        if self.plan is not None and step >= self.plan.next_look:
+        if self.plan is not None and step >= self.plan.next_update:
             _wait(pl_module.device)
-            self.plan.look(step, trainer.strategy.broadcast(self.train_s))
+            self.plan.update(step, trainer.strategy.broadcast(self.train_s))
             trainer.should_stop = self.plan.over(step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -93,7 +95,7 @@ class TrainingClock(L.Callback):
         self._pause(pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lets it go on."""
+        """Restarts the clock."""
         self.validation_s += self._resume(pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -101,7 +103,7 @@ class TrainingClock(L.Callback):
         self._pause(pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lets it go on."""
+        """Restarts the clock."""
         self.checkpoint_s += self._resume(pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -125,7 +127,7 @@ class TrainingClock(L.Callback):
         save_json(self.path, figures)
         Console().print(
             f"trained {steps} steps in {seconds:.1f} s on {figures['device']}, from the first optimizer step; "
-            f"setup before it {figures['setup_s']:.1f} s, beside it {self.validation_s:.1f} s of validation and "
+            f"not counted: {figures['setup_s']:.1f} s of setup, {self.validation_s:.1f} s of validation and "
             f"{self.checkpoint_s:.1f} s of checkpoints",
             highlight=False,
             soft_wrap=True,

@@ -1,4 +1,4 @@
-"""Pictures at validation."""
+"""Logs pictures at validation."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hashhuman.training.loggers import log_image
 class ValidationPictures(L.Callback):
     """Logs truth, render and error map of every validated picture as one sheet, `val/pictures`.
 
-    It reads `module.last_view`, the pair (View, RenderedImage) that the validation step left.
+    It reads `module.last_view`, the pair (View, RenderedImage) that the validation step sets.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class ValidationPictures(L.Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Draws one row."""
+        """Draws one row of the sheet."""
         view, rendered = pl_module.last_view
         covered = (view.mask > 0) | (rendered.alpha.cpu() > 0.5)
         if trainer.is_global_zero and not trainer.sanity_checking and covered.any():

@@ -1,1 +1,1 @@
-"""How one optimizer step is executed."""
+"""Executes an optimizer step: kernel by kernel, or as a CUDA graph."""

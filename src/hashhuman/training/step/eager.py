@@ -1,4 +1,4 @@
-"""A step whose kernels are launched one by one: runs anywhere."""
+"""An optimizer step whose kernels are launched one by one; it runs on every device."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -11,19 +11,19 @@ from hashhuman.gpu.capacity import RayCapacity, RayNeeds
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-    """What a step computed of one batch of rays."""
+    """The losses of one batch of rays."""
 
-    loss: Tensor  # the weighted sum, which is minimised
-    terms: dict[str, Tensor]  # each loss by name, unweighted
-    needs: RayNeeds | None
+    loss: Tensor  # weighted sum of the terms, a scalar
+    terms: dict[str, Tensor]  # name -> unweighted term, a scalar
+    needs: RayNeeds | None  # needed sizes; None if the avatar does not report them
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """Draws a batch, renders it, and weighs the losses."""
+    """Draws a batch of rays, renders it, and computes the losses."""
 
     def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
-        """`ray_factor` scales the number of rays; `capacity` fixes the sizes of what they need."""
+        """`ray_factor` scales the number of rays; `capacity` fixes the sizes of the arrays that they need."""
         ...
 
 
@@ -31,16 +31,16 @@ class EagerStep:
     """Forward, backward, update.
 
     Args:
-        objective: what is minimised.
-        optimizer: of the parameters.
-        obstacle: what keeps the objective from being captured as a CUDA graph; it does not matter here.
+        objective: the objective to minimise.
+        optimizer: updates the parameters.
+        obstacle: not used here; see `GraphStep`.
     """
 
     def __init__(self, objective: Objective, optimizer: Optimizer, obstacle: str | None = None) -> None:
         self.objective, self.optimizer = objective, optimizer
 
     def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
-        """Takes one step; the figures are those before the update."""
+        """Takes one step. Returns the losses before the update."""
         result = self.objective(ray_factor, capacity)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
@@ -49,4 +49,4 @@ class EagerStep:
         return StepResult(result.loss.detach(), terms, result.needs)
 
     def invalidate(self) -> None:
-        """Nothing is kept from step to step."""
+        """Does nothing, since nothing is kept between steps."""

@@ -1,7 +1,7 @@
-"""A step captured once as a CUDA graph and replayed.
+"""An optimizer step that is captured as a CUDA graph and replayed.
 
-A step launches hundreds of small kernels, which the GPU finishes several times faster than the host can launch them.
-A graph needs fixed sizes, so samples and rows get capacities: what earlier steps needed, with some slack.
+A step launches hundreds of small kernels, which the GPU finishes several times faster than the host can launch them. A
+graph needs fixed array sizes, so samples and rows get capacities: what earlier steps needed, times a slack.
 """
 
 import math
@@ -17,26 +17,28 @@ from hashhuman.gpu.cuda_graph import capture, on_side_stream
 from hashhuman.gpu.part_rows import padded
 from hashhuman.training.step.eager import EagerStep, Objective, StepResult
 
-SLACK = 1.15  # capacity over the most that was needed
-MAX_RAY_FACTOR = 6.0  # times as many rays as at first
-CHECK_EVERY = 300  # steps between two checks that capacities suffice, for which the host waits
+SLACK = 1.15  # ratio of the capacity to the most that was needed
+MAX_RAY_FACTOR = 6.0  # the most rays of a step, as a multiple of the configured number
+CHECK_EVERY = 300  # steps between two checks that capacities suffice, for which the host waits for the GPU
 
 
 class GraphStep:
-    """The work of `EagerStep` in one launch. The first calls are eager and measure; then the step is captured.
+    """Takes the steps of `EagerStep` in one launch each. The first steps are eager, to measure sizes.
 
-    As training learns what is empty, rays need fewer samples. So the step is captured again now and then, with as many
-    more rays as the sample capacity of the first capture holds; and at once where a capacity no longer suffices.
+    As training learns which space is empty, rays need fewer samples. So the step is captured again from time to time,
+    with more rays, until it needs as many samples as the first steps did. It is also captured again when a check finds
+    that a capacity no longer suffices.
 
     Args:
-        objective, optimizer: as for `EagerStep`; the optimizer must be one of torch's that can be captured (Adam,
-            AdamW), and is told to be.
-        measured_steps: eager steps that measure what the first capture needs.
-        first_revision: captured steps after which the number of rays is adapted; then again after twice as many, and so
-            on.
-        obstacle: what keeps the objective from being captured, as a clause; None if nothing does.
+        objective: see `EagerStep`.
+        optimizer: see `EagerStep`; a torch optimizer that can be captured (Adam, AdamW). It is set to be capturable.
+        measured_steps: number of eager steps, which measure the sizes for the first capture.
+        first_revision: number of captured steps after which the number of rays is adapted for the first time. The
+            interval doubles each time.
+        obstacle: reason why the objective cannot be captured, as a clause; None if it can.
 
-    Raises UserError without a GPU, and with an obstacle.
+    Raises:
+        UserError: without a GPU, or if there is an obstacle.
     """
 
     def __init__(
@@ -52,21 +54,21 @@ class GraphStep:
         device = device_of(optimizer)
         if device.type != "cuda":
             raise UserError("step=graph captures CUDA graphs and needs a GPU: use step=eager")
-        for group in optimizer.param_groups:  # a number would be captured as it is now
+        for group in optimizer.param_groups:  # as a tensor, since the graph would keep the present value of a number
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
             group |= {"capturable": True, "fused": True, "foreach": False}
         self.eager = EagerStep(objective, optimizer)
         self.measured_steps, self.next_revision = measured_steps, first_revision
         self.calls, self.captured_at = 0, 0
-        self.ray_factor = 1.0  # rays, over the first number
-        self.sample_budget: int | None = None  # samples that a step may need: those of the first steps
-        self.most: Tensor | None = None  # samples, then rows of each part: the most needed since the last capture
-        self.capacity = RayCapacity(0, ())  # of the last capture
+        self.ray_factor = 1.0  # number of rays, as a multiple of the configured number
+        self.max_samples: int | None = None  # samples that a step may need: the most that the first steps needed
+        self.most: Tensor | None = None  # the most needed since the last capture: samples, then rows of each part
+        self.capacity = RayCapacity(0, ())  # capacity of the last capture
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: StepResult
 
     def __call__(self) -> StepResult:
-        """Takes one step; the next one overwrites the tensors that it returns."""
+        """Takes one step. The next call overwrites the returned tensors."""
         self.calls += 1
         if self.calls <= self.measured_steps:
             result = self.eager()
@@ -74,8 +76,8 @@ class GraphStep:
             return result
         since = self.calls - self.captured_at
         if self.graph is None:
-            if self.sample_budget is None:
-                self.sample_budget = self._needed()[0]
+            if self.max_samples is None:
+                self.max_samples = self._needed()[0]
             return self._revise()
         if since >= self.next_revision:
             self.next_revision *= 2
@@ -88,13 +90,13 @@ class GraphStep:
         return self.result
 
     def invalidate(self) -> None:
-        """To be called when memory that the graph reads was replaced: the next step is captured again."""
+        """Makes the next step be captured again. Call it when memory that the graph reads was replaced."""
         self.graph = None
 
     def _measure(self, result: StepResult) -> None:
-        """Remembers the most that was needed, on the device."""
+        """Updates the largest needed sizes, on the device."""
         if result.needs is None:
-            raise UserError("step=graph needs an avatar that says what capacity it needs: use step=eager")
+            raise UserError("step=graph needs an avatar that reports the sizes it needs: use step=eager")
         needed = torch.cat([result.needs.samples, result.needs.rows]).float()
         if self.most is None:
             self.most = needed.clone()
@@ -102,16 +104,16 @@ class GraphStep:
             torch.maximum(self.most, needed, out=self.most)
 
     def _needed(self) -> list[int]:
-        """Samples, then rows of each part, for which the host waits."""
+        """The largest needed samples, then rows of each part. The host waits for the GPU."""
         assert self.most is not None
         return [int(size) for size in self.most.tolist()]
 
     def _revise(self) -> StepResult:
-        """Plans for what was needed, takes one step eagerly with the new sizes, and captures the next ones."""
+        """Plans new sizes from the measured ones, takes one eager step with them, and captures the following steps."""
         samples, *rows = self._needed()
-        self.ray_factor, self.capacity = plan(samples, rows, self.ray_factor, self.sample_budget or 0)
+        self.ray_factor, self.capacity = plan(samples, rows, self.ray_factor, self.max_samples or 0)
         self.captured_at = self.calls
-        self.graph = None  # frees its memory before the next one
+        self.graph = None  # frees its memory before the next capture
 
         def step() -> StepResult:
             result = self.eager(self.ray_factor, self.capacity)
@@ -121,28 +123,29 @@ class GraphStep:
         assert self.most is not None
         self.most.zero_()
         result = on_side_stream(step)
-        self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients, too, live in the graph's memory
+        self.eager.optimizer.zero_grad(set_to_none=True)  # so that gradients are allocated in the graph's memory
         self.graph, self.result = capture(step)
         return result
 
 
-def plan(samples: int, rows: Sequence[int], ray_factor: float, sample_budget: int) -> tuple[float, RayCapacity]:
-    """How many rays to draw from now on, and the capacity for what they need.
+def plan(samples: int, rows: Sequence[int], ray_factor: float, max_samples: int) -> tuple[float, RayCapacity]:
+    """Plans the number of rays of a step, and the capacity that they need.
 
     Args:
-        samples, rows: the most that a step needed: samples, and rows of each part.
-        ray_factor: the rays that it drew, over the first number.
-        sample_budget: the samples that a step may need; 0 if the first steps needed none.
+        samples: the most samples that a step needed.
+        rows: the most rows of each part that a step needed.
+        ray_factor: number of rays of these steps, as a multiple of the configured number.
+        max_samples: the samples that a step may need; 0 if the first steps needed none.
 
     Returns:
-        The new factor, and a capacity with some slack.
+        The new ray factor, and the capacity with slack.
     """
-    factor = min(ray_factor * max(sample_budget, 1) / max(samples, 1), MAX_RAY_FACTOR)
+    factor = min(ray_factor * max(max_samples, 1) / max(samples, 1), MAX_RAY_FACTOR)
     growth = SLACK * factor / ray_factor
     sizes = [padded(max(1, math.ceil(needed * growth))) for needed in (samples, *rows)]
     return factor, RayCapacity(sizes[0], tuple(sizes[1:]))
 
 
 def device_of(optimizer: Optimizer) -> torch.device:
-    """Where the parameters are."""
+    """The device of the optimizer's parameters."""
     return optimizer.param_groups[0]["params"][0].device

@@ -1,4 +1,4 @@
-"""LPIPS against a straightforward network with the same weights, and against published values with the real ones."""
+"""LPIPS against a simple network with the same weights, and against published values with the real weights."""
 
 import pickle
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_equation_1_with_any_weights(tmp_path, pair, net, name, make):
     torch.testing.assert_close(model(*pair), model(*reversed(pair)))
 
 
-def test_is_a_loss_that_no_checkpoint_stores(tmp_path, pair):
+def test_lpips_is_differentiable_and_not_stored_in_checkpoints(tmp_path, pair):
     torch.manual_seed(0)
     heads = [np.ones(layer[0], np.float32) for layer in ALEX]
     model = LPIPS("alex", save(tmp_path / "weights.ckpt", "AlexNet_0", alex(), heads))
@@ -107,7 +107,7 @@ def test_perceptual_loss_by_its_definition(tmp_path, pair):
     torch.testing.assert_close(loss(x, y), expected)
 
 
-def test_bad_weights_and_small_pictures_are_named(tmp_path):
+def test_bad_weights_and_small_pictures_are_refused(tmp_path):
     path = tmp_path / "weights.ckpt"
     path.write_bytes(pickle.dumps({"AlexNet_0": {}}))
     with pytest.raises(UserError, match=r"weights\.ckpt holds no LPIPS weights of alex"):

@@ -16,21 +16,21 @@ structural_similarity = pytest.importorskip("skimage.metrics").structural_simila
 
 
 class MeanDifference(LPIPS):
-    """Stands in for LPIPS, without its weights: shows what it was fed."""
+    """Replaces LPIPS without its weights, and keeps its input."""
 
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
         self.net = "alex"
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Notes its input."""
+        """Keeps the input and returns the mean difference."""
         self.fed = x, y
         return (x - y).abs().mean((1, 2, 3))
 
 
 @pytest.fixture
 def comparison() -> Comparison:
-    """The toy, with soft edges, and a render of it that is blurred, noisy and has a halo."""
+    """The toy with soft edges, and a rendering that is blurred and noisy and has a halo."""
     rng = np.random.default_rng(0)
     size = 96
     camera, body = toy.camera(0, size), toy.template()

@@ -1,4 +1,4 @@
-"""How one optimizer step is executed."""
+"""Eager and captured optimizer steps."""
 
 import copy
 
@@ -23,7 +23,7 @@ from tests.hashhuman.data.test_pixels import training_picture
 
 
 class Squares:
-    """An objective on two weights; remembers what it was asked for."""
+    """An objective on two weights, which notes the arguments of its calls."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.weight = nn.Parameter(torch.tensor([3.0, -1.0], device=device))
@@ -79,8 +79,8 @@ def test_graphs_need_a_gpu():
         GraphStep(squares, squares.optimizer())
 
 
-def test_the_first_capture_has_the_capacity_that_was_measured():
-    share, capacity = plan(10_000, [7000, 0, 128], ray_factor=1.0, sample_budget=10_000)
+def test_the_first_capture_has_the_measured_capacity():
+    share, capacity = plan(10_000, [7000, 0, 128], ray_factor=1.0, max_samples=10_000)
     assert share == 1
     assert capacity.samples is not None and capacity.rows is not None
     for size, needed in zip((capacity.samples, *capacity.rows), (10_000, 7000, 0, 128)):
@@ -88,25 +88,25 @@ def test_the_first_capture_has_the_capacity_that_was_measured():
         assert 1.15 * needed <= size < 1.15 * needed + 129
 
 
-def test_later_ones_draw_as_many_rays_as_the_samples_allow():
-    """Twice as many where half the samples are needed; all else grows with them."""
-    share, capacity = plan(10_000, [6000], ray_factor=1.5, sample_budget=20_000)
+def test_later_captures_draw_as_many_rays_as_the_samples_allow():
+    """Twice as many rays if half the samples are needed; the other sizes grow with them."""
+    share, capacity = plan(10_000, [6000], ray_factor=1.5, max_samples=20_000)
     assert share == pytest.approx(3.0)
-    again = plan(20_000, [12_000], ray_factor=3.0, sample_budget=20_000)
+    again = plan(20_000, [12_000], ray_factor=3.0, max_samples=20_000)
     assert again == (pytest.approx(3.0), capacity)
-    fewer, _ = plan(40_000, [12_000], ray_factor=3.0, sample_budget=20_000)  # also when more are needed
+    fewer, _ = plan(40_000, [12_000], ray_factor=3.0, max_samples=20_000)  # also when more are needed
     assert fewer == pytest.approx(1.5)
 
 
 def test_the_number_of_rays_has_bounds():
-    share, capacity = plan(10, [10], ray_factor=2.0, sample_budget=10**6)
+    share, capacity = plan(10, [10], ray_factor=2.0, max_samples=10**6)
     assert share == MAX_RAY_FACTOR and capacity == RayCapacity(128, (128,))
-    assert plan(0, [0, 0], ray_factor=1.0, sample_budget=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
+    assert plan(0, [0, 0], ray_factor=1.0, max_samples=0) == (1.0, RayCapacity(128, (128, 128)))  # nobody was seen
 
 
 @pytest.mark.gpu
-def test_captured_steps_are_the_same_steps():
-    """Of an objective that is the same each time: measured, captured and replayed, then captured again."""
+def test_captured_steps_equal_eager_steps():
+    """With a deterministic objective: steps are measured, captured and replayed, then captured again."""
     histories = []
     for captured in (False, True):
         squares = Squares("cuda")
@@ -140,7 +140,7 @@ def test_an_obstacle_makes_the_choice_eager(capsys):
 
 @pytest.mark.gpu
 def test_an_invalid_graph_is_captured_again():
-    """Memory that the graph reads was replaced: without `invalidate`, the step would go on with the old."""
+    """If memory that the graph reads was replaced, a step would use the old memory without `invalidate`."""
     squares = Squares("cuda")
     step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
     for _ in range(5):
@@ -151,7 +151,7 @@ def test_an_invalid_graph_is_captured_again():
     step.invalidate()
     step()
     assert len(squares.asked) == asked + 2 and step.graph is not None  # one eager step, and the capture
-    assert step.sample_budget == 300
+    assert step.max_samples == 300
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def training(avatar: HashGridAvatar, store: PixelStore, n_rays: int, jitter: boo
 
 @pytest.mark.gpu
 def test_a_step_within_a_planned_capacity_is_the_same_step(start):
-    """With sizes that were planned from its own needs, a step sees and learns what it does without, on one seed."""
+    """With capacities planned from its own needs, a step has the same losses and gradients as without them."""
     totals, gradients, needed, capacity = [], [], [], None
     for _ in range(2):
         avatar = copy.deepcopy(start[0])
