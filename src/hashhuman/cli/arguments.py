@@ -1,14 +1,22 @@
 """The command line before Hydra reads it: paths that it would misread, and paths without an option's name."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from hashhuman.errors import UserError
 
-TEXTS = ("video", "subject")  # options that are text even if they look like a number, as in video=42
+TEXTS = (
+    "video",
+    "subject",
+    "workspace",
+    "run_dir",
+    "data.root",
+    "data.smpl_meta",
+    "run",
+)  # options that are text even if they look like a number, as in video=42
 
 
 def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
@@ -17,8 +25,11 @@ def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
     Args:
         path_option: the option that an existing path without a name stands for; None: there is none.
 
-    Raises UserError for what is no option, and for a value that Hydra cannot read and that names no file.
+    Raises UserError for what is no option, for a value that Hydra cannot read and that names no file, and for a sweep
+    whose runs would share one folder.
     """
+    if {"-m", "--multirun"} & set(arguments) and (shared := [a for a in arguments if a.startswith("run_dir=")]):
+        raise UserError(f"{shared[0]} would be the folder of every run of the sweep: choose hydra.sweep.dir=FOLDER.")
     named = list(arguments)
     for i, argument in enumerate(arguments):
         follows_flag = i > 0 and arguments[i - 1].startswith("-") and takes_value(arguments[i - 1])
@@ -41,7 +52,7 @@ def _named(argument: str, path_option: str | None) -> str:
         return argument
     if path_option is None:
         raise UserError(f"{argument} is no option: write NAME=VALUE.")
-    if not Path(argument).exists():
+    if not os.path.exists(argument):
         raise UserError(
             f"{argument} is no option (NAME=VALUE) and no existing path: did you mean {path_option}={argument}?"
         )
@@ -58,20 +69,20 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
 def _quote_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    if argument.startswith("-") or not equals or value[:1] in "'\"":
+    if argument.startswith("-") or not equals or not value:
         return argument
-    quoted = _quoted(key, value)
+    quoted = _quoted(key, value.strip("'\""))
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
-        if Path(value).exists():
+        if os.path.exists(value):
             return quoted
         raise UserError(
             f'{argument} cannot be read: quote the value, and all of it for the shell: "{quoted}".'
         ) from None
     misread = override.is_sweep_override() or isinstance(override.value(), list | dict)
     looks_like_number = key in TEXTS and isinstance(override.value(), int | float)
-    return quoted if looks_like_number or (misread and Path(value).exists()) else argument
+    return quoted if looks_like_number or (misread and os.path.exists(value)) else argument
 
 
 def _quoted(key: str, value: str) -> str:

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -11,10 +13,32 @@ def alone(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder during the `with`; waits first while another process holds it.
 
     Runs of a sweep use it before they make the same files. The system releases the lock if the process dies. The lock
-    file, `.NAME.lock` beside the folder, stays.
+    file, `.NAME.lock` beside the folder, is removed at the end, and so are parent folders that were made for it and
+    are still empty: a command that fails leaves nothing behind.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+    path = Path(folder).parent / f".{Path(folder).name}.lock"
+    made: list[Path] = []
+    with _locked(path, made):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is locked: whoever waits for it sees that it is gone
+            for parent in made:
+                with contextlib.suppress(OSError):  # it holds something
+                    parent.rmdir()
+
+
+def _locked(path: Path, made: list[Path]) -> TextIO:
+    """Opens and locks the file at `path`; adds parent folders that had to be made to `made`, inner ones first."""
+    while True:
+        made[:0] = [parent for parent in path.parents if not parent.exists() and parent not in made]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("w")
+        except FileNotFoundError:  # another process has just removed the folder that it made
+            continue
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # the file that another process had locked is gone, and with it the lock

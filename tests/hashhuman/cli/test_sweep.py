@@ -171,5 +171,6 @@ def test_a_process_that_ends_well_and_leaves_nothing_has_failed(program, monkeyp
 
 
 def test_no_jobs_at_a_time(program):
-    done = launched(program, "a=1,2", "hydra.launcher.n_jobs=0")
-    assert done.returncode == 2 and "n_jobs=0 must be at least 1" in done.stderr
+    for given in ("0", "x"):
+        done = launched(program, "a=1,2", f"hydra.launcher.n_jobs={given}")
+        assert done.returncode == 2 and f"n_jobs={given} must be at least 1" in done.stderr

@@ -128,6 +128,8 @@ def test_no_such_subject(tmp_path):
         ("trainer.max_steps=abc", r"trainer\.max_steps=abc is not a number"),
         ("seed=true", "seed=True is not a number"),
         ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
+        ("kernels=tpu", "kernels=tpu is none of auto, triton and torch"),
+        ("data.train_cameras=0", r"data\.train_cameras=0 must be a list"),
     ],
 )
 def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
