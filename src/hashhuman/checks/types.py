@@ -31,7 +31,7 @@ def check_types(config: Any, key: str = "") -> None:
             if name in hints and not OmegaConf.is_missing(config, name):
                 _check(config, str(name), hints[str(name)], key)
     if isinstance(config, DictConfig) and config.get("_recursive_", True):
-        for name in config:
+        for name in map(str, config):
             if not OmegaConf.is_missing(config, name) and not OmegaConf.is_interpolation(config, name):
                 check_types(config[name], f"{key}.{name}".removeprefix("."))
 

@@ -50,7 +50,7 @@ def test_many_processes_in_turn(tmp_path):
         process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * 4
     assert note.read_text() == "in out " * 200
-    assert [path.name for path in tmp_path.iterdir()] == ["note"]
+    assert not list(tmp_path.rglob(".*.lock"))
 
 
 def test_what_fails_leaves_nothing(tmp_path):
@@ -89,4 +89,12 @@ def test_a_process_that_ends_leaves_it_free(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with alone(tmp_path / "a"):
+        pass
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError), alone(tmp_path / "file/folder"):
+        pass
+    with pytest.raises(NotADirectoryError), alone(tmp_path / "file/deep/folder"):
         pass

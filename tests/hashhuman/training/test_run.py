@@ -135,5 +135,5 @@ def test_no_such_subject(tmp_path):
 def test_what_would_fail_after_minutes_is_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
-        run.train(composed(toy_folder, override))
+        run.train(composed(toy_folder, override, f"run_dir={tmp_path}"))
     run.refuse(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))
