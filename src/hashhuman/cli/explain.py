@@ -40,11 +40,11 @@ def explain(error: BaseException) -> str | None:
             case TypeError() if "unexpected keyword argument" in str(cause) and cause is not error:
                 return f"an option does not exist: {cause}."
     for cause in causes:
-        if (package := _package_that_fails(cause)) is not None:
-            return f"the Python package {package} is installed but does not import ({cause_of(cause)}): reinstall it."
         hidden = _raised_by_resolver(cause)
         if hidden is not None and (sentence := explain(hidden)) is not None:
             return sentence
+        if (package := _package_that_fails(cause)) is not None:
+            return f"the Python package {package} is installed but does not import ({cause_of(cause)}): reinstall it."
     if (sentence := _of_a_group(error) or _of_another_library(error)) is not None:
         return sentence
     if isinstance(error, HydraException | OmegaConfBaseException) and not isinstance(error, InstantiationException):
