@@ -39,7 +39,7 @@ def subject_folder(video: str, workspace: str, subject: str | None) -> str:
     """The subject folder of a video."""
     from preprocess import pipeline
 
-    return str(pipeline.subject_folder(str(video), Path(workspace), subject))
+    return str(pipeline.subject_folder(str(video), Path(str(workspace)), subject))
 
 
 def register_resolvers() -> None:
@@ -47,7 +47,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
     OmegaConf.register_new_resolver("default_launcher", default_launcher, replace=True)
     OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)
-    OmegaConf.register_new_resolver("name_of", lambda folder: Path(folder).name, replace=True)
+    OmegaConf.register_new_resolver("name_of", lambda folder: Path(str(folder)).name, replace=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 
 from hashhuman.checks.folders import check_writable
 from hashhuman.checks.requirements import check_requirements
+from hashhuman.checks.types import check_types
 from hashhuman.errors import UserError
 from hashhuman.io.assets import cache_root
 from preprocess.findings import Finding, Verdict
@@ -21,7 +22,17 @@ def subject_folder(video: str, workspace: Path, subject: str | None = None) -> P
     """The subject folder of a video: `workspace`/subjects/NAME.
 
     NAME is `subject`, or else the video's name.
+
+    Raises UserError if either names no folder of its own below `subjects`.
     """
+    if subject is not None and (subject != Path(subject).name or subject == ".."):
+        raise UserError(
+            f"subject={subject} must be the name of a folder: something other than '.' and '..', without '/'."
+        )
+    if not Path(video).name:
+        raise UserError(
+            f"video={video} names no video: give a path, the name of a file in {workspace / 'videos'}, or demo."
+        )
     return workspace / "subjects" / (subject or subject_name(video))
 
 
@@ -52,6 +63,7 @@ class Preprocessing:
         for stage in due:
             if (sentence := stage.missing()) is not None:
                 raise UserError(sentence)
+            check_types(self.config[stage.name], f"preprocess.{stage.name}")
             check_requirements(self.config[stage.name])
         if due:
             check_writable(subject, "workspace=")

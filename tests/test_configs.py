@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from hashhuman.checks import ranges
+from hashhuman.checks import ranges, types
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
@@ -25,6 +25,7 @@ from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics import lpips
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
+from preprocess.pipeline import subject_folder
 from preprocess.stage import Stage
 from preprocess.stage_order import STAGES
 from tests import smpl_files, toy
@@ -204,6 +205,7 @@ def test_options(option: str, composed):
         config = composed(root, *overrides)
         assert without_range(config) == []
         ranges.check_ranges(config)
+        types.check_types(config)
         package = NEEDS.get(Path(option).name)
         if package and importlib.util.find_spec(package) is None:
             with pytest.raises(UserError, match=f"needs the package {package}"):
@@ -222,6 +224,18 @@ def test_bodies(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         body = instantiate(compose(option).body)()
     assert len(body.joint_names) == len(body.parents) == body.lbs_weights.shape[1]
+
+
+@pytest.mark.parametrize("subject", ["../x", "a/b", ".", "..", "/x"])
+def test_a_subject_is_one_folder(subject: str):
+    with pytest.raises(UserError, match=re.escape(f"subject={subject} must be the name of a folder")):
+        subject_folder("foo.mp4", Path("data"), subject)
+
+
+@pytest.mark.parametrize("video", ["", ".", "/"])
+def test_a_video_has_a_name(video: str):
+    with pytest.raises(UserError, match=re.escape(f"video={video} names no video")):
+        subject_folder(video, Path("data"))
 
 
 def test_a_video_names_its_subject(tmp_path: Path):

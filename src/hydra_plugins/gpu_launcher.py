@@ -31,14 +31,14 @@ class GpuLauncher(Launcher):
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
-        """Runs one batch of jobs and keeps their results. Raises UserError if `n_jobs` is below 1."""
+        """Runs one batch of jobs and keeps their results. Raises UserError if `n_jobs` is no whole number above 0."""
         from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
         from hashhuman.cli import job_folders, sweep
         from hashhuman.errors import UserError
 
-        if self.n_jobs is not None and self.n_jobs < 1:
-            raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1, or null for one on each GPU.")
+        if self.n_jobs is not None and (type(self.n_jobs) is not int or self.n_jobs < 1):
+            raise UserError(f"hydra.launcher.n_jobs={self.n_jobs} must be at least 1 and whole, or null for one a GPU.")
         settings = [text for text in self.config.hydra.overrides.hydra if not text.startswith(NOT_FOR_JOBS)]
         root = Path(self.config.hydra.sweep.dir)
         folders = [root / self._subfolder(job, number) for number, job in enumerate(job_overrides, initial_job_idx)]

@@ -232,24 +232,36 @@ RANGES: dict[str, Range] = {
     "tolerance": at_least_zero("degrees"),
 }
 
+SWITCHES = ("force", "gate")  # the last part of their keys
+FOLDERS = ("workspace", "run_dir")  # which every run needs
+
 
 OURS = ("hashhuman", "hydra_plugins", "preprocess", "lightning", "torch")
 """The packages whose options RANGES knows."""
 
 
 def check_ranges(config: DictConfig) -> None:
-    """Raises UserError for the first option with a value that RANGES does not allow.
+    """Raises UserError for the first option with a value that RANGES, SWITCHES or FOLDERS do not allow.
 
     Options that are interpolations of others are checked last, so that the message names the option that was set.
     """
     found = sorted(_leaves(config), key=lambda leaf: leaf.borrowed)
     for leaf in found:
+        _check_kind(leaf)
         allowed = range_of(leaf.key)
         if allowed is not None and not allowed.admits(leaf.value):
             no_number = not is_number(leaf.value) and leaf.value is not None
             fault = "is not a number: it must be" if no_number else "must be"
             value = "null" if leaf.value is None else leaf.value
             raise UserError(f"{leaf.key}={value} {fault} {allowed.sentence} ({allowed.why}).")
+
+
+def _check_kind(leaf: "Leaf") -> None:
+    """Raises UserError for a switch that is neither on nor off, and for a folder that is none."""
+    if leaf.key.rpartition(".")[2] in SWITCHES and not isinstance(leaf.value, bool):
+        raise UserError(f"{leaf.key}={'null' if leaf.value is None else leaf.value} must be true or false.")
+    if leaf.key in FOLDERS and (not isinstance(leaf.value, str) or not leaf.value):
+        raise UserError(f"{leaf.key}={'null' if leaf.value is None else leaf.value} must name a folder.")
 
 
 @functools.cache

@@ -1,14 +1,22 @@
 """Prepares the command line for Hydra: quotes paths that Hydra would misread, and names paths without an option."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from hashhuman.errors import UserError
 
-TEXTS = ("video", "subject")  # options whose value is text even if it is spelled like a number, as in video=42
+TEXTS = (
+    "video",
+    "subject",
+    "workspace",
+    "run_dir",
+    "data.root",
+    "data.smpl_meta",
+    "run",
+)  # options that are text even if they look like a number, as in video=42
 
 
 def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
@@ -20,8 +28,10 @@ def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
 
     Raises:
         UserError: for an argument that is neither an option nor an existing path, and for a value that Hydra cannot
-            read and that is not the path of a file.
+            read and that is not the path of a file. Also for a sweep whose runs would share one folder.
     """
+    if {"-m", "--multirun"} & set(arguments) and (shared := [a for a in arguments if a.startswith("run_dir=")]):
+        raise UserError(f"{shared[0]} would be the folder of every run of the sweep: choose hydra.sweep.dir=FOLDER.")
     named = list(arguments)
     for i, argument in enumerate(arguments):
         follows_flag = i > 0 and arguments[i - 1].startswith("-") and takes_value(arguments[i - 1])
@@ -44,7 +54,7 @@ def _named(argument: str, path_option: str | None) -> str:
         return argument
     if path_option is None:
         raise UserError(f"{argument} is not an option: write NAME=VALUE.")
-    if not Path(argument).exists():
+    if not os.path.exists(argument):
         raise UserError(
             f"{argument} is neither an option (NAME=VALUE) nor an existing path: did you mean {path_option}={argument}?"
         )
@@ -63,20 +73,20 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
 def _quote_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    if argument.startswith("-") or not equals or value[:1] in "'\"":
+    if argument.startswith("-") or not equals or not value:
         return argument
-    quoted = _quoted(key, value)
+    quoted = _quoted(key, value.strip("'\""))
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
-        if Path(value).exists():
+        if os.path.exists(value):
             return quoted
         raise UserError(
             f'{argument} cannot be read: quote the value, and the whole argument for the shell: "{quoted}".'
         ) from None
     misread = override.is_sweep_override() or isinstance(override.value(), list | dict)
     looks_like_number = key in TEXTS and isinstance(override.value(), int | float)
-    return quoted if looks_like_number or (misread and Path(value).exists()) else argument
+    return quoted if looks_like_number or (misread and os.path.exists(value)) else argument
 
 
 def _quoted(key: str, value: str) -> str:

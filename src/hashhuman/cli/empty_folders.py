@@ -1,6 +1,7 @@
 """Removes the output folders that Hydra made before a job started, if the command left them empty."""
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ class EmptyFolders(Callback):
 def _note(config: DictConfig, key: str) -> None:
     with contextlib.suppress(OmegaConfBaseException):  # a missing value, which Hydra is about to report
         folder = Path(str(OmegaConf.select(config, key))).absolute()
-        _made.extend(path for path in reversed([folder, *folder.parents]) if not path.exists())
+        _made.extend(
+            path for path in reversed([folder, *folder.parents]) if not os.path.exists(path)
+        )  # a name that is too long is none
 
 
 def forget() -> None:

@@ -13,6 +13,8 @@ from hashhuman.io.packages import cause_of
 
 OURS = ("hashhuman", "preprocess")
 NO_TARGET = re.compile(rf"Error loading '(?!(?:{'|'.join(OURS)})\b)([^']+)':\n(.*)")  # Hydra, on a _target_ of others
+PROGRAMS = ("__main__", "train", "eval")
+_CALL = re.compile(r"Error in call to target '([^']+)':\n\w+\((.*)\)\nfull_key: (\S+)", re.S)
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
@@ -43,6 +45,14 @@ def explain(error: BaseException) -> str | None:
                 return f"{path} cannot be used: {cause.strerror}: choose another folder, or change its permissions."
             case TypeError() if "unexpected keyword argument" in str(cause) and cause is not error:
                 return f"an option does not exist: {cause}."
+    for cause in causes:
+        hidden = _raised_by_resolver(cause)
+        if hidden is not None and (sentence := explain(hidden)) is not None:
+            return sentence
+        if (package := _package_that_fails(cause)) is not None:
+            return f"the Python package {package} is installed but does not import ({cause_of(cause)}): reinstall it."
+    if (sentence := _of_a_group(error) or _of_another_library(error)) is not None:
+        return sentence
     if isinstance(error, HydraException | OmegaConfBaseException) and not isinstance(error, InstantiationException):
         return ": ".join(_flat(str(cause)) for cause in causes) + "."
     return None
@@ -53,6 +63,47 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _package_that_fails(error: BaseException) -> str | None:
+    """The package of others whose import raised the error, whatever it is; None: it was raised elsewhere.
+
+    The traceback has a frame of each module whose code was running; the first that is not ours was imported by us.
+    """
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame, traceback = traceback.tb_frame, traceback.tb_next
+        name = frame.f_globals.get("__name__", "__main__").partition(".")[0]
+        if frame.f_code.co_name == "<module>" and name not in (*OURS, *PROGRAMS):
+            return name
+    return None
+
+
+def _raised_by_resolver(error: BaseException) -> BaseException | None:
+    """What a function that a config calls has raised: OmegaConf raises an error of its own, without a cause."""
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    seen = error.__context__
+    while isinstance(seen, OmegaConfBaseException):
+        seen = seen.__context__
+    return seen
+
+
+def _of_a_group(error: BaseException) -> str | None:
+    """A sentence where a group was given something else than a name, as in `trainer=null`: Hydra raises ValueError."""
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return "a group of options is chosen by the name of one of its files, not by null or a number: see --help."
+    return None
+
+
+def _of_another_library(error: BaseException) -> str | None:
+    """A sentence where a class of another library, which an option names, refuses its arguments."""
+    if not isinstance(error, InstantiationException) or (found := _CALL.search(str(error))) is None:
+        return None
+    target, reason, node = found.groups()
+    if target.partition(".")[0] in OURS:
+        return None
+    return f"{node} cannot be made: {_flat(reason)}: correct one of its options."
 
 
 def _flat(message: str) -> str:

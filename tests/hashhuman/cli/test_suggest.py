@@ -24,6 +24,7 @@ CONF = Path(__file__).parents[3] / "conf"
         ("experiment=fsat", "experiment=fast"),
         ("preprocess/keypoint=folder", "preprocess/keypoints"),
         ("field/shading=harmonics", "field/shading=harmonic"),
+        ("experiment=cup", "experiment=cpu"),
         ("zzz=1", None),
         ("encoder=qqqq", None),
     ],
@@ -53,3 +54,10 @@ def test_arguments_that_a_class_does_not_know():
     train.register_resolvers()
     error = TypeError("Frames.__init__() got an unexpected keyword argument 'max_sise'")
     assert suggestion(error, CONF, "preprocess", []) == "max_size"
+
+
+def test_an_option_that_the_rest_of_the_line_takes_away():
+    """`metrics.lpips.net` exists, but not beside `metrics.lpips=null`: it is no suggestion for itself."""
+    train.register_resolvers()
+    error = HydraException("Could not override 'metrics.lpips.net'.")
+    assert suggestion(error, CONF, "train", ["metrics.lpips=null", "metrics.lpips.net=alex"]) is None

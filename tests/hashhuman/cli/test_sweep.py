@@ -170,6 +170,7 @@ def test_a_process_without_a_result_has_failed(program, monkeypatch):
     assert done.returncode == 2 and "2 of 2 runs failed" in done.stderr and "without its result" in done.stdout
 
 
-def test_zero_jobs_at_a_time_are_refused(program):
-    done = launched(program, "a=1,2", "hydra.launcher.n_jobs=0")
-    assert done.returncode == 2 and "n_jobs=0 must be at least 1" in done.stderr
+def test_other_numbers_of_jobs_are_refused(program):
+    for given in ("0", "x"):
+        done = launched(program, "a=1,2", f"hydra.launcher.n_jobs={given}")
+        assert done.returncode == 2 and f"n_jobs={given} must be at least 1" in done.stderr

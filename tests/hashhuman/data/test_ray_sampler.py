@@ -129,3 +129,8 @@ def test_batches_move(store):
     moved = batch.to("cpu")
     assert moved.patch == batch.patch and torch.equal(moved.rays.frames, batch.rays.frames)
     assert torch.equal(moved.color, batch.color) and torch.equal(moved.background, batch.background)
+
+
+def test_at_least_one_share():
+    with pytest.raises(UserError, match="shares are all 0"):
+        sampler(shares=dict.fromkeys(SHARES, 0.0))

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from hashhuman.io.lock import alone
 from tests.processes import PATIENCE
 
@@ -29,6 +31,43 @@ def test_others_wait(tmp_path):
     assert not (tmp_path / "new/folder").exists()
 
 
+def test_many_processes_in_turn(tmp_path):
+    """The lock file goes and comes again all the time, and still only one process at a time is inside."""
+    context, note = multiprocessing.get_context("fork"), tmp_path / "note"
+
+    def often() -> None:
+        for _ in range(50):
+            with alone(tmp_path / "new/folder"):
+                with note.open("a") as file:
+                    file.write("in ")
+                with note.open("a") as file:
+                    file.write("out ")
+
+    processes = [context.Process(target=often) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(PATIENCE)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert note.read_text() == "in out " * 200
+    assert not list(tmp_path.rglob(".*.lock"))
+
+
+def test_what_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), alone(tmp_path / "new/deep/folder"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_stay_that_were_there_or_are_used(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with alone(tmp_path / "empty/folder"):
+        pass
+    with alone(tmp_path / "new/folder"):
+        (tmp_path / "new/folder").mkdir()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "folder", "new"]
+
+
 def test_other_folders_do_not(tmp_path):
     with alone(tmp_path / "a"), alone(tmp_path / "b"):
         assert (tmp_path / ".a.lock").exists()
@@ -50,4 +89,12 @@ def test_a_process_that_ends_leaves_it_free(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with alone(tmp_path / "a"):
+        pass
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError), alone(tmp_path / "file/folder"):
+        pass
+    with pytest.raises(NotADirectoryError), alone(tmp_path / "file/deep/folder"):
         pass

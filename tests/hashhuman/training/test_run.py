@@ -128,10 +128,12 @@ def test_no_such_subject(tmp_path):
         ("trainer.max_steps=abc", r"trainer\.max_steps=abc is not a number"),
         ("seed=true", "seed=True is not a number"),
         ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
+        ("kernels=tpu", "kernels=tpu is none of auto, triton and torch"),
+        ("data.train_cameras=0", r"data\.train_cameras=0 must be a list"),
     ],
 )
 def test_late_failures_are_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
-        run.train(composed(toy_folder, override))
+        run.train(composed(toy_folder, override, f"run_dir={tmp_path}"))
     run.check_config(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))

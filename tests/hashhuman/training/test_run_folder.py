@@ -107,10 +107,13 @@ def test_a_subject_that_has_moved_is_one_sentence(folder, tmp_path):
     new = old.rename(tmp_path / "new")
     with pytest.raises(UserError, match=rf"out was trained on {old}, .* add data\.root=FOLDER to say where"):
         run_folder.load_config(folder)
+    moved = OmegaConf.create({"data": {"root": str(old)}})
+    with pytest.raises(UserError, match=r"^data\.root=.*foo is no folder: correct it\.$"):
+        run_folder.load_config(folder, moved)
     moved = OmegaConf.create({"data": {"root": str(new)}})
     assert run_folder.load_config(folder, moved).data.root == str(new)
     moved.data.smpl_meta = str(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"trained on .*nowhere, .* add data\.smpl_meta=FOLDER"):
+    with pytest.raises(UserError, match=r"^data\.smpl_meta=.*nowhere is no folder: correct it\.$"):
         run_folder.load_config(folder, moved)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from hashhuman.body.parts import INSTANT_NVR_PARTS, part_of_joints
 from hashhuman.body.template import SMPL_JOINTS
@@ -16,6 +15,7 @@ from hashhuman.data.synthetic.wardrobe import Wardrobe
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files
+from hashhuman.io.progress import track
 
 VERSION = 1  # of the scene; a folder with another version is rendered again
 
@@ -57,7 +57,7 @@ class SyntheticScene:
         poses = motion(settings["frames"], rng, novel=False) + motion(settings["novel"], rng, novel=True)
         cameras = [ring_camera(index, settings["cameras"], settings["size"]) for index in range(settings["cameras"])]
         labels = np.array([*(lip_class(capsule.joint) for capsule in capsules), 0], np.uint8)
-        for frame, pose in enumerate(track(poses, "rendering the synthetic scene")):
+        for frame, pose in enumerate(track(poses, "rendering the synthetic scene", unit="frames")):
             world_from_posed = pose.world_from_posed()
             world_from_rest = (world_from_posed @ template.bone_transforms(pose.body_pose)).double().numpy()
             writer.write_pose(frame, pose)
