@@ -27,7 +27,9 @@ def main(config: DictConfig) -> None:
     evaluator = instantiate(config.eval)
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
     module, datamodule, _ = run.load(folder, changes)
-    evaluator(module.avatar.to(device_named(config.device, "device")), datamodule, folder / run_folder.EVALUATION)
+    avatar = module.avatar.to(device_named(config.device, "device"))
+    # In a folder of its own, beside what training measured.
+    evaluator(avatar, datamodule, folder / run_folder.EVALUATION / evaluator.protocol.name)
 
 
 def changes_to_the_run(config: DictConfig) -> DictConfig:

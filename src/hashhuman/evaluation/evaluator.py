@@ -51,10 +51,9 @@ class Evaluator:
                 raise UserError(f"eval.products.{name}={product} is not a product; null leaves a product out.")
 
     def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
-        """Evaluates into `folder/PROTOCOL`, and prints the paths of all products at the end.
+        """Evaluates into `folder`, and prints the paths of all products at the end.
 
-        Evaluations with other protocols are kept. Each product replaces the files of an earlier evaluation with the
-        same protocol. Every file is replaced atomically.
+        Each product replaces the files of an earlier evaluation in the same folder. Every file is replaced atomically.
 
         Args:
             avatar: a `hashhuman.avatar.protocol.Avatar` that is a module; its training mode is restored at the end.
@@ -73,7 +72,7 @@ class Evaluator:
             "device": _device_name(avatar.device),
             "splits": {},
         }
-        evaluation = Evaluation(avatar, datamodule, folder / self.protocol.name, report, {})
+        evaluation = Evaluation(avatar, datamodule, folder, report, {})
         for split in self.splits:
             if chosen := spread(datamodule.splits.get(split, []), self.most):
                 report["splits"][split] = self._measure(split, chosen, evaluation)

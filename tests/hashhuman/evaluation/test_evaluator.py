@@ -60,13 +60,13 @@ def test_the_truth_scores_perfectly(data, tmp_path):
     assert avatar.asked[0] is None and held not in data.train_frames  # held out: a pose of its own
     assert avatar.asked[1:5] == [data.train_frames.index(f) if f in data.train_frames else None for f in range(4)]
     assert avatar.asked[5:] == [None, None]
-    assert json.loads((tmp_path / "strict/metrics.json").read_text()) == report
-    table = (tmp_path / "strict/table.md").read_text()
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report
+    table = (tmp_path / "table.md").read_text()
     assert "| Strict | held-out frames (1) | novel views (4) | novel poses (2) | what it is |" in table
     assert "| `halo` | 0.0000 | 0.0000 | 0.0000 | mean alpha more than 5 px outside the true mask |" in table
     assert avatar.training  # as it was before
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert files == ["strict/metrics.json", "strict/table.md"]
+    assert files == ["metrics.json", "table.md"]
 
 
 def test_an_error_of_known_size(data, tmp_path):
@@ -95,21 +95,19 @@ def test_the_legacy_protocol_can_be_evaluated(data, tmp_path):
 def test_saved_images_equal_the_scored_ones(data, tmp_path):
     made = evaluator(splits=["novel_view"], images=Images("all"), most=2)(FakeAvatar(), data, tmp_path).made["images"]
     assert made.files == {
-        "rendered pictures": tmp_path / "strict/images", "their masks": tmp_path / "strict/mask",
+        "rendered pictures": tmp_path / "images", "their masks": tmp_path / "mask",
     } and not made.images  # fmt: skip
-    saved = pictures(tmp_path / "strict")
+    saved = pictures(tmp_path)
     assert saved == [f"{kind}/01/{frame:06d}.png" for kind in ("images", "mask") for frame in (0, 3)]
     for name in saved:
-        np.testing.assert_array_equal(read_image(tmp_path / "strict" / name), read_image(data.subject.root / name))
+        np.testing.assert_array_equal(read_image(tmp_path / name), read_image(data.subject.root / name))
 
 
 def test_comparisons_show_truth_render_and_error(data, tmp_path):
     evaluation = evaluator(comparisons=Comparisons(2))(FakeAvatar(), data, tmp_path)
-    made = pictures(tmp_path / "strict")
+    made = pictures(tmp_path)
     shown = evaluation.made["comparisons"].images
-    assert shown == {
-        path.removeprefix("comparisons/").removesuffix(".png"): tmp_path / "strict" / path for path in made
-    }
+    assert shown == {path.removeprefix("comparisons/").removesuffix(".png"): tmp_path / path for path in made}
     assert made == [f"comparisons/heldout/00_{data.splits['heldout'][0].frame:06d}.png"] + [
         f"comparisons/{split}/01_{frame:06d}.png" for split, frame in (("novel_pose", 4), ("novel_pose", 5))
     ] + ["comparisons/novel_view/01_000000.png", "comparisons/novel_view/01_000003.png"]  # fmt: skip
@@ -128,7 +126,7 @@ def test_a_picture_without_a_person_is_named_not_scored(data, tmp_path):
     data.view = lambda picture: dataclasses.replace(true_view(picture), mask=true_view(picture).mask * 0)
     report = evaluator(splits=["novel_view"])(FakeAvatar(), data, tmp_path).report["splits"]["novel_view"]
     assert report["pictures"] == 0 and report["mean"] == {}
-    assert "| `psnr_full` | - |" in (tmp_path / "strict/table.md").read_text()
+    assert "| `psnr_full` | - |" in (tmp_path / "table.md").read_text()
 
 
 def test_products_from_all_sides_show_the_unseen_share(toy_folder, tmp_path):
@@ -136,17 +134,17 @@ def test_products_from_all_sides_show_the_unseen_share(toy_folder, tmp_path):
     turntable = Turntable(views=8, fps=24, height=60, frame=None, background=1.0)
     canonical = CanonicalSheet(views=4, height=50, background=1.0)
     evaluation = evaluator(splits=[], turntable=turntable, canonical=canonical)(FakeAvatar(), data, tmp_path)
-    unseen = json.loads((tmp_path / "strict/metrics.json").read_text())["unseen"]
+    unseen = json.loads((tmp_path / "metrics.json").read_text())["unseen"]
     assert unseen == evaluation.report["unseen"]
     share = f"{unseen['surface']:.0%} of the body's surface was seen in no training picture."
-    assert (tmp_path / "strict/table.md").read_text().splitlines()[-1] == share
-    assert evaluation.made["turntable"].videos == {"turntable": tmp_path / "strict/turntable.mp4"}
-    assert evaluation.made["canonical"].images == {"canonical": tmp_path / "strict/canonical.png"}
+    assert (tmp_path / "table.md").read_text().splitlines()[-1] == share
+    assert evaluation.made["turntable"].videos == {"turntable": tmp_path / "turntable.mp4"}
+    assert evaluation.made["canonical"].images == {"canonical": tmp_path / "canonical.png"}
     assert 0.3 < unseen["surface"] < 0.9
     assert len(unseen["turntable"]) == 8 and len(unseen["canonical"]) == 4
     assert unseen["turntable"][0] < 0.2 and unseen["turntable"][4] > 0.6  # filmed from the front only
-    assert read_image(tmp_path / "strict/canonical.png").shape[2] == 3
-    with av.open(str(tmp_path / "strict/turntable.mp4")) as container:
+    assert read_image(tmp_path / "canonical.png").shape[2] == 3
+    with av.open(str(tmp_path / "turntable.mp4")) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         assert stream.codec_context.name == "h264" and stream.pix_fmt == "yuv420p" and stream.average_rate == 24
@@ -224,15 +222,15 @@ def test_several_products(data, tmp_path, capsys, monkeypatch):
         f"first heldout {held} 0/1", f"second heldout {held} 0/1", "first made", "second made", "first finished",
         "second finished",
     ]  # fmt: skip
-    assert (tmp_path / "strict/second.txt").read_text() == "table first"
-    saved = json.loads((tmp_path / "strict/metrics.json").read_text())
+    assert (tmp_path / "second.txt").read_text() == "table first"
+    saved = json.loads((tmp_path / "metrics.json").read_text())
     seen = int(evaluation.seen.sum())
     assert saved["notes"] == {"first": seen, "second": seen} and 0 < seen < 40 and len(asked) == 1
     assert capsys.readouterr().out.splitlines()[-4:] == [
-        f"metrics: {tmp_path}/strict/metrics.json",
-        f"table: {tmp_path}/strict/table.md",
-        f"note of first: {tmp_path}/strict/first.txt",
-        f"note of second: {tmp_path}/strict/second.txt",
+        f"metrics: {tmp_path}/metrics.json",
+        f"table: {tmp_path}/table.md",
+        f"note of first: {tmp_path}/first.txt",
+        f"note of second: {tmp_path}/second.txt",
     ]
 
 
@@ -247,26 +245,27 @@ def test_metrics_are_written_before_slow_products(data, tmp_path, capsys):
     with pytest.raises(UserError, match="no"):
         evaluator(failing=Failing())(FakeAvatar(), data, tmp_path)
     assert "psnr_full" in capsys.readouterr().out
-    assert json.loads((tmp_path / "strict/metrics.json").read_text())["splits"].keys() == set(SPLITS)
+    assert json.loads((tmp_path / "metrics.json").read_text())["splits"].keys() == set(SPLITS)
 
 
 def test_an_evaluation_replaces_its_own_files_only(data, tmp_path):
     products = {"comparisons": Comparisons(3), "images": Images("all")}
     evaluator(**products)(FakeAvatar(), data, tmp_path)
-    write_image(tmp_path / "strict/canonical.png", np.zeros((4, 4, 3), np.uint8))
-    measured = (tmp_path / "strict/metrics.json").read_bytes()
-    before = pictures(tmp_path / "strict")
-    evaluator(LegacyNVR(None), **products)(FakeAvatar(), data, tmp_path)
-    assert (tmp_path / "strict/metrics.json").read_bytes() == measured
-    assert pictures(tmp_path / "strict") == pictures(tmp_path / "legacy_nvr") == before
+    write_image(tmp_path / "canonical.png", np.zeros((4, 4, 3), np.uint8))
+    measured = (tmp_path / "metrics.json").read_bytes()
+    before = pictures(tmp_path)
+    beside = tmp_path.with_name("legacy_nvr")
+    evaluator(LegacyNVR(None), **products)(FakeAvatar(), data, beside)
+    assert (tmp_path / "metrics.json").read_bytes() == measured
+    assert pictures(tmp_path) == pictures(beside) == before
 
     few = {"comparisons": Comparisons("all"), "images": Images(0)}
     evaluator(splits=["novel_pose"], most=1, **few)(FakeAvatar(), data, tmp_path)
-    now = pictures(tmp_path / "strict")
+    now = pictures(tmp_path)
     assert [path for path in now if path.startswith("comparisons")] == ["comparisons/novel_pose/01_000004.png"]
-    assert not (tmp_path / "strict/comparisons/heldout").exists()
+    assert not (tmp_path / "comparisons/heldout").exists()
     assert [p for p in now if not p.startswith("c")] == [p for p in before if not p.startswith("c")]  # not made anew
-    assert (tmp_path / "strict/metrics.json").read_bytes() != measured and (tmp_path / "strict/canonical.png").exists()
+    assert (tmp_path / "metrics.json").read_bytes() != measured and (tmp_path / "canonical.png").exists()
 
 
 def test_without_products_there_is_only_a_report(data, tmp_path):
