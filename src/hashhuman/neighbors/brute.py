@@ -8,9 +8,11 @@ from torch import Tensor
 
 from hashhuman.neighbors.base import Pairs, pairs_within
 
+MAX_DISTANCES = 1 << 28  # computed at a time: bounds the memory, and CUDA's cdist takes fewer than 2^31
+
 
 class BruteNeighbors:
-    """Finds the K nearest points exactly: compares every query point with every body point. Memory grows with N V.
+    """Finds the K nearest points exactly: compares every query point with every body point.
 
     Args:
         vertices: body points of every frame (m, posed space).
@@ -33,10 +35,9 @@ class BruteNeighbors:
         nearest = torch.empty(shape, dtype=torch.long, device=points.device)
         for index, part in enumerate(self.parts):
             for frame in frames.unique():
-                chosen = frames == frame
-                exact = torch.cdist(
-                    points[chosen], self.vertices[frame, part], compute_mode="donot_use_mm_for_euclid_dist"
-                )
-                distances[index, chosen], column = exact.topk(self.k, largest=False)
-                nearest[index, chosen] = part[column]
+                body = self.vertices[frame, part]
+                for chosen in (frames == frame).nonzero()[:, 0].split(max(1, MAX_DISTANCES // len(part))):
+                    exact = torch.cdist(points[chosen], body, compute_mode="donot_use_mm_for_euclid_dist")
+                    distances[index, chosen], column = exact.topk(self.k, largest=False)
+                    nearest[index, chosen] = part[column]
         return pairs_within(radius, nearest, distances)

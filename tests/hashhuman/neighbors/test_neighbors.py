@@ -23,6 +23,25 @@ def table(pairs: Pairs, n_points: int, n_parts: int = 2) -> torch.Tensor:
     return distances
 
 
+def test_brute_computes_a_bounded_number_of_distances_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """A picture asks about a million points: all distances at once exceed what CUDA takes, and the memory."""
+    vertices, parts = toy_body()
+    points, frames = queries(vertices, 300)
+    whole = BruteNeighbors(vertices, parts, k=4).query(points, frames, RADIUS)
+    sizes, cdist = [], torch.cdist
+
+    def counted(x: torch.Tensor, y: torch.Tensor, **options) -> torch.Tensor:
+        sizes.append(len(x) * len(y))
+        return cdist(x, y, **options)
+
+    monkeypatch.setattr(torch, "cdist", counted)
+    monkeypatch.setattr("hashhuman.neighbors.brute.MAX_DISTANCES", 500)
+    pieces = BruteNeighbors(vertices, parts, k=4).query(points, frames, RADIUS)
+    assert len(sizes) > 20 and max(sizes) <= 500
+    for name in ("point", "part", "vertices", "distances"):
+        torch.testing.assert_close(getattr(pieces, name), getattr(whole, name))
+
+
 @pytest.mark.parametrize("body", [toy_body, dense_body])
 def test_brute_agrees_with_scipy(body):
     vertices, parts = body()
