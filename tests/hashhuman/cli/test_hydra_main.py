@@ -1,6 +1,7 @@
 """The command line: paths that Hydra would misread, and errors as one sentence."""
 
 import errno
+import importlib
 import sys
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def test_a_package_that_does_not_import(
     monkeypatch.syspath_prepend(str(config_folder))
 
     def job(config: DictConfig) -> None:
-        import broken_package  # type: ignore[import-not-found]  # noqa: F401
+        importlib.import_module("broken_package")
 
     OmegaConf.register_new_resolver("broken", lambda: job(OmegaConf.create({})), replace=True)
     for failing, arguments in ((job, []), (lambda config: print(config.a), ["a=${broken:}"])):
