@@ -23,7 +23,9 @@ def main(config: DictConfig) -> None:
 
     folder, changes = Path(config.run), changes_to_the_run(config)
     trained = run_folder.load_config(folder, changes)
-    config.metrics = chosen_metrics(config.metrics, trained.metrics, run_folder.typed_overrides() or [])
+    typed = run_folder.typed_overrides() or []
+    config.metrics = chosen_metrics(config.metrics, trained.metrics, typed)
+    config.eval.products = chosen_products(config.eval.products, trained.eval.products, typed)
     evaluator = instantiate(config.eval)
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
     module, datamodule, _ = run.load(folder, changes)
@@ -60,6 +62,28 @@ def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[st
         if option != key:
             parent = option.partition(".")[0]
             option = parent if chosen.get(parent) is None else option  # for an object that the run does not have
+            OmegaConf.update(chosen, option, OmegaConf.select(composed, option), force_add=True)
+    return chosen
+
+
+def chosen_products(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The products to make: sizes and numbers as in the run, which its preset chose to suit its machine.
+
+    Args:
+        composed: `eval.products` as composed from the command line and the defaults.
+        trained: those of the run.
+        typed: the overrides on the command line.
+
+    Returns:
+        `composed`, in which the products that the run made have the run's options except for those that were typed.
+    """
+    chosen = composed.copy()
+    for name in composed:
+        if trained.get(name) is not None and composed[name] is not None:
+            chosen[name] = trained[name]
+    for key in (word.partition("=")[0].lstrip("+~") for word in typed):
+        option = key.removeprefix("eval.products.")
+        if option != key:
             OmegaConf.update(chosen, option, OmegaConf.select(composed, option), force_add=True)
     return chosen
 

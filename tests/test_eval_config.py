@@ -139,3 +139,19 @@ def test_a_missing_run_is_one_sentence(tmp_path):
     )
     assert done.returncode == 2 and done.stderr.startswith("outputs/nothing is not a finished run")
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_products_are_those_of_the_run():
+    """Unless typed: a preset for a small machine makes a small turntable, also when the run is evaluated again."""
+    defaults = composed("eval", "run=x").eval.products
+    trained = defaults.copy()
+    trained.turntable.views, trained.turntable.height, trained.canonical = 4, 128, None
+    chosen = eval_script.chosen_products(defaults, trained, ["run=x"])
+    assert (chosen.turntable.views, chosen.turntable.height) == (4, 128)
+    assert chosen.canonical == defaults.canonical  # what the run left out can still be made
+    typed = composed(
+        "eval", "run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"
+    ).eval.products
+    words = ["run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"]
+    chosen = eval_script.chosen_products(typed, trained, words)
+    assert (chosen.turntable.views, chosen.turntable.height, chosen.comparisons) == (12, 128, None)
