@@ -9,7 +9,6 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
 from hashhuman.gpu.backend import chosen
-from hashhuman.gpu.part_rows import PartRows, arrange
 from hashhuman.neighbors.base import NeighborIndex, Pairs
 from hashhuman.neighbors.grid import GridNeighbors
 
@@ -80,25 +79,16 @@ class InverseSkinning:
             keep = near.nonzero()[:, 0]
             texture = None if uv is None else self.blend_uv(uv, pairs, weights)[keep]
 
-        sizes, used, row = arrange(pairs.part[keep], neighbors.n_parts)
-        point = pairs.point[keep]
-        slots = torch.full((neighbors.n_parts, len(posed)), -1, device=posed.device)
-        slots[pairs.part[keep], point] = row
-
-        def placed(values: Tensor) -> Tensor:
-            return values.new_zeros(sum(sizes), *values.shape[1:]).index_copy(0, row, values)
-
-        return CanonicalPairs(
-            rows=PartRows(sizes, used),
-            point=placed(point),
-            slots=slots,
-            x=placed(x[keep]),
-            rotation=placed(rotation[keep]),
-            normal=placed(normal[keep]),
-            uv=None if texture is None else placed(texture),
-            points=points,
-            frame_time=bodies.time,
-            needed=used,
+        return CanonicalPairs.arranged(
+            points,
+            pairs.part[keep],
+            pairs.point[keep],
+            neighbors.n_parts,
+            x[keep],
+            rotation[keep],
+            normal[keep],
+            texture,
+            bodies.time,
         )
 
     def weights(self, pairs: Pairs) -> Float[Tensor, "M K"]:

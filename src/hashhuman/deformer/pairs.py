@@ -42,6 +42,48 @@ class CanonicalPairs:
     needed: Int[Tensor, "P"]  # number of rows that each part needs; may exceed its capacity
 
     @classmethod
+    def arranged(
+        cls,
+        points: Points,
+        part: Int[Tensor, "M"],
+        point: Int[Tensor, "M"],
+        n_parts: int,
+        x: Float[Tensor, "M 3"],
+        rotation: Float[Tensor, "M 3 3"],
+        normal: Float[Tensor, "M 3"],
+        uv: Float[Tensor, "M 2"] | None,
+        frame_time: Int[Tensor, "F"],
+    ) -> "CanonicalPairs":
+        """Groups pairs that come in any order by their part; each part's rows are padded with unused ones.
+
+        Args:
+            points: the query points.
+            part, point: of each pair.
+            n_parts: number of parts P.
+            x, rotation, normal, uv: of each pair; see the fields of this class.
+            frame_time: see the fields of this class.
+        """
+        sizes, used, row = arrange(part, n_parts)
+        slots = torch.full((n_parts, len(points.position)), -1, device=row.device)
+        slots[part, point] = row
+
+        def placed(values: Tensor) -> Tensor:
+            return values.new_zeros(sum(sizes), *values.shape[1:]).index_copy(0, row, values)
+
+        return cls(
+            rows=PartRows(sizes, used),
+            point=placed(point),
+            slots=slots,
+            x=placed(x),
+            rotation=placed(rotation),
+            normal=placed(normal),
+            uv=None if uv is None else placed(uv),
+            points=points,
+            frame_time=frame_time,
+            needed=used,
+        )
+
+    @classmethod
     def claimed(
         cls,
         points: Points,
@@ -57,25 +99,9 @@ class CanonicalPairs:
             rotation, normal: of each point; see the fields of this class.
         """
         part, point = claims.nonzero().unbind(1)
-        sizes, used, row = arrange(part, len(claims))
-        slots = torch.full(claims.shape, -1, device=row.device)
-        slots[part, point] = row
-
-        def placed(values: Tensor) -> Tensor:
-            return values.new_zeros(sum(sizes), *values.shape[1:]).index_copy(0, row, values[point])
-
-        return cls(
-            rows=PartRows(sizes, used),
-            point=placed(torch.arange(len(points.position), device=row.device)),
-            slots=slots,
-            x=placed(points.position),
-            rotation=placed(rotation),
-            normal=placed(normal),
-            uv=None,
-            points=points,
-            frame_time=torch.full((1,), -1, device=row.device),
-            needed=used,
-        )
+        no_time = torch.full((1,), -1, device=point.device)
+        x = points.position[point]
+        return cls.arranged(points, part, point, len(claims), x, rotation[point], normal[point], None, no_time)
 
     def part(self) -> Int[Tensor, "M"]:
         """The part of each row."""

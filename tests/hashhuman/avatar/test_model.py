@@ -398,7 +398,7 @@ def test_field_queries_equal_avatar_queries_in_the_big_pose():
         mine = avatar.field.query(x, normal, claims=claims)
     assert claims.any(0).all() and (density > 0).all()
     torch.testing.assert_close(mine[1], density, rtol=1e-3, atol=1e-3)
-    if (claims.sum(0) == 1).all():
-        torch.testing.assert_close(mine[0], color, rtol=1e-3, atol=1e-3)
+    assert (claims.sum(0) == 1).all()  # one part each, so that no choice between parts decides the colour
+    torch.testing.assert_close(mine[0], color, rtol=1e-3, atol=1e-3)
     everywhere = avatar.field.query(x, normal)[1]
     assert (everywhere >= mine[1] - 1e-4).all()  # all cubes that contain a position count, and the highest density wins
