@@ -14,7 +14,8 @@ Row = dict[str, Any]
 class Book:
     """All tables of a script on a device: SCRIPT_DEVICE.json and .md in a folder.
 
-    Each row has a `scene` and a `device`. Keeping a part again replaces its rows of the same scenes.
+    Each row has a `scene` and a `device`. Keeping a part again replaces its rows of the same scenes, and of the same
+    `label` where rows have one.
     """
 
     script: str  # file name without suffix
@@ -45,8 +46,13 @@ class Book:
 
 
 def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The old rows of other scenes, then the new rows."""
-    return [row for row in old if row["scene"] not in {row["scene"] for row in new}] + new
+    """The old rows of other scenes and labels, then the new rows."""
+
+    def key(row: Row) -> tuple[str, str | None]:
+        return row["scene"], row.get("label")
+
+    replaced = {key(row) for row in new}
+    return [row for row in old if key(row) not in replaced] + new
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -140,6 +140,7 @@ NO_NUMBERS = {
     "calibration": "a file",
     "checkpoint": "a file",
     "models": "a folder",
+    "test_frames": "three numbers, which the splits check",
     "parts": "a folder",
     "results": "a folder",
     "background": "true, false or null: as the pictures suggest",

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.cli.hydra_main import explain
 from hashhuman.evaluation.evaluator import Evaluator
-from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.evaluation.metrics.protocols import LegacyNVR, PeopleSnapshot, Strict
 from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,9 @@ def composed(name: str, *overrides: str) -> DictConfig:
         return compose(name, list(overrides))
 
 
-@pytest.mark.parametrize(("metrics", "kind"), [("strict", Strict), ("legacy_nvr", LegacyNVR)])
+@pytest.mark.parametrize(
+    ("metrics", "kind"), [("strict", Strict), ("legacy_nvr", LegacyNVR), ("people_snapshot", PeopleSnapshot)]
+)
 def test_every_protocol_is_made(metrics, kind):
     config = composed("eval", "run=x", f"metrics={metrics}", "metrics.lpips=null")
     evaluator = instantiate(config.eval)

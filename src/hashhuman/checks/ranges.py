@@ -139,6 +139,7 @@ RANGES: dict[str, Range] = {
     "frame_step": count("every n-th frame"),
     "holdout_every": count("every n-th frame is held out; 0: none", 0),
     "test_every": count("every n-th frame"),
+    "test_frames.*": count("a frame's number", 0),
     "max_size": count("the long side of pictures in pixels", 16, null=True),
     "n_rays": count("rays of a step"),
     "shares.*": at_least_zero("a share of the rays"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -45,7 +45,8 @@ class SubjectDataModule(L.LightningDataModule):
     Args:
         root: the subject folder.
         smpl_meta: see `Subject`.
-        train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every: see `splits.split`.
+        train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every, test_frames:
+            see `splits.split`.
         max_size: larger pictures are scaled down to this long side (pixels); None keeps their size.
         ray_sampler: draws the batches.
         batches_per_epoch: training steps between two validations.
@@ -68,6 +69,7 @@ class SubjectDataModule(L.LightningDataModule):
         frame_step: int,
         holdout_every: int,
         test_every: int,
+        test_frames: Sequence[int] | None,
         max_size: int | None,
         ray_sampler: RaySampler,
         batches_per_epoch: int,
@@ -78,7 +80,7 @@ class SubjectDataModule(L.LightningDataModule):
         super().__init__()
         self.subject = Subject(root, smpl_meta)
         self.splits: dict[str, list[Picture]] = split(
-            self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every
+            self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every, test_frames
         )
         self.max_size, self.reach = max_size, reach
         self.ray_sampler, self.batches_per_epoch, self.val_views = ray_sampler, batches_per_epoch, val_views

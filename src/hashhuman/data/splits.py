@@ -16,6 +16,7 @@ def split(
     first_frame: int = 0,
     frame_step: int = 1,
     test_every: int = 1,
+    test_frames: Sequence[int] | None = None,
 ) -> dict[str, list[Picture]]:
     """Divides a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
 
@@ -31,16 +32,20 @@ def split(
         frame_step: distance between the window's frames.
         test_every: novel views and novel poses take every n-th frame only, since there may be many cameras (ZJU-MoCap
             has 23).
+        test_frames: the frames of novel poses, as their first, their last and the step between them, by the names of
+            the pictures; None: all frames before and after the window.
 
     Returns:
         train: pictures of the training cameras in the window, without held-out frames.
         heldout: pictures of the training cameras in held-out frames.
         novel_view: pictures of the other cameras in the window.
-        novel_pose: pictures of the other cameras before and after the window.
-        Frames that `frame_step` skips are in no split.
+        novel_pose: pictures of the other cameras before and after the window, or of the training cameras if the subject
+            has no other.
+        Frames that `frame_step` skips are in no split, unless `test_frames` names them.
 
     Raises:
-        UserError: if a training camera does not exist, or nothing is left to train on.
+        UserError: if a training camera does not exist, nothing is left to train on, or `test_frames` is not three
+            numbers in order, names no frame of the subject, or names one that trains.
     """
     unknown = [camera for camera in train_cameras if not 0 <= camera < len(subject.camera_names)]
     if unknown or not train_cameras:
@@ -55,8 +60,15 @@ def split(
     if not train:
         raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
     inside = set(range(window[0], window[-1] + frame_step))
-    outside = [frame for frame in subject.frames if frame not in inside]
+    if test_frames is None:
+        outside = [frame for frame in subject.frames if frame not in inside]
+    else:
+        outside = named(test_frames, subject)
+        if trained := sorted(set(outside) & set(window)):
+            raise UserError(f"data.test_frames={list(test_frames)} holds frame {trained[0]}, which trains the avatar.")
     tested_views, tested_poses = set(window[::test_every]), set(outside[::test_every])
+    # One camera shows new poses only in its own later frames; with several, its frames would be no novel view.
+    alone = {picture.camera for picture in subject.pictures} <= set(train_cameras)
 
     splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
     for picture in subject.pictures:
@@ -65,6 +77,8 @@ def split(
                 splits["train"].append(picture)
             elif picture.frame in held:
                 splits["heldout"].append(picture)
+            elif alone and picture.frame in tested_poses:
+                splits["novel_pose"].append(picture)
         elif picture.frame in tested_views:
             splits["novel_view"].append(picture)
         elif picture.frame in tested_poses:
@@ -72,3 +86,17 @@ def split(
     if not splits["train"]:
         raise UserError(f"{subject.root} has no picture of cameras {list(train_cameras)} to train on.")
     return splits
+
+
+def named(test_frames: Sequence[int], subject: Subject) -> list[int]:
+    """The subject's frames among first, first + step, ... up to and with the last."""
+    option = f"data.test_frames={list(test_frames)}"
+    if len(test_frames) != 3 or test_frames[2] < 1 or test_frames[1] < test_frames[0]:
+        raise UserError(f"{option} must be [first, last, step], such as [456, 675, 4].")
+    first, last, step = test_frames
+    present = set(subject.frames)
+    chosen = [frame for frame in range(first, last + 1, step) if frame in present]
+    if not chosen:
+        have = f"{subject.frames[0]} to {subject.frames[-1]}"
+        raise UserError(f"{option} names no frame of {subject.root}, whose frames are {have}.")
+    return chosen

@@ -28,6 +28,7 @@ def made(root: Path, **changes) -> SubjectDataModule:
         "frame_step": 1,
         "holdout_every": 0,
         "test_every": 1,
+        "test_frames": None,
         "max_size": None,
         "ray_sampler": RaySampler(64, SHARES, 0, 8, "black"),
         "batches_per_epoch": 3,

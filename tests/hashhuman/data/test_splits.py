@@ -58,6 +58,24 @@ def test_windows_that_start_late():
     assert frames_of(splits, "novel_pose", 1) == [0, 1, 2, 3, 7, 8, 9]
 
 
+def test_later_frames_of_the_only_camera_are_novel_poses():
+    splits = split(Listing(1, list(range(10))), train_frames=6, holdout_every=3)
+    assert frames_of(splits, "train", 0) == [0, 2, 3, 5]
+    assert frames_of(splits, "heldout", 0) == [1, 4]
+    assert frames_of(splits, "novel_pose", 0) == [6, 7, 8, 9]
+    beside_others = split(Listing(2, list(range(10))), train_frames=6)
+    assert not frames_of(beside_others, "novel_pose", 0)
+
+
+def test_named_test_frames():
+    """The PeopleSnapshot protocol for female-4-casual: 0 to 335 in steps of 4 train, 335 to 523 in steps of 4 test."""
+    listing = Listing(1, list(range(524)))
+    splits = split(listing, train_frames=84, frame_step=4, test_frames=[335, 523, 4])
+    assert frames_of(splits, "train", 0) == list(range(0, 336, 4))
+    assert frames_of(splits, "novel_pose", 0) == list(range(335, 524, 4))
+    assert len(splits["novel_pose"]) == 48
+
+
 def test_the_folder_says_how_many_frames_train():
     listing = Listing(2, list(range(10)), train_frames=6)
     assert frames_of(split(listing), "train", 0) == list(range(6))
@@ -72,6 +90,11 @@ def test_the_folder_says_how_many_frames_train():
         ({"train_frames": 0}, "no frame left to train on"),
         ({"first_frame": 50}, "no frame left to train on"),
         ({"holdout_every": 1}, "no frame left to train on"),
+        ({"test_frames": [3, 4]}, r"must be \[first, last, step\]"),
+        ({"test_frames": [4, 3, 1]}, r"must be \[first, last, step\]"),
+        ({"test_frames": [3, 4, 0]}, r"must be \[first, last, step\]"),
+        ({"test_frames": [70, 80, 1]}, "names no frame of listing, whose frames are 0 to 4"),
+        ({"train_frames": 2, "test_frames": [1, 4, 1]}, "holds frame 1, which trains the avatar"),
     ],
 )
 def test_nothing_to_train_on(options: dict, message: str):

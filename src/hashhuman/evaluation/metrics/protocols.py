@@ -173,6 +173,45 @@ class LegacyNVR(nn.Module):
         return figures
 
 
+class PeopleSnapshot(nn.Module):
+    """Metrics as tables on PeopleSnapshot give them since InstantAvatar (Jiang et al. 2023): whole pictures on white.
+
+    SSIM has the Gaussian window of its paper and data range 1. LPIPS gets pictures in [0, 1], although the network
+    expects [-1, 1], since the published figures do. The rendered picture is not rounded to 8 bits. The tables are made
+    from pictures of 540 x 540 pixels (`data.max_size=540`). Many of them fit the poses to the test pictures first.
+
+    Args:
+        lpips: the network, AlexNet in these tables; None leaves its column out.
+    """
+
+    name = "people_snapshot"
+
+    def __init__(self, lpips: LPIPS | None):
+        super().__init__()
+        self.lpips = lpips
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each figure is: measure, region and range."""
+        columns = {
+            "psnr": "PSNR in dB, whole picture on white, data range 1",
+            "ssim": "SSIM, whole picture on white, Gaussian window, data range 1",
+        }
+        if self.lpips is not None:
+            columns[f"lpips_{self.lpips.net}"] = f"LPIPS ({self.lpips.net}), whole picture on white, input in [0, 1]"
+        return columns
+
+    @torch.no_grad()
+    def forward(self, comparison: Comparison) -> dict[str, float]:
+        """The figures of one picture."""
+        rgb = (comparison.rgb + (1 - comparison.alpha)[..., None]).clamp(0, 1)
+        truth = (comparison.truth + (1 - comparison.mask)[..., None]).clamp(0, 1)
+        figures = {"psnr": psnr(rgb, truth), "ssim": ssim(rgb, truth, gaussian=True)}
+        if self.lpips is not None:
+            figures[f"lpips_{self.lpips.net}"] = float(self.lpips(_batch(rgb), _batch(truth)))
+        return figures
+
+
 def mask_at_box(camera: Camera, vertices: Float[Tensor, "V 3"], padding: float) -> Bool[Tensor, "H W"]:
     """The pixels whose rays hit the bounding box of world vertices (m), which is `padding` (m) wider on each side."""
     y, x = torch.meshgrid(

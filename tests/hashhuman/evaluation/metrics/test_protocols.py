@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from hashhuman.evaluation.drawing import to_uint8
 from hashhuman.evaluation.metrics.lpips import LPIPS
-from hashhuman.evaluation.metrics.protocols import Comparison, LegacyNVR, Strict, mask_at_box
+from hashhuman.evaluation.metrics.protocols import Comparison, LegacyNVR, PeopleSnapshot, Strict, mask_at_box
 from hashhuman.io.files import read_image, write_image
 from tests import toy
 
@@ -110,6 +110,21 @@ def test_legacy_box_crops_as_its_predecessors(comparison):
         structural_similarity(rgb[crop], truth[crop], channel_axis=2, data_range=2.0)
     )
     assert set(protocol.columns) == set(figures) == {"psnr", "ssim"}
+
+
+def test_people_snapshot_is_measured_on_white(comparison):
+    lpips = MeanDifference()
+    protocol = PeopleSnapshot(lpips)
+    figures = protocol(comparison)
+    assert set(protocol.columns) == set(figures) == {"psnr", "ssim", "lpips_alex"}
+    rgb = np.clip(comparison.rgb.double() + (1 - comparison.alpha.double())[..., None], 0, 1).numpy()
+    truth = np.clip(comparison.truth.double() + (1 - comparison.mask.double())[..., None], 0, 1).numpy()
+    assert truth[0, 0].min() == 1  # the background
+    assert figures["psnr"] == pytest.approx(-10 * np.log10(((rgb - truth) ** 2).mean()), abs=1e-4)
+    window = {"gaussian_weights": True, "use_sample_covariance": False}
+    expected = structural_similarity(rgb, truth, channel_axis=2, data_range=1.0, **window)
+    assert figures["ssim"] == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_allclose(lpips.fed[1][0].permute(1, 2, 0).numpy(), truth, atol=1e-6)  # in [0, 1]
 
 
 def test_mask_at_box_is_the_hull_of_the_projected_corners(comparison):

@@ -1,0 +1,145 @@
+"""Measures an avatar made from a video's pixels alone against the true pictures and masks.
+
+    python benchmarks/real.py prepare SCENE ... --workspace FOLDER [-- overrides of preprocess]
+    python benchmarks/real.py score SCENE ... --workspace FOLDER [--label NAME] [-- overrides of train.py]
+
+A scene is a folder NAME in the ZJU-MoCap layout that also holds videos/NAME.mp4: what its first camera filmed, one
+picture for each frame, with a background. `prepare` makes FOLDER/subjects/NAME from the video. `score` trains on that
+subject, holds every tenth frame out, renders these frames, and compares them with the scene's own pictures and masks by
+`metrics=strict`. Training sees only the video, which is compressed.
+
+The columns that begin with `input` show what training was given, over all frames of the video: `input mask_iou` and
+`input mask_mae` compare the subject's masks with the true coverage (MAE over the true mask's box), `input psnr_box` the
+video's pictures, cut out with these masks, with the true ones. body_fit.py measures the poses.
+
+Rows are kept in results/real_DEVICE.json, from which results/real_DEVICE.md is written.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.speed import METRICS_ALONE, surroundings, train_here  # noqa: E402
+from benchmarks.tables import Book, Row, reproducible  # noqa: E402
+from hashhuman.data.subject import Subject  # noqa: E402
+from hashhuman.evaluation.metrics.image import bounding_box, mask_iou, psnr  # noqa: E402
+from hashhuman.evaluation.metrics.lpips import LPIPS  # noqa: E402
+from hashhuman.evaluation.metrics.protocols import Comparison, Strict  # noqa: E402
+from hashhuman.io.files import read_image  # noqa: E402
+
+TITLES = {"score": "Held-out frames of the filmed camera, against the true pictures"}
+TRAINING = (
+    "data.holdout_every=10",
+    "eval.splits=[heldout]",
+    *METRICS_ALONE,
+    "eval.products.images.pictures=all",
+    "metrics.lpips=null",  # the run compares with the video; the true pictures are compared here
+)
+SHOWN = ("psnr_full", "psnr_box", "ssim_box", "lpips_alex_box", "mask_iou")
+
+
+def prepare(scene: Path, workspace: Path, overrides: Iterable[str]) -> None:
+    """Makes the subject from the scene's video; finished stages are skipped."""
+    line = [sys.executable, "-m", "preprocess", f"video='{video(scene)}'", f"workspace='{workspace}'"]
+    subprocess.run([*line, f"subject={scene.name}", *overrides], check=True, cwd=ROOT, env=surroundings(ROOT))
+
+
+def video(scene: Path) -> Path:
+    """The video of the scene's first camera."""
+    return scene / "videos" / f"{scene.name}.mp4"
+
+
+def score(scene: Path, subject: Path, label: str, overrides: Iterable[str]) -> Row:
+    """Trains on a subject, and compares its held-out pictures with the truth."""
+    with tempfile.TemporaryDirectory() as temporary:
+        run = Path(temporary)
+        trained = train_here(subject, [*TRAINING, *overrides], run)
+        row: Row = {"scene": scene.name, "label": label, "device": device()}
+        row |= {"steps": trained["steps"], "train_s": trained["train_s"], "peak_gib": trained["peak_gib"]}
+        row |= rendered(scene, Subject(subject), run / "evaluation")
+    return row | given(scene, Subject(subject))
+
+
+def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
+    """Means of the strict metrics over the pictures that a run rendered."""
+    protocol = Strict(LPIPS("alex"))
+    paths = sorted((folder / "images").glob("*/*.png"))
+    each = []
+    for path in paths:
+        frame = int(path.stem)
+        rgb, alpha = (unit(folder / kind / path.parent.name / path.name) for kind in ("images", "mask"))
+        truth, mask = true_picture(scene, subject, frame)
+        vertices = torch.from_numpy(subject.vertices(frame))
+        each.append(protocol(Comparison(rgb, alpha, truth, mask, subject.camera(0), vertices)))
+    return {"pictures": len(each)} | {name: statistics.fmean(row[name] for row in each) for name in SHOWN}
+
+
+def given(scene: Path, subject: Subject) -> Row:
+    """How far the subject's masks, and the pictures cut out with them, are from the truth."""
+    each = []
+    for picture in subject.pictures:
+        truth, mask = true_picture(scene, subject, picture.frame)
+        alpha = torch.from_numpy(subject.mask(picture)).float()
+        image = torch.from_numpy(subject.image(picture)).float() / 255
+        box = bounding_box(mask > 0, margin=10)
+        each.append(
+            {
+                "input mask_iou": mask_iou(alpha > 0.5, mask > 0.5),
+                "input mask_mae": float((alpha - mask)[box].abs().mean()),
+                "input psnr_box": psnr((image * alpha[..., None])[box], truth[box]),
+            }
+        )
+    return {name: statistics.fmean(row[name] for row in each) for name in each[0]}
+
+
+def true_picture(scene: Path, subject: Subject, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The true picture on black (H, W, 3) and coverage (H, W) of a subject's frame, float32 in [0, 1]."""
+    name = f"{subject.meta['video']['pictures'][frame]:06d}.png"
+    return unit(scene / "images/00" / name), unit(scene / "mask/00" / name)
+
+
+def unit(path: Path) -> torch.Tensor:
+    """An 8-bit picture as float32 in [0, 1]."""
+    return torch.from_numpy(read_image(path)).float() / 255
+
+
+def main() -> None:
+    """Prepares or scores all scenes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("prepare", "score"))
+    parser.add_argument("scenes", nargs="+", type=lambda text: Path(text).resolve())
+    parser.add_argument("--workspace", type=lambda text: Path(text).resolve(), required=True)
+    parser.add_argument("--label", default="default", help="what the rows are called")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    overrides = words[cut + 1 :]
+    rows = []
+    for scene in arguments.scenes:
+        subject = arguments.workspace / "subjects" / scene.name
+        if arguments.part == "prepare":
+            prepare(scene, arguments.workspace, overrides)
+            continue
+        rows.append(score(scene, subject, arguments.label, overrides))
+        print(rows[-1], file=sys.stderr, flush=True)
+    if rows:
+        print(Book("real", TITLES, arguments.results).keep("score", reproducible(sys.argv[1:]), rows))
+
+
+def device() -> str:
+    """The name of the device that trains."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()
