@@ -1,6 +1,7 @@
 """Measures an avatar made from a video's pixels alone against the true pictures and masks.
 
     python benchmarks/real.py prepare SCENE ... --workspace FOLDER [-- overrides of preprocess]
+    python benchmarks/real.py inputs SCENE ... --workspace FOLDER [--label NAME]
     python benchmarks/real.py score SCENE ... --workspace FOLDER [--label NAME] [-- overrides of train.py]
 
 A scene is a folder NAME in the ZJU-MoCap layout that also holds videos/NAME.mp4: what its first camera filmed, one
@@ -8,9 +9,9 @@ picture for each frame, with a background. `prepare` makes FOLDER/subjects/NAME 
 subject, holds every tenth frame out, renders these frames, and compares them with the scene's own pictures and masks by
 `metrics=strict`. Training sees only the video, which is compressed.
 
-The columns that begin with `input` show what training was given, over all frames of the video: `input mask_iou` and
-`input mask_mae` compare the subject's masks with the true coverage (MAE over the true mask's box), `input psnr_box` the
-video's pictures, cut out with these masks, with the true ones. body_fit.py measures the poses.
+`inputs` shows what training is given, over all frames of the video: `mask_iou` and `mask_mae` compare the subject's
+masks with the true coverage (MAE over the true mask's box), `psnr_box` the video's pictures, cut out with these masks,
+with the true ones. body_fit.py measures the poses.
 
 Rows are kept in results/real_DEVICE.json, from which results/real_DEVICE.md is written.
 """
@@ -36,7 +37,10 @@ from hashhuman.evaluation.metrics.lpips import LPIPS  # noqa: E402
 from hashhuman.evaluation.metrics.protocols import Comparison, Strict  # noqa: E402
 from hashhuman.io.files import read_image  # noqa: E402
 
-TITLES = {"score": "Held-out frames of the filmed camera, against the true pictures"}
+TITLES = {
+    "inputs": "Masks and cut-out pictures that training is given, against the truth",
+    "score": "Held-out frames of the filmed camera, against the true pictures",
+}
 TRAINING = (
     "data.holdout_every=10",
     "eval.splits=[heldout]",
@@ -65,8 +69,7 @@ def score(scene: Path, subject: Path, label: str, overrides: Iterable[str]) -> R
         trained = train_here(subject, [*TRAINING, *overrides], run)
         row: Row = {"scene": scene.name, "label": label, "device": device()}
         row |= {"steps": trained["steps"], "train_s": trained["train_s"], "peak_gib": trained["peak_gib"]}
-        row |= rendered(scene, Subject(subject), run / "evaluation")
-    return row | given(scene, Subject(subject))
+        return row | rendered(scene, Subject(subject), run / "evaluation")
 
 
 def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
@@ -83,9 +86,9 @@ def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
     return {"pictures": len(each)} | {name: statistics.fmean(row[name] for row in each) for name in SHOWN}
 
 
-def given(scene: Path, subject: Subject) -> Row:
-    """How far the subject's masks, and the pictures cut out with them, are from the truth."""
-    each = []
+def inputs(scene: Path, folder: Path, label: str) -> Row:
+    """How far a subject's masks, and the pictures cut out with them, are from the truth."""
+    subject, each = Subject(folder), []
     for picture in subject.pictures:
         truth, mask = true_picture(scene, subject, picture.frame)
         alpha = torch.from_numpy(subject.mask(picture)).float()
@@ -93,12 +96,13 @@ def given(scene: Path, subject: Subject) -> Row:
         box = bounding_box(mask > 0, margin=10)
         each.append(
             {
-                "input mask_iou": mask_iou(alpha > 0.5, mask > 0.5),
-                "input mask_mae": float((alpha - mask)[box].abs().mean()),
-                "input psnr_box": psnr((image * alpha[..., None])[box], truth[box]),
+                "mask_iou": mask_iou(alpha > 0.5, mask > 0.5),
+                "mask_mae": float((alpha - mask)[box].abs().mean()),
+                "psnr_box": psnr((image * alpha[..., None])[box], truth[box]),
             }
         )
-    return {name: statistics.fmean(row[name] for row in each) for name in each[0]}
+    row: Row = {"scene": scene.name, "label": label, "device": device(), "pictures": len(each)}
+    return row | {name: statistics.fmean(row[name] for row in each) for name in each[0]}
 
 
 def true_picture(scene: Path, subject: Subject, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,7 +119,7 @@ def unit(path: Path) -> torch.Tensor:
 def main() -> None:
     """Prepares or scores all scenes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("prepare", "score"))
+    parser.add_argument("part", choices=("prepare", *TITLES))
     parser.add_argument("scenes", nargs="+", type=lambda text: Path(text).resolve())
     parser.add_argument("--workspace", type=lambda text: Path(text).resolve(), required=True)
     parser.add_argument("--label", default="default", help="what the rows are called")
@@ -129,11 +133,13 @@ def main() -> None:
         subject = arguments.workspace / "subjects" / scene.name
         if arguments.part == "prepare":
             prepare(scene, arguments.workspace, overrides)
-            continue
-        rows.append(score(scene, subject, arguments.label, overrides))
-        print(rows[-1], file=sys.stderr, flush=True)
+        elif arguments.part == "inputs":
+            rows.append(inputs(scene, subject, arguments.label))
+        else:
+            rows.append(score(scene, subject, arguments.label, overrides))
+            print(rows[-1], file=sys.stderr, flush=True)
     if rows:
-        print(Book("real", TITLES, arguments.results).keep("score", reproducible(sys.argv[1:]), rows))
+        print(Book("real", TITLES, arguments.results).keep(arguments.part, reproducible(sys.argv[1:]), rows))
 
 
 def device() -> str:

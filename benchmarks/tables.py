@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+SHARES = ("ssim", "lpips", "mask")  # figures of at most 1, which need more digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,13 @@ def cell(head: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if "ssim" in head else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+        return (
+            f"{value:.4f}"
+            if any(name in head for name in SHARES)
+            else f"{value:.2f}"
+            if abs(value) < 100
+            else f"{value:.0f}"
+        )
     return str(value)
 
 
