@@ -48,10 +48,10 @@ def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int
 
 
 def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
-    """Logs an mp4 file to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows no mp4."""
+    """Logs an mp4 or gif to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows none."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_video(name, [str(path)], step=step, format=["mp4"])
+            logger.log_video(name, [str(path)], step=step, format=[path.suffix.removeprefix(".")])
 
 
 def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int) -> None:
