@@ -93,11 +93,12 @@ def check_config(config: DictConfig) -> None:
             "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
         )
     on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    backend.chosen(config.kernels, torch.device("cuda" if on_gpu else "cpu"))
+    device = torch.device("cuda" if on_gpu else "cpu")
+    backend.chosen(config.kernels, device)
     used = [key for key in config if key not in ("preprocess", "body") and not OmegaConf.is_missing(config, key)]
     for key in used:
         check_types(config[key], str(key))
-    check_requirements({key: config[key] for key in used})
+    check_requirements({key: config[key] for key in used}, device=device)
     check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
     if config.source is not None:
         if Path(config.data.root).exists() and not Path(config.data.root).is_dir():

@@ -30,6 +30,11 @@ class Toy(L.LightningModule):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(3))
 
+    @property
+    def logged_at(self) -> int:
+        """It logs every step."""
+        return self.global_step
+
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Pulls the weight to zero."""
         loss = (self.weight**2).sum()
@@ -99,6 +104,22 @@ def test_progress_as_lines(tmp_path, capsys, monkeypatch, steps):
     assert [line.rpartition(", ")[0] for line in lines] == [
         f"training: {n}{of} steps, loss {3 * 0.8 ** (2 * n - 2):.4g}" for n in (2, 4)
     ]
+
+
+def test_an_older_loss_is_shown_with_its_step(tmp_path, capsys):
+    class Sparse(Toy):
+        """Logs its first step alone."""
+
+        logged_at = 1
+
+        def training_step(self, batch, batch_idx):
+            if self.global_step == 0:
+                return super().training_step(batch, batch_idx)
+            return (self.weight**2).sum()
+
+    fit(tmp_path, False, ProgressLine(refresh_every=1), module=Sparse(), steps=3)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("training")]
+    assert line.startswith("training: 3/3 steps, loss 3 at step 1, ")
 
 
 def test_an_error_ends_the_progress_display(tmp_path, capsys):
