@@ -92,7 +92,7 @@ def import_failure(
         environment: variables to set in addition to this process's.
     """
     variables = tuple(sorted((environment or {}).items()))
-    return _import_failure(tuple(map(os.fspath, command)), folder, variables)
+    return _import_failure(tuple(os.fspath(part) for part in command), folder, variables)
 
 
 @functools.lru_cache  # a stage asks again before it runs, and imports take seconds

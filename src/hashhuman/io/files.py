@@ -181,7 +181,7 @@ def load_json(path: Path) -> Any:
 
 
 # Settings of Pillow's encoders. PNG's level 3 is faster than its default, 6, for files that are little larger.
-_ENCODERS: dict[str, dict[str, int]] = {
+_ENCODERS: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
     ".jpg": {"quality": 95},
     ".jpeg": {"quality": 95},

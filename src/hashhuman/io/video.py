@@ -47,7 +47,8 @@ def require_video(what: str) -> None:
 def _write_mp4(path: Path, frames: Frames, fps: int) -> None:
     import imageio.v3 as iio  # here, since few commands write a video
 
-    writer: Any = iio.imopen(path, "w", plugin="pyav", options={"movflags": "+faststart"})
+    imopen: Any = iio.imopen  # its annotations know no plugin by name
+    writer = imopen(path, "w", plugin="pyav", options={"movflags": "+faststart"})
     with writer:
         writer.init_video_stream("libx264", fps=fps, pixel_format="yuv420p")
         # imageio has no parameter for options of the encoder, and drops those in `options` above: PyAV opens the
@@ -61,7 +62,8 @@ def _write_gif(path: Path, frames: Frames, fps: int) -> None:
     import imageio.v3 as iio
 
     milliseconds = 10 * max(2, round(100 / fps))
-    with iio.imopen(path, "w", plugin="pillow") as writer:
+    imopen: Any = iio.imopen
+    with imopen(path, "w", plugin="pillow") as writer:
         for frame in frames:
             writer.write(frame, is_batch=False, duration=milliseconds, loop=0)
 
