@@ -2,11 +2,13 @@
 
 Without a shell, spaces, quotes and non-ASCII letters in paths have no special meaning. The program's output is passed
 on line by line while it runs, and is kept in a log; a failure becomes one sentence that quotes the end of the log. The
-program and all its children form a process group, which is terminated when this process is.
+program and all its children form a process group, which is terminated when this process is. Before anything long runs,
+`import_failure` finds out whether a program of another Python environment can be imported at all.
 """
 
 import collections
 import contextlib
+import functools
 import os
 import re
 import shlex
@@ -25,7 +27,10 @@ LineCallback = Callable[[str], object]
 _QUOTED_LINES = 5  # at the end of the log, in an error message
 _QUOTED_CHARACTERS = 200  # of each of these lines
 _GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+_PATIENCE_SECONDS = 120.0  # for the imports of a program; PyTorch from a network drive takes long
 _TQDM_COUNT = re.compile(r"(\d+)/(\d+) \[")
+_TRACEBACK = "Traceback (most recent call last)"
+_EXCEPTIONS = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception)(?:: .+)?$", re.M)
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursor moves
 
 
@@ -72,6 +77,42 @@ def run_tool(
     if status:
         printed = " | ".join(tail) or "it printed nothing"
         raise UserError(f"{arguments[0]} {_describe(status)}; its last lines: {printed}; all of them are in {log}.")
+
+
+def import_failure(
+    command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """Why a Python program of the user's does not get through its imports: the error, in one line; None if it does.
+
+    Only an exception that ends the program counts. Other failures, and slowness, are left to its real run.
+
+    Args:
+        command: starts the program so that it imports what it needs and ends, for example with `--help`.
+        folder: its working directory.
+        environment: variables to set in addition to this process's.
+    """
+    variables = tuple(sorted((environment or {}).items()))
+    return _import_failure(tuple(os.fspath(part) for part in command), folder, variables)
+
+
+@functools.lru_cache  # a stage asks again before it runs, and imports take seconds
+def _import_failure(command: tuple[str, ...], folder: Path, variables: tuple[tuple[str, str], ...]) -> str | None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"} | dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PATIENCE_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    raised = _EXCEPTIONS.findall(done.stderr) if _TRACEBACK in done.stderr else []
+    return raised[-1].rstrip(".")[:_QUOTED_CHARACTERS] if done.returncode and raised else None
 
 
 def progress_callback(progress: Progress, description: str) -> LineCallback:

@@ -16,12 +16,14 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io.files import atomic_path, load_json, read_image, save_json, write_image
 from preprocess.easymocap.output import Output
-from preprocess.external import progress_callback, run_tool
+from preprocess.external import import_failure, progress_callback, run_tool
 from preprocess.frames.images import image_paths
 from preprocess.stage import FileStamp, Stage, is_finished, run_stage
 
 CAMERA = "00"
 EXTRACT = "apps/preprocess/extract_keypoints.py"
+SOURCE = "https://github.com/zju3dv/EasyMocap"
+WITHOUT = "or do without EasyMocap: preprocess/keypoints=blazepose preprocess/body_fit=native"
 
 
 class EasyMocap:
@@ -57,16 +59,29 @@ class EasyMocap:
 
     def missing(self) -> str | None:
         if self.root is None:
-            return "EasyMocap is not part of this program: name your copy's folder with preprocess.easymocap.root=."
+            return (
+                f"EasyMocap is not part of this program: clone {SOURCE} and name its folder with "
+                "preprocess.easymocap.root=, read a folder that it has written with preprocess/easymocap=import, "
+                f"{WITHOUT}."
+            )
         absent = [path for path in (EXTRACT, self.data, self.exp) if not (self.root / path).exists()]
         if absent:
-            return f"{self.root} has no {absent[0]}: preprocess.easymocap.root= must name a clone of EasyMocap."
+            return f"{self.root} has no {absent[0]}: preprocess.easymocap.root= must name a clone of {SOURCE}."
         search = self.environment()["PATH"]
         programs = (("python", self.python), ("emc", self.emc))
         lacking = [(name, program) for name, program in programs if shutil.which(program, path=search) is None]
         if lacking:
             name, program = lacking[0]
-            return f"There is no program {program}: name EasyMocap's {name} with preprocess.easymocap.{name}=."
+            return (
+                f"There is no program {program}: install EasyMocap in its environment "
+                f"(`pip install --no-deps {self.root}`), name its {name} with preprocess.easymocap.{name}=, {WITHOUT}."
+            )
+        for started in ([self.python, EXTRACT], [self.emc]):
+            if (failure := import_failure([*started, "--help"], self.root, self.environment())) is not None:
+                return (
+                    f"EasyMocap's {started[-1]} does not start ({failure}): install what it lacks in its environment, "
+                    f"name that with preprocess.easymocap.python=, {WITHOUT}."
+                )
         return None
 
     def environment(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io import threads
 from hashhuman.io.assets import Asset
-from hashhuman.io.files import read_rgb, write_image
+from hashhuman.io.files import read_rgb, write_image, write_image_fast
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.frames.images import image_paths
 from preprocess.keypoints import draw
@@ -102,7 +102,7 @@ class BlazePoseKeypoints(Stage):
             image = read_rgb(files[row])
             pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
             mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
-            write_image(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
+            write_image_fast(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
             return pose
 
         # This thread follows the person, a few pictures ahead of the threads that estimate the final poses.

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
-from hashhuman.io.files import load_json, read_image, read_rgb, write_image
+from hashhuman.io.files import load_json, read_image, read_rgb, write_image_fast
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames.images import image_paths
 from preprocess.keypoints.crop import Crop
@@ -110,7 +110,7 @@ class FolderKeypoints(Stage):
                 keypoints.world_points[row][unknown] = pose.world_points[unknown]
                 keypoints.crop[row] = pose.crop.image_from_crop
                 mask = pose.mask(*image.shape[:2])
-            write_image(segmentation_folder(subject) / f"{path.stem}.png", mask)
+            write_image_fast(segmentation_folder(subject) / f"{path.stem}.png", mask)
 
 
 def _largest_person(file: Path) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from preprocess import external
-from preprocess.external import progress_callback, run_tool
+from preprocess.external import import_failure, progress_callback, run_tool
 from tests.processes import PATIENCE, ends, is_alive
 
 
@@ -105,6 +105,32 @@ def test_says_what_cannot_be_run(tmp_path):
     (tmp_path / "data").write_text("no program")
     with pytest.raises(UserError, match="data cannot be run: Permission denied"):
         run_tool([tmp_path / "data"], tmp_path, tmp_path / "log", ignore)
+
+
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        ("import absent_package", "ModuleNotFoundError: No module named 'absent_package'"),
+        ("class FooError(Exception): pass\nraise FooError('one.\\ntwo')", "FooError: one"),
+        (
+            "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise OSError('no libcudart') from e",
+            "OSError: no libcudart",
+        ),
+        ("assert False", "AssertionError"),
+        ("import sys; sys.exit('usage: no such option')", None),  # left to its real run
+        ("import sys; print('Error: x', file=sys.stderr)", None),
+        ("import warnings; warnings.warn('Error: x')", None),
+        ("pass", None),
+    ],
+)
+def test_a_program_that_does_not_get_through_its_imports(tool, tmp_path, code, failure):
+    assert import_failure(tool(code), tmp_path) == failure
+
+
+def test_a_program_that_cannot_be_started_or_is_slow_is_left_to_its_run(tool, tmp_path, monkeypatch):
+    assert import_failure(["no-such-program"], tmp_path) is None
+    monkeypatch.setattr(external, "_PATIENCE_SECONDS", 0.1)
+    assert import_failure(tool("import time; time.sleep(600)"), tmp_path) is None
 
 
 def test_an_interruption_ends_the_program_and_what_it_started(tool, tmp_path):

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.assets import cache_root
-from preprocess.external import progress_callback, run_tool
+from preprocess.external import import_failure, progress_callback, run_tool
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.folder import files_of_frames, read_parts
 from preprocess.masks.schp.person import PersonWriter, describe
@@ -31,6 +31,9 @@ _CHECKPOINTS = (
     "exp_schp_multi_cihp_global.pth",
     "exp_schp_multi_cihp_local.pth",
 )
+_CLONE = "https://github.com/chingswy/Self-Correction-Human-Parsing"
+_DETECTRON2 = ("detectron2.engine", "detectron2._C")  # _C is compiled, and fails with another PyTorch
+_WITHOUT = "or choose preprocess/masks=schp (a checkpoint, no detectron2) or preprocess/masks=blazepose (neither)"
 _SOURCE = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18jNo"
 
 
@@ -72,17 +75,49 @@ class ExternalSchpMasks(Stage):
             return None if exists else f"There is no folder {self.results}: correct preprocess.masks.results."
         if self.root is None:
             return (
-                "masks=schp_external needs your clone of Self-Correction-Human-Parsing in preprocess.masks.root=, or "
-                "the folder that it has written in preprocess.masks.results=."
+                f"preprocess/masks=schp_external needs your clone of {_CLONE} in preprocess.masks.root=, or the folder "
+                f"that it has written in preprocess.masks.results=, {_WITHOUT}."
             )
         if not (self.root / _SCRIPT).is_file():
-            return f"{self.root} holds no {_SCRIPT}: name your clone of Self-Correction-Human-Parsing."
+            return f"{self.root} holds no {_SCRIPT}: preprocess.masks.root= must name a clone of {_CLONE}."
         if shutil.which(self.python) is None:
-            return f"There is no program {self.python}: name the one for {_SCRIPT} with preprocess.masks.python=."
+            return (
+                f"There is no program {self.python}: name the Python of the environment with detectron2 and what "
+                f"{_SCRIPT} needs with preprocess.masks.python=, {_WITHOUT}."
+            )
         absent = [name for name in _CHECKPOINTS if not (self.models / name).is_file()]
         if absent:
             return f"{self.models} lacks {', '.join(absent)}: download them from {_SOURCE} and put them there."
+        return self._import_failure()
+
+    def _import_failure(self) -> str | None:
+        """A sentence if the clone's environment lacks detectron2 or a package of the script; None if it does not.
+
+        The script starts programs that import detectron2, and does not notice when they fail.
+        """
+        assert self.root is not None
+        python, environment = self._python(), self._environment()
+        for module in _DETECTRON2:
+            if (failure := import_failure([python, "-c", f"import {module}"], self.root, environment)) is not None:
+                return (
+                    f"{_SCRIPT} needs detectron2, which {python} cannot import ({failure}): install it there (`pip "
+                    'install --no-build-isolation "git+https://github.com/facebookresearch/detectron2"`), name another '
+                    f"environment's Python with preprocess.masks.python=, {_WITHOUT}."
+                )
+        if (failure := import_failure([python, _SCRIPT, "--help"], self.root, environment)) is not None:
+            return (
+                f"{self.root / _SCRIPT} does not start with {python} ({failure}): install what it lacks there, name "
+                f"another environment's Python with preprocess.masks.python=, {_WITHOUT}."
+            )
         return None
+
+    def _python(self) -> Path:
+        return Path(shutil.which(self.python) or self.python).absolute()
+
+    def _environment(self) -> dict[str, str]:
+        """Environment variables for the clone. It starts `python3` and `python` by name; PATH makes them the same."""
+        path = os.pathsep.join([str(self._python().parent), os.environ.get("PATH", os.defpath)])
+        return {"CUDA_VISIBLE_DEVICES": str(self.gpu), "PATH": path}
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
@@ -119,13 +154,9 @@ class ExternalSchpMasks(Stage):
             alias = Path(folder)
             (alias / "work").symlink_to(work, target_is_directory=True)
             (alias / "models").symlink_to(self.models, target_is_directory=True)
-            # It starts `python3` and `python` by name; PATH makes them those of the same environment.
-            python = Path(shutil.which(self.python) or self.python).absolute()
-            path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-            environment = {"CUDA_VISIBLE_DEVICES": str(self.gpu), "PATH": path}
             options = ["--ckpt_dir", alias / "models", "--tmp", alias / "work", "--gpus", str(self.gpu)]
-            command = [python, self.root / _SCRIPT, alias / "work" / "subject", *options, "--subs", *cameras]
-            run_tool(command, self.root, log, progress_callback(progress, "schp"), environment)
+            command = [self._python(), self.root / _SCRIPT, alias / "work" / "subject", *options, "--subs", *cameras]
+            run_tool(command, self.root, log, progress_callback(progress, "schp"), self._environment())
 
 
 @contextlib.contextmanager

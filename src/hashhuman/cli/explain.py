@@ -2,8 +2,9 @@
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from traceback import walk_tb
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
@@ -15,6 +16,7 @@ OURS = ("hashhuman", "preprocess")
 NO_TARGET = re.compile(rf"Error loading '(?!(?:{'|'.join(OURS)})\b)([^']+)':\n(.*)")  # Hydra, on a _target_ of others
 PROGRAMS = ("__main__", "train", "eval")
 _CALL = re.compile(r"Error in call to target '([^']+)':\n\w+\((.*)\)\nfull_key: (\S+)", re.S)
+_NO_OPTION = re.compile(r"Could not override '([^']+)'")
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
@@ -43,6 +45,8 @@ def explain(error: BaseException) -> str | None:
                 return f"the disk is full: {cause.filename or 'a file'} could not be written."
             case OSError(errno=int(number), filename=(str() | Path()) as path) if number in _UNUSABLE:
                 return f"{path} cannot be used: {cause.strerror}: choose another folder, or change its permissions."
+            case OSError(filename=(str() | Path()) as path) if _makes_a_folder(cause):
+                return f"{path} cannot be made ({cause.strerror}): choose another folder."
             case TypeError() if "unexpected keyword argument" in str(cause) and cause is not error:
                 return f"an option does not exist: {cause}."
     for cause in causes:
@@ -51,7 +55,7 @@ def explain(error: BaseException) -> str | None:
             return sentence
         if (package := _package_that_fails(cause)) is not None:
             return f"the Python package {package} is installed but does not import ({cause_of(cause)}): reinstall it."
-    if (sentence := _of_a_group(error) or _of_another_library(error)) is not None:
+    if (sentence := _of_an_option(causes) or _of_a_group(error) or _of_another_library(error)) is not None:
         return sentence
     if isinstance(error, HydraException | OmegaConfBaseException) and not isinstance(error, InstantiationException):
         return ": ".join(_flat(str(cause)) for cause in causes) + "."
@@ -87,6 +91,21 @@ def _raised_by_resolver(error: BaseException) -> BaseException | None:
     while isinstance(seen, OmegaConfBaseException):
         seen = seen.__context__
     return seen
+
+
+def _makes_a_folder(error: BaseException) -> bool:
+    """Whether the error was raised while a folder was made, as Hydra makes the run folder."""
+    frames = list(walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_code.co_name in ("mkdir", "makedirs")
+
+
+def _of_an_option(causes: Sequence[BaseException]) -> str | None:
+    """A sentence for an option that does not exist. Hydra speaks of a struct."""
+    if any("is not in struct" in str(cause) for cause in causes):
+        for cause in causes:
+            if (found := _NO_OPTION.search(str(cause))) is not None:
+                return f"{found[1]} is not an option."
+    return None
 
 
 def _of_a_group(error: BaseException) -> str | None:

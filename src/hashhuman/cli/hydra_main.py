@@ -20,6 +20,7 @@ from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
 from hashhuman.cli.results import FinishedRun, print_results, with_result_checked
 from hashhuman.cli.suggest import suggestion
+from hashhuman.cli.sweep_values import check_sweep
 from hashhuman.io.packages import cause_of
 
 
@@ -51,6 +52,7 @@ def run(
     command = _Command(job, folder, config_name)
     try:
         sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
+        check_sweep(command.folder, config_name, sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
     except Exception as error:
         command.failed = True

@@ -78,7 +78,7 @@ def _nearest(wrong: str, names: Iterable[str], near: float = NEAR) -> str | None
 def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> list[str]:
     """All options and groups that exist with the command line's choices of groups."""
     groups = sorted({path.parent.relative_to(config_folder).as_posix() for path in config_folder.glob("*/**/*.yaml")})
-    with _another_hydra(), initialize_config_dir(str(config_folder), version_base="1.3"):
+    with another_hydra(), initialize_config_dir(str(config_folder), version_base="1.3"):
         try:
             config = compose(config_name, list(_choices([*groups, "hydra.searchpath"], arguments)))
         except (HydraException, OmegaConfBaseException):  # a second mistake: the defaults' options
@@ -87,7 +87,7 @@ def _names(config_folder: Path, config_name: str, arguments: Sequence[str]) -> l
 
 
 @contextlib.contextmanager
-def _another_hydra() -> Iterator[None]:
+def another_hydra() -> Iterator[None]:
     """Hides the running instance of Hydra, which still runs the remaining jobs of a sweep."""
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

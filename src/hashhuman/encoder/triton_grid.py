@@ -69,13 +69,18 @@ class TritonHashGrids(TorchHashGrids):
         levels = torch.stack([column.int() for column in columns], -1)  # as the kernels' `_level` reads them
         self.register_buffer("levels", levels, persistent=False)
 
+    @staticmethod
+    def require(device: torch.device) -> None:
+        """Raises UserError if Triton's kernels cannot run on the device."""
+        require(device, "encoder=triton")
+
     def forward(self, x: Float[Tensor, "M 3"], rows: PartRows) -> Float[Tensor, "M LF"]:
         """Features as by `TorchHashGrids.forward`, but finite numbers in unused rows. In memory, features come first.
 
         Raises:
             UserError: if Triton cannot run on the device of `x`.
         """
-        require(x, "encoder=triton")
+        require(x.device, "encoder=triton")
         return _Encode.apply(x, self.table, self, rows)  # type: ignore[return-value]
 
 

@@ -36,7 +36,7 @@ class Made:
     files: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # label: file or folder, printed at the end
     report: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # entries for `Evaluation.report`
     images: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: PNG, for the run's loggers
-    videos: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: mp4, for the run's loggers
+    videos: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: mp4 or gif, for the run's loggers
 
 
 @dataclasses.dataclass(frozen=True)

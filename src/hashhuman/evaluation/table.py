@@ -8,6 +8,10 @@ from rich.table import Table as RichTable
 from hashhuman.evaluation.product import TITLES, Evaluation, Made, Product
 from hashhuman.io.files import atomic_path, save_json
 
+UNSEEN = (
+    "{:.0%} of the body's whole surface, by area, was seen in no training picture; this counts the soles, and what "
+    "limbs hide. Captions under pictures count only the surface that their picture shows, so that they are often lower."
+)
 FILES = {"metrics": "metrics.json", "table": "table.md"}
 
 
@@ -38,7 +42,7 @@ def markdown_table(report: dict[str, Any]) -> str:
         lines.append("| " + " | ".join([f"`{column}`", *cells, meaning]) + " |")
     lines += ["", f"Protocol {report['protocol']}, on {report['device']}."]
     if "unseen" in report:
-        lines += [f"{report['unseen']['surface']:.0%} of the body's surface was seen in no training picture."]
+        lines += [UNSEEN.format(report["unseen"]["surface"])]
     return "\n".join(lines) + "\n"
 
 

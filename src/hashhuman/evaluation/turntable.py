@@ -1,6 +1,7 @@
 """The turntable: a video of the avatar from all sides."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from hashhuman.evaluation.orbit import orbit, upright
 from hashhuman.evaluation.product import Evaluation, Made, Product
 from hashhuman.evaluation.unseen import captioned, reported
 from hashhuman.io.progress import track
-from hashhuman.io.video import require_av, write_video
+from hashhuman.io.video import require_video, write_video
 
 
 class Turntable(Product):
-    """`turntable.mp4`: a 360 degree video of the avatar in the pose of one frame, starting from the filmed side.
+    """`turntable.mp4` or `.gif`: a 360 degree video of the avatar in the pose of one frame, from the filmed side on.
 
     The caption of each picture says which share of the visible surface no training frame observed. There the avatar's
     appearance is extrapolated.
@@ -26,19 +27,23 @@ class Turntable(Product):
         height: height of the rendered pictures (pixels).
         frame: number of the frame whose pose is shown; None: the first training frame.
         background: grey level in [0, 1].
+        format: `mp4`, or `gif` for pages and slides that show no videos.
 
     Raises:
-        UserError: if the package `av` is missing. The constructor raises it, so that it shows before training.
+        UserError: if a package for videos is missing. The constructor raises it, so that it shows before training.
     """
 
-    def __init__(self, views: int, fps: int, height: int, frame: int | None, background: float) -> None:
+    def __init__(
+        self, views: int, fps: int, height: int, frame: int | None, background: float, format: Literal["mp4", "gif"]
+    ) -> None:
         self.require()
+        self.format = format
         self.views, self.fps, self.height, self.frame, self.background = views, fps, height, frame, background
 
     @staticmethod
     def require() -> None:
         """Raises UserError if videos cannot be written."""
-        require_av("the turntable video")
+        require_video("the turntable video")
 
     def make(self, evaluation: Evaluation) -> Made:
         """Writes the video, and reports the unseen share of each view. Raises UserError for a frame without a pose."""
@@ -63,7 +68,7 @@ class Turntable(Product):
             for image, share in track(views, "turntable", len(cameras), "views"):
                 yield _even(captioned(drawing.to_uint8(image.rgb), share))
 
-        path = evaluation.folder / "turntable.mp4"
+        path = evaluation.folder / f"turntable.{self.format}"
         write_video(path, frames(), self.fps)
         return Made({"turntable": path}, reported(evaluation, "turntable", unseen), videos={"turntable": path})
 

@@ -20,9 +20,9 @@ def captioned(image: np.ndarray, unseen: float, *lines: str) -> np.ndarray:
         lines: further lines of the caption.
     """
     if unseen >= MOSTLY:
-        text, color = f"unseen side: {unseen:.0%} of the visible surface never observed", drawing.WARNING
+        text, color = f"unseen side: {unseen:.0%} of what is shown was never filmed", drawing.WARNING
     else:
-        text, color = f"{unseen:.0%} of the visible surface never observed", drawing.INK
+        text, color = f"{unseen:.0%} of what is shown was never filmed", drawing.INK
     return drawing.caption(image, *lines, text, color=color)
 
 

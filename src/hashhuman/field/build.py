@@ -10,9 +10,22 @@ from torch import Tensor, nn
 from hashhuman.body.parts import part_of_vertices
 from hashhuman.body.template import BodyTemplate
 from hashhuman.encoder.protocol import EncoderFactory
+from hashhuman.errors import UserError
 from hashhuman.field.parts import PartsField
+from hashhuman.io.packages import requiring
 
 
+def require_parts(parts: Mapping[str, Any]) -> None:
+    """Raises UserError if a part is null or does not say which joints it has."""
+    for name, options in parts.items():
+        if not isinstance(options, Mapping) or "joints" not in options:
+            raise UserError(
+                f"field.parts.{name} has no joints: name them with field.parts.{name}.joints=[...], or choose "
+                "field=single for a field of one part."
+            )
+
+
+@requiring(require_parts)
 def parts_field(
     template: BodyTemplate,
     n_frames: int,

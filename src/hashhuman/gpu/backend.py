@@ -18,22 +18,26 @@ def installed() -> bool:
 
 def runs_on(x: Tensor) -> bool:
     """Whether kernels can run on the tensor's device. On a CPU they only run in Triton's interpreter, for tests."""
-    return installed() and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    return _runs(x.device)
 
 
-def require(x: Tensor, option: str) -> None:
-    """Checks that kernels can run on the tensor's device.
+def _runs(device: torch.device) -> bool:
+    return installed() and (device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1")
+
+
+def require(device: torch.device, option: str) -> None:
+    """Checks that kernels can run on a device.
 
     Args:
-        x: any tensor on the device.
+        device: the device.
         option: the user's choice, for the message; for example "encoder=triton".
 
     Raises:
         UserError: if they cannot.
     """
-    if not runs_on(x):
+    if not _runs(device):
         group = option.partition("=")[0]
-        raise UserError(f"{option} needs a CUDA device and the package triton: choose {group}=auto or {group}=torch")
+        raise UserError(f"{option} needs a CUDA device and the package triton: choose {group}=auto or {group}=torch.")
 
 
 def chosen(kernels: str, device: torch.device) -> bool:
@@ -49,5 +53,5 @@ def chosen(kernels: str, device: torch.device) -> bool:
     if kernels not in ("auto", "triton", "torch"):
         raise UserError(f"kernels={kernels} is none of auto, triton and torch.")
     if kernels == "triton":
-        require(torch.empty(0, device=device), "kernels=triton")
+        require(device, "kernels=triton")
     return kernels == "triton" or (kernels == "auto" and device.type == "cuda" and installed())

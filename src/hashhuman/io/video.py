@@ -1,40 +1,71 @@
-"""Writes videos."""
+"""Writes videos and animations, with imageio."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from hashhuman.io.files import atomic_path
 from hashhuman.io.packages import require_package
 
+Frames = Iterable[UInt8[np.ndarray, "H W 3"]]
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Writes a video as H.264 (yuv420p), which browsers and players can open.
+
+def write_video(path: Path, frames: Frames, fps: int) -> None:
+    """Writes a video, whole or not at all. The same frames make the same file, bit for bit.
 
     Args:
-        path: the mp4 file.
-        frames: 8-bit RGB frames (H, W, 3), all of one size with even H and W.
+        path: the file. `.mp4` is H.264 (yuv420p, constant quality 18, header first), which browsers and players open.
+            `.gif` is an animation that repeats for ever, of at most 256 colours a frame; its frames last whole
+            hundredths of a second, and at least two, since browsers slow down shorter ones.
+        frames: at least one 8-bit RGB frame, all of one size; for mp4 with even H and W.
         fps: frames per second.
 
     Raises:
-        UserError: if the package `av` is missing.
+        UserError: if the package `av` or `imageio` is missing, or the file cannot be written.
+        ValueError: for another suffix.
     """
-    require_av(path.name)
-    import av  # a large library that only this function needs
-
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
-        stream: Any = None
-        for frame in frames:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=fps, options={"crf": "18"})
-                stream.height, stream.width, stream.pix_fmt = *frame.shape[:2], "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode())
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise ValueError(f"{path}: a video is one of {', '.join(_WRITERS)}")
+    require_video(path.name)
+    with atomic_path(path) as temporary:
+        _WRITERS[path.suffix](temporary, frames, fps)
 
 
-def require_av(what: str) -> None:
+def require_video(what: str) -> None:
     """Raises UserError if videos cannot be written; `what` is the subject of the message."""
-    require_package("av", what, "`pip install av`, or leave the video out with eval.products.turntable=null")
+    for module in ("av", "imageio.plugins.pyav"):
+        package = module.partition(".")[0]
+        require_package(
+            module, what, f"`pip install {package}`, or leave the video out with eval.products.turntable=null"
+        )
+
+
+def _write_mp4(path: Path, frames: Frames, fps: int) -> None:
+    import imageio.v3 as iio  # here, since few commands write a video
+
+    imopen: Any = iio.imopen  # its annotations know no plugin by name
+    writer = imopen(path, "w", plugin="pyav", options={"movflags": "+faststart"})
+    with writer:
+        writer.init_video_stream("libx264", fps=fps, pixel_format="yuv420p")
+        # imageio has no parameter for options of the encoder, and drops those in `options` above: PyAV opens the
+        # encoder before it looks at them.
+        writer._video_stream.options = {"crf": "18"}
+        for frame in frames:
+            writer.write_frame(frame)
+
+
+def _write_gif(path: Path, frames: Frames, fps: int) -> None:
+    import imageio.v3 as iio
+
+    milliseconds = 10 * max(2, round(100 / fps))
+    imopen: Any = iio.imopen
+    with imopen(path, "w", plugin="pillow") as writer:
+        for frame in frames:
+            writer.write(frame, is_batch=False, duration=milliseconds, loop=0)
+
+
+_WRITERS: dict[str, Callable[[Path, Frames, int], None]] = {".mp4": _write_mp4, ".gif": _write_gif}

@@ -53,6 +53,11 @@ class TritonMLPs(TorchMLPs):
         self.forward_tuning = Tuning(32, 8, 2, 2) if wide else Tuning(64, 4, 3, 3)
         self.backward_tuning = Tuning(32, 8, 1, 1) if wide else Tuning(64, 4, 2, 2)
 
+    @staticmethod
+    def require(device: torch.device) -> None:
+        """Raises UserError if Triton's kernels cannot run on the device."""
+        require(device, "network=triton")
+
     def forward(self, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
         """Output of the network of each row's part; 0 in unused rows.
 
@@ -61,7 +66,7 @@ class TritonMLPs(TorchMLPs):
         Raises:
             UserError: if Triton cannot run on the device of `x`, or the networks are too wide for it.
         """
-        require(x, "network=triton")
+        require(x.device, "network=triton")
         return _Apply.apply(x, self, rows, *self.weights, *self.biases)  # type: ignore[return-value]
 
 

@@ -48,6 +48,7 @@ class HumanModule(L.LightningModule):
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
         self.log_every = log_every
         self.step: EagerStep | GraphStep | None = None
+        self.logged_at = 0  # the step whose loss was logged last; for callbacks that show it
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
     @property
@@ -86,6 +87,7 @@ class HumanModule(L.LightningModule):
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
             terms = {f"train/{name}": value for name, value in result.terms.items()}
             self.log_dict({"train/loss": result.loss} | terms)
+            self.logged_at = self.global_step
 
     def on_fit_end(self) -> None:
         """Frees the memory of the step."""

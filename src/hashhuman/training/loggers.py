@@ -1,6 +1,7 @@
-"""Sends pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
+"""Sends config, pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from hashhuman.io.files import read_image, write_image
 from hashhuman.io.packages import require_package, requiring
 
 
-def require_wandb() -> None:
-    """Raises UserError if the package wandb is missing."""
-    require_package("wandb", "logger=wandb", "`pip install wandb`, or choose logger=csv")
+def require_wandb() -> Any:
+    """Returns the package wandb. Raises UserError if it is missing."""
+    return require_package("wandb", "logger=wandb", "`pip install wandb`, or choose logger=csv")
 
 
 @requiring(require_wandb)
@@ -36,6 +37,25 @@ def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, *
     return WandbLogger(project=project, name=name, save_dir=save_dir, offline=offline, **settings)
 
 
+@contextlib.contextmanager
+def ended(loggers: Sequence[Logger]) -> Iterator[None]:
+    """Context that ends the run in wandb: as failed if the body raises. The next job of a sweep would log into it."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if any(isinstance(logger, WandbLogger) for logger in loggers):
+            require_wandb().finish(exit_code=int(failed))
+
+
+def log_config(loggers: Iterable[Logger], config: Mapping[str, Any]) -> None:
+    """Logs a run's config to wandb, which compares runs by it. For the others, config.json lies in the run folder."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_hyperparams(dict(config))
+
+
 def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int) -> None:
     """Logs an 8-bit RGB picture (H, W, 3). The csv logger's folder gets `<name>/<step>.png`."""
     for logger in loggers:
@@ -48,14 +68,17 @@ def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int
 
 
 def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
-    """Logs an mp4 file to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows no mp4."""
+    """Logs an mp4 or gif to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows none."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_video(name, [str(path)], step=step, format=["mp4"])
+            logger.log_video(name, [str(path)], step=step, format=[path.suffix.removeprefix(".")])
 
 
 def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int) -> None:
-    """Logs an evaluation: the mean metrics as `split/column`, and the pictures and videos of its products."""
+    """Logs an evaluation: the mean metrics as `split/column`, and the pictures and videos of its products.
+
+    wandb also gets the table `evaluation/pictures`, with one row for each measured picture.
+    """
     means = {
         f"{split}/{column}": value
         for split, result in evaluation.report["splits"].items()
@@ -63,9 +86,20 @@ def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int)
     }
     for logger in loggers:
         logger.log_metrics(means, step)
+        if isinstance(logger, WandbLogger):
+            _log_each(logger, evaluation, step)
         logger.save()
     for made in evaluation.made.values():
         for name, path in sorted(made.images.items()):
             log_image(loggers, name, read_image(path), step)
         for name, path in made.videos.items():
             log_video(loggers, name, path, step)
+
+
+def _log_each(logger: WandbLogger, evaluation: Evaluation, step: int) -> None:
+    """Logs the metrics of every picture as a table; none if no picture was measured."""
+    splits = evaluation.report["splits"].items()
+    rows = [{"split": split} | row for split, result in splits for row in result["each"]]
+    if rows:
+        cells = [list(row.values()) for row in rows]
+        logger.log_table("evaluation/pictures", columns=list(rows[0]), data=cells, step=step)

@@ -17,12 +17,13 @@ from hashhuman.checks.requirements import check_requirements
 from hashhuman.checks.types import check_types
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
 from hashhuman.io import checkpoint, lock
 from hashhuman.training import ddp, run_folder
 from hashhuman.training.lit_module import HumanModule
-from hashhuman.training.loggers import log_evaluation
+from hashhuman.training.loggers import ended, log_config, log_evaluation
 
 
 def train(config: DictConfig) -> None:
@@ -43,7 +44,6 @@ def train(config: DictConfig) -> None:
         root = Path(config.data.root)
         with lock.alone(root):  # other runs of a sweep may prepare the same subject
             instantiate(config.source).prepare(root)
-    folder = Path(config.run_dir)
     evaluator = instantiate(config.eval) if first else None  # before training, so that missing packages show early
     trainer: L.Trainer = instantiate(
         config.trainer,
@@ -51,10 +51,17 @@ def train(config: DictConfig) -> None:
         logger=list(instantiate(config.logger).values()),
         callbacks=list(instantiate(config.callbacks).values()),
     )
+    with ended(trainer.loggers):
+        _train(config, trainer, evaluator)
+
+
+def _train(config: DictConfig, trainer: L.Trainer, evaluator: Evaluator | None) -> None:
+    """Trains and, with an evaluator, evaluates."""
+    folder = Path(config.run_dir)
     with ddp.processes(config, trainer.num_devices):
         module, datamodule = build(config)
-        if first:
-            run_folder.save_config(folder, config)
+        if ddp.rank() == 0:
+            log_config(trainer.loggers, run_folder.save_config(folder, config))
         module.to(trainer.strategy.root_device)  # now, so that kernels are compiled while pictures are read
         with compiled_ahead(module.avatar):
             trainer.fit(module, datamodule=datamodule)
@@ -86,11 +93,12 @@ def check_config(config: DictConfig) -> None:
             "PyTorch sees none: use experiment=cpu, or add trainer.accelerator=cpu."
         )
     on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    backend.chosen(config.kernels, torch.device("cuda" if on_gpu else "cpu"))
+    device = torch.device("cuda" if on_gpu else "cpu")
+    backend.chosen(config.kernels, device)
     used = [key for key in config if key not in ("preprocess", "body") and not OmegaConf.is_missing(config, key)]
     for key in used:
         check_types(config[key], str(key))
-    check_requirements({key: config[key] for key in used})
+    check_requirements({key: config[key] for key in used}, device=device)
     check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
     if config.source is not None:
         if Path(config.data.root).exists() and not Path(config.data.root).is_dir():

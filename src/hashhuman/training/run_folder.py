@@ -20,8 +20,11 @@ CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evalua
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 
 
-def save_config(folder: Path, config: DictConfig) -> None:
-    """Saves a run's config with absolute paths, so that the run can be loaded from any current folder."""
+def save_config(folder: Path, config: DictConfig) -> dict[str, Any]:
+    """Saves a run's config with absolute paths, so that the run can be loaded from any current folder.
+
+    Returns what it has written.
+    """
     config = config.copy()
     for option in PATHS:
         if (path := OmegaConf.select(config, option)) is not None:
@@ -30,7 +33,9 @@ def save_config(folder: Path, config: DictConfig) -> None:
     assert isinstance(content, dict)
     # The avatar's parts stay references to their groups, so that overrides of a group also change the avatar.
     content["avatar"] = OmegaConf.to_container(config, resolve=False)["avatar"]  # type: ignore[index, call-overload]
-    files.save_json(folder / CONFIG, {"format": FORMAT, "command": typed_overrides(), **content})
+    content = {"format": FORMAT, "command": typed_overrides(), **content}
+    files.save_json(folder / CONFIG, content)
+    return content
 
 
 def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig:

@@ -1,8 +1,10 @@
 """The requirements of options are checked by their classes."""
 
 import sys
+from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from hashhuman.checks.requirements import check_requirements
@@ -44,6 +46,38 @@ def test_require_gets_the_options_of_its_node():
     assert asked == [(4, {"a": [1]}), "function", (2, None)]
     with pytest.raises(UserError, match="too large"):
         check_requirements(OmegaConf.create({"a": {"_target_": f"{HERE}Needy", "_partial_": True, "size": 9}}))
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("encoder.triton_grid.TritonHashGrids", "encoder=triton needs a CUDA device.*encoder=auto or encoder=torch"),
+        ("network.triton_mlp.TritonMLPs", "network=triton needs a CUDA device.*network=auto or network=torch"),
+        (
+            "training.step.graph.GraphStep",
+            "step=graph captures CUDA graphs and needs a GPU: use step=eager or step=auto",
+        ),
+    ],
+)
+def test_options_that_need_a_gpu(target: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    node = {"_target_": f"hashhuman.{target}", "_partial_": True}
+    with pytest.raises(UserError, match=sentence):
+        check_requirements(node, device=torch.device("cpu"))
+    check_requirements(node, device=torch.device("cuda"))  # asks no GPU, so that it may be absent here
+
+
+@pytest.mark.parametrize("target", ["encoder.auto.AutoHashGrids", "network.auto.AutoMLPs"])
+def test_options_that_choose_by_device_need_none(target: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    check_requirements({"_target_": f"hashhuman.{target}"}, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("body", [None, {}, 3])
+def test_a_part_of_the_field_needs_joints(body: Any):
+    node = {"_target_": "hashhuman.field.build.parts_field", "parts": {"head": {"joints": ["neck"]}, "body": body}}
+    with pytest.raises(UserError, match=r"field\.parts\.body has no joints: .*choose field=single"):
+        check_requirements(node)
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,12 @@ def test_errors_are_one_sentence_and_status_2(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["b=1"], "Could not override 'b': Key 'b' is not in struct."),
-        (["neded=1"], "Could not override 'neded': Key 'neded' is not in struct; did you mean needed?"),
+        (["b=1"], "b is not an option."),
+        (["neded=1"], "neded is not an option; did you mean needed?"),
         (["nowhere.mp4"], "did you mean path=nowhere.mp4?"),
         (["hydra.run.dir=/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
+        (["hydra.run.dir=/proc/x/y"], "/proc/x cannot be made (No such file or directory): choose another folder"),
+        (["-m", "hydra.sweep.dir=/proc/x/y", "a=1,2"], "/proc/x cannot be made (No such file or directory)"),
         (["+max_steps=-5"], "max_steps=-5 must be a whole number of at least 1"),
         (["b=(1"], "b=(1 cannot be read"),
         (["b='1"], "b='1 cannot be read"),
@@ -153,6 +155,37 @@ def test_multirun_goes_on_after_a_failure(config_folder: Path, monkeypatch: pyte
     with pytest.raises(SystemExit):
         run(job, config_folder, monkeypatch, "-m", "a=1,2,3")
     assert seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a=1,2", "+max_steps=1,x"], "max_steps=x is not a number: it must be a whole number of at least 1"),
+        (["+max_steps=choice(3,2,-1)", "a=1"], "max_steps=-1 must be a whole number of at least 1"),
+        (["+kind=one,tow", "a=1,2"], "Could not find 'kind/tow'"),
+        (["a=1,2", "neded=1,2"], "neded is not an option; did you mean needed?"),
+    ],
+)
+def test_every_value_of_a_sweep_is_checked_before_the_first_job(
+    arguments: list[str], sentence: str, config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    (config_folder / "kind").mkdir()
+    for name in ("one", "two"):
+        (config_folder / f"kind/{name}.yaml").write_text(f"value: {name}\n")
+    seen = []
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: seen.append(config.a), config_folder, monkeypatch, "-m", *arguments)
+    assert left.value.code == 2 and not seen
+    said = capfd.readouterr()
+    assert sentence in said.err and said.err.count("\n") == 1 and "runs of the sweep" not in said.out
+    assert {path.name for path in config_folder.iterdir()} == {"root.yaml", "kind"}
+
+
+def test_the_values_of_a_sweep_that_are_fine_all_run(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    job = lambda config: seen.append((config.a, config.max_steps))
+    run(job, config_folder, monkeypatch, "-m", "a=range(1,4)", "+max_steps=1,2")
+    assert seen == [(a, steps) for a in (1, 2, 3) for steps in (1, 2)]
 
 
 def test_a_missing_value_behind_an_interpolation_is_named(

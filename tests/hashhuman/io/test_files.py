@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +125,33 @@ def test_siblings_keep_the_suffix_and_everybody_may_read(tmp_path: Path):
         assert sibling.parent == tmp_path / "deep"
         sibling.write_bytes(b"1")
     assert (tmp_path / "deep" / "x.tar.gz").stat().st_mode & 0o777 == 0o644
+
+
+def test_both_writers_of_pictures_write_the_same_pixels(tmp_path: Path):
+    """Pillow's by imageio and OpenCV's, so that it does not matter which one wrote a picture."""
+    rng = np.random.default_rng(0)
+    for image in (rng.integers(0, 256, (33, 47, 3), dtype=np.uint8), rng.integers(0, 256, (33, 47), dtype=np.uint8)):
+        for suffix in (".png", ".jpg"):
+            pictures = []
+            for write in (files.write_image, files.write_image_fast):
+                path = tmp_path / f"{write.__name__}{suffix}"
+                write(path, image)
+                pictures.append(files.read_image(path))
+            np.testing.assert_array_equal(*pictures)
+            assert pictures[0].shape == image.shape
+
+
+@pytest.mark.parametrize("write", [files.write_image, files.write_image_fast])
+def test_other_pictures_are_refused(tmp_path: Path, write):
+    for name, shape in (("x.png", (4, 5, 2)), ("x.png", (3, 4, 5)), ("x.tiff", (4, 5, 3)), ("x", (4, 5))):
+        with pytest.raises(ValueError, match=r"a picture (must be uint8|is one of)"):
+            write(tmp_path / name, np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="must be uint8"):
+        write(tmp_path / "x.png", np.zeros((4, 5), np.float32))
+    assert not list(tmp_path.iterdir())
+
+
+def test_pillow_and_imageio_are_imported_when_a_picture_is_written():
+    """Commands that write none start without them."""
+    code = "import sys, hashhuman.io.files, hashhuman.io.video; assert not {'imageio', 'PIL', 'av'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,12 +4,10 @@ import csv
 import dataclasses
 import functools
 import json
-import sys
 from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -18,13 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader, TensorDataset
 
 from hashhuman.errors import UserError
-from hashhuman.evaluation.product import Evaluation, Made
 from hashhuman.io import checkpoint, progress
 from hashhuman.io.checkpoint import AtomicCheckpointIO
-from hashhuman.io.files import read_image, write_image
-from hashhuman.io.video import write_video
+from hashhuman.io.files import read_image
 from hashhuman.renderer.shell_sampler import ShellSampler
-from hashhuman.training import loggers
 from hashhuman.training.callbacks import FirstSampler, ProgressLine, TrainingClock, ValidationPictures
 
 
@@ -34,6 +29,11 @@ class Toy(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(3))
+
+    @property
+    def logged_at(self) -> int:
+        """It logs every step."""
+        return self.global_step
 
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Pulls the weight to zero."""
@@ -106,6 +106,22 @@ def test_progress_as_lines(tmp_path, capsys, monkeypatch, steps):
     ]
 
 
+def test_an_older_loss_is_shown_with_its_step(tmp_path, capsys):
+    class Sparse(Toy):
+        """Logs its first step alone."""
+
+        logged_at = 1
+
+        def training_step(self, batch, batch_idx):
+            if self.global_step == 0:
+                return super().training_step(batch, batch_idx)
+            return (self.weight**2).sum()
+
+    fit(tmp_path, False, ProgressLine(refresh_every=1), module=Sparse(), steps=3)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("training")]
+    assert line.startswith("training: 3/3 steps, loss 3 at step 1, ")
+
+
 def test_an_error_ends_the_progress_display(tmp_path, capsys):
     class Failing(Toy):
         """Breaks at its second step."""
@@ -127,47 +143,6 @@ def test_tensorboard_shows_pictures(tmp_path):
     events.Reload()
     assert events.Tags()["images"] == ["val/pictures"] and "train/loss" in events.Tags()["scalars"]
     assert [event.step for event in events.Images("val/pictures")] == [2, 4]
-
-
-def test_wandb_works_offline_without_a_key(tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    logger = loggers.wandb_logger("hashhuman", None, str(tmp_path / "run"), offline=True)
-    fit(tmp_path, logger, ValidationPictures())
-    write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)] * 3, fps=5)
-    loggers.log_video([logger], "turntable", tmp_path / "video.mp4", step=4)
-    logger.experiment.finish()
-    wandb.teardown()  # its process writes the last entries when it ends
-    (folder,) = (tmp_path / "run/wandb").glob("offline-run-*")
-    kinds = {path.suffix for path in (folder / "files/media").rglob("*") if path.is_file()}
-    assert kinds == {".png", ".mp4"}
-    (log,) = folder.glob("*.wandb")
-    assert b"train/loss" in log.read_bytes()
-
-
-def test_missing_wandb_is_one_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match="pip install wandb"):
-        loggers.wandb_logger("hashhuman", None, ".", offline=True)
-
-
-def test_an_evaluation_goes_to_the_loggers(tmp_path):
-    folder = tmp_path / "evaluation/strict"
-    images = {
-        "novel_view/01_000000": folder / "comparisons/novel_view/01_000000.png", "canonical": folder / "canonical.png",
-    }  # fmt: skip
-    for path, grey in zip(images.values(), (0, 9)):
-        write_image(path, np.full((4, 4, 3), grey, np.uint8))
-    write_image(folder / "comparisons/heldout/00_000007.png", np.zeros((4, 4, 3), np.uint8))  # of an earlier one
-    made = {"pictures": Made(images=images), "turntable": Made(videos={"turntable": folder / "turntable.mp4"})}
-    logger = CSVLogger(tmp_path, "logs", "")
-    report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}}, "heldout": {"mean": {}}}}
-    loggers.log_evaluation([logger], Evaluation(None, None, folder, report, made), step=7)
-    assert (tmp_path / "logs/metrics.csv").read_text().split() == ["novel_view/psnr_full,step", "31.5,7"]
-    assert (tmp_path / "logs/novel_view/01_000000/000007.png").exists()
-    assert read_image(tmp_path / "logs/canonical/000007.png")[0, 0, 0] == 9
-    assert len(list((tmp_path / "logs").rglob("*.png"))) == 2
 
 
 def test_clock_counts_from_the_first_optimizer_step(tmp_path):

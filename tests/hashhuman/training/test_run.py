@@ -128,12 +128,18 @@ def test_no_such_subject(tmp_path):
         ("trainer.max_steps=abc", r"trainer\.max_steps=abc is not a number"),
         ("seed=true", "seed=True is not a number"),
         ("trainer.accelerator=gpu", "needs a GPU, and PyTorch sees none: use experiment=cpu"),
+        ("encoder=triton", "encoder=triton needs a CUDA device"),
+        ("network=triton", "network=triton needs a CUDA device"),
+        ("step=graph", "needs a GPU: use step=eager"),
+        ("field.parts.body=null", r"field\.parts\.body has no joints"),
         ("kernels=tpu", "kernels=tpu is none of auto, triton and torch"),
         ("data.train_cameras=0", r"data\.train_cameras=0 must be a list"),
     ],
 )
 def test_late_failures_are_refused_at_once(toy_folder, tmp_path, monkeypatch, override, sentence):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)  # with it, kernels run on a CPU too
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=sentence):
         run.train(composed(toy_folder, override, f"run_dir={tmp_path}"))
+    assert not list(tmp_path.iterdir())
     run.check_config(composed(toy_folder, "trainer.accelerator=cpu", "budget_s=0.5", f"run_dir={tmp_path}"))

@@ -127,7 +127,8 @@ def write_pictures(subject: Path, camera: Camera, frames: int = FRAMES, suffix: 
 
 _PROGRAM = """#!%s
 import argparse, json, os, pathlib, shutil, sys
-with open("calls.jsonl", "a") as file:
+import easymocap
+with open(os.devnull if "--help" in sys.argv else "calls.jsonl", "a") as file:
     watched = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "PYTHONPATH")}
     print(json.dumps([sys.argv[1:], os.getcwd(), watched]), file=file)
 answers = pathlib.Path("answers")
@@ -180,6 +181,8 @@ def write_easymocap(root: Path) -> tuple[Path, Path]:
         people = person(body25(frame)), person(body25(frame, 35.0) * [1, 0.5, 1], 1)
         write(root / f"answers/annots/{frame}.json", annotation(frame, *people))
         write(root / f"answers/smpl/{frame}.json", [body(frame, full=False)])
+    (root / "easymocap").mkdir()
+    (root / "easymocap/__init__.py").touch()
     head = _PROGRAM % sys.executable
     extract, program = root / "apps/preprocess/extract_keypoints.py", root / "bin" / "emc"
     for path, code in ((extract, _EXTRACT), (program, _EMC)):

@@ -163,8 +163,21 @@ def test_says_what_is_not_there(subject, easymocap, tmp_path):
     assert "preprocess.easymocap.root" in (EasyMocap(None).missing() or "")
     assert "no apps/preprocess/extract_keypoints.py" in (EasyMocap(str(tmp_path)).missing() or "")
     assert easymocap().missing() is None
-    sentence = "There is no program emc: name EasyMocap's emc with preprocess.easymocap.emc=."
-    assert easymocap(emc="emc").missing() == sentence
+    sentence = easymocap(emc="emc").missing() or ""
+    assert sentence.startswith("There is no program emc: install EasyMocap in its environment (`pip install --no-deps ")
+    assert "preprocess.easymocap.emc=" in sentence and "preprocess/body_fit=native" in sentence
     absent = easymocap(python="/no/python3")
     with Progress(disable=True) as progress, pytest.raises(UserError, match="no program /no/python3"):
         absent.keypoints(subject, progress)
+
+
+@pytest.mark.parametrize("program", ["extract_keypoints.py", "emc"])
+def test_a_package_that_easymocap_lacks_is_told_before_it_runs(easymocap, program):
+    """Both of its programs import the package `easymocap` of its folder, which imports what is absent."""
+    tool = easymocap()
+    package = Path(tool.root) / "easymocap/__init__.py"
+    package.write_text(f"import sys\nif {program!r} in sys.argv[0]:\n    import yacs_of_another_name")
+    sentence = tool.missing()
+    assert f"{program} does not start (ModuleNotFoundError: No module named 'yacs_of_another_name')" in sentence
+    assert "preprocess.easymocap.python=" in sentence and "preprocess/keypoints=blazepose" in sentence
+    assert "\n" not in sentence and not calls(tool)

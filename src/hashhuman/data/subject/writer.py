@@ -57,16 +57,16 @@ class SubjectWriter:
     def write_image(self, camera: int, frame: int, image: UInt8[np.ndarray, "H W 3"], suffix: str = ".png") -> Path:
         """Writes a picture (RGB) and returns its path. The suffix chooses the format."""
         path = self.image_path(camera, frame, suffix)
-        files.write_image(path, image)
+        files.write_image_fast(path, image)
         return path
 
     def write_mask(self, camera: int, frame: int, mask: Float[np.ndarray, "H W"]) -> None:
         """Writes a mask: the person's coverage in [0, 1], as 8 bits."""
-        files.write_image(self.mask_path(camera, frame), np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
+        files.write_image_fast(self.mask_path(camera, frame), np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
 
     def write_parts(self, camera: int, frame: int, labels: UInt8[np.ndarray, "H W"]) -> None:
         """Writes part labels: LIP classes, in the palette's colours."""
-        files.write_image(self.parts_path(camera, frame), lip.encode(labels))
+        files.write_image_fast(self.parts_path(camera, frame), lip.encode(labels))
 
     def write_pose(self, frame: int, pose: BodyPose, betas: Float[np.ndarray, "S"] | None = None) -> None:
         """Writes smpl_params/F.npy.

@@ -52,8 +52,7 @@ class GraphStep:
         if obstacle is not None:
             raise UserError(f"step=graph cannot be used, since {obstacle}: use step=eager or step=auto.")
         device = device_of(optimizer)
-        if device.type != "cuda":
-            raise UserError("step=graph captures CUDA graphs and needs a GPU: use step=eager")
+        self.require(device)
         for group in optimizer.param_groups:  # as a tensor, since the graph would keep the present value of a number
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
             group |= {"capturable": True, "fused": True, "foreach": False}
@@ -66,6 +65,12 @@ class GraphStep:
         self.capacity = RayCapacity(0, ())  # capacity of the last capture
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: StepResult
+
+    @staticmethod
+    def require(device: torch.device) -> None:
+        """Raises UserError if steps cannot be captured on the device."""
+        if device.type != "cuda":
+            raise UserError("step=graph captures CUDA graphs and needs a GPU: use step=eager or step=auto.")
 
     def __call__(self) -> StepResult:
         """Takes one step. The next call overwrites the returned tensors."""

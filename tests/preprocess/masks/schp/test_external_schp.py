@@ -51,7 +51,18 @@ STAND_IN = """
 
 
 @pytest.fixture
-def clone(tmp_path):
+def detectron2(tmp_path, monkeypatch):
+    """A stand-in for the package in the clone's environment; its files."""
+    package = tmp_path / "site/detectron2"
+    package.mkdir(parents=True)
+    for name in ("__init__", "engine", "_C"):
+        (package / f"{name}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    return package
+
+
+@pytest.fixture
+def clone(tmp_path, detectron2):
     """A clone with a difficult name, a stand-in for its script, and a toy subject whose labels it is to find."""
     root = toy.write_subject(tmp_path / "der Übungs ordner" / "toy", n_frames=3, n_cameras=2)
     clone = tmp_path / "my clone & 工具"
@@ -132,7 +143,7 @@ def test_says_what_is_missing_before_anything_runs(clone, tmp_path):
     root, options = clone
     (tmp_path / "the models" / CHECKPOINTS[1]).unlink()
     for given, message in (
-        ({}, r"needs your clone .* preprocess\.masks\.root="),
+        ({}, r"needs your clone of https.* preprocess\.masks\.root=.*preprocess/masks=blazepose"),
         ({"root": str(tmp_path)}, r"holds no extract_multi\.py"),
         ({"root": options["root"], "python": "no-such-python"}, "There is no program no-such-python"),
         (options, r"the models lacks exp_schp_multi_cihp_global\.pth: download them from https://drive"),
@@ -141,4 +152,36 @@ def test_says_what_is_missing_before_anything_runs(clone, tmp_path):
         stage = ExternalSchpMasks(**given)
         with pytest.raises(UserError, match=message):
             run_stages([stage], root)
+    assert not (root / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "source", "cause"),
+    [
+        (
+            "__init__",
+            "raise ModuleNotFoundError(\"No module named 'detectron2'\")",
+            "ModuleNotFoundError: No module named",
+        ),
+        ("engine", "import fvcore_of_another_name", "ModuleNotFoundError: No module named 'fvcore_of_another_name'"),
+        ("_C", "raise ImportError('_C.so: undefined symbol: _ZN2at')", "ImportError: _C.so: undefined symbol: _ZN2at"),
+    ],
+)
+def test_a_missing_or_unfit_detectron2_is_told_before_anything_runs(clone, detectron2, broken, source, cause):
+    root, options = clone
+    (detectron2 / f"{broken}.py").write_text(source)
+    with pytest.raises(UserError) as raised:
+        run_stages([ExternalSchpMasks(**options)], root)
+    sentence = str(raised.value)
+    assert f"extract_multi.py needs detectron2, which {sys.executable} cannot import ({cause}" in sentence
+    assert "pip install --no-build-isolation" in sentence and "preprocess/masks=schp " in sentence
+    assert "\n" not in sentence and not (root / "logs").exists()
+
+
+def test_a_package_that_the_script_lacks_is_told_before_it_runs(clone):
+    root, options = clone
+    script = Path(options["root"]) / "extract_multi.py"
+    script.write_text("import tqdm_of_another_name\n" + script.read_text())
+    with pytest.raises(UserError, match=r"extract_multi\.py does not start .*'tqdm_of_another_name'\): install what"):
+        run_stages([ExternalSchpMasks(**options)], root)
     assert not (root / "logs").exists()
