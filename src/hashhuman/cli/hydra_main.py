@@ -20,6 +20,7 @@ from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
 from hashhuman.cli.results import FinishedRun, print_results, with_result_checked
 from hashhuman.cli.suggest import suggestion
+from hashhuman.errors import one_sentence
 from hashhuman.io.packages import cause_of
 
 
@@ -103,7 +104,8 @@ class _Command:
         if sentence is None:
             raise error
         correction = suggestion(error, self.folder, self.config_name, sys.argv[1:])
-        print(f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence, file=sys.stderr)
+        said = f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence
+        print(one_sentence(said), file=sys.stderr)
 
 
 def _finish_sweep(result: str | None) -> bool:
