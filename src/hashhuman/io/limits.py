@@ -14,7 +14,7 @@ from typing import Any
 PIXELS = 89_478_485  # of a picture: 9,459 x 9,459, which is also where Pillow begins to warn
 UNPACKED = 2**30  # bytes that a compressed file may need beyond its own size
 JSON_BYTES = 2**28  # keypoints of ten thousand pictures with 133 points each are a third of this
-TEXT_BYTES = 2**18  # of a YAML file, which is parsed in Python: a calibration of a hundred cameras is a fifth of this
+TEXT_BYTES = 2**17  # of a YAML file, which is parsed in Python: a hundred cameras need half of this
 XML_BYTES = 2**24
 NESTING = 100  # containers within containers
 ENTRIES = 10_000  # of an archive
