@@ -213,8 +213,8 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
     with _clearing(stage, subject) as foreign:
         summary = stage.run(subject, progress)
     outputs = _stamp_files(files_under(stage.outputs(subject), subject))
+    keep_copy(subject)  # before the stamp, which says that all is done
     save_json(stamp_path(stage, subject), {"settings": _settings(stage), "inputs": inputs, "outputs": outputs})
-    keep_copy(subject)
     moved = f"; {len(foreign)} files that it had not written are in {SET_ASIDE}/" if foreign else ""
     return f"{summary}{moved}"
 

@@ -109,7 +109,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         free = shutil.disk_usage(folder).free / 2**20
         raise UserError(f"{path} cannot be written: {reason} ({free:.0f} MiB free there).") from None
     finally:
-        if sibling is not None:
+        if sibling is not None and sibling.exists():
+            os.truncate(sibling, 0)  # an encoder that failed may hold the file open, and with it its space
             sibling.unlink(missing_ok=True)
 
 
