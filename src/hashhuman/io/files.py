@@ -177,7 +177,11 @@ def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.n
     with reading(path, "npz") as file, np.load(file, allow_pickle=False) as archive:
         chosen = [name for name in archive.files if names is None or name in names]
         limits.check_archive(archive.zip, limits.size_of(file), {*chosen, *(f"{name}.npy" for name in chosen)})
-        return {name: archive[name] for name in chosen}
+        arrays = {name: archive[name] for name in chosen}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):  # numpy returns the bytes of whatever does not begin like an array
+                raise ValueError(f"its entry {name} is no array")
+        return arrays
 
 
 def load_object_npz(path: Path) -> dict[str, Any]:

@@ -115,12 +115,20 @@ class Subject(SubjectBody):
     def camera(self, index: int) -> Camera:
         """Camera `index` (position in annots.npy) of the undistorted pictures, float32, T in metres."""
         if index not in self._sizes:
-            first = next((picture for picture in self.pictures if picture.camera == index), None)
-            if first is None:
-                raise UserError(f"{self.root} has no picture of camera {index} ({self.camera_names[index]}).")
-            self._sizes[index] = files.read_image(first.image).shape[:2]
+            self._sizes[index] = self._size_of_pictures(index)
         K, R, T = (torch.from_numpy(x[index]).float() for x in (self._annots.K, self._annots.R, self._annots.T))
         return Camera(K, R, T, *self._sizes[index])
+
+    def _size_of_pictures(self, camera: int) -> tuple[int, int]:
+        """Height and width of a camera's first picture that is not damaged."""
+        damage: UserError | None = None
+        for picture in (picture for picture in self.pictures if picture.camera == camera):
+            try:
+                height, width = files.read_image(picture.image).shape[:2]
+                return height, width
+            except UserError as error:
+                damage = damage or error
+        raise damage or UserError(f"{self.root} has no picture of camera {camera} ({self.camera_names[camera]}).")
 
     def distortion(self, index: int) -> Float[np.ndarray, "5"]:
         """OpenCV's k1, k2, p1, p2, k3 of the pictures on disk, float64. `image`, `mask` and `parts` undo it."""
