@@ -115,7 +115,7 @@ def _yaml_files(folder: Traversable, groups: tuple[str, ...] = ()) -> Iterator[t
 
 
 def _parsed(path: Traversable) -> Any:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_bytes().decode("utf-8", errors="replace")
     try:  # the loader in C, where it is built, takes a twentieth of the time
         return yaml.load(text, Loader=yaml.CSafeLoader) if yaml.__with_libyaml__ else yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -50,9 +50,9 @@ def test_meta_is_updated_not_replaced(toy_copy: Path):
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [
-        ("body_pose", 45.0, "are these degrees"),
-        ("orient", 45.0, "are these degrees"),
-        ("transl", 2e4, "are these metres"),
+        ("body_pose", 45.0, "these degrees"),
+        ("orient", 45.0, "these degrees"),
+        ("transl", 2e4, "these metres"),
     ],
 )
 def test_poses_beyond_any_persons_range_are_neither_written_nor_read(toy_copy, part: str, value: float, said: str):
