@@ -49,10 +49,17 @@ class _Loader(yaml.SafeLoader):
     OpenCV writes no references (`*name`), and none is admitted: a few of them stand for billions of values.
     """
 
+    depth = 0  # of the node that is being composed
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise ValueError("it refers to other values of the file (*name), which OpenCV never does")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > limits.NESTING:
+            raise ValueError(f"its values are nested more than {limits.NESTING} deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _yaml_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> np.ndarray:
