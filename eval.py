@@ -18,17 +18,20 @@ def main(config: DictConfig) -> None:
     """Loads the run and evaluates it."""
     from hydra.utils import instantiate  # only after Hydra has checked the command line: these imports take seconds
 
+    from hashhuman.checks import targets
     from hashhuman.gpu.device import device_named
     from hashhuman.training import run, run_folder
 
     folder, changes = Path(config.run), changes_to_the_run(config)
-    trained = run_folder.load_config(folder, changes)
+    admitted = targets.admitted(config.admit)
+    trained = run_folder.load_config(folder, changes, admitted)
+    run_folder.check_links(folder)
     typed = run_folder.typed_overrides() or []
     config.metrics = chosen_metrics(config.metrics, trained.metrics, typed)
     config.eval.products = chosen_products(config.eval.products, trained.eval.products, typed)
     evaluator = instantiate(config.eval)
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
-    module, datamodule, _ = run.load(folder, changes)
+    module, datamodule, _ = run.load(folder, changes, admitted)
     avatar = module.avatar.to(device_named(config.device, "device"))
     # In a folder of its own, beside what training measured.
     evaluator(avatar, datamodule, folder / run_folder.EVALUATION / evaluator.protocol.name)

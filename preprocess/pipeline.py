@@ -11,6 +11,7 @@ from hashhuman.checks.requirements import check_requirements
 from hashhuman.checks.types import check_types
 from hashhuman.errors import UserError
 from hashhuman.io.assets import cache_root
+from hashhuman.io.inside import check_folder_name
 from preprocess.findings import Finding, Verdict
 from preprocess.frames.decode import subject_name
 from preprocess.quality import MeasuredQuality, Quality, quality_path
@@ -25,10 +26,8 @@ def subject_folder(video: str, workspace: Path, subject: str | None = None) -> P
 
     Raises UserError if either names no folder of its own below `subjects`.
     """
-    if subject is not None and (subject != Path(subject).name or subject == ".."):
-        raise UserError(
-            f"subject={subject} must be the name of a folder: something other than '.' and '..', without '/'."
-        )
+    if subject is not None:
+        check_folder_name("subject", subject)
     if not Path(video).name:
         raise UserError(
             f"video={video} names no video: give a path, the name of a file in {workspace / 'videos'}, or demo."

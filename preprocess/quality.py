@@ -5,6 +5,7 @@ the surface in `smpl_vertices/` is compared with the masks.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,11 +71,30 @@ class Quality:
         """Reads what `save` wrote. Raises UserError if fields are missing."""
         arrays = load_npz(path)
         fields = [field.name for field in dataclasses.fields(Quality)]
-        if arrays.keys() != set(fields):
-            raise UserError(f"{path} was written by another version: run python -m preprocess again.")
+        if arrays.keys() != set(fields) or not _fit_together(arrays):
+            raise UserError(f"{path} is damaged, or of another version: run python -m preprocess again.")
         words = {name: tuple(map(str, arrays[name])) for name in ("cameras", "joint_names")}
         values: dict[str, Any] = {**arrays, **words}
         return Quality(**values)
+
+
+def _fit_together(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether arrays have the kinds and shapes of the fields of `Quality`."""
+    kinds = {
+        "cameras": "U",
+        "joint_names": "U",
+        "frames": "iu",
+        "worst_joint": "iu",
+        "interpolated": "b",
+        "flipped": "b",
+    }
+    if any(array.dtype.kind not in kinds.get(name, "f") for name, array in arrays.items()):
+        return False
+    cameras, frames = arrays["cameras"].shape, arrays["frames"].shape
+    shapes = dict.fromkeys(("height", "reprojection", "silhouette_iou"), (*cameras, *frames))
+    shapes |= {"cameras": cameras, "joint_names": arrays["joint_names"].shape}
+    one = len(cameras) == len(frames) == arrays["joint_names"].ndim == 1 and cameras[0] > 0
+    return one and all(array.shape == shapes.get(name, frames) for name, array in arrays.items())
 
 
 def quality_path(subject: Path) -> Path:

@@ -9,7 +9,9 @@ import abc
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +21,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hashhuman.errors import UserError
+from hashhuman.io import leftovers
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, save_json
+from hashhuman.io.inside import check_inside
+from preprocess.subject_copy import copy_path, keep_copy, restore
 
 CONSOLE = Console()
+SET_ASIDE = "set_aside"
+"""The subject's folder for files in the way of a stage that the stage had not written."""
 
 
 class Stage(abc.ABC):
@@ -124,19 +131,27 @@ def stamp_path(stage: Stage, subject: Path) -> Path:
 
 def is_finished(stage: Stage, subject: Path) -> bool:
     """Whether the stage's settings, inputs and outputs are those of its last complete run: its stamp holds."""
-    path = stamp_path(stage, subject)
-    if not path.exists():
-        return False
-    try:
-        stamp = load_json(path)
-    except UserError:  # a damaged stamp does not hold
-        return False
+    stamp = read_stamp(stage, subject)
     return (
-        stamp.get("settings") == _settings(stage)
+        stamp is not None
+        and stamp["settings"] == _settings(stage)
         and bool(stamp["outputs"])
         and _files_hold(stamp["inputs"], files_under(stage.inputs(subject), subject))
         and _files_hold(stamp["outputs"], files_under(stage.outputs(subject), subject))
     )
+
+
+def read_stamp(stage: Stage, subject: Path) -> dict[str, Any] | None:
+    """A stage's stamp: settings, inputs and outputs; None if there is none, or it is damaged and therefore not held."""
+    try:
+        stamp = load_json(stamp_path(stage, subject))
+        for files in (stamp["inputs"], stamp["outputs"]):
+            for size, mtime_ns, sha256 in files.values():
+                if not (isinstance(size, int) and isinstance(mtime_ns, int) and isinstance(sha256, str)):
+                    return None
+        return stamp if isinstance(stamp["settings"], dict) else None
+    except (UserError, LookupError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _settings(stage: Stage) -> dict[str, Any]:
@@ -144,28 +159,64 @@ def _settings(stage: Stage) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _removing_leftovers(stage: Stage, subject: Path) -> Iterator[None]:
-    """Afterwards, removes from a stage's outputs what an earlier run wrote and this one did not."""
+def _clearing(stage: Stage, subject: Path) -> Iterator[list[Path]]:
+    """Afterwards, clears a stage's outputs of files that were there before and that the stage has not written.
+
+    Those that its former stamp lists are its own, and are deleted. Others, such as the user's, are moved to
+    `subject`/set_aside, since later stages would take them for outputs; the list that is yielded then holds them.
+    """
 
     def identities() -> dict[Path, tuple[int, int]]:
         files = files_under(stage.outputs(subject), subject).values()
         return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
     before = identities()
-    yield
+    former = (read_stamp(stage, subject) or {"outputs": {}})["outputs"]
+    foreign: list[Path] = []
+    yield foreign
     for path, identity in identities().items():
-        if before.get(path) == identity:
+        if before.get(path) != identity:
+            continue
+        key = path.relative_to(subject)
+        if key.as_posix() in former:
             path.unlink()
+        else:
+            set_aside(path, subject / SET_ASIDE / key)
+            foreign.append(path)
+
+
+def set_aside(path: Path, target: Path) -> None:
+    """Moves a file; if there is one at `target` already, to a further name beside it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    names = itertools.chain([target], (target.with_stem(f"{target.stem}-{n}") for n in itertools.count(1)))
+    path.rename(next(name for name in names if not os.path.lexists(name)))
+
+
+def check_outputs(stages: Sequence[Stage], subject: Path) -> None:
+    """Raises UserError if the outputs of a stage, or a folder in them, are links that lead out of the subject folder.
+
+    Whatever a stage writes or deletes, it does through these paths.
+    """
+    common = [subject / name for name in ("subject.json", "stages", "views", "pictures", SET_ASIDE)]
+    outputs = [path for stage in stages for path in stage.outputs(subject)]
+    inner = [Path(parent, name) for path in outputs for parent, folders, _ in os.walk(path) for name in folders]
+    check_inside(subject, [*common, *outputs, *(path for path in inner if path.is_symlink())])
 
 
 def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
-    """Runs one stage, removes outputs that it no longer writes, and stamps it; returns its summary."""
+    """Runs one stage, clears its outputs of what it has not written, and stamps it; returns its summary.
+
+    Raises UserError, before anything is written or deleted, if its outputs lie outside the subject folder.
+    """
+    check_outputs([stage], subject)
     inputs = _stamp_files(files_under(stage.inputs(subject), subject))
-    with _removing_leftovers(stage, subject):
+    with _clearing(stage, subject) as foreign:
         summary = stage.run(subject, progress)
     outputs = _stamp_files(files_under(stage.outputs(subject), subject))
+    keep_copy(subject)  # before the stamp, which says that all is done
     save_json(stamp_path(stage, subject), {"settings": _settings(stage), "inputs": inputs, "outputs": outputs})
-    return summary
+    moved = f"; {len(foreign)} files that it had not written are in {SET_ASIDE}/" if foreign else ""
+    return f"{summary}{moved}"
 
 
 def due_stages(stages: Sequence[Stage], subject: Path, force: bool) -> list[Stage]:
@@ -182,9 +233,15 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
         force: run every stage, finished or not; a stage's own `force` does so for that stage.
         console: to print to.
 
-    Raises UserError before anything runs if an unfinished stage lacks what only the user can supply.
-    """
+    First it restores a damaged subject.json, and deletes what killed runs have left half-written.
 
+    Raises UserError before anything is written if the outputs of a stage lie outside the subject folder, and before
+    anything runs if an unfinished stage lacks what only the user can supply.
+    """
+    check_outputs(stages, subject)
+    leftovers.sweep(subject)
+    if restore(subject):
+        console.print(f"subject.json  was damaged, restored from {copy_path(subject)}", markup=False, soft_wrap=True)
     for stage in due_stages(stages, subject, force):
         sentence = stage.missing()
         if sentence is not None:

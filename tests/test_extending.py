@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 import train
+from hashhuman.checks import targets
 from hashhuman.checks.requirements import check_requirements
 from hashhuman.cli.explain import explain
 from hashhuman.cli.suggest import suggestion
@@ -77,11 +79,16 @@ def trained(folder: Path, subject: Path, *overrides: str) -> Path:
     return folder
 
 
+def admitted() -> targets.Register:
+    """What `eval.py` admits with the `hydra.searchpath` of the page."""
+    return targets.admitted() | targets.Register.of([resources.files("my_lab.conf")])
+
+
 def learned(folder: Path, module: str) -> int:
     """How many parameters whose names begin with `module` differ from those of an untrained avatar; all are finite."""
     state = checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"]
     torch.manual_seed(0)
-    before = run.build(run_folder.load_config(folder))[0].state_dict()
+    before = run.build(run_folder.load_config(folder, admitted=admitted()))[0].state_dict()
     mine = [name for name in state if name.startswith(module)]
     assert all(state[name].isfinite().all() for name in mine)
     return sum(not torch.equal(state[name], before[name]) for name in mine)
@@ -97,7 +104,7 @@ def test_the_page_names_its_files():
 def test_an_encoder(toy_folder, tmp_path):
     folder = trained(tmp_path, toy_folder, *typed("train.py", "encoder="))
     assert learned(folder, "avatar.field.density_network") > 0
-    module, data, config = run.load(folder)
+    module, data, config = run.load(folder, admitted=admitted())
     encoder = module.avatar.field.encoder
     assert type(encoder).__module__ == "my_lab.frequencies" and set(config.encoder) == {
         "_target_", "_partial_", "longest", "octaves",
@@ -114,7 +121,7 @@ def test_an_encoder(toy_folder, tmp_path):
 def test_a_field(toy_folder, tmp_path):
     folder = trained(tmp_path, toy_folder, *typed("train.py", "field="), "avatar.prune_after=1", "avatar.prune_every=1")
     assert learned(folder, "avatar.field.network") == 6  # weights and biases of three layers
-    avatar = run.load(folder)[0].avatar
+    avatar = run.load(folder, admitted=admitted())[0].avatar
     assert avatar.occupancy.density.isfinite().any()  # the renderer has asked where it is empty
     scene = avatar.scene([toy.pose(0)])
     color, density = avatar.query(torch.cat([scene.bodies.vertices[0], torch.full((1, 3), 9.0)]), scene)

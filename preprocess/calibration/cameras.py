@@ -75,7 +75,7 @@ def checked_calibration(
             "R": _rotation(np.asarray(R, np.float64)),
             "T": np.asarray(T, np.float64).reshape(3),
         }
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"{source}: camera {name} needs K (3 x 3), R (3 x 3, or 3 for an axis-angle), T (3) and, optionally, D."
         ) from None

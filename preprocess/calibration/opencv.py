@@ -75,6 +75,6 @@ def _camera(name: str, entries: Mapping[str, Any], source: Path) -> Calibration:
         raise UserError(f"{source} lacks {absent} of camera {name}.")
     try:
         size = None if height is None or width is None else (int(height), int(width))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{source}: the picture size of camera {name} is not two whole numbers.") from None
     return checked_calibration(source, name, K, D, R, T, size)

@@ -1,12 +1,12 @@
 """Calibrations of Qualisys Track Manager (`*.qca.txt`, which is XML)."""
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from hashhuman.errors import UserError
 from preprocess.calibration.cameras import Calibration, checked_calibration
+from preprocess.calibration.xml import ElementTree, read_xml
 
 SUBPIXELS = 64  # the file gives intrinsics in 64ths of a pixel
 MILLIMETRES = 1000  # in a metre; the file gives positions in millimetres
@@ -16,8 +16,8 @@ FLIP = np.diag([1.0, -1.0, -1.0])  # Qualisys' camera looks along -z with y up, 
 def read_qualisys(path: Path) -> dict[str, Calibration]:
     """The cameras of a file (T in metres) by serial number, in the file's order. Raises UserError if it is damaged."""
     try:
-        cameras = [_camera(node, path) for node in ElementTree.parse(path).getroot().iter("camera")]
-    except (OSError, ElementTree.ParseError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        cameras = [_camera(node, path) for node in read_xml(path).iter("camera")]
+    except (ElementTree.ParseError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} is not a Qualisys calibration: {error}.") from None
     return {camera.name: camera for camera in cameras}
 

@@ -3,16 +3,19 @@
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import yaml
 
 from hashhuman.errors import UserError
-from hashhuman.io.files import load_json
+from hashhuman.io import limits
+from hashhuman.io.files import load_json, reading
+from hashhuman.io.packages import cause_of
+from preprocess.calibration.xml import ElementTree, read_xml
 
 SUFFIXES = (".yml", ".yaml", ".xml", ".json")
 _MATRIX = "opencv-matrix"
+_DAMAGE = (RecursionError, LookupError, TypeError, ValueError, OverflowError, AttributeError, MemoryError)
 
 
 def read_storage(path: Path) -> dict[str, Any]:
@@ -22,23 +25,41 @@ def read_storage(path: Path) -> dict[str, Any]:
     """
     try:
         values = _READERS.get(path.suffix.lower(), _read_yaml)(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, ElementTree.ParseError, RecursionError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a file of OpenCV's FileStorage: {reason}.") from None
+    except (yaml.YAMLError, ElementTree.ParseError, *_DAMAGE) as error:
+        raise UserError(f"{path} is not a file of OpenCV's FileStorage: {cause_of(error)}.") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold named matrices, as OpenCV's FileStorage writes them.")
     return values
 
 
 def _read_yaml(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return yaml.load(re.sub(r"\A\s*%YAML[: ]\S*", "", text), _Loader)  # OpenCV's directive is not valid YAML
+    with reading(path, "YAML") as file:
+        limits.check_size(file, limits.TEXT_BYTES)
+        text = file.read().decode("utf-8", errors="replace")
+    loader = _Loader(re.sub(r"\A\s*%YAML[: ]\S*", "", text))  # OpenCV's directive is not valid YAML
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
-    """Constructs plain values and OpenCV's matrices, nothing else."""
+    """Constructs plain values and OpenCV's matrices, nothing else.
+
+    OpenCV writes no references (`*name`), and none is admitted: a few of them stand for billions of values.
+    """
+
+    depth = 0  # of the node that is being composed
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it refers to other values of the file (*name), which OpenCV never does")
+        self.depth += 1
+        if self.depth > limits.NESTING:
+            raise ValueError(f"its values are nested more than {limits.NESTING} deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _yaml_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> np.ndarray:
@@ -51,7 +72,7 @@ _Loader.add_constructor(f"tag:yaml.org,2002:{_MATRIX}", _yaml_matrix)
 
 
 def _read_xml(path: Path) -> Any:
-    return {node.tag: _xml_value(node) for node in ElementTree.parse(path).getroot()}
+    return {node.tag: _xml_value(node) for node in read_xml(path)}
 
 
 def _xml_value(node: ElementTree.Element) -> Any:

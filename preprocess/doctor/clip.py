@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from preprocess.doctor.inspection import Inspection, Person
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
+from preprocess.frames.video_index import recorded_faults
 from preprocess.masks.background import is_static
 from preprocess.skeleton import NAMES
 
@@ -111,6 +113,13 @@ class ClipChecks:
         still = stands_still(inspections)
         advice = "put the camera on a stand: a static background makes the masks sharper"
         return [Finding(TOPIC, "camera", "still" if still else "moves", Verdict(not still), advice)]
+
+
+def faults(subject: Path) -> list[Finding]:
+    """A finding on what the frames stage has found damaged or missing in the video; none if it has found nothing."""
+    found = recorded_faults(subject)
+    advice = "copy or film it again, or see whether the body moves smoothly there"
+    return [Finding(TOPIC, "file", "; ".join(found), Verdict.WARN, advice)] if found else []
 
 
 def _people(inspections: Sequence[Inspection]) -> list[Finding]:

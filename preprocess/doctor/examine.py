@@ -42,7 +42,8 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *_clip(checks["clip"], recordings, config.keypoints), *_fit(checks["fit"], subject, stages),
+        *_clip(checks["clip"], recordings, config.keypoints), *clip.faults(subject),
+        *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 

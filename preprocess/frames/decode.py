@@ -1,9 +1,8 @@
 """Video files: finding one by name, naming its subject, and decoding its pictures."""
 
-import dataclasses
+import contextlib
 import hashlib
 import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +10,12 @@ from pathlib import Path
 import av
 import av.container
 import av.error
-import cv2
-import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
 from preprocess.assets import POSE2SIM_VIDEOS
-
-log = logging.getLogger(__name__)
+from preprocess.frames.container import VideoPicture, opened, picture
+from preprocess.frames.intact import intact_frames
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
 _SHORT = 300  # pictures: up to here, decoding from the start is as fast as seeking, and exact
@@ -61,41 +58,40 @@ def subject_name(video: str) -> str:
     return safe if safe == stem else f"{safe or 'video'}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoPicture:
-    """One decoded picture of a video, upright and with square pixels."""
-
-    index: int  # in the file, from 0
-    seconds: float  # its presentation time; videos of phones have no constant rate
-    image: np.ndarray  # (H, W, 3) uint8 RGB
-
-
 def count_pictures(path: Path) -> int | None:
     """How many pictures the file's header promises; None if it does not say. Raises UserError if it is not a video."""
-    with _opened(path) as container:
+    with opened(path) as container:
         return container.streams.video[0].frames or None
 
 
 def pictures_a_second(path: Path) -> float | None:
     """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is not a video."""
-    with _opened(path) as container:
+    with opened(path) as container:
         rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
 
 
-def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
+def decode(path: Path, stop: int | None = None, strict: bool = True) -> Iterator[VideoPicture]:
     """The pictures of a video in order of display, up to `stop` (excluded).
 
-    Raises UserError if the file is not a video or a picture cannot be decoded.
+    Raises UserError if the file is not a video, and with `strict` if a picture cannot be decoded. Without `strict`, the
+    damaged pictures and those that are made from them are left out; the numbers of the others count them.
     """
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        index = 0
-        for index, frame in enumerate(itertools.islice(_frames(path, container), stop), 1):
-            yield _picture(stream, index - 1, frame)
-        if index < min(stream.frames, stop or stream.frames):
-            log.warning("%s ends after %d of the %d pictures that it promises", path, index, stream.frames)
+    following = 0
+    try:
+        with opened(path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in itertools.islice(_frames(path, container), stop):
+                yield picture(path, stream, following, frame)
+                following += 1
+        return
+    except Undecodable:
+        if strict:
+            raise
+    for index, stream, frame in intact_frames(path):  # again from the start, since an error is reported late
+        if following <= index < (index + 1 if stop is None else stop):
+            yield picture(path, stream, index, frame)
 
 
 def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
@@ -103,17 +99,17 @@ def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
 
     A long video is searched by time: the mean rate turns a number into a time, and decoding starts at the key picture
     before it. In a video with a varying rate, or without timestamps, the result is therefore only near the number.
-    Raises UserError if the file is not a video or a picture on the way cannot be decoded.
+    Damaged pictures are left out. Raises UserError if the file is not a video.
     """
     if not indices:
         return []
     if indices[-1] < _SHORT:
         chosen = set(indices)
-        return [picture for picture in decode(path, indices[-1] + 1) if picture.index in chosen]
-    with _opened(path) as container:
+        return [found for found in decode(path, indices[-1] + 1, strict=False) if found.index in chosen]
+    with opened(path) as container:
         container.streams.video[0].thread_type = "AUTO"
         found = [_seek(path, container, index) for index in indices]
-    return [picture for picture in found if picture is not None]
+    return [each for each in found if each is not None]
 
 
 def _seek(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
@@ -123,10 +119,11 @@ def _seek(path: Path, container: av.container.InputContainer, index: int) -> Vid
     target = (stream.start_time or 0) + round(index / rate / unit)
     container.seek(target, stream=stream)
     frame = None
-    for frame in _frames(path, container, index):
-        if frame.pts is None or (frame.pts - target) * unit > -0.5 / rate:
-            break
-    return None if frame is None else _picture(stream, index, frame)
+    with contextlib.suppress(Undecodable):  # the last one before it has to do
+        for frame in _frames(path, container, index):
+            if frame.pts is None or (frame.pts - target) * unit > -0.5 / rate:
+                break
+    return None if frame is None else picture(path, stream, index, frame)
 
 
 def _frames(path: Path, container: av.container.InputContainer, first: int = 0) -> Iterator[av.VideoFrame]:
@@ -138,44 +135,17 @@ def _frames(path: Path, container: av.container.InputContainer, first: int = 0) 
         except (StopIteration, av.error.EOFError):
             return
         except av.error.FFmpegError as error:
-            raise _undecodable(path, index, error.strerror or str(error)) from None
+            raise Undecodable(path, index, error.strerror or str(error)) from None
         if frame.is_corrupt:
-            raise _undecodable(path, index, "its data are damaged")
+            raise Undecodable(path, index, "its data are damaged")
         yield frame
 
 
-def _picture(stream: av.VideoStream, index: int, frame: av.VideoFrame) -> VideoPicture:
-    aspect = float(stream.sample_aspect_ratio or 1)
-    image = _upright(frame.to_ndarray(format="rgb24"), frame.rotation, aspect)
-    return VideoPicture(index, float(frame.time or 0), image)
+class Undecodable(UserError):
+    """A picture of a video is damaged."""
 
-
-def _opened(path: Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a video: {error.strerror or error}.") from None
-    if not container.streams.video:
-        container.close()
-        raise UserError(f"{path} holds no video.")
-    return container
-
-
-def _undecodable(path: Path, index: int, reason: str) -> UserError:
-    return UserError(
-        f"{path}: picture {index} cannot be decoded ({reason}): repair the video, or use the part before it with "
-        f"preprocess.frames.stop={index}."
-    )
-
-
-def _upright(image: np.ndarray, rotation: int, aspect: float) -> np.ndarray:
-    """Makes pixels square and the picture upright.
-
-    Args:
-        rotation: the counter-clockwise rotation that makes the picture upright (degrees).
-        aspect: a pixel's width over its height.
-    """
-    if aspect != 1:
-        image = cv2.resize(image, (round(image.shape[1] * aspect), image.shape[0]), interpolation=cv2.INTER_AREA)
-    turns = round(rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    def __init__(self, path: Path, index: int, reason: str) -> None:
+        super().__init__(
+            f"{path}: picture {index} cannot be decoded ({reason}): repair the video, use the part before it with "
+            f"preprocess.frames.stop={index}, or leave damaged pictures out with preprocess.frames.strict=false."
+        )

@@ -34,7 +34,7 @@ class Lens:
         try:
             K = np.asarray(values["K"], float).reshape(3, 3)
             D = np.asarray(values["D"] if values.get("D") is not None else np.zeros(5), float).ravel()
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise UserError(
                 f"the camera {camera} must hold K, a 3 x 3 matrix in pixels, and may hold D, OpenCV's distortion."
             ) from None

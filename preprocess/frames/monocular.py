@@ -1,7 +1,8 @@
 """Stage 1 for one video: its pictures and the camera that took them."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,13 +12,17 @@ from rich.progress import Progress
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
-from preprocess.frames.decode import VideoPicture, count_pictures, decode, find_video, pictures_a_second, sample
+from preprocess.frames.container import VideoPicture
+from preprocess.frames.decode import count_pictures, decode, find_video, pictures_a_second, sample
 from preprocess.frames.images import CAMERA
+from preprocess.frames.intact import shortfall
 from preprocess.frames.lens import Lens, Rectifier
 from preprocess.frames.options import check_options
 from preprocess.frames.sample import Sample, evenly_spaced
 from preprocess.frames.video_index import index_entries, refuse_other_video
 from preprocess.stage import FileStamp, Stage
+
+log = logging.getLogger(__name__)
 
 
 class VideoFrames(Stage):
@@ -31,6 +36,7 @@ class VideoFrames(Stage):
         format: `png` (lossless) or `jpg` (quality 95).
         focal: focal length in pixels of the video's own pictures; None assumes 1.2 min(height, width).
         camera: instead of `focal`, a mapping with K (3 x 3) and D, or a JSON file that holds one.
+        strict: refuse a video with damaged pictures, or one that is cut; else they are left out, and reported.
         force: run even if nothing has changed.
 
     Raises UserError if an option is out of range or there is no such video.
@@ -49,6 +55,7 @@ class VideoFrames(Stage):
         format: Literal["png", "jpg"] = "png",
         focal: float | None = None,
         camera: str | Mapping[str, Any] | None = None,
+        strict: bool = False,
         force: bool = False,
     ):
         check_options(start, stop, step, max_size, format)
@@ -60,7 +67,7 @@ class VideoFrames(Stage):
         self.start, self.stop, self.step = start, stop, step
         self.max_size, self.format, self.focal = max_size, format, focal
         self.lens = Lens.parse(camera) if camera is not None else None
-        self.force = force
+        self.strict, self.force = strict, force
 
     def inputs(self, subject: Path) -> list[Path]:
         return [self.path]
@@ -69,14 +76,15 @@ class VideoFrames(Stage):
         return [subject / "images" / f"{CAMERA:02d}", subject / "annots.npy"]
 
     def settings(self) -> dict[str, Any]:
-        names = ("start", "stop", "step", "max_size", "format", "focal")
+        names = ("start", "stop", "step", "max_size", "format", "focal", "strict")
         lens = None if self.lens is None else {"K": self.lens.K.tolist(), "D": self.lens.D.tolist()}
         return {"lens": lens, **{name: getattr(self, name) for name in names}}
 
     def run(self, subject: Path, progress: Progress) -> str:
         source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
         refuse_other_video(subject, source)
-        pictures = self._selected(progress)
+        ends: list[str] = []
+        pictures = self._selected(progress, ends)
         first = next(pictures, None)
         if first is None:
             raise self._no_pictures()
@@ -101,13 +109,17 @@ class VideoFrames(Stage):
         written = list(threads.ordered(write, checked()))
         camera = rectify.camera()
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
-        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal}
+        faults = [*self._left_out([index for index, _ in sources]), *ends]
+        for fault in faults:
+            log.warning("%s %s", self.path, fault)
+        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal, "faults": faults}
         writer.update_meta(video={**source, **index_entries(sources), **about})
-        return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+        told = f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+        return "; ".join([told, *faults])
 
     def samples(self, count: int) -> dict[str, Sample]:
         """At most `count` pictures of the video, by the video's name. Raises UserError if there are none."""
-        total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop))
+        total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop, self.strict))
         selected = range(self.start, min(total, self.stop or total), self.step)
         pictures = sample(self.path, evenly_spaced(selected, count))
         if not pictures:
@@ -124,11 +136,24 @@ class VideoFrames(Stage):
     def _no_pictures(self) -> UserError:
         return UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
 
-    def _selected(self, progress: Progress) -> Iterator[VideoPicture]:
-        """The pictures that start, stop and step select."""
+    def _left_out(self, taken: Sequence[int]) -> list[str]:
+        """A phrase on the selected pictures that were damaged, given the numbers of those that were not; or nothing."""
+        damaged = sorted({*range(self.start, taken[-1], self.step)} - {*taken})
+        listed = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+        return [f"has {len(damaged)} damaged pictures, which are left out ({listed})"] if damaged else []
+
+    def _selected(self, progress: Progress, ends: list[str]) -> Iterator[VideoPicture]:
+        """The pictures that start, stop and step select. Adds a phrase to `ends` if the video is cut."""
         total = min(filter(None, (count_pictures(self.path), self.stop)), default=None)
         task = progress.add_task("decoding", total=total)
-        for picture in decode(self.path, self.stop):
+        picture = None
+        for picture in decode(self.path, self.stop, self.strict):
             progress.update(task, completed=picture.index + 1)
             if picture.index >= self.start and (picture.index - self.start) % self.step == 0:
                 yield picture
+        if picture is None or (self.stop is not None and picture.index + 1 >= self.stop):
+            return
+        if missing := shortfall(self.path, picture.index + 1, picture.seconds):
+            if self.strict:
+                raise UserError(f"{self.path} {missing}: copy it again, or add preprocess.frames.strict=false.")
+            ends.append(missing)

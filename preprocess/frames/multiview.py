@@ -15,7 +15,7 @@ from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from preprocess.calibration.cameras import Calibration, match_recordings
 from preprocess.calibration.read import calibration_files, read_calibration
-from preprocess.frames.decode import VideoPicture
+from preprocess.frames.container import VideoPicture
 from preprocess.frames.lens import Lens, Rectifier
 from preprocess.frames.options import check_options
 from preprocess.frames.recordings import (

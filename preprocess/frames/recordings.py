@@ -1,13 +1,17 @@
 """The recordings of synchronised cameras: one video, or one folder of pictures, for each camera."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_rgb
 from preprocess.frames import decode
-from preprocess.frames.decode import SUFFIXES, VideoPicture
+from preprocess.frames.container import VideoPicture
+from preprocess.frames.decode import SUFFIXES
+from preprocess.frames.intact import shortfall
 
+log = logging.getLogger(__name__)
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -43,7 +47,12 @@ def read_pictures(recording: Path, stop: int | None = None) -> Iterator[VideoPic
     A folder of pictures has no times: its picture i gets i as its seconds.
     """
     if not recording.is_dir():
-        yield from decode.decode(recording, stop)
+        last = None
+        for last in decode.decode(recording, stop):
+            yield last
+        at_stop = last is None or (stop is not None and last.index + 1 >= stop)
+        if last is not None and not at_stop and (missing := shortfall(recording, last.index + 1, last.seconds)):
+            log.warning("%s %s", recording, missing)
         return
     files = _image_files(recording)[:stop]
     yield from (_read_image(files, index) for index in range(len(files)))

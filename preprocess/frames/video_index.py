@@ -35,11 +35,24 @@ def video_index(subject: Path) -> VideoIndex:
     video = Subject(subject).meta.get("video")
     if not isinstance(video, dict) or "pictures" not in video:
         return VideoIndex(frames, None, None)
-    pictures, seconds = np.asarray(video["pictures"]), np.asarray(video.get("seconds", []), float)
-    if pictures.ndim != 1 or seconds.shape != pictures.shape or frames.max() >= len(pictures):
+    try:
+        pictures, seconds = np.asarray(video["pictures"]), np.asarray(video.get("seconds", []), float)
+        size = video.get("size") and (int(video["size"][0]), int(video["size"][1]))
+        fits = pictures.ndim == 1 and pictures.dtype.kind == "i" and seconds.shape == pictures.shape
+    except (TypeError, ValueError, LookupError, OverflowError):
+        fits = False
+    if not fits or frames.max() >= len(pictures):
         raise UserError(f"{subject / 'subject.json'} does not fit the pictures: run the frames stage again.")
-    size = video.get("size")
-    return VideoIndex(pictures[frames], seconds[frames], size and (int(size[0]), int(size[1])))
+    return VideoIndex(pictures[frames], seconds[frames], size)
+
+
+def recorded_faults(subject: Path) -> list[str]:
+    """Phrases on what was found damaged or missing in the subject's video: `video.faults` of subject.json."""
+    path = subject / "subject.json"
+    meta = load_json(path) if path.exists() else None
+    video = meta.get("video") if isinstance(meta, dict) else None
+    faults = video.get("faults") if isinstance(video, dict) else None
+    return [str(fault) for fault in faults] if isinstance(faults, list) else []
 
 
 def index_entries(sources: Sequence[tuple[int, float]]) -> dict[str, Any]:
@@ -55,7 +68,10 @@ def refuse_other_video(subject: Path, source: Mapping[str, str]) -> None:
             edited in place.
     """
     path = subject / "subject.json"
-    known = load_json(path).get("video") if path.exists() else None
+    meta = load_json(path) if path.exists() else {}
+    known = meta.get("video") if isinstance(meta, dict) else None
+    if known is not None and not (isinstance(known, dict) and known.keys() >= {"sha256", "file"}):
+        raise UserError(f"{path} is damaged: delete it, and run preprocessing again with preprocess.force=true.")
     if known and known["sha256"] != source["sha256"] and known["file"] != source["file"]:
         raise UserError(f"{subject} was made from {known['file']}: choose another subject= for {source['file']}.")
     if not known and (subject / "images").exists():

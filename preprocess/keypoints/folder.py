@@ -117,7 +117,7 @@ def _largest_person(file: Path) -> np.ndarray | None:
     """The BODY_25 points (25, 3) of the person with the largest box, or None if there is nobody."""
     try:
         people = [np.asarray(p["pose_keypoints_2d"], float).reshape(25, 3) for p in load_json(file)["people"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(
             f"{file} is not a BODY_25 file: it needs people, each with 75 numbers in pose_keypoints_2d."
         ) from None

@@ -56,12 +56,13 @@ class Keypoints:
         """Reads what `save` has written. Raises UserError if an array is missing or has a wrong shape."""
         arrays = load_npz(path)
         frames = arrays.get("frames")
-        if frames is None or frames.ndim != 1:
+        if frames is None or frames.ndim != 1 or frames.dtype.kind not in "iu" or (frames.size and frames.min() < 0):
             raise UserError(f"{path} must hold `frames`, a list of the frame number of each row.")
         model = Keypoints.empty(frames.tolist())
         for field in dataclasses.fields(Keypoints):
             expected = getattr(model, field.name)
-            if field.name not in arrays or arrays[field.name].shape != expected.shape:
+            given = arrays.get(field.name)
+            if given is None or given.shape != expected.shape or given.dtype.kind not in "fiub":
                 raise UserError(f"{path} must hold `{field.name}` of shape {expected.shape}.")
             arrays[field.name] = arrays[field.name].astype(expected.dtype)
         return Keypoints(**{field.name: arrays[field.name] for field in dataclasses.fields(Keypoints)})

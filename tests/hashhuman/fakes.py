@@ -23,6 +23,9 @@ class FakeData:
         self.splits = split(self.subject, [0], train_frames, holdout_every)
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
 
+    def view_or_damage(self, picture: Picture) -> View:
+        return self.view(picture)
+
     def view(self, picture: Picture) -> View:
         """A whole picture."""
         image = torch.from_numpy(self.subject.image(picture)).float() / 255

@@ -19,12 +19,18 @@ def grey_levels(count: int, height: int = 48, width: int = 64) -> list[np.ndarra
 
 
 def write_video(
-    path: Path, pictures: Sequence[np.ndarray], ticks: Sequence[int] | None = None, faststart: bool = False
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    ticks: Sequence[int] | None = None,
+    faststart: bool = False,
+    key_every: int = 250,
 ) -> Path:
     """A video; `ticks` are times in milliseconds, 40 apart unless given; `faststart` puts the index first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "bf": "0"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"crf": "10", "bf": "0", "g": str(key_every), "sc_threshold": "0"}
+        )
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TICK

@@ -85,7 +85,7 @@ def test_sound_only(preprocess: Preprocess) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    assert "song.wav holds no video" in preprocess("video=song.wav")
+    assert "song.wav cannot be read as a video" in preprocess("video=song.wav")
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("empty.avi", "has no pictures"), ("empty.mp4", "holds no video")])
@@ -106,10 +106,11 @@ def test_picture_that_does_not_decode(preprocess: Preprocess) -> None:
     rng = np.random.default_rng(0)
     blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
     damage(clip(pictures=blocks), 3)
-    said = preprocess("video=clip")
+    said = preprocess("video=clip", "preprocess.frames.strict=true")
     assert "clip.mp4: picture 3 cannot be decoded" in said and "preprocess.frames.stop=3" in said
     assert finished() == []
-    preprocess("video=clip", "preprocess.frames.stop=3", "~preprocess/keypoints", code=0)  # the advice works
+    strict = "preprocess.frames.strict=true"
+    preprocess("video=clip", strict, "preprocess.frames.stop=3", "~preprocess/keypoints", code=0)  # the advice works
     assert finished() == ["frames"]
 
 

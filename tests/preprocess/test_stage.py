@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +10,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
+from hashhuman.io import leftovers
 from hashhuman.io.files import load_json
 from preprocess.stage import Stage, files_under, run_stages, stamp_path
 
@@ -209,3 +212,101 @@ def test_what_only_the_user_can_supply_is_asked_for_before_anything_runs(source:
     assert last.runs == 0
     with pytest.raises(UserError, match="There are no weights"):
         run_stages([last], subject, force=True)
+
+
+# ------------------------------------------------------------------ nothing outside the subject, nothing of the user's
+
+
+def test_an_output_that_is_a_link_out_of_the_subject_is_refused_before_anything_is_deleted(
+    source: Path, subject: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    for name in ("0.txt", "mine.txt"):
+        (precious / name).write_text("mine")
+    subject.mkdir()
+    (subject / "words").symlink_to(precious)
+    stage = Copy(source)
+    with pytest.raises(UserError, match=r"words is a link to .*precious, outside .*subject"):
+        run(stage, subject)
+    assert stage.runs == 0
+    assert {path.name: path.read_text() for path in precious.iterdir()} == {"0.txt": "mine", "mine.txt": "mine"}
+
+
+@pytest.mark.parametrize("place", ["words/deeper", "stages", "pictures", "set_aside", "subject.json"])
+def test_links_further_down_are_refused_too(source: Path, subject: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "precious").mkdir()
+    (subject / place).parent.mkdir(parents=True)
+    (subject / place).symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match="is a link to"):
+        run(Copy(source), subject)
+    assert not any((tmp_path / "precious").iterdir())
+
+
+def test_the_subject_itself_may_be_a_link_and_so_may_folders_within_it(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk/kept").mkdir(parents=True)
+    (tmp_path / "disk/words").symlink_to("kept")
+    (tmp_path / "subject").symlink_to(tmp_path / "disk")
+    run(Copy(source), tmp_path / "subject")
+    assert len(list((tmp_path / "disk/kept").iterdir())) == 3
+
+
+def test_files_that_no_stamp_lists_are_moved_and_not_deleted(source: Path, subject: Path) -> None:
+    run(Copy(source), subject)
+    (subject / "words/notes.txt").write_text("mine")
+    assert "1 files that it had not written are in set_aside/" in run(Copy(source), subject)
+    assert (subject / "set_aside/words/notes.txt").read_text() == "mine"
+    assert len(words(subject)) == 3
+    (subject / "words/notes.txt").write_text("mine, too")
+    run(Copy(source), subject)
+    assert (subject / "set_aside/words/notes-1.txt").read_text() == "mine, too"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "null", '{"settings": {}, "inputs": {}}', '{"settings": 1, "inputs": [], "outputs": 1}',
+        '{"settings": {}, "inputs": {"a": 1}, "outputs": {}}', '{"settings": {}, "inputs": {}, "outputs": {"a": [1]}}',
+        '{"settings": {}, "inputs": {"a": [1, 2, 3]}, "outputs": {}}', "[" * 100000,
+    ],
+)  # fmt: skip
+def test_a_stamp_that_is_something_else_does_not_hold(source: Path, subject: Path, text: str) -> None:
+    stage = Copy(source)
+    run(stage, subject)
+    stamp_path(stage, subject).write_text(text)
+    run(stage, subject)
+    assert stage.runs == 2 and len(words(subject)) == 3 and not (subject / "set_aside").exists()
+
+
+class Describe(Copy):
+    """Writes an entry of subject.json besides."""
+
+    def run(self, subject: Path, progress: Progress) -> str:
+        SubjectWriter(subject).update_meta(about="three words")
+        return super().run(subject, progress)
+
+
+@pytest.mark.parametrize("text", ["", '{"about": "thr', "[1]", None])
+def test_a_damaged_description_is_restored(source: Path, subject: Path, text: str | None) -> None:
+    run(Describe(source), subject)
+    whole = (subject / "subject.json").read_text()
+    (subject / "subject.json").unlink() if text is None else (subject / "subject.json").write_text(text)
+    stage = Describe(source)
+    said = run(stage, subject)
+    assert "subject.json  was damaged, restored from" in said and stage.runs == 0
+    assert (subject / "subject.json").read_text() == whole
+    (subject / "subject.json").write_text("")
+    (subject / "stages/subject.copy").write_text("")
+    with pytest.raises(UserError, match=r"subject\.json is damaged: delete it"):
+        run(Describe(source), subject)
+
+
+def test_what_a_killed_run_left_half_written_is_deleted(source: Path, subject: Path) -> None:
+    run(Copy(source), subject)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    mine = leftovers.temporary_prefix(Path("0.txt"))
+    for name in (f"{mine}x.txt", f"{mine}y.txt".replace(f"-{os.getpid()}-", f"-{dead.pid}-"), ".hidden"):
+        (subject / "words" / name).write_text("half")
+    run(Copy(source), subject)
+    assert {path.name for path in (subject / "words").glob(".*")} == {f"{mine}x.txt", ".hidden"}  # this process lives

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hashhuman.io import limits
 from hashhuman.io.files import reading
 from hashhuman.io.pickles import unpickle
 from preprocess.body_fit.source.tensors import TENSORS
@@ -37,6 +38,7 @@ class _Wrapper:
         if state.get("numpy_array_alignment_bytes") is not None:
             self.file.seek(self.file.read(1)[0], io.SEEK_CUR)
         shape = tuple(int(n) for n in state["shape"])
+        limits.check_array(shape, dtype.itemsize, self.file)
         data = self.file.read(int(np.prod(shape, dtype=object)) * dtype.itemsize)
         self.array = np.frombuffer(data, dtype).reshape(shape, order="F" if state["order"] == "F" else "C").copy()
 
@@ -45,7 +47,7 @@ def load_joblib(path: Path) -> Any:
     """The content of a joblib file. Raises UserError if it is absent, damaged, or not just arrays and containers."""
     with reading(path, "joblib") as file:
         data = file.read()
-        stream = io.BytesIO(zlib.decompress(data, wbits=_EITHER) if data.startswith(_COMPRESSED) else data)
+        stream = io.BytesIO(limits.inflate(data, _EITHER) if data.startswith(_COMPRESSED) else data)
         wrapper = type("Wrapper", (_Wrapper,), {"file": stream})
         stand_ins = {
             ("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper,

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from hashhuman.io import limits
 from hashhuman.io.files import reading
 
 
 def _storage(data: bytes) -> Any:
     """Stands in for `torch.storage._load_from_bytes`: the numbers of a tensor that torch has saved in a pickle."""
-    storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    file = io.BytesIO(data)
+    limits.check_torch(file)
+    storage = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError("a tensor without numbers is not admitted")
     return storage
@@ -37,6 +40,7 @@ def load_torch(path: Path) -> Any:
     """The content of a torch.save. Raises UserError if it is absent, damaged, or not just tensors and containers."""
     with reading(path, "torch") as file:
         try:
+            limits.check_torch(file)
             return torch.load(file, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError):  # torch's own message suggests to run the file's code
             raise ValueError("it does not hold just tensors and containers") from None

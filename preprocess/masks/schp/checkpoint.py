@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from hashhuman.errors import UserError
+from hashhuman.io import limits
 from hashhuman.io.files import reading
 from preprocess.masks.schp.labels import LabelSet
 from preprocess.masks.schp.network import AugmentedCE2P
@@ -33,6 +34,7 @@ def load_network(path: Path, labels: LabelSet) -> AugmentedCE2P:
     if (sentence := missing_checkpoint(path, labels)) is not None:
         raise UserError(sentence)
     with reading(path, "checkpoint") as file:
+        limits.check_torch(file)
         saved = torch.load(file, map_location="cpu", weights_only=True)
         weights = saved.get("state_dict", saved)
         weights = {name.removeprefix(_PREFIX): value for name, value in weights.items() if not name.endswith(_COUNTER)}

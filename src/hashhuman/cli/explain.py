@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from traceback import walk_tb
 
@@ -10,7 +10,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from hashhuman.errors import UserError
-from hashhuman.io.packages import cause_of
+from hashhuman.io.packages import cause_of, causes_of
 
 OURS = ("hashhuman", "preprocess")
 NO_TARGET = re.compile(rf"Error loading '(?!(?:{'|'.join(OURS)})\b)([^']+)':\n(.*)")  # Hydra, on a _target_ of others
@@ -60,13 +60,6 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException) and not isinstance(error, InstantiationException):
         return ": ".join(_flat(str(cause)) for cause in causes) + "."
     return None
-
-
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and the chain of its causes."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _package_that_fails(error: BaseException) -> str | None:

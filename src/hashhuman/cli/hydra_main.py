@@ -21,6 +21,7 @@ from hashhuman.cli.help import help_text
 from hashhuman.cli.results import FinishedRun, print_results, with_result_checked
 from hashhuman.cli.suggest import suggestion
 from hashhuman.cli.sweep_values import check_sweep
+from hashhuman.errors import one_sentence
 from hashhuman.io.packages import cause_of
 
 
@@ -105,7 +106,8 @@ class _Command:
         if sentence is None:
             raise error
         correction = suggestion(error, self.folder, self.config_name, sys.argv[1:])
-        print(f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence, file=sys.stderr)
+        said = f"{sentence.rstrip('.')}; did you mean {correction}?" if correction else sentence
+        print(one_sentence(said), file=sys.stderr)
 
 
 def _finish_sweep(result: str | None) -> bool:

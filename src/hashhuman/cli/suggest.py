@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hashhuman.cli.explain import causes_of
+from hashhuman.io.packages import causes_of
 
 NEAR = 0.7  # the least similarity of a suggestion, in [0, 1]
 NEAR_CHOICE = 0.6  # of a group's option: names are short, and there are few

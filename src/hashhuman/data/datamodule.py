@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,9 +22,13 @@ from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import threads
 
+log = logging.getLogger(__name__)
+
+DAMAGED = 0.1  # the largest share of the training pictures that may be left out
 Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
 
 
@@ -54,6 +59,7 @@ class SubjectDataModule(L.LightningDataModule):
             over the novel views, the held-out frames or the training pictures.
         reach: pixels that may show something within this distance (m) of the body are kept.
         cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 keeps none.
+        strict: refuse damaged pictures; else they are left out of training and evaluation, with a warning.
 
     Raises:
         UserError: if the subject folder is malformed or the splits leave nothing to train on.
@@ -76,17 +82,19 @@ class SubjectDataModule(L.LightningDataModule):
         val_views: int,
         reach: float,
         cache_mb: int,
+        strict: bool = False,
     ) -> None:
         super().__init__()
         self.subject = Subject(root, smpl_meta)
         self.splits: dict[str, list[Picture]] = split(
             self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every, test_frames
         )
-        self.max_size, self.reach = max_size, reach
+        self.max_size, self.reach, self.strict = max_size, reach, strict
         self.ray_sampler, self.batches_per_epoch, self.val_views = ray_sampler, batches_per_epoch, val_views
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
         self.cache = PixelCache(self.subject.root / "cache", cache_mb)
         self.store: PixelStore | None = None
+        self._damaged = 0
 
     @property
     def train_poses(self) -> list[BodyPose]:
@@ -101,22 +109,39 @@ class SubjectDataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Moves the training pictures to the training device."""
         if stage == "fit" and self.store is None:
-            pictures = self.splits["train"]
+            crops, pictures = self.crops()
             cameras = [self.camera(picture) for picture in pictures]
             frames = [self.train_frames.index(picture.frame) for picture in pictures]
-            self.store = PixelStore.of(self.crops(), cameras, frames, self.device)
+            self.store = PixelStore.of(crops, cameras, frames, self.device)
 
-    def crops(self) -> Crops:
-        """The cropped training pictures, from the cache, or decoded on all cores."""
+    def crops(self) -> tuple[Crops, list[Picture]]:
+        """The cropped training pictures, from the cache, or decoded on all cores; and which pictures these are.
+
+        Damaged pictures are left out, unless `strict`. Raises UserError if more than `DAMAGED` of all are.
+        """
         pictures = self.splits["train"]
         settings = {"format": 1, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
         key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
         if (crops := self.cache.get(key)) is None:
             self.subject.template()  # cached before the threads start, so that not every thread reads it
-            cut = threads.ordered(lambda picture: Crops.cut(self.training_picture(picture), self.reach), pictures)
-            crops = Crops.join(list(cut))
+            cut = list(threads.ordered(self._cut, pictures))
+            damaged = [str(each) for each in cut if isinstance(each, UserError)]
+            crops = Crops.join([each for each in cut if isinstance(each, Crops)])
+            if damaged:  # not kept for the next run, which shall warn as well
+                log.warning("%d of %d training pictures are left out: %s", len(damaged), len(cut), damaged[0])
+                return crops, [picture for picture, each in zip(pictures, cut) if isinstance(each, Crops)]
             self.cache.put(key, crops)
-        return crops
+        return crops, pictures
+
+    def _cut(self, picture: Picture) -> Crops | UserError:
+        """A cropped training picture; what is wrong with it if it is damaged. Raises that instead if `strict`."""
+        try:
+            return Crops.cut(self.training_picture(picture), self.reach)
+        except UserError as error:
+            self._damaged += 1
+            if self.strict or self._damaged > DAMAGED * len(self.splits["train"]):
+                raise
+            return error
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture at training size, with its mask, part labels and body."""
@@ -184,6 +209,15 @@ class SubjectDataModule(L.LightningDataModule):
         image, mask = torch.from_numpy(image).clamp(0, 1), torch.from_numpy(mask).clamp(0, 1)
         return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
 
+    def view_or_damage(self, picture: Picture) -> View | UserError:
+        """`view`, or what is wrong with a damaged picture. Raises that instead if `strict`."""
+        try:
+            return self.view(picture)
+        except UserError as error:
+            if self.strict:
+                raise
+            return error
+
     def train_dataloader(self) -> DataLoader:
         """Yields functions that draw a batch, not batches, so that the step itself can draw them on the device."""
         if self.store is None:
@@ -197,7 +231,9 @@ class SubjectDataModule(L.LightningDataModule):
         unseen = next((self.splits[name] for name in SPLITS[:0:-1] if self.splits[name]), self.splits["train"])
         count = min(self.val_views, len(unseen))
         chosen = [unseen[int((i + 0.5) * len(unseen) / count)] for i in range(count)]
-        return DataLoader([self.view(picture) for picture in chosen], batch_size=None)  # type: ignore[arg-type]
+        views = [self.view_or_damage(picture) for picture in chosen]
+        whole = [view for view in views if isinstance(view, View)]
+        return DataLoader(whole, batch_size=None)  # type: ignore[arg-type]
 
     def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
         """Returns the batch as it is: rays are drawn on the device, and views move there when they are rendered."""

@@ -12,6 +12,7 @@ import numpy as np
 from hashhuman.data.pixels import Crops
 from hashhuman.errors import UserError
 from hashhuman.io import files
+from hashhuman.io.inside import check_inside
 
 MIB = 2**20
 log = logging.getLogger(__name__)
@@ -31,13 +32,15 @@ class PixelCache:
     """Files `pixels-*.npz` in a folder. The folder may be deleted at any time.
 
     Args:
-        folder: the folder.
+        folder: the folder, which may not be a link that leads out of its parent: files are deleted in it.
         limit: size of all files together (MiB). The least recently used file is deleted first. With 0, no file is
             written or read.
     """
 
     def __init__(self, folder: Path, limit: int | float) -> None:
         self.folder, self.limit = Path(folder), limit
+        if limit > 0:
+            check_inside(self.folder.parent, [self.folder])
 
     def get(self, stamp: str) -> Crops | None:
         """The crops with a stamp; None if there are none, or their file is damaged."""

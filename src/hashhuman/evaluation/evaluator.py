@@ -1,5 +1,6 @@
 """Measures an avatar on pictures that it was not trained on, and makes the products of the evaluation."""
 
+import logging
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from hashhuman.evaluation.metrics.protocols import Comparison, MetricProtocol
 from hashhuman.evaluation.product import TITLES, Evaluation, MeasuredPicture, Product, spread
 from hashhuman.io import threads
 from hashhuman.io.progress import track
+
+log = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -86,10 +89,14 @@ class Evaluator:
         return evaluation
 
     def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
-        each, empty, data = [], [], evaluation.datamodule
-        views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
+        each, empty, damaged, data = [], [], [], evaluation.datamodule
+        views = enumerate(zip(chosen, threads.ordered(data.view_or_damage, chosen)))
         with threads.Background() as submit:
             for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
+                if isinstance(view, UserError):
+                    log.warning("A picture is left out of the evaluation: %s", view)
+                    damaged.append(str(picture.image))
+                    continue
                 if not (view.mask > 0).any():
                     empty.append(view.name)
                     continue
@@ -102,7 +109,7 @@ class Evaluator:
                     product.picture(evaluation, measured, submit)
         columns = [*self.protocol.columns, "render_ms"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
-        return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
+        return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty, "damaged": damaged}
 
 
 def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:

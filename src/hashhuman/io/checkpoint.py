@@ -1,7 +1,9 @@
 """Writes checkpoints whole or not at all, and loads them without running their code."""
 
 import pickle
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,14 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from hashhuman.errors import UserError
+from hashhuman.io import limits
 from hashhuman.io.files import atomic_path
+
+# What reading a damaged or hostile checkpoint can raise.
+_DAMAGE = (
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, OSError, EOFError, LookupError,
+    ValueError, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError, ImportError,
+)  # fmt: skip
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -41,9 +50,26 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     Raises UserError if the file is absent or damaged, or holds anything else.
     """
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with open(path, "rb") as file:
+            limits.check_torch(file)
+            return torch.load(file, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.") from None
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a readable checkpoint ({reason}): train the run again.") from error
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The parameters and buffers in a checkpoint, by name, on the CPU.
+
+    Raises UserError as `load` does, and if there are none, or not all of their numbers are finite.
+    """
+    content = load(path)
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise UserError(f"{path} holds no weights: train the run again.")
+    for name, value in weights.items():
+        if not isinstance(name, str) or (value.is_floating_point() and bool(value.isnan().any())):
+            raise UserError(f"{path} holds weights that are not numbers ({name}): train the run again.")
+    return weights

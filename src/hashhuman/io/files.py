@@ -14,6 +14,7 @@ import shutil
 import struct
 import tempfile
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -24,16 +25,21 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from hashhuman.errors import UserError
+from hashhuman.io import leftovers, limits
 from hashhuman.io.pickles import StandIns, unpickle
 
 # What reading a damaged or hostile file can raise.
 _DAMAGE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
     MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
-    tokenize.TokenError,
+    tokenize.TokenError, SyntaxError, AssertionError, cv2.error, Image.DecompressionBombError,
 )  # fmt: skip
+# What Pillow may open to read a picture's size, and OpenCV then decodes.
+_PICTURES = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `limits.check_pixels` refuses instead
 
 
 def _first_line(error: BaseException) -> str:
@@ -56,9 +62,9 @@ def reading(path: Path, kind: str) -> Iterator[BufferedReader]:
             yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or _first_line(error)}.") from None
-    except _DAMAGE as error:
+    except (OSError, *_DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # without a number, a library raised it on damage
+            raise UserError(f"{path} cannot be read: {error.strerror or _first_line(error)}.") from None
         message = f"{path} is not a readable {kind} file (truncated, damaged or not allowed): {_first_line(error)}."
         raise UserError(message) from None
 
@@ -66,23 +72,26 @@ def reading(path: Path, kind: str) -> Iterator[BufferedReader]:
 # Errors that the user can mend: no space, no permission, a file where a folder should be, or a folder for a file.
 _UNWRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+    errno.ENAMETOOLONG, errno.EIO,
 )  # fmt: skip
+_PROBE = 2**20  # bytes to write, to learn whether a disk is full
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary sibling of `path` with the same suffix. When the body has written it, it replaces `path`.
+    """Yields a temporary sibling of `path` to write; afterwards flushes it to disk and renames it to `path`.
 
     Missing parent folders are created. If the body raises, the sibling is removed and `path` stays as it was.
 
     Raises:
-        UserError: if the file cannot be written; the message names the path and the free space.
+        UserError: if the file cannot be written, whatever the writing library raised for it; the message names the path
+            and the free space.
     """
     path = Path(path)
     sibling = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:64]}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=leftovers.temporary_prefix(path), suffix=path.suffix)
         sibling = Path(name)
         os.fchmod(handle, 0o644)  # mkstemp lets nobody but the owner read it
         os.close(handle)
@@ -90,15 +99,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with open(sibling, "rb") as file:
             os.fsync(file.fileno())
         os.replace(sibling, path)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
+    except UserError:
+        raise
+    except Exception as error:
+        reason = _why_unwritable(error, sibling)
+        if reason is None:
             raise
         folder = next(p for p in path.absolute().parents if p.exists())
         free = shutil.disk_usage(folder).free / 2**20
-        raise UserError(f"{path} cannot be written: {error.strerror} ({free:.0f} MiB free there).") from None
+        raise UserError(f"{path} cannot be written: {reason} ({free:.0f} MiB free there).") from None
     finally:
-        if sibling is not None:
+        if sibling is not None and sibling.exists():
+            os.truncate(sibling, 0)  # an encoder that failed may hold the file open, and with it its space
             sibling.unlink(missing_ok=True)
+
+
+def _why_unwritable(error: Exception, sibling: Path | None) -> str | None:
+    """What the user can mend if an error came from the disk; None for any other error.
+
+    numpy, torch, OpenCV and encoders hide the system's reason in errors of their own, so that it is asked for again: a
+    full disk does not take more bytes of the same file.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror if error.errno in _UNWRITABLE else None
+    if sibling is None or not sibling.exists():
+        return None
+    try:
+        with open(sibling, "ab") as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as cause:
+        return cause.strerror if cause.errno in _UNWRITABLE else None
+    return None
 
 
 def save_npy(path: Path, value: Any) -> None:
@@ -121,11 +154,13 @@ def load_npy(path: Path, stand_ins: StandIns | None = None) -> Any:
 
 
 def _read_npy(file: BufferedIOBase, stand_ins: StandIns | None = None) -> Any:
+    start = file.tell()
     version = np.lib.format.read_magic(file)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(file)
     if not dtype.hasobject:
-        file.seek(0)
+        limits.check_array(shape, dtype.itemsize, file)
+        file.seek(start)
         return np.lib.format.read_array(file, allow_pickle=False)
     array = unpickle(file, stand_ins)
     if not isinstance(array, np.ndarray) or array.shape != shape:
@@ -137,18 +172,26 @@ def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.n
     """Reads the arrays of an archive, by name.
 
     With `names`, only those of them that the archive has are read; its other entries may be pickles. Raises UserError
-    if the file is absent or damaged, or an entry to be read is a pickle.
+    if the file is absent or damaged, claims to unpack to gigabytes, or an entry to be read is a pickle.
     """
     with reading(path, "npz") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files if names is None or name in names}
+        chosen = [name for name in archive.files if names is None or name in names]
+        limits.check_archive(archive.zip, limits.size_of(file), {*chosen, *(f"{name}.npy" for name in chosen)})
+        arrays = {name: archive[name] for name in chosen}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):  # numpy returns the bytes of whatever does not begin like an array
+                raise ValueError(f"its entry {name} is no array")
+        return arrays
 
 
 def load_object_npz(path: Path) -> dict[str, Any]:
     """Reads all entries of an archive that may hold dictionaries; each entry is read as by `load_npy`.
 
-    Raises UserError if the file is absent or damaged, or names a class that is not admitted.
+    Raises UserError if the file is absent or damaged, claims to unpack to gigabytes, or names a class that is not
+    admitted.
     """
     with reading(path, "npz") as file, zipfile.ZipFile(file) as archive:
+        limits.check_archive(archive, path.stat().st_size)
         return {name.removesuffix(".npy"): _read_npy(BytesIO(archive.read(name))) for name in archive.namelist()}
 
 
@@ -170,14 +213,16 @@ def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def save_json(path: Path, value: Any) -> None:
     """Writes indented JSON in UTF-8. Raises UserError if the file cannot be written."""
+    text = json.dumps(value, indent=1) + "\n"
     with atomic_path(path) as sibling:
-        sibling.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        sibling.write_text(text, encoding="utf-8")
 
 
 def load_json(path: Path) -> Any:
     """Reads JSON in UTF-8. Raises UserError if the file is absent or not JSON."""
     with reading(path, "JSON") as file:
-        return json.loads(file.read().decode("utf-8"))
+        limits.check_size(file, limits.JSON_BYTES)
+        return limits.check_nesting(json.loads(file.read().decode("utf-8")))
 
 
 # Settings of Pillow's encoders. PNG's level 3 is faster than its default, 6, for files that are little larger.
@@ -236,11 +281,22 @@ def read_image(path: Path) -> np.ndarray:
     or cannot be decoded.
     """
     with reading(path, "image") as file:
-        data = np.frombuffer(file.read(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        data = file.read()
+        limits.check_pixels(*_declared_size(data))
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if image is None:
             raise ValueError("it cannot be decoded")
         return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _declared_size(data: bytes) -> tuple[int, int]:
+    """Height and width that a picture's header states. Nothing is decoded. Raises ValueError for any other file."""
+    try:
+        with Image.open(BytesIO(data), formats=_PICTURES) as header:
+            return header.height, header.width
+    except Image.UnidentifiedImageError:
+        raise ValueError(f"it is none of {', '.join(_PICTURES)}") from None
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "H W 3"]:

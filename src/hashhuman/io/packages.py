@@ -1,7 +1,7 @@
 """Imports optional packages when they are needed, and explains a failed import in one sentence with its cause."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from hashhuman.errors import UserError
@@ -37,6 +37,13 @@ def cause_of(error: BaseException) -> str:
     """The kind of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and the chain of its causes."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def requiring(require: Callable[..., object]) -> Callable[[Made], Made]:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hashhuman.avatar.protocol import Avatar
+from hashhuman.checks import targets
 from hashhuman.checks.folders import check_writable
 from hashhuman.checks.ranges import check_ranges
 from hashhuman.checks.requirements import check_requirements
@@ -21,6 +24,7 @@ from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
 from hashhuman.io import checkpoint, lock
+from hashhuman.io.packages import cause_of, causes_of
 from hashhuman.training import ddp, run_folder
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import ended, log_config, log_evaluation
@@ -100,6 +104,7 @@ def check_config(config: DictConfig) -> None:
         check_types(config[key], str(key))
     check_requirements({key: config[key] for key in used}, device=device)
     check_writable(Path(config.run_dir), "hydra.run.dir= or run_dir=")
+    run_folder.check_links(Path(config.run_dir))
     if config.source is not None:
         if Path(config.data.root).exists() and not Path(config.data.root).is_dir():
             raise UserError(f"data.root={config.data.root} is a file: name a folder.")
@@ -120,21 +125,38 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
     return module, datamodule
 
 
-def load(folder: str | Path, overrides: DictConfig | None = None) -> tuple[HumanModule, SubjectDataModule, DictConfig]:
+def _built(config: DictConfig, source: Path) -> tuple[HumanModule, SubjectDataModule]:
+    """`build` for the config of a run folder, whose values may be anything. Raises UserError if it makes no run."""
+    try:
+        check_ranges(config)
+        for key in ("data", "avatar", "loss", "optimizer", "step"):
+            check_types(config[key], key)
+        return build(config)
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError, LookupError, AttributeError) as error:
+        for cause in causes_of(error):
+            if isinstance(cause, UserError):
+                raise cause from error
+        raise UserError(f"{source} does not describe a run ({cause_of(error)}): train it again.") from error
+
+
+def load(
+    folder: str | Path, overrides: DictConfig | None = None, admitted: targets.Register | None = None
+) -> tuple[HumanModule, SubjectDataModule, DictConfig]:
     """Loads a finished run: the module with its trained weights in evaluation mode, the data module and the config.
 
     Args:
         folder: the run folder.
         overrides: changes to the run's config, for example of `data.root` if the subject has moved.
+        admitted: the classes that the run may name; None: `targets.admitted()`.
 
     Raises:
         UserError: if the folder is not a run that this revision can load, its subject folder is missing or belongs to
             another run, or its checkpoint is damaged.
     """
     folder = Path(folder)
-    config = run_folder.load_config(folder, overrides)
-    module, datamodule = build(config)
-    weights = checkpoint.load(folder / run_folder.CHECKPOINT)["state_dict"]
+    config = run_folder.load_config(folder, overrides, admitted)
+    module, datamodule = _built(config, folder / run_folder.CONFIG)
+    weights = checkpoint.load_weights(folder / run_folder.CHECKPOINT)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

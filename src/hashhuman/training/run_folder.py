@@ -5,15 +5,18 @@ the config's own keys it has `format`, the version of this layout, and `command`
 """
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from hashhuman.checks import targets
 from hashhuman.errors import UserError
 from hashhuman.io import files
+from hashhuman.io.inside import check_inside
+from hashhuman.io.packages import cause_of
 
 FORMAT = 3  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
@@ -38,15 +41,24 @@ def save_config(folder: Path, config: DictConfig) -> dict[str, Any]:
     return content
 
 
-def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig:
-    """Loads the config of a finished run.
+def check_links(folder: Path) -> None:
+    """Raises UserError if what a run writes would land outside its folder, because a link there leads out of it."""
+    check_inside(folder, [folder / name for name in ("checkpoints", EVALUATION, "logs", "timing.json")])
+
+
+def load_config(
+    folder: Path, overrides: DictConfig | None = None, admitted: targets.Register | None = None
+) -> DictConfig:
+    """Loads the config of a finished run, which may come from anybody: it is checked before anything is made of it.
 
     Args:
         folder: the run folder.
         overrides: changes to the config, for example of `data.root` if the subject has moved.
+        admitted: the classes that the run may name; None: `targets.admitted()`.
 
     Raises:
-        UserError: if the folder is not a finished run, has another format, or its subject folder does not exist.
+        UserError: if the folder is not a finished run, has another format, names a class that is not admitted, or its
+            subject folder does not exist.
     """
     for needed in (folder / CONFIG, folder / CHECKPOINT):
         if not needed.is_file():
@@ -57,11 +69,12 @@ def load_config(folder: Path, overrides: DictConfig | None = None) -> DictConfig
     found, command = content.pop("format", 1), content.pop("command", None)
     if found != FORMAT:
         raise UserError(_other_format(folder, found, command))
+    targets.check_targets(content, folder / CONFIG, admitted or targets.admitted())
     config = OmegaConf.merge(content, overrides or {})
     assert isinstance(config, DictConfig)
     typed = overrides or OmegaConf.create({})
     for option in ("data.root", "data.smpl_meta"):
-        path = OmegaConf.select(config, option)
+        path = _text_or_none(config, option, folder / CONFIG)
         if path is not None and not Path(path).is_dir():
             if OmegaConf.select(typed, option) is not None:
                 raise UserError(f"{option}={path} is no folder: correct it.")
@@ -76,8 +89,20 @@ def typed_overrides() -> list[str] | None:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
 
 
-def _other_format(folder: Path, found: Any, command: Sequence[str] | None) -> str:
-    again = "with the command that made it" if command is None else f"with `python train.py {shlex.join(command)}`"
+def _text_or_none(config: DictConfig, option: str, source: Path) -> str | None:
+    """An option that is a path or null. Raises UserError if it is anything else."""
+    try:
+        value = OmegaConf.select(config, option)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{source}: {option} cannot be read ({cause_of(error)}): train the run again.") from None
+    if value is not None and (not isinstance(value, str) or "\0" in value):
+        raise UserError(f"{source}: {option} must be a path, or null: train the run again.")
+    return value
+
+
+def _other_format(folder: Path, found: Any, command: Any) -> str:
+    known = isinstance(command, list) and all(isinstance(word, str) for word in command)
+    again = f"with `python train.py {shlex.join(command)}`" if known else "with the command that made it"
     return (
         f"{folder} is a run of format {found}, and this revision of HashHuman reads format {FORMAT}: train it again "
         f"{again}, or check out the revision that wrote it."

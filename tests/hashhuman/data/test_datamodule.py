@@ -8,9 +8,10 @@ import pytest
 import torch
 from lightning import Trainer
 
-from hashhuman.data import lip
+from hashhuman.data import datamodule, lip
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.errors import UserError
 from hashhuman.io import files
 from tests import toy
 
@@ -188,3 +189,25 @@ def test_data_follows_the_trainers_device(toy_folder):
     assert data.device == torch.device("cpu")
     view = data.view(data.splits["train"][0])
     assert data.transfer_batch_to_device(view, torch.device("meta"), 0) is view
+
+
+def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplog):
+    """A tenth of two pictures is none, so that the share is raised here."""
+    data = made(toy_copy, train_cameras=[0, 1], cache_mb=1)
+    first = data.splits["train"][0]
+    first.image.write_bytes(first.image.read_bytes()[:60])
+    with pytest.raises(UserError, match=rf"{first.image.name} is not a readable image"):
+        made(toy_copy, train_cameras=[0, 1]).setup("fit")
+    monkeypatch.setattr(datamodule, "DAMAGED", 0.5)
+    with pytest.raises(UserError, match=rf"{first.image.name} is not a readable image"):
+        made(toy_copy, train_cameras=[0, 1], strict=True).setup("fit")
+    for _ in range(2):  # what is damaged is not cached
+        data = made(toy_copy, train_cameras=[0, 1], cache_mb=1)
+        caplog.clear()
+        data.setup("fit")
+        assert f"1 of {len(data.splits['train'])} training pictures are left out: {first.image}" in caplog.text
+        assert data.store is not None and data.store.world_from_pixel.shape[0] == len(data.splits["train"]) - 1
+        assert first.frame in data.train_frames  # parameters of frames keep their places
+    assert isinstance(data.view_or_damage(first), UserError)
+    with pytest.raises(UserError):
+        made(toy_copy, train_cameras=[0, 1], strict=True).view_or_damage(first)

@@ -4,15 +4,24 @@ import errno
 import io
 import os
 import pickle
+import resource
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from hashhuman.errors import UserError
-from hashhuman.io import files
+from hashhuman.io import files, limits
+from hashhuman.io.checkpoint import AtomicCheckpointIO
+from hashhuman.io.video import write_video
 from tests.hashhuman.io.plain import PLAIN, assert_plain
 
 
@@ -117,6 +126,84 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
         files.save_npy(path, np.ones(3))
     np.testing.assert_array_equal(files.load_npy(path), np.zeros(3))
     assert os.listdir(path.parent) == ["x.npy"]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 64 KiB: a full disk that needs no disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.npy", lambda path: files.save_npy(path, NOISE)),
+        ("a.npz", lambda path: files.save_npz(path, {"a": NOISE})),
+        ("a.json", lambda path: files.save_json(path, NOISE[0].tolist())),
+        ("a.png", lambda path: files.write_image(path, NOISE.reshape(-1, 64, 3))),
+        ("a.ckpt", lambda path: AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(99_999)}, path)),
+        ("a.mp4", lambda path: write_video(path, NOISE, 25)),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("small_files")
+def test_whatever_a_library_raises_where_no_more_can_be_written_is_one_sentence(tmp_path: Path, name: str, write):
+    """torch raises RuntimeError, and numpy an OSError without a number."""
+    with pytest.raises(UserError, match=rf"{name} cannot be written: File too large \(\d+ MiB free there\)"):
+        write(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_that_is_no_fault_of_the_disk_stays_what_it_is(tmp_path: Path):
+    for error in (RuntimeError("x"), OSError("x"), ValueError("x")):
+        with pytest.raises(type(error), match="x"), files.atomic_path(tmp_path / "a") as sibling:
+            sibling.write_text("half")
+            raise error
+
+
+def picture_claiming(width: int, height: int) -> bytes:
+    """A PNG of one pixel whose header claims another size."""
+    data = bytearray(cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def test_sizes_are_checked_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    for width, height in ((9460, 9460), (2**31 - 1, 2**31 - 1), (2**20, 2**20), (10**8, 1)):
+        (tmp_path / "a.png").write_bytes(picture_claiming(width, height))
+        with pytest.raises(UserError, match=r"a\.png is not a readable image file"):
+            files.read_image(tmp_path / "a.png")
+    (tmp_path / "a.svg").write_text("<svg/>")
+    with pytest.raises(UserError, match="it is none of PNG, JPEG"):
+        files.read_image(tmp_path / "a.svg")
+
+
+def test_arrays_and_archives_that_claim_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "UNPACKED", 2**20)
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(UserError, match="its header claims 8000000000000 bytes, and the file has 0"):
+        files.load_npy(tmp_path / "a.npy")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as entry:
+        for _ in range(3):
+            entry.write(bytes(2**20))
+    for load in (files.load_npz, files.load_object_npz):
+        with pytest.raises(UserError, match=r"a\.npz .*: it unpacks to 3145728 bytes from \d+"):
+            load(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.npy", bytes(9))
+    with pytest.raises(UserError, match="packed in a way that numpy does not use"):
+        files.load_object_npz(tmp_path / "a.npz")
+    (tmp_path / "a.json").write_text("[" * 101 + "]" * 101)
+    with pytest.raises(UserError, match="nested more than 100 deep"):
+        files.load_json(tmp_path / "a.json")
 
 
 def test_siblings_keep_the_suffix_and_everybody_may_read(tmp_path: Path):

@@ -177,5 +177,5 @@ def test_what_is_not_there(tmp_path):
         read_calibration(tmp_path)
     folders.write_cameras(tmp_path, CAMERAS, D)
     (tmp_path / "extri.yml").unlink()
-    with pytest.raises(UserError, match=r"extri\.yml cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"extri\.yml does not exist"):
         read_calibration(tmp_path)

@@ -8,9 +8,11 @@ from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json, load_npy, read_image
+from preprocess.doctor.clip import faults
 from preprocess.frames.decode import decode
 from preprocess.frames.images import image_paths
 from preprocess.frames.monocular import VideoFrames
+from preprocess.frames.video_index import recorded_faults
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.clips import damage, grey_levels, packets, turn, write_video
 
@@ -149,8 +151,8 @@ def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.mp4", pictures)
     damage(video, 5)
     with pytest.raises(UserError, match=r"clip\.mp4: picture 5 cannot be decoded .*stop=5"):
-        run_stages([VideoFrames(str(video))], tmp_path / "s")
-    run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
+        run_stages([VideoFrames(str(video), strict=True)], tmp_path / "s")
+    run_stages([VideoFrames(str(video), strict=True, stop=5)], tmp_path / "s")
     assert len(image_paths(tmp_path / "s")) == 5
 
 
@@ -160,3 +162,61 @@ def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path, caplog: pytes
     video.write_bytes(video.read_bytes()[: offset + size])
     assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(6))
     assert "ends after 6 of the 8 pictures" in caplog.text
+    assert recorded_faults(tmp_path / "s") == ["ends after 6 of the 8 pictures that it promises"]
+    assert [finding.value for finding in faults(tmp_path / "s")] == recorded_faults(tmp_path / "s")
+    with pytest.raises(UserError, match=r"clip\.mp4 ends after 6 of the 8 pictures that it promises: copy it again"):
+        run(VideoFrames(str(video), strict=True), tmp_path / "other")
+    run(VideoFrames(str(video), strict=True, stop=6), tmp_path / "other")  # what is taken of it is whole
+    assert faults(tmp_path / "other") == []
+
+
+def noise(count: int) -> list[np.ndarray]:
+    """Pictures whose data need more than a few bytes, so that damage shows; a corner's grey level numbers them."""
+    rng = np.random.default_rng(0)
+    pictures = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(count)]
+    for index, picture in enumerate(pictures):
+        picture[-8:, -8:] = 30 + 10 * index % 220
+    return pictures
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_damaged_pictures_are_left_out_up_to_the_next_key_picture(tmp_path: Path, suffix: str) -> None:
+    """What is made from a damaged picture is as wrong as it is, and decoders do not say so."""
+    video = write_video(tmp_path / f"clip{suffix}", noise(12), key_every=4)
+    damage(video, 5)
+    subject = tmp_path / "s"
+    assert run(VideoFrames(str(video)), subject) == [0, 1, 2, 3, 4, 8, 9, 10, 11]
+    meta = load_json(subject / "subject.json")["video"]
+    assert meta["pictures"] == [0, 1, 2, 3, 4, 8, 9, 10, 11]
+    assert meta["seconds"][5] - meta["seconds"][4] == pytest.approx(0.16)
+    assert meta["faults"] == ["has 3 damaged pictures, which are left out (5, 6, 7)"]
+    assert list(image_paths(subject)) == list(range(9))
+    assert run(VideoFrames(str(video), start=1, step=3), tmp_path / "t") == [1, 4, 10]
+    with pytest.raises(UserError, match=r"picture 5 cannot be decoded .* preprocess\.frames\.strict=false"):
+        run(VideoFrames(str(video), strict=True), tmp_path / "u")
+
+
+def test_a_cut_video_without_a_count_of_its_pictures_is_noticed_by_its_duration(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mkv", noise(100), key_every=10)
+    offset, _ = packets(video)[40]
+    video.write_bytes(video.read_bytes()[:offset])
+    subject = tmp_path / "s"
+    assert len(run(VideoFrames(str(video)), subject)) in (39, 40)
+    (fault,) = load_json(subject / "subject.json")["video"]["faults"]
+    assert fault.startswith("ends after 1.") and fault.endswith(" of the 4.0 seconds that it promises")
+
+
+def test_a_whole_video_has_no_faults(clip: Path, tmp_path: Path) -> None:
+    run(VideoFrames(str(clip), strict=True), tmp_path / "s")
+    assert load_json(tmp_path / "s/subject.json")["video"]["faults"] == []
+
+
+def test_a_playlist_opens_no_other_file(clip: Path, tmp_path: Path) -> None:
+    """FFmpeg would read the files that it names, whatever its suffix says."""
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    for text in ("ffconcat version 1.0\nfile other.mp4\n", f"ffconcat version 1.0\nfile {other}\n",
+                 "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"):  # fmt: skip
+        (tmp_path / "list.mp4").write_text(text)
+        with pytest.raises(UserError, match=r"list\.mp4 cannot be read as a video"):
+            run(VideoFrames(str(tmp_path / "list.mp4")), tmp_path / "s")

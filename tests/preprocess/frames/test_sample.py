@@ -73,8 +73,7 @@ def test_a_picture_that_does_not_decode(tmp_path: Path):
     blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
     clip = write_video(tmp_path / "broken.mp4", blocks)
     damage(clip, 3)
-    with pytest.raises(UserError, match=r"broken.mp4: picture \d cannot be decoded"):
-        sample(clip, [0, 5])
+    assert [found.index for found in sample(clip, [0, 2, 5])] == [0, 2]  # the sixth is made from the damaged fourth
 
 
 def test_a_stage_gives_what_it_is_going_to_write(clip: Path):

@@ -32,9 +32,10 @@ def read_uv(path: Path, vertices: int) -> Float[np.ndarray, "V 2"]:
             if words[:1] == ["vt"]:
                 coordinates.append((float(words[1]), float(words[2])))
             elif words[:1] == ["f"]:
-                corners += [[int(index) for index in word.split("/")[:2]] for word in words[1:]]
-                if any(len(corner) != 2 for corner in corners[-len(words) + 1 :]):
+                face = [[int(index) for index in word.split("/")[:2]] for word in words[1:]]
+                if any(len(corner) != 2 for corner in face):
                     raise ValueError
+                corners += face
         except (ValueError, IndexError):
             raise UserError(f"{path}, line {number}: {line[:40]!r} has no texture coordinates.") from None
     if not coordinates or not corners:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from hashhuman.data.subject.layout import MILLIMETRES
 from hashhuman.errors import UserError
 from hashhuman.io import files
+from hashhuman.io.inside import relative_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,10 @@ def read_annots(path: Path) -> Annots:
     annots = files.load_npy(path)
     try:
         cams = {name: [np.asarray(x, np.float64) for x in annots["cams"][name]] for name in ("K", "D", "R", "T")}
-        rows = [[PurePosixPath(str(p)) for p in frame["ims"]] for frame in annots["ims"]]
-    except (KeyError, TypeError, IndexError, ValueError):
+        listed = [[str(name) for name in frame["ims"]] for frame in annots["ims"]]
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError):
         raise UserError(f"{path} must hold cams (K, D, R, T of each camera) and ims (each frame's pictures).") from None
+    rows = [[relative_name(name, path) for name in row] for row in listed]
     count = len(cams["K"])
     shapes = {"K": {(3, 3)}, "R": {(3, 3)}, "T": {(3,)}, "D": {(4,), (5,)}}
     for name, allowed in shapes.items():
@@ -42,8 +44,5 @@ def read_annots(path: Path) -> Annots:
         cams[name] = values
     if not count or max((len(row) for row in rows), default=0) > count:
         raise UserError(f"{path} lists pictures of more cameras than the {count} it describes.")
-    for picture in (p for row in rows for p in row):
-        if picture.is_absolute() or ".." in picture.parts or not picture.name:
-            raise UserError(f"{path} lists the picture {picture}, which does not lie inside the subject folder.")
     distortion = np.array([np.pad(x, (0, 5 - len(x))) for x in cams["D"]])
     return Annots(np.array(cams["K"]), distortion, np.array(cams["R"]), np.array(cams["T"]) / MILLIMETRES, rows)

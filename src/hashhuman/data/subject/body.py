@@ -11,6 +11,7 @@ from jaxtyping import Float
 from hashhuman.body import volumes
 from hashhuman.body.template import SMPL_JOINTS, BodyPose, BodyTemplate
 from hashhuman.data.subject.arrays import described, read_numbers, shape_text
+from hashhuman.data.subject.layout import TALLEST, check_pose
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.io import files
@@ -33,13 +34,16 @@ class SubjectBody:
     @functools.cached_property
     def posed_frames(self) -> list[int]:
         """Frames with a pose in smpl_params/, ascending."""
-        return sorted(int(p.stem) for p in (self.root / "smpl_params").glob("*.npy") if p.stem.isdigit())
+        names = (path.stem for path in (self.root / "smpl_params").glob("*.npy"))
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 10)
 
     @functools.cached_property
     def _template(self) -> BodyTemplate:
         joints = self._array("smpl_lbs/joints.npy", (None, 3))
         weights = self._array("smpl_lbs/weights.npy", (None, len(joints)), meta="weights.npy")
         faces = self._array("smpl_lbs/faces.npy", (None, 3), meta="faces.npy").astype(np.int64)
+        if not (len(joints) and len(weights) and len(faces)):
+            raise UserError(f"{self.root / 'smpl_lbs'} holds a body without joints, vertices or faces: fit it again.")
         parents = self._array("smpl_lbs/parents.npy", (len(joints),), meta="parents.npy").astype(np.int64)
         if (parents[1:] >= np.arange(1, len(parents))).any() or (parents[1:] < 0).any():
             raise UserError(
@@ -49,6 +53,7 @@ class SubjectBody:
             raise UserError(
                 f"The faces of {self.root} name vertices that the body does not have: it has {len(weights)}."
             )
+        self._check_size(joints, "smpl_lbs/joints.npy")
         total = weights.sum(1, keepdims=True)
         if (weights < -1e-4).any() or (abs(total - 1) > 0.05).any():
             raise UserError(f"The skinning weights of {self.root} must be positive and add up to one at each vertex.")
@@ -61,7 +66,16 @@ class SubjectBody:
             joint_names=self._joint_names(len(joints)),
         )
         template = dataclasses.replace(template, vertices=self._rest_vertices(template))
+        self._check_size(template.vertices.numpy(), "smpl_lbs")
         return dataclasses.replace(template, uv=torch.from_numpy(self._uv(template)).float())
+
+    def _check_size(self, points: np.ndarray, name: str) -> None:
+        """Raises UserError if points of the body at rest (m) are farther apart than any person is tall."""
+        if (size := float(np.ptp(points, axis=0).max())) > TALLEST:
+            raise UserError(
+                f"{self.root / name} describes a body of {size:.3g} m, and none is above {TALLEST:g} m: is it in other "
+                "units than metres?"
+            )
 
     def template(self) -> BodyTemplate:
         """The shaped body at rest, float32.
@@ -123,7 +137,9 @@ class SubjectBody:
             if value.size != size or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
                 raise UserError(f"{path}: {name} must hold {size} finite numbers, not {described(value)}.")
             fields[name] = torch.from_numpy(value.astype(np.float32).reshape(-1))
-        return BodyPose(fields["poses"].reshape(-1, 3), fields["Rh"], fields["Th"])
+        pose = BodyPose(fields["poses"].reshape(-1, 3), fields["Rh"], fields["Th"])
+        check_pose(pose, path)
+        return pose
 
     def vertices(self, frame: int) -> Float[np.ndarray, "V 3"]:
         """The body's vertices in the world (m), float32; skinned from the template if smpl_vertices/ lacks them."""

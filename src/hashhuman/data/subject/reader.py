@@ -1,6 +1,7 @@
 """Reads a subject folder: its cameras, pictures, masks and part labels, and (`SubjectBody`) its body."""
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,8 @@ from hashhuman.data.subject.layout import VERSION, Picture
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files
+
+_NUMBER = re.compile(r"[0-9]{1,9}")  # of a frame
 
 
 class Subject(SubjectBody):
@@ -49,15 +52,20 @@ class Subject(SubjectBody):
         if smpl_meta is not None and not smpl_meta.is_dir():
             raise UserError(f"There is no folder {smpl_meta}; data.smpl_meta names one with faces.npy and weights.npy.")
         self.meta = self._json("subject.json") or {}
-        if self.meta.get("version", VERSION) > VERSION:
+        version, names = self.meta.get("version", VERSION), self.meta.get("joint_names", [])
+        if not isinstance(version, int) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise UserError(f"{self.root / 'subject.json'} is damaged: run preprocessing again, which restores it.")
+        if version > VERSION:
             raise UserError(f"{self.root / 'subject.json'} was written by a newer version of this program; update it.")
-        super().__init__(self.root, smpl_meta, tuple(self.meta.get("joint_names", ())))
+        super().__init__(self.root, smpl_meta, tuple(names))
         self.scene = self._json("scene.json")
+        if self.scene is not None and not isinstance(self.scene.get("frames"), int | None):
+            raise UserError(f"{self.root / 'scene.json'}: frames must be a number: correct it.")
         self._annots = read_annots(self.root / "annots.npy")
         self.camera_names = [f"{camera:02d}" for camera in range(len(self._annots.K))]
         for row in reversed(self._annots.pictures):
             for camera, path in enumerate(row):
-                self.camera_names[camera] = path.parent.name
+                self.camera_names[camera] = path.parent.name or self.camera_names[camera]  # pictures beside annots.npy
         self.pictures = self._present(self._annots.pictures)
         if not self.pictures:
             raise UserError(f"{self.root} holds none of the pictures that its annots.npy lists.")
@@ -69,7 +77,7 @@ class Subject(SubjectBody):
             return None
         value = files.load_json(path)
         if not isinstance(value, dict):
-            raise UserError(f"{path} must hold a JSON object; delete it, or write it again.")
+            raise UserError(f"{path} must hold a JSON object: run preprocessing again, which restores it.")
         return value
 
     def _present(self, listed: list[list[PurePosixPath]]) -> list[Picture]:
@@ -89,7 +97,7 @@ class Subject(SubjectBody):
             for camera, path in enumerate(row):
                 image = self.root / path
                 if image.name in names(image.parent):
-                    if not path.stem.isdigit():
+                    if not _NUMBER.fullmatch(path.stem):
                         raise UserError(f"{image} is not named by its frame's number, like images/00/000012.jpg.")
                     mask, parts = find(("mask", "mask_cihp"), path), find(("schp",), path)
                     pictures.append(Picture(camera, int(path.stem), image, mask, parts))
@@ -107,12 +115,20 @@ class Subject(SubjectBody):
     def camera(self, index: int) -> Camera:
         """Camera `index` (position in annots.npy) of the undistorted pictures, float32, T in metres."""
         if index not in self._sizes:
-            first = next((picture for picture in self.pictures if picture.camera == index), None)
-            if first is None:
-                raise UserError(f"{self.root} has no picture of camera {index} ({self.camera_names[index]}).")
-            self._sizes[index] = files.read_image(first.image).shape[:2]
+            self._sizes[index] = self._size_of_pictures(index)
         K, R, T = (torch.from_numpy(x[index]).float() for x in (self._annots.K, self._annots.R, self._annots.T))
         return Camera(K, R, T, *self._sizes[index])
+
+    def _size_of_pictures(self, camera: int) -> tuple[int, int]:
+        """Height and width of a camera's first picture that is not damaged."""
+        damage: UserError | None = None
+        for picture in (picture for picture in self.pictures if picture.camera == camera):
+            try:
+                height, width = files.read_image(picture.image).shape[:2]
+                return height, width
+            except UserError as error:
+                damage = damage or error
+        raise damage or UserError(f"{self.root} has no picture of camera {camera} ({self.camera_names[camera]}).")
 
     def distortion(self, index: int) -> Float[np.ndarray, "5"]:
         """OpenCV's k1, k2, p1, p2, k3 of the pictures on disk, float64. `image`, `mask` and `parts` undo it."""

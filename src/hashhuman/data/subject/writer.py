@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data import lip
-from hashhuman.data.subject.layout import MILLIMETRES, VERSION
+from hashhuman.data.subject.layout import MILLIMETRES, VERSION, check_pose
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files
 
@@ -69,7 +69,7 @@ class SubjectWriter:
         files.write_image_fast(self.parts_path(camera, frame), lip.encode(labels))
 
     def write_pose(self, frame: int, pose: BodyPose, betas: Float[np.ndarray, "S"] | None = None) -> None:
-        """Writes smpl_params/F.npy.
+        """Writes smpl_params/F.npy. Raises UserError for a pose that no person can have (`layout.check_pose`).
 
         `betas` are the body model's shape parameters; None writes ten zeros, which stand for SMPL's mean shape.
         """
@@ -79,7 +79,9 @@ class SubjectWriter:
             "Th": pose.transl.numpy(force=True).reshape(1, 3),
             "shapes": np.zeros((1, 10), np.float32) if betas is None else np.asarray(betas, np.float32).reshape(1, -1),
         }
-        files.save_npy(self.root / f"smpl_params/{frame}.npy", params)
+        path = self.root / f"smpl_params/{frame}.npy"
+        check_pose(pose, path)
+        files.save_npy(path, params)
 
     def write_vertices(self, frame: int, vertices: Float[np.ndarray, "V 3"]) -> None:
         """Writes smpl_vertices/F.npy: vertices in the world (m)."""

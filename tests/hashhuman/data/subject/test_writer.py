@@ -1,11 +1,14 @@
 """What is written is read again."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.errors import UserError
 from hashhuman.io import files
 from tests import toy
 
@@ -42,3 +45,31 @@ def test_meta_is_updated_not_replaced(toy_copy: Path):
     assert meta["body_model"] == "toy"
     assert meta["joint_names"] == list(toy.JOINT_NAMES)
     assert meta["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("body_pose", 45.0, "these degrees"),
+        ("orient", 45.0, "these degrees"),
+        ("transl", 2e4, "these metres"),
+    ],
+)
+def test_poses_beyond_any_persons_range_are_neither_written_nor_read(toy_copy, part: str, value: float, said: str):
+    pose = dataclasses.replace(toy.pose(0), **{part: torch.full_like(getattr(toy.pose(0), part), value)})
+    before = (toy_copy / "smpl_params/0.npy").read_bytes()
+    with pytest.raises(UserError, match=said):
+        SubjectWriter(toy_copy).write_pose(0, pose)
+    assert (toy_copy / "smpl_params/0.npy").read_bytes() == before
+    params = files.load_npy(toy_copy / "smpl_params/0.npy")
+    name = {"body_pose": "poses", "orient": "Rh", "transl": "Th"}[part]
+    files.save_npy(toy_copy / "smpl_params/0.npy", params | {name: np.full_like(params[name], value)})
+    with pytest.raises(UserError, match=said):
+        Subject(toy_copy).pose(0)
+
+
+def test_a_body_in_millimetres_is_refused(toy_copy):
+    for name in ("joints", "tvertices"):
+        files.save_npy(toy_copy / f"smpl_lbs/{name}.npy", 1000 * files.load_npy(toy_copy / f"smpl_lbs/{name}.npy"))
+    with pytest.raises(UserError, match="is it in other units than metres"):
+        Subject(toy_copy).template()
