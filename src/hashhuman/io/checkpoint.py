@@ -1,5 +1,6 @@
 """Writes checkpoints whole or not at all, and loads them without running their code."""
 
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -13,16 +14,15 @@ from hashhuman.io.files import atomic_path
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Lightning's way to read and write checkpoints, for `Trainer(plugins=...)`.
+    """Lightning's way to read and write checkpoints, for `Trainer(plugins=...)` and callbacks of Lightning.
 
     Lightning's own class renames the file without flushing it to the disk, so that a power cut can replace a good
-    checkpoint by an empty file.
+    checkpoint by an empty file. Training's own checkpoints are `training/callbacks/checkpoints.py`.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a temporary sibling, flushes and renames it. Raises UserError if it cannot be written."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        save(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
@@ -35,12 +35,40 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def save(path: Path, content: dict[str, Any]) -> str:
+    """Writes a temporary sibling, flushes and renames it.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+        return sha256(temporary)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(path: Path, map_location: Any = "cpu", expected: str | None = None) -> dict[str, Any]:
     """Reads a checkpoint: tensors (on `map_location`), numbers, strings and plain containers.
 
-    Raises UserError if the file is absent or damaged, or holds anything else.
+    Args:
+        path: the file.
+        map_location: the device of the tensors.
+        expected: the file's SHA-256; None: it is not checked.
+
+    Raises:
+        UserError: if the file is absent or damaged, has another SHA-256, or holds anything else.
     """
     try:
+        if expected is not None and sha256(path) != expected:
+            raise UserError(f"{path} has changed since it was written (its SHA-256 is another): train the run again.")
         return torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.") from None
