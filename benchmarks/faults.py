@@ -3,8 +3,8 @@
     python benchmarks/faults.py --kills 20 --signals 6 --out benchmarks/results/faults.md
 
 The run is `train.py data=synthetic`: it renders its subject folder, trains and evaluates. Each time it is ended by
-SIGKILL (`--kills`), or by SIGTERM and SIGINT in turn (`--signals`), at a point of its own, and then started again by the
-same command until it ends. Compared with a run that nothing stopped: the weights and the step bit by bit, and the
+SIGKILL (`--kills`), or by SIGTERM and SIGINT in turn (`--signals`), at a point of its own, and then started again by
+the same command until it ends. Compared with a run that nothing stopped: the weights and the step bit by bit, and the
 metrics but for the milliseconds of rendering. A restart may repeat no finished phase: what was prepared and trained
 stays.
 """
@@ -34,8 +34,8 @@ RUN = (
     "source.size=48", "encoder.n_levels=3", "encoder.log2_hashmap_size=9", "encoder.finest_voxel=0.02",
     "field.width=16", "renderer.sampler.step=0.06", "renderer.sampler.per_bin=2", "renderer.occupancy.resolution=16",
     "data.ray_sampler.n_rays=256", "neighbors.max_points=300", "neighbors.voxel=0.06", "metrics.lpips=null",
-    "trainer.max_steps=200", "data.batches_per_epoch=60", "avatar.prune_after=40", "avatar.prune_every=10",
-    "callbacks.checkpoint.every_steps=20", "eval.products.turntable.views=6", "eval.products.turntable.height=64",
+    "trainer.max_steps=100", "data.batches_per_epoch=40", "avatar.prune_after=20", "avatar.prune_every=10",
+    "data.val_views=1", "callbacks.checkpoint.every_steps=10", "eval.most=2", "eval.products.turntable=null",
     "eval.products.canonical=null", "run_dir=run",
 )  # fmt: skip
 
@@ -162,8 +162,10 @@ def main() -> None:
                 break
             folder = Path(scratch) / "interrupted"
             folder.mkdir()
-            faults.append(interrupted(folder, signum, share * seconds, whole))
-            print(faults[-1], file=sys.stderr, flush=True)
+            fault = interrupted(folder, signum, share * seconds, whole)
+            print(fault, file=sys.stderr, flush=True)
+            if fault.status != 0:  # else the run had ended before the signal was sent
+                faults.append(fault)
             shutil.rmtree(folder)
     text = table(faults, seconds)
     print(text)

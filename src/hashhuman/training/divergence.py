@@ -87,7 +87,12 @@ class Watch:
                 values = {name: float(term) for name, term in terms.items()}
                 raise Diverged(_clause(values), step, values, batch)
             return
+        self.keep(loss, terms, batch)
+
+    def keep(self, loss: Tensor, terms: dict[str, Tensor], batch: RayBatch) -> None:
+        """Watches a step without making the host wait; `check` raises. Can be captured in a CUDA graph."""
         with torch.no_grad():
+            loss = loss.detach()
             flat = torch.cat([*_flat(batch), *(term.detach().float().reshape(1) for term in terms.values())])
             if self.clean is None:
                 self.clean = torch.ones((), dtype=torch.bool, device=loss.device)
