@@ -84,7 +84,7 @@ class Watch:
         loss = loss.detach()
         if loss.device.type != "cuda":
             if not torch.isfinite(loss):
-                values = {name: float(term) for name, term in terms.items()}
+                values = {name: float(term.detach()) for name, term in terms.items()}
                 raise Diverged(_clause(values), step, values, batch)
             return
         self.keep(loss, terms, batch)

@@ -236,4 +236,4 @@ def replay(folder: str | Path) -> dict[str, float]:
         module.load_state_dict(saved["state_dict"])
     scene = module.avatar.prepare(datamodule.train_poses)
     _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
-    return {name: float(term) for name, term in terms.items()}
+    return {name: float(term.detach()) for name, term in terms.items()}
