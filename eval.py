@@ -20,6 +20,7 @@ def main(config: DictConfig) -> None:
 
     from hashhuman.checks import targets
     from hashhuman.gpu.device import device_named
+    from hashhuman.io import interruption, lock
     from hashhuman.training import run, run_folder
 
     folder, changes = Path(config.run), changes_to_the_run(config)
@@ -31,10 +32,10 @@ def main(config: DictConfig) -> None:
     config.eval.products = chosen_products(config.eval.products, trained.eval.products, typed)
     evaluator = instantiate(config.eval)
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
-    module, datamodule, _ = run.load(folder, changes, admitted)
-    avatar = module.avatar.to(device_named(config.device, "device"))
-    # In a folder of its own, beside what training measured.
-    evaluator(avatar, datamodule, folder / run_folder.EVALUATION / evaluator.protocol.name)
+    with lock.alone(folder, inside=True), interruption.advising("the same command evaluates it anew"):
+        module, datamodule, _ = run.load(folder, changes, admitted)
+        avatar = module.avatar.to(device_named(config.device, "device"))
+        run.evaluate_again(evaluator, avatar, datamodule, folder)
 
 
 def changes_to_the_run(config: DictConfig) -> DictConfig:

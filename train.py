@@ -13,8 +13,9 @@ from hashhuman.cli import hydra_main, lean_imports, results, start
 def main(config: DictConfig) -> None:
     """Prepares the subject, trains, evaluates."""
     with lean_imports.without_garbage_collection():
-        from hashhuman.training import run  # only after Hydra has checked the command line: the import takes seconds
+        from hashhuman.training import resume, run  # after Hydra has checked the command line: this takes seconds
 
+    config = resume.chosen(config)
     print(start.describe_start(config), flush=True)
     run.train(config)
 
@@ -42,12 +43,18 @@ def subject_folder(video: str, workspace: str, subject: str | None) -> str:
     return str(pipeline.subject_folder(str(video), Path(str(workspace)), subject))
 
 
+def run_folder(time: str, *, _root_: DictConfig) -> str:
+    """The run folder: that of `resume=FOLDER`, else outputs/SUBJECT/TIME."""
+    resumed = OmegaConf.select(_root_, "resume")
+    return resumed if isinstance(resumed, str) else f"outputs/{Path(_root_.data.root).name}/{time}"
+
+
 def register_resolvers() -> None:
     """Registers the functions that conf/train.yaml calls."""
     OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
     OmegaConf.register_new_resolver("default_launcher", default_launcher, replace=True)
     OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)
-    OmegaConf.register_new_resolver("name_of", lambda folder: Path(str(folder)).name, replace=True)
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hashhuman.cli import hydra_main, lean_imports
+from hashhuman.io import lock
 
 
 def main(config: DictConfig) -> None:
@@ -12,7 +13,9 @@ def main(config: DictConfig) -> None:
     with lean_imports.without_garbage_collection():
         from preprocess.pipeline import Preprocessing, subject_folder  # after Hydra has checked the command line
 
-    Preprocessing(config.preprocess).prepare(subject_folder(config.video, Path(config.workspace), config.subject))
+    subject = subject_folder(config.video, Path(config.workspace), config.subject)
+    with lock.alone(subject):  # another command may prepare the same subject
+        Preprocessing(config.preprocess).prepare(subject)
 
 
 if __name__ == "__main__":

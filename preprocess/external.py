@@ -170,7 +170,10 @@ def _signal_group(process: subprocess.Popen[str], number: int) -> None:
 
 @contextlib.contextmanager
 def _signals_as_exit() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP into SystemExit, so that programs that were started can be terminated first."""
+    """Turns SIGTERM and SIGHUP into SystemExit, so that programs that were started can be terminated first.
+
+    A signal that has a handler already keeps it: `hashhuman.io.interruption` raises for SIGTERM, too.
+    """
 
     def raise_exit(number: int, _: object) -> NoReturn:
         raise SystemExit(128 + number)
@@ -178,7 +181,8 @@ def _signals_as_exit() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
         yield
         return
-    before = {number: signal.signal(number, raise_exit) for number in (signal.SIGTERM, signal.SIGHUP)}
+    free = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.signal(number, raise_exit) for number in free}
     try:
         yield
     finally:

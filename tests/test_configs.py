@@ -133,6 +133,7 @@ NO_NUMBERS = {
     "smpl_meta": "a folder",
     "root": "a folder",
     "subject": "a name",
+    "resume": "true, false, null or a folder",
     "logger.wandb.name": "a name",
     "easymocap.camera": "a name",
     "frames.camera": "a file or a node",

@@ -44,14 +44,17 @@ class GpuLauncher(Launcher):
         folders = [root / self._subfolder(job, number) for number, job in enumerate(job_overrides, initial_job_idx)]
         program = [*sweep.this_program(), "--config-name", self.config.hydra.job.config_name]
         names = job_folders.differences([filter_overrides(overrides) for overrides in job_overrides])
-        jobs = []
+        jobs: list[sweep.Job] = []
         for name, overrides, folder in zip(names, job_overrides, folders):
             command = [*program, *overrides, *settings, f"hydra.run.dir='{folder.absolute()}'"]
             jobs.append(sweep.Job(name, command, folder / "run.log"))
-        for result, overrides, folder in zip(
-            sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs)), job_overrides, folders
-        ):
-            sweep.finished_runs.append(result.finished_run(filter_overrides(overrides), folder))
+
+        def finished(result: sweep.JobResult) -> None:
+            number = jobs.index(result.job)
+            run = result.finished_run(filter_overrides(job_overrides[number]), folders[number])
+            sweep.finished_runs.append(run)
+
+        sweep.run_jobs(jobs, sweep.devices_of(self.n_jobs), finished)
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _subfolder(self, overrides: Sequence[str], number: int) -> str:

@@ -16,6 +16,7 @@ TEXTS = (
     "data.root",
     "data.smpl_meta",
     "run",
+    "resume",
 )  # options that are text even if they look like a number, as in video=42
 
 

@@ -18,7 +18,8 @@ from hashhuman.training.ddp import rank
 
 def main() -> None:
     """Trains as one of the processes with rank above 0."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends with rank 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes; this one ends with rank 0, which saves
+        signal.signal(number, signal.SIG_IGN)
     config = OmegaConf.create(json.loads(sys.stdin.readline()))
     assert isinstance(config, DictConfig)
     threading.Thread(target=_end_with_rank_0, daemon=True).start()

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from hashhuman.cli.arguments import quote_paths as quote_paths
 from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
 from hashhuman.cli.results import FinishedRun, print_results, with_result_checked
+from hashhuman.cli.run_log import RUN_LOG, copied_to
 from hashhuman.cli.suggest import suggestion
 from hashhuman.cli.sweep_values import check_sweep
 from hashhuman.errors import one_sentence
+from hashhuman.io import interruption
 from hashhuman.io.packages import cause_of
 
 
@@ -35,14 +38,15 @@ def run(
     """Runs a job under Hydra, once or for every combination of a multirun.
 
     An error that the user can correct is printed as one sentence, with exit status 2. The other jobs of a multirun
-    continue, and a table at the end shows the result of each. Output folders that stay empty are removed.
+    continue, and a table at the end shows the result of each. Output folders that stay empty are removed. SIGTERM and
+    SIGINT end the command and its sweep in order, with one sentence and exit status 143 and 130.
 
     Args:
         job: the program, a function of the composed config.
         config_path: the config folder, relative to the job's file, so that programs run from any current folder.
         config_name: the name of the root config.
         path_option: the option to which a path without a name belongs; None: there is none.
-        result: pattern of a file below the run folder that every successful run of a sweep writes; None: there is none.
+        result: pattern of a file below the run folder that every successful run of a sweep leaves; None: there is none.
     """
     folder = (Path(inspect.getfile(job)).resolve().parent / config_path).resolve()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise errors in the command line instead of printing them
@@ -51,10 +55,15 @@ def run(
     lean_imports.postpone_scipy_signal()
     _reset(folder)
     command = _Command(job, folder, config_name)
+    status = 2
     try:
-        sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
-        check_sweep(command.folder, config_name, sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
+        with interruption.watched():
+            sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
+            check_sweep(command.folder, config_name, sys.argv[1:])
+            hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
+    except interruption.Interrupted as stopped:
+        command.failed, status = True, stopped.status
+        print(stopped, file=sys.stderr, flush=True)
     except Exception as error:
         command.failed = True
         command.report(error)
@@ -63,7 +72,7 @@ def run(
         if _finish_sweep(result):
             command.failed = True
     if command.failed:
-        sys.exit(2)
+        sys.exit(status)
 
 
 def _reset(config_folder: Path) -> None:
@@ -84,25 +93,38 @@ class _Command:
         self.guarded = functools.wraps(job)(lambda config: self._guarded(config))
 
     def _guarded(self, config: DictConfig) -> None:
-        started, failure = time.time(), "it was interrupted."
+        context = HydraConfig.get()
+        if context.mode != RunMode.MULTIRUN:
+            self._run(config)
+            return
+        folder, started, failure = Path(context.runtime.output_dir), time.time(), "it was interrupted."
+        log = folder / RUN_LOG
+        try:
+            with copied_to(log):
+                failure = self._run(config, one_of_many=True)
+        finally:
+            seconds, shown = time.time() - started, None if failure is None else log
+            run = FinishedRun(list(context.overrides.task), folder, started, seconds, failure, log=shown)
+            sweep.finished_runs.append(run)
+
+    def _run(self, config: DictConfig, one_of_many: bool = False) -> str | None:
+        """Runs the job. Returns why it failed; None: it did not."""
         try:
             check_ranges(config)
             self.job(config)
-            failure = None
+            interruption.check()
         except Exception as error:
             self.failed = True
-            failure = explain(error) or cause_of(error)
-            self.report(error)
-        finally:
-            context = HydraConfig.get()
-            if context.mode == RunMode.MULTIRUN:
-                folder = Path(context.runtime.output_dir)
-                seconds = time.time() - started
-                sweep.finished_runs.append(FinishedRun(list(context.overrides.task), folder, started, seconds, failure))
+            self.report(error, one_of_many)
+            return explain(error) or cause_of(error)
+        return None
 
-    def report(self, error: Exception) -> None:
-        """Prints an error as one sentence, or raises it if it is a fault of the program."""
+    def report(self, error: Exception, one_of_many: bool = False) -> None:
+        """Prints an error as one sentence. A fault of the program is raised; `one_of_many`: printed as Python does."""
         sentence = explain(error)
+        if sentence is None and one_of_many:
+            print("".join(traceback.format_exception(error)), end="", file=sys.stderr)
+            return
         if sentence is None:
             raise error
         correction = suggestion(error, self.folder, self.config_name, sys.argv[1:])

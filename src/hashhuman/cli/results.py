@@ -50,10 +50,24 @@ def with_result_checked(run: FinishedRun, result: str | None) -> FinishedRun:
 
 
 def _fresh(run: FinishedRun, pattern: str) -> Iterator[Path]:
-    """The files of a run that are not older than its start, with 2 s of tolerance for file systems' coarse clocks."""
+    """The files of a run that belong to it.
+
+    They are not older than its start, with 2 s of tolerance for file systems' coarse clocks. Or the run has not failed
+    and its manifest lists them: a job that is started again repeats nothing that is finished.
+    """
+    listed = set() if run.failure is not None else _listed(run.folder)
     for path in sorted(run.folder.glob(pattern)):
-        if path.stat().st_mtime >= run.started - 2:
+        if path.stat().st_mtime >= run.started - 2 or path in listed:
             yield path
+
+
+def _listed(folder: Path) -> set[Path]:
+    """The files of a finished run by its manifest (`training/manifest.py`, which would import PyTorch)."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return {folder / name for name in manifest["files"]} if manifest["evaluated"] is True else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def metrics_of(run: FinishedRun) -> dict[str, dict[str, int | float]]:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +54,17 @@ class JobResult:
         return FinishedRun(list(overrides), folder, self.started, self.seconds, self.failure, self.device, log)
 
 
-def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[JobResult]:
+def run_jobs(
+    jobs: Sequence[Job], devices: Sequence[str | None], finished: Callable[[JobResult], None] | None = None
+) -> list[JobResult]:
     """Runs all jobs, each on the first free device. If a job fails, the others continue.
 
-    An interrupt ends the running jobs and starts no further ones.
+    An interrupt ends the running jobs with SIGTERM, waits for them and starts no further ones.
 
     Args:
         jobs: the jobs, in the order in which they start.
         devices: one value of CUDA_VISIBLE_DEVICES for each job that may run at the same time; None: unchanged.
+        finished: called with each result in the order of the jobs, also with those of jobs that an interrupt ended.
 
     Returns:
         The results in the order of the jobs.
@@ -81,13 +84,28 @@ def run_jobs(jobs: Sequence[Job], devices: Sequence[str | None]) -> list[JobResu
 
     with ThreadPoolExecutor(len(devices)) as pool:
         futures = [pool.submit(work, number, job) for number, job in enumerate(jobs, 1)]
+        results: list[JobResult] = []
+        waiting = iter(futures)
+
+        def take(future: "Future[JobResult | None]") -> None:
+            if (result := future.result()) is not None:
+                results.append(result)
+                if finished is not None:
+                    finished(result)
+
+        future = None
         try:
-            return [result for future in futures if (result := future.result()) is not None]
+            for future in waiting:
+                take(future)
         except BaseException:
             stopped.set()
             for process in list(running):
                 process.terminate()
+            for ended in (future, *waiting):  # jobs that the signal has ended belong in the table, too
+                if ended is not None:
+                    take(ended)
             raise
+        return results
 
 
 def _run(label: str, job: Job, device: str | None, n_parallel: int, running: set[subprocess.Popen]) -> JobResult:

@@ -219,21 +219,28 @@ class SubjectDataModule(L.LightningDataModule):
             return error
 
     def train_dataloader(self) -> DataLoader:
-        """Yields functions that draw a batch, not batches, so that the step itself can draw them on the device."""
+        """Yields functions that draw a batch, not batches, so that the step itself can draw them on the device.
+
+        Lightning asks for it at the beginning of every epoch. A training that goes on within an epoch gets its rest.
+        """
         if self.store is None:
             raise RuntimeError("setup('fit') must come before train_dataloader()")
         sampler = self.ray_sampler.share(self.trainer.world_size if self.trainer else 1)
         draw = functools.partial(sampler.draw, self.store)
-        return DataLoader([draw] * self.batches_per_epoch, batch_size=None)  # type: ignore[arg-type]
+        done = self.trainer.global_step % self.batches_per_epoch if self.trainer else 0  # of a continued epoch
+        return DataLoader([draw] * (self.batches_per_epoch - done), batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """Yields `val_views` views; see the class."""
+        return DataLoader(self._val_views, batch_size=None)  # type: ignore[arg-type]
+
+    @functools.cached_property
+    def _val_views(self) -> list[View]:
         unseen = next((self.splits[name] for name in SPLITS[:0:-1] if self.splits[name]), self.splits["train"])
         count = min(self.val_views, len(unseen))
         chosen = [unseen[int((i + 0.5) * len(unseen) / count)] for i in range(count)]
         views = [self.view_or_damage(picture) for picture in chosen]
-        whole = [view for view in views if isinstance(view, View)]
-        return DataLoader(whole, batch_size=None)  # type: ignore[arg-type]
+        return [view for view in views if isinstance(view, View)]
 
     def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
         """Returns the batch as it is: rays are drawn on the device, and views move there when they are rendered."""

@@ -8,6 +8,7 @@ that the path always holds the complete old file or the complete new one.
 import contextlib
 import errno
 import json
+import math
 import os
 import pickle
 import shutil
@@ -212,10 +213,20 @@ def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def save_json(path: Path, value: Any) -> None:
-    """Writes indented JSON in UTF-8. Raises UserError if the file cannot be written."""
-    text = json.dumps(value, indent=1) + "\n"
+    """Writes indented JSON in UTF-8; numbers that JSON does not know (NaN, infinity) become null.
+
+    Raises UserError if the file cannot be written.
+    """
     with atomic_path(path) as sibling:
-        sibling.write_text(text, encoding="utf-8")
+        sibling.write_text(json.dumps(_finite(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_json(path: Path) -> Any:

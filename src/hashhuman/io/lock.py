@@ -4,24 +4,37 @@ import contextlib
 import fcntl
 import itertools
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from hashhuman.errors import UserError
+
 ATTEMPTS = 1000  # to make a folder that other processes remove: more are no coincidence
+LONGEST = 120  # characters of a command in a message
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder during the `with`; waits first while another process holds it.
+def alone(folder: Path, wait: bool = True, inside: bool = False) -> Iterator[None]:
+    """Holds the lock of a folder during the `with`. While another process holds it, prints who, and waits.
 
     Runs of a sweep use it before they make the same files. The system releases the lock if the process dies. The lock
     file, `.NAME.lock` beside the folder, is removed at the end, and so are parent folders that were made for it and
     are still empty: a command that fails leaves nothing behind, unless another process waits for the same lock.
+
+    Args:
+        folder: the folder, which need not exist.
+        wait: whether to wait; if not, raises UserError while another process holds the lock.
+        inside: whether the lock file is `.lock` in the folder, whose parent then need not be writable.
     """
-    path = Path(folder).parent / f".{Path(folder).name}.lock"
+    folder = Path(folder).absolute()
+    path = folder / ".lock" if inside else folder.parent / f".{folder.name}.lock"
     made: list[Path] = []
-    with _locked(path, made):
+    with _locked(path, made, folder, wait) as file:
+        file.truncate(0)
+        print(f"process {os.getpid()} ({_command()})", file=file, flush=True)
         try:
             yield
         finally:
@@ -31,20 +44,42 @@ def alone(folder: Path) -> Iterator[None]:
                     parent.rmdir()
 
 
-def _locked(path: Path, made: list[Path]) -> TextIO:
+def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
     """Opens and locks the file at `path`; adds parent folders that had to be made to `made`, inner ones first."""
+    told = ""
     for attempt in itertools.count(1):
         made[:0] = [parent for parent in path.parents if not parent.exists() and parent not in made]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w")
+            file = path.open("a+")
         except (FileNotFoundError, FileExistsError):  # another process has just removed the folder that it made
             if attempt == ATTEMPTS or (os.path.lexists(path.parent) and not path.parent.is_dir()):
                 raise
             continue
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(file)
+            if not wait:
+                file.close()
+                raise UserError(f"{folder} is in use by {holder}: wait until that has ended.") from None
+            if holder != told:
+                told = holder
+                print(f"waiting for {holder}, which works on {folder}", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()  # the file that another process had locked is gone, and with it the lock
     raise AssertionError("unreachable")
+
+
+def _holder(file: TextIO) -> str:
+    """Who holds the lock: what its holder wrote into the lock file."""
+    file.seek(0)
+    return file.read(LONGEST + 40).strip() or "another process"
+
+
+def _command() -> str:
+    text = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]) if sys.argv else ""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -15,6 +15,7 @@ from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
 from hashhuman.gpu.capacity import RayCapacity
+from hashhuman.training.divergence import Watch
 from hashhuman.training.losses import Loss, weighted_sum
 from hashhuman.training.schedules import Schedule
 from hashhuman.training.step.eager import EagerStep, StepResult
@@ -49,6 +50,8 @@ class HumanModule(L.LightningModule):
         self.log_every = log_every
         self.step: EagerStep | GraphStep | None = None
         self.logged_at = 0  # the step whose loss was logged last; for callbacks that show it
+        self.resumed_execution: dict[str, Any] = {}  # state of `step` in the checkpoint that is continued
+        self.watch = Watch()
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
     @property
@@ -73,6 +76,7 @@ class HumanModule(L.LightningModule):
         prediction = self.avatar.predict(draw(ray_factor), self.scene, capacity)
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
         loss, terms = weighted_sum(losses, prediction)
+        self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
 
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
@@ -80,11 +84,13 @@ class HumanModule(L.LightningModule):
         if self.step is None:
             obstacle = self.avatar.capture_obstacle()
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
+            self.step.load_state_dict(self.resumed_execution)
         result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
         if self.avatar.after_step(self.scene, self.global_step):
             self.step.invalidate()
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
+            self.watch.check(self.global_step)
             terms = {f"train/{name}": value for name, value in result.terms.items()}
             self.log_dict({"train/loss": result.loss} | terms)
             self.logged_at = self.global_step

@@ -7,10 +7,38 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from hashhuman.evaluation.product import Evaluation
 from hashhuman.io.files import read_image, write_image
 from hashhuman.io.packages import require_package, requiring
+
+
+class CsvLogger(CSVLogger):
+    """Lightning's CSVLogger, for a training that is continued: a checkpoint holds the lines up to its step."""
+
+    def __init__(self, save_dir: str, name: str, version: str, flush_logs_every_n_steps: int) -> None:
+        super().__init__(save_dir, name, version, flush_logs_every_n_steps=flush_logs_every_n_steps)
+        self.lines: list[dict[str, float]] = []
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds a line."""
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        super().log_metrics(values, step)
+        self.lines.append(values | {"step": -1 if step is None else step})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lines so far."""
+        return {"lines": self.lines}
+
+    @rank_zero_only
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replaces the file by the lines of a checkpoint."""
+        for line in state["lines"]:
+            self.log_metrics({name: value for name, value in line.items() if name != "step"}, line["step"])
+        self.save()
 
 
 def require_wandb() -> Any:

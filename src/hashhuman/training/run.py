@@ -1,9 +1,10 @@
-"""Trains the avatar that a config describes, and loads finished runs."""
+"""Trains the avatar that a config describes, goes on with runs that were stopped, and loads finished ones."""
 
 import contextlib
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -20,59 +21,124 @@ from hashhuman.checks.requirements import check_requirements
 from hashhuman.checks.types import check_types
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
-from hashhuman.evaluation.evaluator import Evaluator
+from hashhuman.evaluation.product import Evaluation
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
-from hashhuman.io import checkpoint, lock
+from hashhuman.io import checkpoint, files, interruption, lock
 from hashhuman.io.packages import cause_of, causes_of
-from hashhuman.training import ddp, run_folder
+from hashhuman.training import ddp, divergence, resume, run_folder
+from hashhuman.training.callbacks.checkpoints import newest
+from hashhuman.training.divergence import Diverged
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import ended, log_config, log_evaluation
+from hashhuman.training.losses import weighted_sum
+from hashhuman.training.manifest import Manifest
+from hashhuman.training.run_folder import continuation
 
 
 def train(config: DictConfig) -> None:
     """Prepares the subject, trains its avatar and evaluates it. All results are written below `config.run_dir`.
 
-    With `trainer=ddp` several processes run this function. All of them train; the process of rank 0 does the rest.
+    A run that was stopped goes on there: with the first unfinished stage of its subject, after its last checkpoint, or
+    with the evaluation. With `trainer=ddp` several processes run this function. All of them train; the process of rank
+    0 does the rest.
 
     Raises:
-        UserError: see `check_config`; also if the subject cannot be prepared.
+        UserError: see `check_config` and `resume.begin`; also if the subject cannot be prepared, another process works
+            on the run, or training breaks down.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # it asks for more workers, but the data is on the device
     check_config(config)
     L.seed_everything(config.seed + ddp.rank(), verbose=False)  # processes draw different rays
-    first = ddp.rank() == 0
-    if first and config.source is not None:
-        root = Path(config.data.root)
-        with lock.alone(root):  # other runs of a sweep may prepare the same subject
-            instantiate(config.source).prepare(root)
-    evaluator = instantiate(config.eval) if first else None  # before training, so that missing packages show early
-    trainer: L.Trainer = instantiate(
+    folder = Path(config.run_dir)
+    if ddp.rank():
+        _fit(config, _trainer(config))
+        return
+    with lock.alone(folder, wait=False, inside=True), interruption.advising(f"go on with {continuation(folder)}"):
+        manifest = resume.begin(folder, config)
+        if manifest.evaluated and all(manifest.holds(folder, name) for name in manifest.files):
+            print(f"{folder} is finished, and nothing of it has changed (resume=false trains it again).", flush=True)
+            return
+        if config.source is not None:
+            root = Path(config.data.root)
+            with lock.alone(root):  # other runs of a sweep may prepare the same subject
+                instantiate(config.source).prepare(root)
+        evaluator = instantiate(config.eval)  # before training, so that missing packages show early
+        trainer = _trainer(config)
+        with ended(trainer.loggers):
+            module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)
+            evaluation = _evaluate(evaluator, module.avatar, datamodule, folder)
+            log_evaluation(trainer.loggers, evaluation, Manifest.existing(folder).step)
+
+
+def _trainer(config: DictConfig) -> L.Trainer:
+    return instantiate(
         config.trainer,
         max_steps=config.trainer.max_steps if config.budget_s is None else -1,
         logger=list(instantiate(config.logger).values()),
         callbacks=list(instantiate(config.callbacks).values()),
     )
-    with ended(trainer.loggers):
-        _train(config, trainer, evaluator)
 
 
-def _train(config: DictConfig, trainer: L.Trainer, evaluator: Evaluator | None) -> None:
-    """Trains and, with an evaluator, evaluates."""
+def _fit(config: DictConfig, trainer: L.Trainer) -> tuple[HumanModule, SubjectDataModule]:
+    """Trains, or goes on with training. The module is on the training device again afterwards."""
     folder = Path(config.run_dir)
     with ddp.processes(config, trainer.num_devices):
         module, datamodule = build(config)
         if ddp.rank() == 0:
-            log_config(trainer.loggers, run_folder.save_config(folder, config))
+            log_config(trainer.loggers, files.load_json(folder / run_folder.CONFIG))
         module.to(trainer.strategy.root_device)  # now, so that kernels are compiled while pictures are read
-        with compiled_ahead(module.avatar):
-            trainer.fit(module, datamodule=datamodule)
-    if evaluator is not None:
-        module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-        evaluation = evaluator(module.avatar, datamodule, folder / run_folder.EVALUATION)
-        log_evaluation(trainer.loggers, evaluation, trainer.global_step)
+        try:
+            with compiled_ahead(module.avatar):
+                trainer.fit(module, datamodule=datamodule)
+        except Diverged as error:
+            raise error.saved(folder) from error
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
+    return module, datamodule
+
+
+def _trained(config: DictConfig, trainer: L.Trainer) -> tuple[HumanModule, SubjectDataModule]:
+    """The module of a run whose training has ended, on the training device, for its evaluation."""
+    folder = Path(config.run_dir)
+    manifest = Manifest.existing(folder)
+    print(f"training has ended already, after step {manifest.step}: only the evaluation is left", flush=True)
+    module, datamodule = build(config)
+    load_weights(module, datamodule, folder, manifest)
+    module.to(trainer.strategy.root_device)
+    return module, datamodule
+
+
+def _evaluate(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, folder: Path) -> Evaluation:
+    """Evaluates into the run folder, and lists the files in its manifest."""
+    manifest = Manifest.existing(folder)
+    if manifest.evaluated or manifest.below(run_folder.EVALUATION):
+        manifest.evaluated = False
+        manifest.forget(run_folder.EVALUATION)
+        manifest.save(folder)
+    evaluation = evaluator(avatar, datamodule, folder / run_folder.EVALUATION)
+    interruption.check()
+    made = (folder / run_folder.EVALUATION).rglob("*")
+    manifest.add(folder, sorted(path for path in made if path.is_file() and not path.name.startswith(".")))
+    manifest.evaluated = True
+    manifest.save(folder)
+    return evaluation
+
+
+def evaluate_again(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, folder: Path) -> None:
+    """Evaluates a finished run into `evaluation/PROTOCOL`, beside what was measured after training.
+
+    The caller holds the run folder's lock.
+    """
+    part = f"{run_folder.EVALUATION}/{evaluator.protocol.name}"
+    manifest = Manifest.existing(folder)
+    manifest.forget(part)
+    manifest.save(folder)  # what an earlier evaluation left there counts no longer
+    evaluator(avatar, datamodule, folder / part)
+    interruption.check()
+    manifest.add(folder, sorted(path for path in (folder / part).rglob("*") if path.is_file()))
+    manifest.save(folder)
 
 
 def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
@@ -151,17 +217,49 @@ def load(
 
     Raises:
         UserError: if the folder is not a run that this revision can load, its subject folder is missing or belongs to
-            another run, or its checkpoint is damaged.
+            another run, or its config or its checkpoint has changed since training wrote it.
     """
     folder = Path(folder)
     config = run_folder.load_config(folder, overrides, admitted)
     module, datamodule = _built(config, folder / run_folder.CONFIG)
-    weights = checkpoint.load_weights(folder / run_folder.CHECKPOINT)
+    load_weights(module, datamodule, folder, Manifest.existing(folder))
+    return module.eval(), datamodule, config
+
+
+def load_weights(module: HumanModule, datamodule: SubjectDataModule, folder: Path, manifest: Manifest) -> None:
+    """Loads the final weights of a run.
+
+    Raises:
+        UserError: if the checkpoint is damaged, is not the one that training wrote, or does not fit the module.
+    """
+    path = folder / run_folder.CHECKPOINT
+    weights = checkpoint.load_weights(path, expected=manifest.files.get(run_folder.CHECKPOINT, ""))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
-            f"{folder / run_folder.CHECKPOINT} does not fit its config and {datamodule.subject.root}: correct "
-            "data.root, or train the run again."
+            f"{path} does not fit its config and {datamodule.subject.root}: correct data.root, or train the run again."
         ) from error
-    return module.eval(), datamodule, config
+
+
+def replay(folder: str | Path) -> dict[str, float]:
+    """Computes the losses of the rays with which a training broke down, with the weights of its last checkpoint.
+
+    Args:
+        folder: the run folder, with `diverged.pt`.
+
+    Returns:
+        The loss terms, unweighted, by name.
+
+    Raises:
+        UserError: if the folder has no undamaged `diverged.pt` or checkpoint.
+    """
+    folder = Path(folder)
+    config = OmegaConf.create(run_folder.saved_content(folder))
+    _, _, batch = divergence.load_batch(folder)
+    module, datamodule = build(config)
+    if (saved := newest(folder, Manifest.existing(folder))) is not None:
+        module.load_state_dict(saved["state_dict"])
+    scene = module.avatar.prepare(datamodule.train_poses)
+    _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
+    return {name: float(term.detach()) for name, term in terms.items()}

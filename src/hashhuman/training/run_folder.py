@@ -2,9 +2,12 @@
 
 `config.json` holds the run's config. It is resolved except for the avatar, which refers to its parts by name. Besides
 the config's own keys it has `format`, the version of this layout, and `command`, the overrides that were typed.
+`manifest.json` (`training/manifest.py`) says which files belong to this config.
 """
 
 import shlex
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,22 @@ from hashhuman.errors import UserError
 from hashhuman.io import files
 from hashhuman.io.inside import check_inside
 from hashhuman.io.packages import cause_of
+from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
-FORMAT = 3  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
+FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
+OUTPUTS = ("checkpoints", "evaluation", "logs", "timing.json", "diverged.pt")  # what training a run anew replaces
+BESIDE = ("format", "command", "resume")  # of config.json, and no part of the config that determines the result
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 
 
-def save_config(folder: Path, config: DictConfig) -> dict[str, Any]:
-    """Saves a run's config with absolute paths, so that the run can be loaded from any current folder.
+def save_config(folder: Path, config: DictConfig) -> None:
+    """Saves a run's config with absolute paths, so that the run can be loaded from any current folder."""
+    files.save_json(folder / CONFIG, {"format": FORMAT, "command": typed_overrides(), **content_of(config)})
 
-    Returns what it has written.
-    """
+
+def content_of(config: DictConfig) -> dict[str, Any]:
+    """A run's config as `config.json` has it, with absolute paths."""
     config = config.copy()
     for option in PATHS:
         if (path := OmegaConf.select(config, option)) is not None:
@@ -36,14 +44,63 @@ def save_config(folder: Path, config: DictConfig) -> dict[str, Any]:
     assert isinstance(content, dict)
     # The avatar's parts stay references to their groups, so that overrides of a group also change the avatar.
     content["avatar"] = OmegaConf.to_container(config, resolve=False)["avatar"]  # type: ignore[index, call-overload]
-    content = {"format": FORMAT, "command": typed_overrides(), **content}
-    files.save_json(folder / CONFIG, content)
+    return {str(key): value for key, value in content.items()}
+
+
+def values(content: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run's config that determine its result: {option: value}, with the run folder as `RUN`."""
+    place = content["run_dir"]
+
+    def leaves(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        if not isinstance(node, dict | list) or not node:
+            yield key, node.replace(place, "RUN") if isinstance(node, str) else node
+        for name, value in items:
+            yield from leaves(value, f"{key}.{name}".removeprefix("."))
+
+    return dict(leaves({key: value for key, value in content.items() if key not in BESIDE}, ""))
+
+
+def digest(content: dict[str, Any]) -> str:
+    """The SHA-256 of a run's config, wherever its folder lies."""
+    return digest_of(values(content))
+
+
+def saved_content(folder: Path, admitted: targets.Register | None = None) -> dict[str, Any]:
+    """The config of a run as it was saved. It may come from anybody, so its classes are checked.
+
+    Args:
+        folder: the run folder.
+        admitted: the classes that the run may name; None: `targets.admitted()`.
+
+    Raises:
+        UserError: if the folder holds no run, one of another format, or one that names a class that is not admitted.
+    """
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder} holds no run, since {folder / CONFIG} is missing: name a folder below outputs/.")
+    content = files.load_json(folder / CONFIG)
+    if not isinstance(content, dict):
+        raise UserError(f"{folder / CONFIG} is not the config of a run: train it again.")
+    found, command = content.pop("format", 1), content.pop("command", None)
+    if found != FORMAT:
+        raise UserError(_other_format(folder, found, command))
+    targets.check_targets(content, folder / CONFIG, admitted or targets.admitted())
     return content
 
 
 def check_links(folder: Path) -> None:
     """Raises UserError if what a run writes would land outside its folder, because a link there leads out of it."""
-    check_inside(folder, [folder / name for name in ("checkpoints", EVALUATION, "logs", "timing.json")])
+    check_inside(folder, [folder / name for name in OUTPUTS])
+
+
+def remove_outputs(folder: Path) -> None:
+    """Deletes what an earlier training left in a run folder. Links are deleted, not what they point to."""
+    for name in OUTPUTS:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def load_config(
@@ -57,19 +114,15 @@ def load_config(
         admitted: the classes that the run may name; None: `targets.admitted()`.
 
     Raises:
-        UserError: if the folder is not a finished run, has another format, names a class that is not admitted, or its
-            subject folder does not exist.
+        UserError: if the folder is not a finished run, has another format, names a class that is not admitted, its
+            config is not that of its weights, or its subject folder does not exist.
     """
-    for needed in (folder / CONFIG, folder / CHECKPOINT):
-        if not needed.is_file():
-            raise UserError(f"{folder} is not a finished run, since {needed} is missing: name a folder below outputs/.")
-    content = files.load_json(folder / CONFIG)
-    if not isinstance(content, dict):
-        raise UserError(f"{folder / CONFIG} is not the config of a run: train it again.")
-    found, command = content.pop("format", 1), content.pop("command", None)
-    if found != FORMAT:
-        raise UserError(_other_format(folder, found, command))
-    targets.check_targets(content, folder / CONFIG, admitted or targets.admitted())
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"{folder} is not a finished run, since {folder / CONFIG} is missing: name a folder below outputs/."
+        )
+    content = saved_content(folder, admitted)
+    _check_finished(folder)
     config = OmegaConf.merge(content, overrides or {})
     assert isinstance(config, DictConfig)
     typed = overrides or OmegaConf.create({})
@@ -82,6 +135,27 @@ def load_config(
                 f"{folder} was trained on {path}, which does not exist: add {option}=FOLDER to say where it has moved."
             )
     return config
+
+
+def _check_finished(folder: Path) -> None:
+    """Raises UserError unless training has ended, and the config is the one with which it was trained."""
+    manifest = Manifest.load(folder)
+    if manifest is None:
+        raise UserError(f"{folder} is not a finished run, since {folder / MANIFEST} is missing: train it again.")
+    if not manifest.trained:
+        raise UserError(
+            f"{folder} is not a finished run: its training was stopped (last checkpoint: step {manifest.step}); "
+            f"go on with {continuation(folder)}."
+        )
+    if not (folder / CHECKPOINT).is_file():
+        raise UserError(f"{folder} is not a finished run, since {folder / CHECKPOINT} is missing: train it again.")
+    if not manifest.holds(folder, CONFIG):
+        raise UserError(f"{folder / CONFIG} has changed since the run was trained with it: restore it, or train again.")
+
+
+def continuation(folder: Path) -> str:
+    """The command that continues a run, in backquotes."""
+    return f"`python train.py {shlex.quote(f'resume={folder}')}`"
 
 
 def typed_overrides() -> list[str] | None:

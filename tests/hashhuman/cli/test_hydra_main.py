@@ -218,10 +218,13 @@ def test_a_sweep_ends_with_one_table(
     assert "failed: one is bad." in printed.out and "without its result" in printed.out and "done" in printed.out
     assert printed.err.count("one is bad.") == 1 and "2 of 3 runs failed." in printed.err
     assert {path.name for path in (config_folder / "sweep").iterdir()} == {"a=1", "a=2", "a=3", "multirun.yaml"}
-    with pytest.raises(ZeroDivisionError):
-        run(job, config_folder, monkeypatch, "-m", "a=2,4", *options)
+    with pytest.raises(SystemExit) as left:  # a fault of the program does not end the sweep either
+        run(job, config_folder, monkeypatch, "-m", "a=4,2", *options)
     printed = capfd.readouterr()
+    assert left.value.code == 2 and "1 of 2 runs failed." in printed.err
     assert printed.out.count("runs of the sweep") == 1 and "failed: ZeroDivisionError: a fault" in printed.out
+    log = (config_folder / "sweep/a=4/run.log").read_text()
+    assert log.startswith("Traceback") and log.rstrip().endswith("ZeroDivisionError: a fault") and log in printed.err
 
 
 def test_an_interrupted_job_has_failed(config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:

@@ -1,5 +1,6 @@
 """The table at the end of a sweep, of fake run folders."""
 
+import dataclasses
 import json
 import os
 import time
@@ -53,6 +54,22 @@ def test_results_of_an_earlier_run_do_not_count(tmp_path: Path):
     old = time.time() - 100
     os.utime(tmp_path / "good/evaluation/strict/metrics.json", (old, old))
     assert with_result_checked(good, METRICS).failure and metrics_of(good) == {}
+
+
+def test_results_that_the_manifest_lists_do(tmp_path: Path):
+    """The job of a sweep that is started again has nothing to do if its run is finished."""
+    good = run_folder(tmp_path, "good", strict={"heldout": {"psnr": 1}})
+    path = tmp_path / "good/evaluation/strict/metrics.json"
+    old = time.time() - 100
+    os.utime(path, (old, old))
+    manifest = {"evaluated": True, "files": {"evaluation/strict/metrics.json": "x"}}
+    (tmp_path / "good/manifest.json").write_text(json.dumps(manifest))
+    assert with_result_checked(good, METRICS) is good and metrics_of(good) == {"heldout": {"psnr": 1}}
+    refused = dataclasses.replace(good, failure="another config")
+    assert metrics_of(refused) == {}  # what lies there is of an earlier run
+    for other in ({"evaluated": False, "files": manifest["files"]}, {"evaluated": True, "files": {}}, []):
+        (tmp_path / "good/manifest.json").write_text(json.dumps(other))
+        assert with_result_checked(good, METRICS).failure
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": {"heldout": {}}}', '{"splits": 3}'])

@@ -1,6 +1,7 @@
 """Runs of a sweep: fake jobs that wait, fail, or check whether others run."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,10 @@ def test_an_interrupt_ends_running_jobs_and_starts_no_more(tmp_path, interruptib
     begun = f"open({str(tmp_path / 'begun')!r}, 'a').write('x')"
     lasted = f"open({str(tmp_path / 'lasted')!r}, 'w')"
     stop = f"{begun}; import signal; os.kill({os.getpid()}, signal.SIGINT); time.sleep({PATIENCE}); {lasted}"
+    ended: list[JobResult] = []
     with pytest.raises(KeyboardInterrupt):
-        run_jobs([job(tmp_path, str(i), stop) for i in range(3)], [None])
+        run_jobs([job(tmp_path, str(i), stop) for i in range(3)], [None], ended.append)
+    assert [(result.job.name, result.status) for result in ended] == [("0", -signal.SIGTERM)]
     assert (tmp_path / "begun").read_text() == "x" and not (tmp_path / "lasted").exists()
 
 

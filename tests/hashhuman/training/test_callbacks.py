@@ -159,14 +159,24 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path):
     clock.on_validation_start(trainer, module)  # 3
     clock.on_validation_end(trainer, module)  # 4
     trainer.global_step = 13
-    clock.on_train_epoch_end(trainer, module)  # 5
-    clock.on_train_epoch_start(trainer, module)  # 6
-    clock.on_train_epoch_end(trainer, module)  # 7
-    clock.on_train_end(trainer, module)  # 8, 9
+    with clock.stopped(module):  # 5
+        pass  # 6
+    with clock.stopped(module):  # 7
+        pass  # 8
+    clock.on_train_end(trainer, module)  # 9
     figures = json.loads((tmp_path / "timing.json").read_text())
     assert (figures["setup_s"], figures["train_s"]) == (2, 9 - 2 - 1 - 2)
     assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
     assert figures["steps"] == 10 and figures["device"] == "cpu" and figures["peak_gpu_bytes"] is None
+    state = clock.state_dict()  # 10
+    later = TrainingClock(tmp_path / "timing.json", max_seconds=None, nominal_steps=13, now=now)  # 11
+    later.load_state_dict(state)
+    later.on_before_optimizer_step(trainer, module, None)  # 12
+    trainer.global_step = 14
+    later.on_train_end(trainer, module)  # 13
+    figures = json.loads((tmp_path / "timing.json").read_text())
+    assert (figures["setup_s"], figures["train_s"], figures["steps"]) == (2 + 1, state["train_s"] + 1, 11)
+    assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
 
 
 class Slow(Toy):

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 import train
 from hashhuman.cli.hydra_main import explain
 from hashhuman.errors import UserError
-from hashhuman.io.checkpoint import AtomicCheckpointIO
+from hashhuman.io import checkpoint
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run, run_folder
+from hashhuman.training.manifest import Manifest
 from tests.tiny import SMALL, TOY
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -35,7 +36,11 @@ def saved(toy_folder: Path, tmp_path: Path) -> tuple[Path, DictConfig, torch.nn.
     cells = module.avatar.occupancy.marked.view(5, 16, 16, 16)
     cells[:, :, 8:] = 0
     run_folder.save_config(tmp_path / "run", config)
-    AtomicCheckpointIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "run" / run_folder.CHECKPOINT)
+    checkpoint.save(tmp_path / "run" / run_folder.CHECKPOINT, {"state_dict": module.state_dict()})
+    manifest = Manifest.new(run_folder.digest(run_folder.content_of(config)))
+    manifest.add(tmp_path / "run", [tmp_path / "run" / name for name in (run_folder.CONFIG, run_folder.CHECKPOINT)])
+    manifest.trained = True
+    manifest.save(tmp_path / "run")
     return tmp_path / "run", config, module
 
 
@@ -70,12 +75,12 @@ def test_folders_that_are_no_finished_run(saved, tmp_path):
     folder, _, _ = saved
     with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config.json is missing"):
         run.load(tmp_path / "nothing")
-    checkpoint = folder / run_folder.CHECKPOINT
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"last.ckpt is not a readable checkpoint"):
+    weights = folder / run_folder.CHECKPOINT
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"last.ckpt has changed since it was written .*: train the run again"):
         run.load(folder)
-    checkpoint.unlink()
+    weights.unlink()
     with pytest.raises(UserError, match=r"is not a finished run, since .*last.ckpt is missing"):
         run.load(folder)
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.errors import UserError
 from hashhuman.io import files
 from hashhuman.training import run_folder
+from hashhuman.training.manifest import Manifest
 
 
 def config(**data) -> DictConfig:
@@ -39,7 +40,16 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     run_folder.save_config(tmp_path / "out", config())
     (tmp_path / "out/checkpoints").mkdir()
     (tmp_path / "out" / run_folder.CHECKPOINT).touch()
+    finish(tmp_path / "out")
     return tmp_path / "out"
+
+
+def finish(folder: Path) -> None:
+    """Lists the run's files as those of a finished training."""
+    manifest = Manifest.new("")
+    manifest.add(folder, [folder / name for name in (run_folder.CONFIG, run_folder.CHECKPOINT)])
+    manifest.trained = True
+    manifest.save(folder)
 
 
 def change(folder: Path, **changes) -> None:
@@ -84,7 +94,7 @@ def test_overrides_change_the_config(folder):
 def test_the_command_is_saved(tmp_path, typed):
     run_folder.save_config(tmp_path, config())
     content = files.load_json(tmp_path / run_folder.CONFIG)
-    assert content["format"] == run_folder.FORMAT == 3 and content["command"] == typed
+    assert content["format"] == run_folder.FORMAT == 4 and content["command"] == typed
 
 
 @pytest.mark.parametrize("found", [None, 2, "x"])
@@ -94,7 +104,7 @@ def test_another_format_is_one_sentence(folder, found):
     with pytest.raises(UserError) as raised:
         run_folder.load_config(folder)
     assert str(raised.value) == (
-        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 3: train it again "
+        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 4: train it again "
         """with `python train.py 'video='"'"'my clip.mp4'"'"'' seed=3`, or check out the revision that wrote it."""
     )
     change(folder, format=found, command=None)
@@ -120,9 +130,29 @@ def test_a_subject_that_has_moved_is_one_sentence(folder, tmp_path):
 def test_folders_that_are_no_finished_run(folder, tmp_path):
     with pytest.raises(UserError, match=r"nothing is not a finished run, since .*config\.json is missing"):
         run_folder.load_config(tmp_path / "nothing")
+    saved = files.load_json(folder / run_folder.CONFIG)
     files.save_json(folder / run_folder.CONFIG, [1])
     with pytest.raises(UserError, match=r"config\.json is not the config of a run"):
         run_folder.load_config(folder)
+    files.save_json(folder / run_folder.CONFIG, saved)
     (folder / run_folder.CHECKPOINT).unlink()
     with pytest.raises(UserError, match=r"not a finished run, since .*last\.ckpt is missing"):
+        run_folder.load_config(folder)
+
+
+def test_the_digest_of_a_config_does_not_depend_on_the_folder(tmp_path):
+    def digest(**changes) -> str:
+        made = config()
+        OmegaConf.set_struct(made, False)
+        return run_folder.digest(run_folder.content_of(OmegaConf.merge(made, changes)))  # type: ignore[arg-type]
+
+    assert digest() == digest(run_dir=str(tmp_path / "elsewhere")) == digest(resume=True)
+    assert len({digest(), digest(seed=4), digest(renderer={"chunk": 4}), digest(extra=[])}) == 4
+
+
+@pytest.mark.parametrize("change", [{"step": "x"}, {"files": {"../x": 64 * "0"}}, {"files": {"x": "0"}}, {"more": 1}])
+def test_a_damaged_manifest_is_one_sentence(folder, change):
+    path = folder / "manifest.json"
+    files.save_json(path, files.load_json(path) | change)
+    with pytest.raises(UserError, match=r"manifest\.json is not the manifest of a run"):
         run_folder.load_config(folder)

@@ -1,7 +1,8 @@
 """Times training, and ends it when its time budget is used up."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ class TrainingClock(L.Callback):
     """Times training from its first optimizer step, and ends it with its schedule when the time budget is used up.
 
     The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies.
-    Compiling missing kernels and capturing CUDA graphs count as training. Validation and checkpoints are reported
-    separately. Writes the figures to `path` as JSON.
+    Compiling missing kernels and capturing CUDA graphs count as training. Validation, and what a checkpoint makes
+    training wait, are reported separately. A continued training goes on counting, and so does its budget. Writes the
+    figures to `path` as JSON.
 
     Args:
         path: the JSON file.
@@ -48,9 +50,10 @@ class TrainingClock(L.Callback):
         self.now = now
         self.made = now()
         self.started: float | None = None
-        self.first_step = 0
+        self.first_step, self.first_step_at = 0, self.made
         self.paused: float | None = None
         self.validation_s = self.checkpoint_s = 0.0
+        self.setup_s = self.before_s = 0.0  # seconds of setup and of training before this process continued
 
     def setup(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
         """Stretches the schedule, before the module makes its optimizer."""
@@ -62,7 +65,26 @@ class TrainingClock(L.Callback):
     def train_s(self) -> float:
         """Seconds of training so far, by the host's clock."""
         beside = self.validation_s + self.checkpoint_s
-        return 0.0 if self.started is None else self.now() - self.started - beside
+        return self.before_s if self.started is None else self.now() - self.started - beside
+
+    def state_dict(self) -> dict[str, Any]:
+        """The figures so far and the plan, for a checkpoint."""
+        figures = {"train_s": self.train_s, "validation_s": self.validation_s, "checkpoint_s": self.checkpoint_s}
+        plan = {} if self.plan is None else vars(self.plan).copy()
+        return figures | {"setup_s": self._setup_s(), "first_step": self.first_step, "plan": plan}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the figures of a checkpoint."""
+        self.before_s, self.setup_s = state_dict["train_s"], state_dict["setup_s"]
+        self.validation_s, self.checkpoint_s = state_dict["validation_s"], state_dict["checkpoint_s"]
+        self.first_step = state_dict["first_step"]
+        if self.plan is not None:
+            vars(self.plan).update(state_dict["plan"])
+
+    def _setup_s(self) -> float:
+        """Seconds of setup: of all processes that have worked on this training."""
+        begun = self.now() if self.started is None else self.first_step_at
+        return self.setup_s + begun - self.made
 
     def _pause(self, module: L.LightningModule) -> None:
         _wait(module.device)  # kernels of training may still run
@@ -80,7 +102,9 @@ class TrainingClock(L.Callback):
         """Starts the clock at the first step."""
         if self.started is None:
             _wait(pl_module.device)
-            self.started, self.first_step = self.now(), trainer.global_step
+            self.first_step_at = self.now()
+            self.started = self.first_step_at - self.before_s - self.validation_s - self.checkpoint_s
+            self.first_step = self.first_step if self.before_s else trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Updates the plan when an update is due, and ends training when its time is up."""
@@ -98,24 +122,24 @@ class TrainingClock(L.Callback):
         """Restarts the clock."""
         self.validation_s += self._resume(pl_module)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops the clock while a checkpoint is written, which Lightning does after all other callbacks."""
-        self._pause(pl_module)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Restarts the clock."""
-        self.checkpoint_s += self._resume(pl_module)
+    @contextlib.contextmanager
+    def stopped(self, module: L.LightningModule) -> Iterator[None]:
+        """Context for work on a checkpoint, during which the clock is stopped."""
+        self._pause(module)
+        try:
+            yield
+        finally:
+            self.checkpoint_s += self._resume(module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes and prints the figures."""
-        self.checkpoint_s += self._resume(pl_module)
         if not trainer.is_global_zero:
             return
         _wait(pl_module.device)
         steps, seconds = trainer.global_step - self.first_step, self.train_s
         cuda = pl_module.device.type == "cuda"
         figures = {
-            "setup_s": (self.started or self.now()) - self.made,
+            "setup_s": self._setup_s(),
             "train_s": seconds,
             "validation_s": self.validation_s,
             "checkpoint_s": self.checkpoint_s,

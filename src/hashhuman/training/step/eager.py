@@ -1,7 +1,7 @@
 """An optimizer step whose kernels are launched one by one; it runs on every device."""
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -50,3 +50,10 @@ class EagerStep:
 
     def invalidate(self) -> None:
         """Does nothing, since nothing is kept between steps."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty, since nothing is kept between steps."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Does nothing."""

@@ -6,6 +6,7 @@ graph needs fixed array sizes, so samples and rows get capacities: what earlier 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,6 +65,7 @@ class GraphStep:
         self.most: Tensor | None = None  # the most needed since the last capture: samples, then rows of each part
         self.capacity = RayCapacity(0, ())  # capacity of the last capture
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.resumed = False  # whether sizes come from a checkpoint, and nothing has been captured since
         self.result: StepResult
 
     @staticmethod
@@ -81,6 +83,8 @@ class GraphStep:
             return result
         since = self.calls - self.captured_at
         if self.graph is None:
+            if self.resumed:
+                return self._capture()
             if self.max_samples is None:
                 self.max_samples = self._needed()[0]
             return self._revise()
@@ -97,6 +101,24 @@ class GraphStep:
     def invalidate(self) -> None:
         """Makes the next step be captured again. Call it when memory that the graph reads was replaced."""
         self.graph = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The planned sizes and when they are revised. A continued training then takes steps of the same sizes."""
+        if not self.captured_at:
+            return {}  # still measuring, which a few steps repeat
+        capacity = [self.capacity.samples, list(self.capacity.rows or ())]
+        names = ("calls", "captured_at", "next_revision", "ray_factor", "max_samples", "most")
+        return {name: getattr(self, name) for name in names} | {"capacity": capacity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues with the sizes of a checkpoint; an empty state, as of `EagerStep`, changes nothing."""
+        if not state:
+            return
+        samples, rows = state["capacity"]
+        for name in ("calls", "captured_at", "next_revision", "ray_factor", "max_samples"):
+            setattr(self, name, state[name])
+        self.most = state["most"].to(device_of(self.eager.optimizer))
+        self.capacity, self.resumed = RayCapacity(samples, tuple(rows)), True
 
     def _measure(self, result: StepResult) -> None:
         """Updates the largest needed sizes, on the device."""
@@ -118,6 +140,11 @@ class GraphStep:
         samples, *rows = self._needed()
         self.ray_factor, self.capacity = plan(samples, rows, self.ray_factor, self.max_samples or 0)
         self.captured_at = self.calls
+        return self._capture()
+
+    def _capture(self) -> StepResult:
+        """Takes one eager step with the present sizes, and captures the following steps."""
+        self.resumed = False
         self.graph = None  # frees its memory before the next capture
 
         def step() -> StepResult:

@@ -211,3 +211,26 @@ def test_a_captured_step_learns_what_an_eager_one_does(start):
         assert final[kind] < 0.5 * first
     eager, captured = final.values()
     assert abs(eager - captured) < 0.2 * eager
+
+
+@pytest.mark.gpu
+def test_a_captured_step_goes_on_from_its_state():
+    """With the sizes and the optimizer of a checkpoint, no step is measured again, and the losses are the same."""
+    squares = Squares("cuda")
+    optimizer = torch.optim.Adam([squares.weight], lr=0.1)
+    step = GraphStep(squares, optimizer, measured_steps=3, first_revision=100)
+    for _ in range(8):
+        step()
+    saved = copy.deepcopy((step.state_dict(), squares.weight.detach(), optimizer.state_dict()))
+    expected = [step().loss.clone() for _ in range(5)]
+
+    again = Squares("cuda")
+    optimizer = torch.optim.Adam([again.weight], lr=0.1)
+    sizes, weight, state = saved
+    again.weight.data.copy_(weight)
+    optimizer.load_state_dict(state)
+    resumed = GraphStep(again, optimizer, measured_steps=3, first_revision=100)
+    resumed.load_state_dict(sizes)
+    found = [resumed().loss.clone() for _ in range(5)]
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    assert [capacity for _, capacity in again.asked] == [step.capacity] * 2  # one eager step and the capture

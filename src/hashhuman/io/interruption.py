@@ -1,0 +1,110 @@
+"""SIGTERM and SIGINT: the first one stops a command in order, with status 143 or 130; the second ends it at once.
+
+A command that is watched (`watched`) gets `Interrupted` raised in its main thread. Work that must reach a safe point
+first, such as a training step, defers it (`defer`) and asks at its safe points (`requested`).
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ADVICE = "the same command goes on with what is not finished"
+
+
+class Interrupted(BaseException):
+    """A signal has stopped the command. Not an `Exception`: nothing may take it for a failure and go on.
+
+    Args:
+        signum: the signal.
+        advice: how the work is continued, as a clause.
+    """
+
+    def __init__(self, signum: int, advice: str = ADVICE) -> None:
+        super().__init__(signum, advice)
+        self.signum, self.advice = signum, advice
+
+    @property
+    def status(self) -> int:
+        """The exit status by the shell's convention: 143 for SIGTERM, 130 for SIGINT."""
+        return 128 + self.signum
+
+    def __str__(self) -> str:
+        return f"Stopped by {signal.Signals(self.signum).name}: {self.advice}."
+
+
+class _State:
+    watching = False
+    received: int | None = None
+    deferring = False
+
+
+def _handle(signum: int, frame: object) -> None:
+    if _State.received is not None:
+        os._exit(128 + signum)
+    _State.received = signum
+    if not _State.deferring:
+        raise Interrupted(signum)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Context in which SIGTERM and SIGINT raise `Interrupted`. Does nothing outside the main thread.
+
+    A signal that the process was started to ignore, as a shell's background jobs are to ignore SIGINT, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _State.watching, _State.received, _State.deferring = True, None, False
+    install()
+    try:
+        yield
+        check()
+    finally:
+        _State.watching = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def install() -> None:
+    """Puts the handlers in place again, after a library has put others there. Does nothing outside `watched`."""
+    if _State.watching:
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _handle)
+
+
+def requested() -> int | None:
+    """The signal that was received; None if there was none."""
+    return _State.received
+
+
+def check() -> None:
+    """Raises `Interrupted` if a signal was received."""
+    if _State.received is not None:
+        raise Interrupted(_State.received)
+
+
+def defer() -> None:
+    """From now on a signal does not raise: the work asks `requested` at its safe points. `no_longer_defer` ends it."""
+    _State.deferring = True
+
+
+def no_longer_defer() -> None:
+    """From now on a signal raises again. One that was received meanwhile does not: see `check`."""
+    _State.deferring = False
+
+
+@contextlib.contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """Context in which an interruption says how the work is continued: `advice`, a clause."""
+    try:
+        yield
+    except Interrupted as stopped:
+        if stopped.advice == ADVICE:
+            stopped.advice = advice
+        raise
