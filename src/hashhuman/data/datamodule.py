@@ -37,6 +37,7 @@ class View:
     camera: Camera
     pose: BodyPose
     frame: int | None  # position among the training frames; None if the frame is not one of them
+    number: int  # of the frame in the subject
 
 
 class SubjectDataModule(L.LightningDataModule):
@@ -180,7 +181,7 @@ class SubjectDataModule(L.LightningDataModule):
         frame = self.train_frames.index(picture.frame) if picture.frame in self.train_frames else None
         name = f"{self.subject.camera_names[picture.camera]}/{picture.frame:06d}"
         image, mask = torch.from_numpy(image).clamp(0, 1), torch.from_numpy(mask).clamp(0, 1)
-        return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
+        return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame, picture.frame)
 
     def train_dataloader(self) -> DataLoader:
         """Yields functions that draw a batch, not batches, so that the step itself can draw them on the device."""

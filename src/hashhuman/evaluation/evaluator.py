@@ -110,7 +110,7 @@ def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison,
     device = avatar.device
     _synchronize(device)
     start = time.perf_counter()
-    rendered = avatar.render_image(view.camera, view.pose, view.frame)
+    rendered = avatar.render_image(view.camera, avatar.refined_pose(view.pose, view.number), view.frame)
     _synchronize(device)
     milliseconds = 1000 * (time.perf_counter() - start)
     truth, mask = view.image.to(device), view.mask.to(device)
