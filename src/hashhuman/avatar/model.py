@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hashhuman.avatar.graph_images import GraphImages
 from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.pose_fit import fit_pose
 from hashhuman.avatar.prediction import Prediction, RayOutputs
 from hashhuman.avatar.scene import Scene
 from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
@@ -218,6 +219,12 @@ class HashGridAvatar(nn.Module):
             return
         self.occupancy.update(self.field, scene.index.cell_rows)
         scene.index.prune()
+
+    def fit_pose(
+        self, camera: Camera, image: Float[Tensor, "H W 3"], mask: Float[Tensor, "H W"], pose: BodyPose, **options: Any
+    ) -> BodyPose:
+        """Fits a pose to one picture, with the avatar as it is; `avatar/pose_fit.py` has the options."""
+        return fit_pose(self, camera, image, mask, pose, **options)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group with all parameters of the field and its deformation, and the groups of the poses."""

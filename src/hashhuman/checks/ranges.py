@@ -134,7 +134,7 @@ RANGES: dict[str, Range] = {
     "transl_lr": positive("the learning rate of translations"),
     "start_step": count("steps before poses are refined", 0),
     "stop_step": count("the step from which on poses stay; null: never", 0, null=True),
-    "refresh_every": count("steps between two checks of how far bodies have moved"),
+    "table.refresh_every": count("steps between two checks of how far bodies have moved"),
     "drift": positive("metres"),
     "smoothness_weight": at_least_zero("the weight of the joints' accelerations"),
     "distance_weight": at_least_zero("the weight of the distance from the fit"),
@@ -196,6 +196,7 @@ RANGES: dict[str, Range] = {
     "front_bins": count("bins of a ray"),
     # evaluation
     "most": count("pictures of each split", null=True),
+    "pose_fit.steps": count("steps of the fit of a picture's pose"),
     "comparisons.pictures": count("side-by-side pictures of each split", 0, words=("all",)),
     "images.pictures": count("pictures of each split to save", 0, words=("all",)),
     "box_padding": at_least_zero("metres"),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.gpu.backend import chosen
 from hashhuman.pose import posing
@@ -103,6 +104,7 @@ class RefinedPoses(nn.Module):
         self.rotation = nn.Parameter(torch.zeros(n_frames, n_joints, 3))
         self.transl = nn.Parameter(torch.zeros(n_frames, 3))
         self.register_buffer("frames", torch.full((n_frames,), -1, dtype=torch.long))
+        self.register_buffer("fit", torch.zeros(n_frames, n_joints + 1, 3))  # what the corrections belong to
         self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
         self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
         self.refresh_every, self.drift = refresh_every, drift
@@ -120,6 +122,7 @@ class RefinedPoses(nn.Module):
         """
         device = template.vertices.device
         self.frames: Tensor = torch.tensor(list(frames), device=device)
+        self.fit: Tensor = torch.stack([_numbers(pose) for pose in poses]).to(device)
         self.fitted = posing.Fitted.of(template, poses)
         spacing = self.frames.diff().float().median() if len(frames) > 1 else torch.ones((), device=device)
         self.times = (self.frames - self.frames[0]).float() / spacing
@@ -134,7 +137,16 @@ class RefinedPoses(nn.Module):
             pose: the fitted pose.
             frame: number of the frame.
             pelvis: position of the root joint at rest (m).
+
+        Raises:
+            UserError: if the pose of a training frame is not the one that was refined.
         """
+        known = (self.frames == frame).nonzero()[:, 0]
+        if len(known) and not torch.allclose(self.fit[known[0]].cpu(), _numbers(pose).cpu(), rtol=0, atol=1e-5):
+            raise UserError(
+                f"The pose of frame {frame} is not the one that this run refined: restore the subject's smpl_params/, "
+                "or train the run again."
+            )
         correction = self.correction(frame)
         return pose if correction is None else correction.of(pose, pelvis)
 
@@ -214,6 +226,10 @@ class RefinedPoses(nn.Module):
             from hashhuman.pose import posing_kernels as backend
         chain, world = backend.chains(rotation, transl, fitted)
         return chain, world, backend.maps(chain, fitted)
+
+
+def _numbers(pose: BodyPose) -> Float[Tensor, "rows 3"]:
+    return torch.cat([pose.orient[None], pose.body_pose[1:], pose.transl[None]])
 
 
 PoseTable = FixedPoses | RefinedPoses
