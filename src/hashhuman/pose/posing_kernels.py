@@ -11,7 +11,7 @@ from torch import Tensor
 from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, turn, turn_back
 from hashhuman.pose.posing import Fitted
 
-JOINTS = 32  # pairs of frame and joint of a program
+JOINTS = 128  # pairs of frame and joint of a program
 POINTS = 128  # body points of a program
 
 
@@ -317,7 +317,7 @@ class _Chains(torch.autograd.Function):
         n = n_frames * n_joints
         _chains[(triton.cdiv(n, JOINTS),)](
             rotation, transl, fitted.rotation, fitted.transl, fitted.joints, fitted.parents, chain, world,
-            n, n_joints, fitted.depth, BLOCK=JOINTS, num_warps=1,
+            n, n_joints, fitted.depth, BLOCK=JOINTS,
         )  # fmt: skip
         ctx.save_for_backward(rotation, chain)
         ctx.fitted = fitted
@@ -332,7 +332,7 @@ class _Chains(torch.autograd.Function):
         n = len(rotation) * n_joints
         _chains_backward[(triton.cdiv(n, JOINTS),)](
             rotation, fitted.rotation, fitted.joints, fitted.parents, fitted.below, chain, d_chain, d_world,
-            d_rotation, d_transl, n, n_joints, BLOCK=JOINTS, num_warps=1,
+            d_rotation, d_transl, n, n_joints, BLOCK=JOINTS,
         )  # fmt: skip
         return d_rotation, d_transl, None
 

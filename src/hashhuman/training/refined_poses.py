@@ -9,6 +9,7 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.io import files
+from hashhuman.pose.table import RefinedPoses
 from hashhuman.training import run
 
 FOLDERS = ("smpl_params", "smpl_vertices")
@@ -30,7 +31,7 @@ def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False) -
         UserError: if the run refined no poses, or either folder exists and may not be replaced.
     """
     module, data, _ = run.load(run_folder)
-    if not hasattr(module.avatar.poses, "rotation"):
+    if not isinstance(getattr(module.avatar, "poses", None), RefinedPoses):
         raise UserError(f"{run_folder} has no refined poses: train a run with pose=refined.")
     taken = [folder / name for name in FOLDERS if (folder / name).exists()]
     if taken and not replace:
