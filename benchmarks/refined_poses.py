@@ -3,11 +3,13 @@
     python benchmarks/refined_poses.py SCENE [--noise 0 5 10] [--frames 40] [--size 256] [-- OVERRIDES of train.py]
 
 SCENE is a folder in the ZJU-MoCap layout with exact poses. Every joint is turned by smooth noise (degrees, root mean
-square of the angle over the frames), the whole body by half of it, and the body is moved by 2 mm per degree. The noise
-changes over `--period` frames, as the error of a fit does, so that a held-out frame between two training frames has
-nearly their error. Its mean over the frames is zero: a joint that is always wrong by the same angle makes another
-canonical body with the same pictures, so that no picture tells. Columns: PSNR in the box of held-out frames of the training camera, of the training frames, and of
-the other cameras; MPJPE of the training and of the held-out frames against the exact poses, before and after.
+square of the angle over the frames), the whole body by half of it, and the body is moved by 2 mm per degree along each
+axis. The noise changes over `--period` frames, as the error of a fit does, so that a held-out frame has nearly the
+error of its neighbours. Its mean over the frames is zero: a joint that is always wrong by the same angle makes another
+canonical body and the same pictures, so that no picture can tell.
+
+Columns: PSNR (dB) in the box of held-out frames of the training camera, of the training frames, and of the other
+cameras; MPJPE (mm) against the exact poses, of the training frames before and after, and of the held-out frames after.
 """
 
 import argparse
