@@ -121,6 +121,25 @@ def test_gradients_of_a_rendered_loss_against_finite_differences(monkeypatch):
             assert (gradient * direction).sum().item() == pytest.approx(expected, rel=0.05, abs=0.05)
 
 
+@pytest.mark.gpu  # the interpreter takes minutes; it compares each kernel's gradients in the test of that kernel
+def test_kernels_teach_the_corrections_the_same():
+    """All the way from the rendered colour and opacity to the corrections, with every condition of the colour."""
+    gradients, device = [], torch.device("cuda")
+    for kernels in ("torch", "triton"):
+        avatar = made(kernels).to(device)
+        scene = avatar.prepare([toy.pose(0), toy.pose(1), toy.pose(2)])
+        rays = camera_rays(toy.camera(0).scaled(0.5), device)
+        rays = dataclasses.replace(rays, frames=torch.arange(len(rays), device=device) % 2)
+        bodies, _ = avatar.poses.bodies(scene.bodies)
+        rendering = avatar.render_rays(rays, Scene(bodies, scene.index)).rendering
+        weights = torch.randn(len(rays), 4, generator=torch.Generator().manual_seed(0)).to(device)
+        ((rendering.color * weights[:, :3]).sum() + (rendering.alpha * weights[:, 3]).sum()).backward()
+        gradients.append([avatar.poses.rotation.grad.cpu(), avatar.poses.transl.grad.cpu()])
+    for slow, fast in zip(*gradients):
+        assert slow[:2].abs().min() > 0.01
+        assert (fast - slow).norm() < 0.02 * slow.norm()
+
+
 def test_held_out_frames_teach_nothing_and_are_interpolated():
     avatar = made()
     avatar.prepare([toy.pose(0), toy.pose(1), toy.pose(2)], FRAMES)
