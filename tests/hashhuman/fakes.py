@@ -32,7 +32,7 @@ class FakeData:
         mask = torch.from_numpy(self.subject.mask(picture))
         frame = self.train_frames.index(picture.frame) if picture.frame in self.train_frames else None
         camera, pose = self.subject.camera(picture.camera), self.subject.pose(picture.frame)
-        return View(f"{picture.camera:02d}/{picture.frame:06d}", image, mask, camera, pose, frame)
+        return View(f"{picture.camera:02d}/{picture.frame:06d}", image, mask, camera, pose, frame, picture.frame)
 
 
 class FakeAvatar(torch.nn.Module):
@@ -44,6 +44,10 @@ class FakeAvatar(torch.nn.Module):
         super().__init__()
         self.change = change
         self.asked: list[int | None] = []  # the requested frames
+
+    def refined_pose(self, pose: BodyPose, frame: int) -> BodyPose:
+        """The pose as it is."""
+        return pose
 
     def render_image(
         self, camera: Camera, pose: BodyPose, frame: int | None = None, background: float = 0.0

@@ -8,6 +8,7 @@ from torch import nn
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.template import BodyTemplate, thinned
 from hashhuman.encoder.protocol import EncoderFactory
+from hashhuman.pose.table import FixedPoses, PoseTableFactory
 
 
 def hash_grid_avatar(
@@ -21,6 +22,7 @@ def hash_grid_avatar(
     renderer: Mapping[str, Any],
     prune_after: int | None,
     prune_every: int,
+    poses: PoseTableFactory = FixedPoses,
 ) -> HashGridAvatar:
     """Builds an untrained avatar. `avatar=hash_grid` fills in all but the first two arguments.
 
@@ -35,6 +37,7 @@ def hash_grid_avatar(
         field: factory of the field and of each part's body points (`field/build.py`).
         renderer: `occupancy`, a factory that is called with the field; the rest are arguments of `HashGridAvatar`.
         prune_after, prune_every: see `HashGridAvatar`.
+        poses: factory of the table of the training frames' poses. Runs of earlier revisions have none.
     """
     template = thinned(template, neighbors["max_points"])
     skinning = deformer["skinning"]
@@ -44,7 +47,8 @@ def hash_grid_avatar(
     residual = deformer["residual"](n_frames=n_frames, networks=networks)
     rendering = dict(renderer)
     occupancy = rendering.pop("occupancy")(parts)
+    table = poses(n_frames=n_frames, n_joints=len(template.joints))
     return HashGridAvatar(
         template, part_points, parts, occupancy, skinning, residual, neighbors["index"],
-        prune_after=prune_after, prune_every=prune_every, **rendering,
+        prune_after=prune_after, prune_every=prune_every, poses=table, **rendering,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from hashhuman.avatar.graph_images import GraphImages
 from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.pose_fit import fit_pose
 from hashhuman.avatar.prediction import Prediction, RayOutputs
 from hashhuman.avatar.scene import Scene
 from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
@@ -28,6 +30,7 @@ from hashhuman.gpu.backend import chosen
 from hashhuman.gpu.capacity import IndexCapacity, RayCapacity, RayNeeds
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.neighbors.grid import GridNeighbors
+from hashhuman.pose.table import FixedPoses, PoseTable
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ALL_BINS, ShellSampler
 from hashhuman.renderer.volume import Samples, composite
@@ -51,6 +54,7 @@ class HashGridAvatar(nn.Module):
             are always sampled.
         prune_every: steps between two prunings after that.
         kernels: auto, triton or torch, for compositing.
+        poses: the poses of the training frames; None: they stay as they were fitted.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class HashGridAvatar(nn.Module):
         prune_after: int | None = None,
         prune_every: int = 50,
         kernels: str = "auto",
+        poses: PoseTable | None = None,
     ) -> None:
         super().__init__()
         self.template, self.part_points = template, list(part_points)
@@ -76,6 +81,7 @@ class HashGridAvatar(nn.Module):
         self.skinning, self.neighbors, self.sampler = skinning, neighbors, sampler
         self.shell_voxel, self.kernels = shell_voxel, kernels
         self.prune_after, self.prune_every = prune_after, prune_every
+        self.poses = poses or FixedPoses(0, len(template.joints))
         self.eager_images = EagerImages(self, chunk, front_bins)
         self.graph_images = GraphImages(self.eager_images)
 
@@ -143,13 +149,22 @@ class HashGridAvatar(nn.Module):
 
     def warm_up(self) -> None:
         """Launches every kernel of training and rendering once, on small inputs (`avatar/warmup.py`)."""
-        warm_up(self, len(self.template.joints), len(self.part_points))
+        warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.rehearsed, self.template))
 
     # ------------------------------------------------------------------ training
 
-    def prepare(self, poses: Sequence[BodyPose]) -> Scene:
-        """Poses the bodies of all training frames, with an index from which `prune` removes empty space."""
-        bodies = self.pose(poses, range(len(poses)))
+    def prepare(self, poses: Sequence[BodyPose], frames: Sequence[int] | None = None) -> Scene:
+        """Poses the bodies of all training frames, with an index from which `prune` removes empty space.
+
+        Args:
+            poses: the fitted poses.
+            frames: numbers of the frames, ascending; None: 0, 1, 2, ...
+        """
+        numbers = list(range(len(poses)) if frames is None else frames)
+        self.template = self.template.to(self.device)
+        self.poses.start(self.template, poses, numbers)
+        corrected = [self.refined_pose(pose, frame) for pose, frame in zip(poses, numbers, strict=True)]
+        bodies = self.pose(corrected, range(len(poses)))
         with torch.no_grad():
             return Scene(bodies, link(self._index(bodies), bodies, self.skinning))
 
@@ -171,14 +186,27 @@ class HashGridAvatar(nn.Module):
 
     def predict(self, batch: RayBatch, scene: Scene, capacity: RayCapacity | None = None) -> Prediction:
         """Renders a training batch with jittered samples; `capacity` as for `render_rays`."""
-        outputs = self.render_rays(batch.rays, scene, jitter=True, capacity=capacity)
-        return Prediction(**vars(outputs), batch=batch, bodies=scene.bodies, field=self.field)
+        bodies, poses = self.poses.bodies(scene.bodies)
+        outputs = self.render_rays(batch.rays, Scene(bodies, scene.index), jitter=True, capacity=capacity)
+        return Prediction(**vars(outputs), batch=batch, bodies=bodies, field=self.field, poses=poses)
 
-    def after_step(self, scene: Scene, step: int) -> bool:
-        """Prunes every `prune_every` steps. Returns whether memory of a CUDA graph was replaced: always False."""
+    def after_step(self, scene: Scene, step: int) -> tuple[Scene, bool]:
+        """Indexes bodies again that have moved too far, and prunes every `prune_every` steps.
+
+        Returns:
+            The scene for the next step, and whether that step must be captured again.
+        """
+        changed = self.poses.after_step(step)
+        if (bodies := self.poses.moved(scene.bodies)) is not None:
+            scene, replaced = self.refresh(dataclasses.replace(scene, bodies=bodies))
+            changed |= replaced
         if self.prune_after is not None and step >= self.prune_after and step % self.prune_every == 0:
             self.prune(scene)
-        return False
+        return scene, changed
+
+    def refined_pose(self, pose: BodyPose, frame: int) -> BodyPose:
+        """The pose of a frame of the video as training has corrected it; see `RefinedPoses.corrected`."""
+        return self.poses.corrected(pose, frame, self.template.joints[0])
 
     @torch.no_grad()
     def prune(self, scene: Scene) -> None:
@@ -192,9 +220,17 @@ class HashGridAvatar(nn.Module):
         self.occupancy.update(self.field, scene.index.cell_rows)
         scene.index.prune()
 
+    def fit_pose(
+        self, camera: Camera, image: Float[Tensor, "H W 3"], mask: Float[Tensor, "H W"], pose: BodyPose, **options: Any
+    ) -> BodyPose:
+        """Fits a pose to one picture, with the avatar as it is; `avatar/pose_fit.py` has the options."""
+        return fit_pose(self, camera, image, mask, pose, **options)
+
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One group with all parameters: they share one learning rate."""
-        return [{"params": list(self.parameters()), "name": "avatar"}]
+        """One group with all parameters of the field and its deformation, and the groups of the poses."""
+        poses = set(self.poses.parameters())
+        rest = [parameter for parameter in self.parameters() if parameter not in poses]
+        return [{"params": rest, "name": "avatar"}, *self.poses.parameter_groups()]
 
     # ------------------------------------------------------------------ rays and pictures
 

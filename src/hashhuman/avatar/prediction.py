@@ -9,6 +9,7 @@ from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.deformer.residual import Residual
 from hashhuman.gpu.capacity import RayNeeds
+from hashhuman.pose.table import PosedTable
 from hashhuman.renderer.volume import Rendering
 
 
@@ -35,4 +36,5 @@ class Prediction:
     pairs: CanonicalPairs | None = None
     residual: Residual | None = None
     bodies: PosedBodies | None = None  # differentiable with respect to the poses
+    poses: PosedTable | None = None  # the training frames' poses; None while they are not refined
     field: nn.Module | None = None  # the canonical field, for losses that query it elsewhere

@@ -36,23 +36,43 @@ class Avatar(Protocol):
         """What keeps `predict` from being captured as a CUDA graph, as a clause; None if nothing does."""
         ...
 
-    def prepare(self, poses: Sequence[BodyPose]) -> Any:
-        """Returns the state that training keeps between steps: the bodies of all training frames, in their order."""
+    def prepare(self, poses: Sequence[BodyPose], frames: Sequence[int] | None = None) -> Any:
+        """Returns the state that training keeps between steps: the bodies of all training frames, in their order.
+
+        Args:
+            poses: the fitted poses.
+            frames: numbers of the frames in the video, ascending; None: 0, 1, 2, ...
+        """
         ...
 
     def predict(self, batch: RayBatch, scene: Any, capacity: RayCapacity | None = None) -> Prediction:
         """Renders a training batch. Returns all that the losses may use. `scene` is the result of `prepare`."""
         ...
 
-    def after_step(self, scene: Any, step: int) -> bool:
+    def after_step(self, scene: Any, step: int) -> tuple[Any, bool]:
         """Updates the scene after optimizer step `step` (counted from 1).
 
-        Returns True if memory that a CUDA graph may hold was replaced.
+        Returns:
+            The scene for the next step, and whether a CUDA graph of the step must be captured again, because memory
+            that it holds was replaced or because the next step computes something else.
+        """
+        ...
+
+    def refined_pose(self, pose: BodyPose, frame: int) -> BodyPose:
+        """The pose of a frame of the video as training has corrected it.
+
+        Args:
+            pose: the fitted pose.
+            frame: number of the frame in the video.
         """
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for a torch optimizer: each is a dictionary with `params` and `name`."""
+        """Parameter groups for a torch optimizer: each is a dictionary with `params` and `name`.
+
+        A group may have a learning rate `lr` of its own, and `factor`, a function of the step by which the schedule's
+        factor is multiplied.
+        """
         ...
 
     def render_images(

@@ -1,8 +1,12 @@
 """Trains and renders on small inputs, which launches every kernel of a run once, for `gpu/precompile.py`."""
 
+from collections.abc import Callable
+
 import torch
 
 from hashhuman.avatar.images import SceneRenderer
+from hashhuman.avatar.scene import Scene
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.template import BodyPose
 from hashhuman.geometry.rays import Rays
 from hashhuman.gpu.capacity import RayCapacity
@@ -11,7 +15,9 @@ from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell_sampler import ALL_BINS
 
 
-def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int) -> None:
+def warm_up(
+    renderer: SceneRenderer, n_joints: int, n_parts: int, rehearsed: Callable[[PosedBodies], PosedBodies]
+) -> None:
     """Poses the body, takes a training step without its update, and renders the two rounds of a picture.
 
     Only poses the body unless `neighbors=grid`. Works in a dry run, too, in which kernels do nothing. Gradients and the
@@ -21,6 +27,7 @@ def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int) -> None:
         renderer: the avatar.
         n_joints: J.
         n_parts: P.
+        rehearsed: poses a body again as a training step does, with gradients if poses are refined.
     """
     device, n_rays = renderer.device, 32
     origin = torch.zeros(3)
@@ -31,7 +38,8 @@ def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int) -> None:
         scene, _ = renderer.measured_scene([BodyPose(torch.zeros(n_joints, 3), origin, origin)], [0])
         if not isinstance(scene.index.neighbors, GridNeighbors):
             return
-        seen = renderer.render_rays(rays, scene, jitter=True, capacity=capacity).rendering
+        posed = Scene(rehearsed(scene.bodies), scene.index)
+        seen = renderer.render_rays(rays, posed, jitter=True, capacity=capacity).rendering
         (seen.color.sum() + seen.alpha.sum() + seen.depth.sum() + seen.weights.sum()).backward()
         for parameter in renderer.parameters():
             parameter.grad = None

@@ -133,6 +133,15 @@ RANGES: dict[str, Range] = {
     "measured_steps": count("steps that measure sizes before the capture"),
     "first_revision": count("captured steps before the number of rays is adapted"),
     "weight": at_least_zero("the weight of a loss"),
+    "transl_lr": positive("the learning rate of translations"),
+    "start_step": count("steps before poses are refined", 0),
+    "stop_step": count("the step from which on poses stay; null: never", 0, null=True),
+    "table.refresh_every": count("steps between two checks of how far bodies have moved"),
+    "drift": positive("metres"),
+    "smoothness_weight": at_least_zero("the weight of the joints' accelerations"),
+    "distance_weight": at_least_zero("the weight of the distance from the fit"),
+    "pose_smoothness.lever": positive("metres"),
+    "pose_distance.transl": at_least_zero("the weight of a metre against a radian"),
     "data_range.*": Range("an end of the range of the pictures' values"),
     # data
     "train_cameras.*": count("a camera's number", 0),
@@ -190,6 +199,7 @@ RANGES: dict[str, Range] = {
     "front_bins": count("bins of a ray"),
     # evaluation
     "most": count("pictures of each split", null=True),
+    "pose_fit.steps": count("steps of the fit of a picture's pose"),
     "comparisons.pictures": count("side-by-side pictures of each split", 0, words=("all",)),
     "images.pictures": count("pictures of each split to save", 0, words=("all",)),
     "box_padding": at_least_zero("metres"),

@@ -24,13 +24,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     smpl.add_argument("path", type=Path, help="the model's file")
     smpl.add_argument("--out", type=Path, help="the .npz to write (default: in the model's folder)")
+    smpl.set_defaults(command=lambda given: convert_smpl(given.path, given.out))
+    poses = commands.add_parser(
+        "write-poses",
+        help="write the refined poses of a run as smpl_params/ and smpl_vertices/",
+        description="Writes the poses of a run that was trained with pose=refined as a subject folder holds them.",
+    )
+    poses.add_argument("run", type=Path, help="the run folder")
+    poses.add_argument("--to", type=Path, required=True, help="the folder that gets smpl_params/ and smpl_vertices/")
+    poses.add_argument("--replace", action="store_true", help="keep folders of these names as smpl_params_fitted/ ...")
+    poses.set_defaults(command=write_poses)
     given = parser.parse_args(arguments)
     try:
-        print(convert_smpl(given.path, given.out))
+        print(given.command(given))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def write_poses(given: argparse.Namespace) -> str:
+    """Writes refined poses and returns a description; see `training/refined_poses.py`."""
+    from hashhuman.training.refined_poses import write_refined_poses  # takes seconds, which other commands do not need
+
+    return write_refined_poses(given.run, given.to, given.replace)
 
 
 def convert_smpl(path: Path, out: Path | None = None) -> str:

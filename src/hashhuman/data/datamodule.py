@@ -42,6 +42,7 @@ class View:
     camera: Camera
     pose: BodyPose
     frame: int | None  # position among the training frames; None if the frame is not one of them
+    number: int  # of the frame in the subject
 
 
 class SubjectDataModule(L.LightningDataModule):
@@ -207,7 +208,7 @@ class SubjectDataModule(L.LightningDataModule):
         frame = self.train_frames.index(picture.frame) if picture.frame in self.train_frames else None
         name = f"{self.subject.camera_names[picture.camera]}/{picture.frame:06d}"
         image, mask = torch.from_numpy(image).clamp(0, 1), torch.from_numpy(mask).clamp(0, 1)
-        return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame)
+        return View(name, image, mask, self.camera(picture), self.subject.pose(picture.frame), frame, picture.frame)
 
     def view_or_damage(self, picture: Picture) -> View | UserError:
         """`view`, or what is wrong with a damaged picture. Raises that instead if `strict`."""

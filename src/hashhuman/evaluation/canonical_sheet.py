@@ -29,7 +29,7 @@ class CanonicalSheet(Product):
         avatar, datamodule = evaluation.avatar, evaluation.datamodule
         template = datamodule.subject.template().to(avatar.device)
         # Oriented as in the first training picture, because the light was only learned for such orientations.
-        filmed = datamodule.subject.pose(datamodule.splits["train"][0].frame).to(avatar.device)
+        filmed = evaluation.pose(datamodule.splits["train"][0].frame).to(avatar.device)
         pose = BodyPose(template.big_pose(), filmed.orient, filmed.transl)
         vertices = visibility.world_vertices(template, pose)
         _, up, front = pose.world_from_posed()[:3, :3].T

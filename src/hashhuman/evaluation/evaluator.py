@@ -17,6 +17,7 @@ from hashhuman.io import threads
 from hashhuman.io.progress import track
 
 log = logging.getLogger(__name__)
+UNTRAINED_POSES = ("heldout", "novel_pose")  # splits whose poses no training picture has shown
 
 
 class Evaluator:
@@ -26,6 +27,9 @@ class Evaluator:
         protocol: the metrics (`metrics=strict`, `metrics=legacy_nvr`).
         splits: names among train, heldout, novel_view and novel_pose; empty splits are skipped.
         most: the most pictures of each split, evenly spaced; None: all.
+        fit_poses: also fit the pose of each picture of held-out frames and novel poses to that picture, with the
+            avatar as it is, and report the metrics in further columns (`_fitted`).
+        pose_fit: options of `avatar/pose_fit.py`.
         products: name -> `Product`, made in this order; None instead of a product leaves it out.
 
     Raises:
@@ -37,6 +41,8 @@ class Evaluator:
         protocol: MetricProtocol,
         splits: Sequence[str],
         most: int | None,
+        fit_poses: bool,
+        pose_fit: Mapping[str, Any],
         products: Mapping[str, Any] | None,
     ) -> None:
         if unknown := set(splits) - set(TITLES):
@@ -46,6 +52,7 @@ class Evaluator:
         if most is not None and most < 1:
             raise UserError(f"eval.most={most} must be at least 1, or null for all pictures.")
         self.protocol, self.splits, self.most = protocol, list(splits), most
+        self.fit_poses, self.pose_fit = fit_poses, dict(pose_fit)
         self.products: dict[str, Product] = {
             name: product for name, product in (products or {}).items() if product is not None
         }
@@ -71,7 +78,7 @@ class Evaluator:
         self.protocol.to(avatar.device)
         report: dict[str, Any] = {
             "protocol": type(self.protocol).__name__,
-            "columns": self.protocol.columns,
+            "columns": self._columns(),
             "device": _device_name(avatar.device),
             "splits": {},
         }
@@ -101,23 +108,41 @@ class Evaluator:
                     empty.append(view.name)
                     continue
                 vertices = torch.from_numpy(data.subject.vertices(picture.frame))
-                comparison, milliseconds = _render(evaluation.avatar, view, vertices)
+                pose = evaluation.avatar.refined_pose(view.pose, view.number)
+                comparison, milliseconds = _render(evaluation.avatar, view, pose, vertices)
                 figures = self.protocol(comparison)
-                each.append({"picture": view.name} | figures | {"render_ms": milliseconds})
+                row = {"picture": view.name} | figures | {"render_ms": milliseconds}
+                if self.fit_poses and split in UNTRAINED_POSES:
+                    row |= self._fitted(evaluation.avatar, view, pose, vertices)
+                each.append(row)
                 measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures)
                 for product in self.products.values():
                     product.picture(evaluation, measured, submit)
-        columns = [*self.protocol.columns, "render_ms"] if each else []
+        columns = [column for column in each[0] if column != "picture"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
         return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty, "damaged": damaged}
 
+    def _columns(self) -> dict[str, str]:
+        """Column -> description, of all metrics."""
+        plain = dict(self.protocol.columns)
+        if not self.fit_poses:
+            return plain
+        after = "after the pose was fitted to the picture itself"
+        return plain | {f"{column}_fitted": f"{meaning}; {after}" for column, meaning in plain.items()}
 
-def _render(avatar: Any, view: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:
-    """Renders a view. Also returns how many milliseconds this took."""
+    def _fitted(self, avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> dict[str, float]:
+        """The metrics of a picture after its pose was fitted to it."""
+        fitted = avatar.fit_pose(view.camera, view.image, view.mask, pose, **self.pose_fit)
+        comparison, _ = _render(avatar, view, fitted, vertices)
+        return {f"{column}_fitted": value for column, value in self.protocol(comparison).items()}
+
+
+def _render(avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:
+    """Renders a view in a pose. Also returns how many milliseconds this took."""
     device = avatar.device
     _synchronize(device)
     start = time.perf_counter()
-    rendered = avatar.render_image(view.camera, view.pose, view.frame)
+    rendered = avatar.render_image(view.camera, pose, view.frame)
     _synchronize(device)
     milliseconds = 1000 * (time.perf_counter() - start)
     truth, mask = view.image.to(device), view.mask.to(device)

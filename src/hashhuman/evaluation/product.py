@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hashhuman.body import visibility
 from hashhuman.body.surface import vertex_areas
+from hashhuman.body.template import BodyPose
 from hashhuman.errors import UserError
 from hashhuman.evaluation.metrics.protocols import Comparison
 
@@ -49,6 +50,10 @@ class Evaluation:
     report: dict[str, Any]  # content of `metrics.json`: protocol, columns, device, splits, and entries of products
     made: dict[str, Made]  # name of each product so far: its results
 
+    def pose(self, frame: int) -> BodyPose:
+        """The pose of a frame, by its number, as training has corrected it."""
+        return self.avatar.refined_pose(self.datamodule.subject.pose(frame), frame)
+
     @functools.cached_property
     def seen(self) -> Bool[Tensor, "V"]:
         """Which of the body's vertices are visible in at least one training picture. Computed at the first access."""
@@ -56,7 +61,7 @@ class Evaluation:
         views = spread(self.datamodule.splits["train"], VISIBILITY_FRAMES)
         return visibility.seen_vertices(
             subject.template().to(self.avatar.device),
-            [(subject.camera(view.camera), subject.pose(view.frame)) for view in views],
+            [(subject.camera(view.camera), self.pose(view.frame)) for view in views],
         )
 
     @functools.cached_property

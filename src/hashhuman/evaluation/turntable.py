@@ -54,9 +54,9 @@ class Turntable(Product):
             raise UserError(
                 f"{subject.root} has no pose for frame {frame}: choose another eval.products.turntable.frame."
             )
-        template, pose = subject.template().to(avatar.device), subject.pose(frame).to(avatar.device)
+        template, pose = subject.template().to(avatar.device), evaluation.pose(frame).to(avatar.device)
         vertices = visibility.world_vertices(template, pose)
-        up = upright(subject.pose(picture.frame) for picture in train).to(avatar.device)
+        up = upright(evaluation.pose(picture.frame) for picture in train).to(avatar.device)
         toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
         cameras = orbit(vertices, up, toward, self.views, self.height)
         seen, faces = evaluation.seen, template.faces

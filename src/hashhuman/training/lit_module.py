@@ -61,7 +61,7 @@ class HumanModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Poses the bodies of all training frames once."""
-        self.scene: Any = self.avatar.prepare(self.datamodule.train_poses)
+        self.scene: Any = self.avatar.prepare(self.datamodule.train_poses, self.datamodule.train_frames)
 
     def objective(
         self, draw: Callable[[float], RayBatch], ray_factor: float = 1.0, capacity: RayCapacity | None = None
@@ -87,7 +87,8 @@ class HumanModule(L.LightningModule):
             self.step.load_state_dict(self.resumed_execution)
         result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
-        if self.avatar.after_step(self.scene, self.global_step):
+        self.scene, changed = self.avatar.after_step(self.scene, self.global_step)
+        if changed:
             self.step.invalidate()
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
             self.watch.check(self.global_step)
@@ -101,16 +102,25 @@ class HumanModule(L.LightningModule):
 
     def validation_step(self, batch: View, batch_idx: int) -> None:
         """Renders one whole picture and logs its PSNR."""
-        rendered = self.avatar.render_image(batch.camera, batch.pose, batch.frame)
+        pose = self.avatar.refined_pose(batch.pose, batch.number)
+        rendered = self.avatar.render_image(batch.camera, pose, batch.frame)
         error = (rendered.rgb - batch.image.to(rendered.rgb.device)).square().mean()
         self.log("val/psnr", -10 * torch.log10(error.clamp_min(1e-10)), prog_bar=True, batch_size=1)
         self.last_view = batch, rendered
 
     def configure_optimizers(self) -> Optimizer:
         """Makes the optimizer. `training_step` advances its schedule."""
-        self.optimizer = self.make_optimizer(self.avatar.parameter_groups())
-        self.scheduler = LambdaLR(self.optimizer, self.schedule)
+        groups = self.avatar.parameter_groups()
+        factors = [group.pop("factor", None) for group in groups]
+        self.optimizer = self.make_optimizer(groups)
+        schedule = self.schedule
+        own = [schedule if factor is None else _product(schedule, factor) for factor in factors]
+        self.scheduler = LambdaLR(self.optimizer, own)
         return StepCounter(self.optimizer)
+
+
+def _product(schedule: Callable[[int], float], factor: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: schedule(step) * factor(step)
 
 
 class StepCounter(Optimizer):

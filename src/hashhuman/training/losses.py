@@ -109,6 +109,54 @@ class PatchLoss(Loss):
         return self.distance(x * scale + self.low, y * scale + self.low).mean()
 
 
+class PoseSmoothnessLoss(Loss):
+    """Mean squared acceleration of the joints in the world, over the training frames, as m^2 per squared frame.
+
+    What accelerates is each joint's position, and points a `lever` away from it along its three axes, so that turning
+    counts, too. Frames need not be evenly spaced; the unit of time is their usual distance. 0 while poses are fixed.
+
+    Args:
+        weight: see `Loss`.
+        lever: metres.
+    """
+
+    def __init__(self, weight: float, lever: float) -> None:
+        super().__init__(weight)
+        self.lever = lever
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        poses = prediction.poses
+        if poses is None or len(poses.frames) < 3:
+            return prediction.rendering.alpha.new_zeros(())
+        joints = torch.cat([self.lever * poses.chain[..., :3], poses.chain[..., 3:]], -1)
+        world = poses.world_from_posed[:, None, :3]
+        moved = world[..., :3] @ joints
+        moved = torch.cat([moved[..., :3], moved[..., 3:] + world[..., 3:]], -1)
+        spacing = poses.frames.diff()[:, None, None, None]
+        velocity = moved.diff(dim=0) / spacing
+        acceleration = velocity.diff(dim=0) * (2 / (spacing[1:] + spacing[:-1]))
+        return acceleration.square().sum((2, 3)).mean()
+
+
+class PoseDistanceLoss(Loss):
+    """Mean squared distance of the refined poses from the fit. 0 while poses are fixed.
+
+    Args:
+        weight: see `Loss`.
+        transl: weight of a metre of translation against a radian of each joint.
+    """
+
+    def __init__(self, weight: float, transl: float) -> None:
+        super().__init__(weight)
+        self.transl = transl
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        poses = prediction.poses
+        if poses is None:
+            return prediction.rendering.alpha.new_zeros(())
+        return poses.rotation.square().sum(2).mean() + self.transl * poses.transl.square().sum(1).mean()
+
+
 def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
     """The mean over the complete rays: those whose samples all fit into the capacity."""
     complete = prediction.rendering.samples.complete

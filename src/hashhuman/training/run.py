@@ -260,6 +260,6 @@ def replay(folder: str | Path) -> dict[str, float]:
     module, datamodule = build(config)
     if (saved := newest(folder, Manifest.existing(folder))) is not None:
         module.load_state_dict(saved["state_dict"])
-    scene = module.avatar.prepare(datamodule.train_poses)
+    scene = module.avatar.prepare(datamodule.train_poses, datamodule.train_frames)
     _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
     return {name: float(term.detach()) for name, term in terms.items()}

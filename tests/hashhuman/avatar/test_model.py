@@ -329,9 +329,9 @@ def test_pruning_follows_its_schedule():
     times = []
     avatar.prune = lambda _: times.append(step)  # type: ignore[assignment]
     for step in range(1, 13):
-        assert avatar.after_step(scene, step) is False
+        assert avatar.after_step(scene, step) == (scene, False)
     avatar.prune_after = None
-    assert times == [6, 9, 12] and not avatar.after_step(scene, 15)
+    assert times == [6, 9, 12] and avatar.after_step(scene, 15) == (scene, False)
 
 
 def nudged(scene: Scene, shift: float) -> Scene:

@@ -43,7 +43,8 @@ def test_nothing_is_compiled_on_a_cpu(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_training_launches_only_kernels_of_the_dry_run(toy_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pose", ["fixed", "refined"])
+def test_training_launches_only_kernels_of_the_dry_run(pose, toy_folder, tmp_path, monkeypatch):
     missed = []
 
     class Watching(precompile.Compiler):
@@ -57,5 +58,5 @@ def test_training_launches_only_kernels_of_the_dry_run(toy_folder, tmp_path, mon
     monkeypatch.setattr(precompile, "Compiler", Watching)
     options = f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=400", "data.batches_per_epoch=200"
     overrides = [override for override in tiny.SMALL if not override.startswith("experiment=")]
-    run.train(composed("train", "data=zju_mocap", "experiment=fast", *overrides, *tiny.TOY, *options))
+    run.train(composed("train", "data=zju_mocap", "experiment=fast", f"pose={pose}", *overrides, *tiny.TOY, *options))
     assert torch.cuda.is_initialized() and missed == []

@@ -11,6 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from hashhuman.body.template import BodyPose
 from hashhuman.errors import UserError
 from hashhuman.evaluation import product
 from hashhuman.evaluation.canonical_sheet import CanonicalSheet
@@ -29,7 +30,7 @@ SPLITS = ["heldout", "novel_view", "novel_pose"]
 
 def evaluator(protocol=None, splits=SPLITS, most=None, **products) -> Evaluator:
     """An evaluator with the table as its only product, unless others are given."""
-    return Evaluator(protocol or Strict(None), splits, most, {"table": Table(), **products})
+    return Evaluator(protocol or Strict(None), splits, most, False, {}, {"table": Table(), **products})
 
 
 def pictures(folder: Path) -> list[str]:
@@ -269,5 +270,32 @@ def test_an_evaluation_replaces_its_own_files_only(data, tmp_path):
 
 
 def test_without_products_there_is_only_a_report(data, tmp_path):
-    evaluation = Evaluator(Strict(None), ["heldout"], None, None)(FakeAvatar(), data, tmp_path)
+    evaluation = Evaluator(Strict(None), ["heldout"], None, False, {}, None)(FakeAvatar(), data, tmp_path)
     assert evaluation.report["splits"]["heldout"]["pictures"] == 1 and not list(tmp_path.iterdir())
+
+
+def test_fitted_poses_are_reported_beside_the_plain_figures(data, tmp_path):
+    """Of held-out frames alone. The plain figures are those of an evaluation without the fit."""
+    splits, asked = ["train", "heldout"], []
+
+    class Fitting(FakeAvatar):
+        """Finds the exact pose at once, and starts from one that is 3 cm off."""
+
+        def refined_pose(self, pose: BodyPose, frame: int) -> BodyPose:
+            return BodyPose(pose.body_pose, pose.orient, pose.transl + 0.03)
+
+        def fit_pose(self, camera, image, mask, pose: BodyPose, steps: int) -> BodyPose:
+            asked.append(steps)
+            return BodyPose(pose.body_pose, pose.orient, pose.transl - 0.03)
+
+    plain, fitted = (
+        Evaluator(Strict(None), splits, None, fit, {"steps": 7}, {"table": Table()})(Fitting(), data, tmp_path).report
+        for fit in (False, True)
+    )
+    assert asked == [7] * plain["splits"]["heldout"]["pictures"]
+    assert fitted["splits"]["train"]["mean"].keys() == plain["splits"]["train"]["mean"].keys()
+    mine, theirs = (report["splits"]["heldout"]["mean"] for report in (fitted, plain))
+    for column in plain["columns"]:
+        assert mine[column] == theirs[column] and f"{column}_fitted" in fitted["columns"]
+    assert mine["psnr_box_fitted"] > mine["psnr_box"] + 10 and mine["mask_iou_fitted"] > 0.99
+    assert "_fitted" not in str(plain) and "`psnr_box_fitted`" in (tmp_path / "table.md").read_text()

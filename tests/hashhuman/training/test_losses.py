@@ -13,6 +13,7 @@ from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
 from hashhuman.geometry.rays import Rays
+from hashhuman.pose.table import PosedTable
 from hashhuman.renderer.volume import Rendering, Samples, composite
 from hashhuman.training import losses
 
@@ -186,3 +187,46 @@ def test_the_sum_skips_terms_without_weight():
     assert set(each) == {"color", "mask"}
     torch.testing.assert_close(each["color"], losses.ColorLoss(1.0)(prediction))
     torch.testing.assert_close(total, 2 * each["color"] + 0.5 * each["mask"])
+
+
+def posed(transl: list[float], times: list[float]) -> PosedTable:
+    """Two joints half a metre apart, in frames whose bodies move along x and do not turn."""
+    count = len(times)
+    chain = torch.eye(3, 4).repeat(count, 2, 1, 1)
+    chain[:, 1, 1, 3] = 0.5
+    world = torch.eye(4).repeat(count, 1, 1)
+    world[:, 0, 3] = torch.tensor(transl)
+    return PosedTable(torch.zeros(count, 2, 3), torch.zeros(count, 3), chain, world, torch.tensor(times))
+
+
+def test_accelerations_of_the_joints_by_hand():
+    """The times are 0, 1, 3 and 4. In x = t^2 the acceleration is 2 everywhere, for both joints."""
+    moved = dataclasses.replace(make(), poses=posed([0.0, 1.0, 9.0, 16.0], [0.0, 1.0, 3.0, 4.0]))
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(moved).item() == pytest.approx(4.0)
+    steady = dataclasses.replace(make(), poses=posed([0.0, 1.0, 3.0, 4.0], [0.0, 1.0, 3.0, 4.0]))
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(steady).item() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_turning_accelerates_the_ends_of_the_lever():
+    """One of three frames is turned about x by an angle: two axes of two joints, and the second joint's position."""
+    poses, angle = posed([0.0] * 3, [0.0, 1.0, 2.0]), 0.3
+    cosine, sine = np.cos(angle), np.sin(angle)
+    poses.world_from_posed[1, 1:3, 1:3] = torch.tensor([[cosine, -sine], [sine, cosine]])
+    expected = 4 * (2 * 2 * 0.1**2 + 0.5**2) * ((1 - cosine) ** 2 + sine**2) / 2  # the mean over two joints
+    found = losses.PoseSmoothnessLoss(1.0, 0.1)(dataclasses.replace(make(), poses=poses)).item()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_distance_from_the_fit_by_hand():
+    poses = posed([0.0, 0.0], [0.0, 1.0])
+    poses.rotation[1, 0] = torch.tensor([0.3, 0.0, 0.4])
+    poses.transl[0, 2] = 0.2
+    prediction = dataclasses.replace(make(), poses=poses)
+    assert losses.PoseDistanceLoss(1.0, 3.0)(prediction).item() == pytest.approx(0.25 / 4 + 3 * 0.04 / 2)
+
+
+def test_pose_terms_are_zero_with_fixed_poses():
+    for loss in (losses.PoseSmoothnessLoss(1.0, 0.1), losses.PoseDistanceLoss(1.0, 1.0)):
+        assert loss(make()).item() == 0
+    two = dataclasses.replace(make(), poses=posed([0.0, 1.0], [0.0, 1.0]))
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(two).item() == 0  # two frames have no acceleration

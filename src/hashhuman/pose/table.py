@@ -1,0 +1,244 @@
+"""The table of the training frames' poses, which an avatar owns: `pose=fixed` or `pose=refined`."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.errors import UserError
+from hashhuman.geometry import skinning
+from hashhuman.gpu.backend import chosen
+from hashhuman.pose import posing
+from hashhuman.pose.corrections import Correction, interpolated
+
+
+@dataclasses.dataclass(frozen=True)
+class PosedTable:
+    """The poses of a training step, for losses. Differentiable with respect to the corrections."""
+
+    rotation: Float[Tensor, "F J 3"]  # corrections (`pose/corrections.py`), axis-angle (radians)
+    transl: Float[Tensor, "F 3"]  # corrections (m)
+    chain: Float[Tensor, "F J 3 4"]  # each joint's rotation and position (m), in posed space
+    world_from_posed: Float[Tensor, "F 4 4"]
+    frames: Float[Tensor, "F"]  # the frames' times; the usual distance between two of them is 1
+
+
+class FixedPoses(nn.Module):
+    """`pose=fixed`: the fitted poses. It has no parameters, and launches nothing.
+
+    Args:
+        n_frames: number of training frames.
+        n_joints: J.
+    """
+
+    def __init__(self, n_frames: int, n_joints: int) -> None:
+        super().__init__()
+
+    def start(self, template: BodyTemplate, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
+        """Takes the fitted poses of the training frames; `RefinedPoses.start` has the arguments."""
+
+    def corrected(self, pose: BodyPose, frame: int, pelvis: Float[Tensor, "3"]) -> BodyPose:
+        """The fitted pose itself."""
+        return pose
+
+    def bodies(self, bodies: PosedBodies) -> tuple[PosedBodies, PosedTable | None]:
+        """The bodies of the training frames as they are."""
+        return bodies, None
+
+    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+        """The bodies as they are: there are no kernels to compile."""
+        return bodies
+
+    def moved(self, bodies: PosedBodies) -> PosedBodies | None:
+        """None: the bodies stay where they are."""
+        return None
+
+    def after_step(self, step: int) -> bool:
+        """False: a step changes nothing here."""
+        return False
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """No groups."""
+        return []
+
+
+class RefinedPoses(nn.Module):
+    """`pose=refined`: corrections of the fitted poses that are learned with the avatar, at first zero.
+
+    The corrections and the numbers of their frames are saved with the avatar's weights. The fitted poses are not: they
+    stay in the subject folder. The body's shape is not refined, since a `BodyTemplate` has no parameters of shape.
+
+    Args:
+        n_frames: F, the number of training frames.
+        n_joints: J.
+        lr: learning rate of rotations in radians; that of `transl` in metres is `transl_lr`.
+        transl_lr: see `lr`.
+        start_step: steps before poses are refined. Up to then, a step costs what it costs with `pose=fixed`.
+        warmup_steps: steps in which the learning rate rises after that.
+        stop_step: the step from which on poses stay as they are, and cost nothing; None: they are refined to the end.
+        refresh_every: steps between two checks of how far the bodies have moved since the search index was made.
+        drift: the index is made again if a body point has moved farther than this (m). It must be less than what
+            the index leaves free around the person: about one cell of `renderer.occupancy`.
+        kernels: auto, triton or torch, for posing.
+    """
+
+    def __init__(
+        self,
+        n_frames: int,
+        n_joints: int,
+        lr: float,
+        transl_lr: float,
+        start_step: int,
+        warmup_steps: int,
+        stop_step: int | None,
+        refresh_every: int,
+        drift: float,
+        kernels: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.rotation = nn.Parameter(torch.zeros(n_frames, n_joints, 3))
+        self.transl = nn.Parameter(torch.zeros(n_frames, 3))
+        self.register_buffer("frames", torch.full((n_frames,), -1, dtype=torch.long))
+        self.register_buffer("fit", torch.zeros(n_frames, n_joints + 1, 3))  # what the corrections belong to
+        self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
+        self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
+        self.refresh_every, self.drift = refresh_every, drift
+        self.fitted: posing.Fitted | None = None
+        self.times = torch.zeros(n_frames)
+        self.step = 0
+
+    def start(self, template: BodyTemplate, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
+        """Takes the fitted poses of the training frames.
+
+        Args:
+            template: the body, on the device of training.
+            poses: the fitted poses.
+            frames: numbers of the frames, ascending.
+        """
+        device = template.vertices.device
+        self.frames: Tensor = torch.tensor(list(frames), device=device)
+        self.fit: Tensor = torch.stack([_numbers(pose) for pose in poses]).to(device)
+        self.fitted = posing.Fitted.of(template, poses)
+        spacing = self.frames.diff().float().median() if len(frames) > 1 else torch.ones((), device=device)
+        self.times = (self.frames - self.frames[0]).float() / spacing
+
+    def corrected(self, pose: BodyPose, frame: int, pelvis: Float[Tensor, "3"]) -> BodyPose:
+        """The pose of a frame with its correction.
+
+        The correction of a frame that is held out is interpolated in time between the training frames around it. Frames
+        before the first and after the last one keep the fitted pose.
+
+        Args:
+            pose: the fitted pose.
+            frame: number of the frame.
+            pelvis: position of the root joint at rest (m).
+
+        Raises:
+            UserError: if the pose of a training frame is not the one that was refined.
+        """
+        known = (self.frames == frame).nonzero()[:, 0]
+        if len(known) and not torch.allclose(self.fit[known[0]].cpu(), _numbers(pose).cpu(), rtol=0, atol=1e-5):
+            raise UserError(
+                f"The pose of frame {frame} is not the one that this run refined: restore the subject's smpl_params/, "
+                "or train the run again."
+            )
+        correction = self.correction(frame)
+        return pose if correction is None else correction.of(pose, pelvis)
+
+    def correction(self, frame: int) -> Correction | None:
+        """A frame's correction, on the CPU; None for a frame before the first or after the last training frame."""
+        frames = self.frames.tolist()
+        if frames[:1] == [-1]:  # never trained
+            return None
+        return interpolated(self.rotation.detach().cpu(), self.transl.detach().cpu(), frames, frame)
+
+    @property
+    def learning(self) -> bool:
+        """Whether the present step refines poses."""
+        return self.start_step <= self.step and (self.stop_step is None or self.step < self.stop_step)
+
+    def bodies(self, bodies: PosedBodies) -> tuple[PosedBodies, PosedTable | None]:
+        """The bodies of the training frames in their corrected poses, and these poses for losses.
+
+        The bodies' maps have the gradients of the corrections. Their vertices are those of `bodies`: nothing in a step
+        needs newer ones. While poses are not refined, `bodies` itself is returned, and None.
+        """
+        if not self.learning:
+            return bodies, None
+        chain, world, maps = self._posed(self.rotation, self.transl, self.fitted)
+        table = PosedTable(self.rotation, self.transl, chain, world, self.times)
+        return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
+
+    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+        """One body in the rest pose, posed by the kernels of a step and with gradients, to compile all of them.
+
+        Args:
+            template: the body.
+            bodies: one posed body, which has all the rest.
+        """
+        rest = torch.zeros_like(template.joints)
+        fitted = posing.Fitted.of(template, [BodyPose(rest, rest[0], rest[0])])
+        _, world, maps = self._posed(rest[None].clone().requires_grad_(), rest[:1].clone().requires_grad_(), fitted)
+        return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps)
+
+    @torch.no_grad()
+    def moved(self, bodies: PosedBodies) -> PosedBodies | None:
+        """The bodies in their present poses, if a point has moved farther than `drift` from `bodies`; else None.
+
+        Asked only every `refresh_every` steps, since the host waits for the device, and once when refinement stops.
+        """
+        ends = self.step == self.stop_step
+        if not ends and not (self.learning and self.step > self.start_step and self.step % self.refresh_every == 0):
+            return None
+        _, world, maps = self._posed(self.rotation, self.transl, self.fitted)
+        inverse = skinning.invert_linear(maps[..., :3])
+        vertices = (inverse @ (bodies.canonical_vertices - maps[..., 3])[..., None])[..., 0]
+        if not ends and float((vertices - bodies.vertices).square().sum(-1).amax()) <= self.drift**2:
+            return None
+        return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps, vertices=vertices)
+
+    def after_step(self, step: int) -> bool:
+        """Notes the number of steps taken. Returns whether the next one computes other things than the last one."""
+        before, self.step = self.learning, step
+        return self.learning != before
+
+    def get_extra_state(self) -> Tensor:
+        """The number of steps, with which a training that is continued is in the same phase."""
+        return torch.tensor(self.step)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Goes on from a saved number of steps."""
+        self.step = int(state)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Rotations and translations, each with a learning rate and a `factor` of it at each step."""
+        rotation = {"params": [self.rotation], "name": "pose rotations", "lr": self.lr, "factor": self._factor}
+        transl = {"params": [self.transl], "name": "pose translations", "lr": self.transl_lr, "factor": self._factor}
+        return [rotation, transl]
+
+    def _factor(self, step: int) -> float:
+        return min(1.0, max(0.0, (step - self.start_step + 1) / max(self.warmup_steps, 1)))
+
+    def _posed(
+        self, rotation: Tensor, transl: Tensor, fitted: posing.Fitted | None
+    ) -> tuple[Float[Tensor, "F J 3 4"], Float[Tensor, "F 4 4"], Float[Tensor, "F V 3 4"]]:
+        """Chains, `world_from_posed` and `canonical_from_posed` of corrected poses."""
+        assert fitted is not None, "start() comes before posing"
+        backend: Any = posing
+        if chosen(self.kernels, rotation.device):
+            from hashhuman.pose import posing_kernels as backend
+        chain, world = backend.chains(rotation, transl, fitted)
+        return chain, world, backend.maps(chain, fitted)
+
+
+def _numbers(pose: BodyPose) -> Float[Tensor, "rows 3"]:
+    return torch.cat([pose.orient[None], pose.body_pose[1:], pose.transl[None]])
+
+
+PoseTable = FixedPoses | RefinedPoses
+PoseTableFactory = Callable[..., PoseTable]  # called with `n_frames` and `n_joints`
