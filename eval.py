@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     from hashhuman.gpu.device import device_named
     from hashhuman.training import run, run_folder
 
-    folder, changes = Path(config.run), changes_to_the_run(config)
+    folder, changes = Path(config.run), run_folder.typed_changes(config)
     trained = run_folder.load_config(folder, changes)
     typed = run_folder.typed_overrides() or []
     config.metrics = chosen_metrics(config.metrics, trained.metrics, typed)
@@ -32,14 +32,6 @@ def main(config: DictConfig) -> None:
     avatar = module.avatar.to(device_named(config.device, "device"))
     # In a folder of its own, beside what training measured.
     evaluator(avatar, datamodule, folder / run_folder.EVALUATION / evaluator.protocol.name)
-
-
-def changes_to_the_run(config: DictConfig) -> DictConfig:
-    """The command line's changes to the run's config."""
-    moved = {name: value for name, value in config.data.items() if value is not None}
-    changes = OmegaConf.merge(OmegaConf.to_container(config.overrides), {"data": moved} if moved else {})
-    assert isinstance(changes, DictConfig)
-    return changes
 
 
 def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
@@ -75,12 +67,14 @@ def chosen_products(composed: DictConfig, trained: DictConfig, typed: Sequence[s
         typed: the overrides on the command line.
 
     Returns:
-        `composed`, in which the products that the run made have the run's options except for those that were typed.
+        `composed`, in which the products that the run made have the run's options except for those that were typed,
+        also as another option that they refer to.
     """
     chosen = composed.copy()
     for name in composed:
         if trained.get(name) is not None and composed[name] is not None:
-            chosen[name] = trained[name]
+            referring = [key for key in composed[name] if OmegaConf.is_interpolation(composed[name], key)]
+            chosen[name] = OmegaConf.merge(trained[name], {key: composed[name][key] for key in referring})
     for key in (word.partition("=")[0].lstrip("+~") for word in typed):
         option = key.removeprefix("eval.products.")
         if option != key:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.cli.hydra_main import explain
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, Strict
+from hashhuman.training import run_folder
 from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ def test_every_protocol_is_made(metrics, kind):
     evaluator = instantiate(config.eval)
     assert isinstance(evaluator, Evaluator) and isinstance(evaluator.protocol, kind)
     assert evaluator.protocol.name == metrics  # the folder of its evaluations
-    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable"]
+    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable", "export"]
     assert evaluator.products["turntable"].views == 90 and evaluator.products["canonical"].views == 8
     assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
 
@@ -88,9 +89,9 @@ def test_a_network_that_the_run_did_not_have():
 
 
 def test_a_moved_subject_is_a_change_to_the_run():
-    assert eval_script.changes_to_the_run(composed("eval", "run=x")) == {}
+    assert run_folder.typed_changes(composed("eval", "run=x")) == {}
     config = composed("eval", "run=x", "data.root=here", "data.smpl_meta=there", "+overrides.data.max_size=9")
-    assert eval_script.changes_to_the_run(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
+    assert run_folder.typed_changes(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
 
 
 @pytest.mark.slow
