@@ -19,7 +19,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from omegaconf import OmegaConf
@@ -67,7 +66,13 @@ def main() -> None:
     joints = own_joints(datamodule, motion, index)
     vertices = file_vertices(given.run / "export/avatar.glb", moments)
     print("| program | joints (mm) | box (mm) |\n|---|---|---|")
-    row("read by hand", {name: joints_of(given.run / "export/avatar.glb", moments)[name] for name in joints}, joints, vertices, vertices)
+    row(
+        "read by hand",
+        {name: joints_of(given.run / "export/avatar.glb", moments)[name] for name in joints},
+        joints,
+        vertices,
+        vertices,
+    )
     blender(given, moments, joints, vertices)
     with_page(given, module.avatar, datamodule, motion, index, joints, vertices)
 
@@ -99,7 +104,9 @@ def accessor(description: dict, buffer: bytes, index: int) -> np.ndarray:
     entry = description["accessors"][index]
     view, shape = description["bufferViews"][entry["bufferView"]], shapes[entry["type"]]
     count = entry["count"] * int(np.prod(shape))
-    return np.frombuffer(buffer, names[entry["componentType"]], count, view["byteOffset"]).reshape(entry["count"], *shape)
+    return np.frombuffer(buffer, names[entry["componentType"]], count, view["byteOffset"]).reshape(
+        entry["count"], *shape
+    )
 
 
 def transforms(path: Path, moments: list[float]) -> tuple[dict, bytes, np.ndarray]:
@@ -115,7 +122,9 @@ def transforms(path: Path, moments: list[float]) -> tuple[dict, bytes, np.ndarra
         sampler, node = clip["samplers"][channel["sampler"]], channel["target"]["node"]
         times, values = (accessor(description, buffer, sampler[key]).astype(float) for key in ("input", "output"))
         if channel["target"]["path"] == "rotation":
-            local[:, node, :3, :3] = Slerp(times, Rotation.from_quat(values))(np.clip(moments, 0, times[-1])).as_matrix()
+            local[:, node, :3, :3] = Slerp(times, Rotation.from_quat(values))(
+                np.clip(moments, 0, times[-1])
+            ).as_matrix()
         else:
             local[:, node, :3, 3] = np.stack([np.interp(moments, times, axis) for axis in values.T], 1)
     for i, node in enumerate(nodes):

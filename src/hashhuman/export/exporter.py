@@ -28,8 +28,16 @@ class Exports:
         motion: the motion to export; None: the filmed one.
     """
 
-    def __init__(self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float, motion: Motion | None = None) -> None:
-        self._avatar, self._datamodule, self._rigging, self._fps, self._motion = avatar, datamodule, rigging, fps, motion
+    def __init__(
+        self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float, motion: Motion | None = None
+    ) -> None:
+        self._avatar, self._datamodule, self._rigging, self._fps, self._motion = (
+            avatar,
+            datamodule,
+            rigging,
+            fps,
+            motion,
+        )
 
     @functools.cached_property
     def skeleton(self) -> Skeleton:

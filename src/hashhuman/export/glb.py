@@ -60,7 +60,11 @@ def glb(mesh: RiggedMesh, motions: Sequence[Motion]) -> bytes:
         "materials": [
             {
                 "name": "skin and clothes",
-                "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 1.0},
+                "pbrMetallicRoughness": {
+                    "baseColorTexture": {"index": 0},
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 1.0,
+                },
                 "extensions": {"KHR_materials_unlit": {}},
             }
         ],

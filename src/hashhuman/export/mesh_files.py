@@ -10,7 +10,8 @@ from hashhuman.errors import UserError
 from hashhuman.export.rigged import RiggedMesh
 from hashhuman.io.files import atomic_path, write_image
 
-VERTEX = np.dtype([(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")] + [(name, "u1") for name in ("red", "green", "blue")])  # fmt: skip
+VERTEX = np.dtype("<f4,<f4,<f4,<f4,<f4,<f4,u1,u1,u1")
+VERTEX.names = ("x", "y", "z", "nx", "ny", "nz", "red", "green", "blue")
 FACE = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
 
 
@@ -60,7 +61,9 @@ def in_pose(exports: Any, frame: int | None, name: str) -> Float[np.ndarray, "V 
         return exports.mesh.vertices
     count = len(exports.motion.times)
     if not 0 <= frame < count:
-        raise UserError(f"export.formats.{name}.frame={frame} must lie from 0 to {count - 1}, or be null for the rest pose.")
+        raise UserError(
+            f"export.formats.{name}.frame={frame} must lie from 0 to {count - 1}, or be null for the rest pose."
+        )
     return exports.mesh.posed(exports.motion, frame)
 
 
@@ -92,7 +95,13 @@ def ply(mesh: RiggedMesh, vertices: Float[np.ndarray, "V 3"]) -> bytes:
     faces["count"], faces["vertices"] = 3, mesh.faces
     kinds = {"<f4": "float", "|u1": "uchar"}
     properties = [f"property {kinds[VERTEX[name].str]} {name}" for name in VERTEX.names or ()]
-    head = ["ply", "format binary_little_endian 1.0", "comment metres, y up", f"element vertex {len(rows)}", *properties]
+    head = [
+        "ply",
+        "format binary_little_endian 1.0",
+        "comment metres, y up",
+        f"element vertex {len(rows)}",
+        *properties,
+    ]
     head += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
     return ("\n".join(head) + "\n").encode() + rows.tobytes() + faces.tobytes()
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,6 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 
@@ -52,7 +52,9 @@ class Motion:
     def transforms(self, skeleton: Skeleton) -> Float[np.ndarray, "F J 4 4"]:
         """Global transforms of the joints."""
         local = np.tile(np.eye(4), (*self.rotations.shape[:2], 1, 1))
-        local[..., :3, :3] = Rotation.from_quat(self.rotations.reshape(-1, 4)).as_matrix().reshape(*local.shape[:2], 3, 3)
+        local[..., :3, :3] = (
+            Rotation.from_quat(self.rotations.reshape(-1, 4)).as_matrix().reshape(*local.shape[:2], 3, 3)
+        )
         local[..., :3, 3] = skeleton.offsets()
         local[:, 0, :3, 3] = self.root
         for joint, parent in enumerate(skeleton.parents[1:], 1):
@@ -65,7 +67,9 @@ class Motion:
         if len(self.times) == 1:
             nearest = np.zeros(len(times), int)
             return dataclasses.replace(self, times=times, rotations=self.rotations[nearest], root=self.root[nearest])
-        turned = [Slerp(self.times, Rotation.from_quat(joint))(times).as_quat() for joint in self.rotations.swapaxes(0, 1)]
+        turned = [
+            Slerp(self.times, Rotation.from_quat(joint))(times).as_quat() for joint in self.rotations.swapaxes(0, 1)
+        ]
         root = np.stack([np.interp(times, self.times, axis) for axis in self.root.T], 1)
         return dataclasses.replace(self, times=times, rotations=continuous(np.stack(turned, 1)), root=root)
 
@@ -74,11 +78,11 @@ class Motion:
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 1 / 30
 
 
-def captured(datamodule: SubjectDataModule, fps: float) -> Motion:
+def captured(datamodule: Any, fps: float) -> Motion:
     """The filmed motion: all frames of the training cameras, with the held-out ones between them.
 
     Args:
-        datamodule: the run's.
+        datamodule: the run's `SubjectDataModule`.
         fps: frames per second if the subject folder does not say when its pictures were taken.
     """
     subject = datamodule.subject

@@ -4,13 +4,11 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt8
 
-from hashhuman.body.surface import vertex_normals
-from hashhuman.data.datamodule import SubjectDataModule
-from hashhuman.errors import UserError
 from hashhuman.avatar.protocol import VolumetricAvatar
+from hashhuman.body.surface import vertex_normals
+from hashhuman.errors import UserError
 from hashhuman.evaluation.product import spread
 from hashhuman.export import atlas as atlases
 from hashhuman.export import skin as skins
@@ -53,8 +51,8 @@ class Rigging:
     def __init__(self, surface: SurfaceExtraction, baking: Baking, neighbors: int, smoothness: float) -> None:
         self.surface, self.baking, self.neighbors, self.smoothness = surface, baking, neighbors, smoothness
 
-    def __call__(self, avatar: Any, datamodule: SubjectDataModule) -> RiggedMesh:
-        """The mesh of an avatar in evaluation mode.
+    def __call__(self, avatar: Any, datamodule: Any) -> RiggedMesh:
+        """The mesh of an avatar in evaluation mode; `datamodule` is its run's `SubjectDataModule`.
 
         Raises:
             UserError: if the avatar has no density, or is empty.
@@ -82,7 +80,7 @@ class Rigging:
         )
 
 
-def filmed_views(datamodule: SubjectDataModule, most: int) -> list[FilmedView]:
+def filmed_views(datamodule: Any, most: int) -> list[FilmedView]:
     """At most `most` evenly spaced training pictures, as poses and places of the camera."""
     return [
         FilmedView(

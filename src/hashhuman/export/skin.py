@@ -38,7 +38,7 @@ def carried_over(surface: Surface, template: BodyTemplate, neighbors: int, smoot
         smoothness: s (m) of their weights exp(-(d^2 - d_min^2) / 2 s^2).
     """
     body = template.canonical_vertices.cpu().numpy()
-    distance, nearest = cKDTree(body).query(surface.vertices.numpy(), neighbors, workers=-1)
+    distance, nearest = cKDTree(body).query(surface.vertices.numpy(), np.arange(1, neighbors + 1), workers=-1)
     share = np.exp((distance[:, :1] ** 2 - distance**2) / (2 * smoothness**2))
     share /= share.sum(1, keepdims=True)
     weights = np.einsum("vk,vkj->vj", share, template.lbs_weights.cpu().numpy()[nearest].astype(float))
@@ -60,9 +60,7 @@ def strongest(weights: Float[np.ndarray, "V J"]) -> tuple[Int[np.ndarray, "V 4"]
     return np.where(four > 0, joints, 0), four
 
 
-def at_rest(
-    positions: Float[Tensor, "V 3"], skin: Skin, template: BodyTemplate
-) -> Float[Tensor, "V 3"]:
+def at_rest(positions: Float[Tensor, "V 3"], skin: Skin, template: BodyTemplate) -> Float[Tensor, "V 3"]:
     """Canonical positions (m) carried to the rest pose.
 
     This is the inverse of the deformer's map, so that linear blend skinning of the result gives what the field shows

@@ -11,13 +11,13 @@ from hashhuman.io.files import save_npz
 
 AXES = (
     "metres, radians, seconds; y up, facing +z, the left at +x. global_orient turns the body about its pelvis, as in "
-    "SMPL; joint rotations are axis-angle relative to the parent, from the rest pose `joints`, which is the body's own: "
-    "angles of a body that rests with its arms down are not those of SMPL, which rests with its arms level."
+    "SMPL; joint rotations are axis-angle relative to the parent, from the rest pose `joints`, which is the body's "
+    "own: angles of a body that rests with its arms down are not those of SMPL, which rests with its arms level."
 )
 
 
 class SmplNpzFile:
-    """`motion.npz`: the filmed motion as `global_orient`, `body_pose` and `transl`, and as AMASS's `poses` and `trans`."""
+    """`motion.npz`: the motion as `global_orient`, `body_pose` and `transl`, and as AMASS's `poses` and `trans`."""
 
     def __call__(self, exports: Any, folder: Path) -> Path:
         """Writes the file and returns its path."""

@@ -1,4 +1,4 @@
-"""The surface of an avatar in canonical space: marching cubes on its density, cleaned and reduced to a few triangles."""
+"""The surface of an avatar in canonical space: marching cubes on its density, cleaned and simplified."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage, sparse
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from hashhuman.avatar.protocol import VolumetricAvatar
@@ -16,7 +15,7 @@ from hashhuman.errors import UserError
 from hashhuman.export.packages import export_package
 
 QUERIES = 1 << 15  # points that are asked for at a time; bounds the memory
-LEVELS = np.geomspace(4.0, 1000.0, 61)  # densities (1/m) that are tried as the level of the surface
+LEVELS = np.geomspace(1.0, 1000.0, 61)  # densities (1/m) that are tried as the level of the surface
 SMALLEST_PIECE = 0.02  # a piece apart from the body is kept from this share of the body's volume on
 
 
@@ -95,14 +94,15 @@ def density_grid(
     body = template.canonical_vertices.cpu()
     low = body.amin(0) - margin - 2 * voxel
     size = tuple(((body.amax(0) - low + margin + 2 * voxel) / voxel).ceil().int().add(1).tolist())
-    near = np.flatnonzero(_distance(template, low.numpy(), size, voxel) < margin + 2 * voxel)
+    distance, inside = _to_body(template, low.numpy(), size, voxel)
+    near = np.flatnonzero(distance < margin + 2 * voxel)
     nodes = low + voxel * torch.from_numpy(np.stack(np.unravel_index(near, size), 1)).float()
     origin = torch.zeros(3)
     scene = avatar.scene([BodyPose(template.big_pose().cpu(), origin, origin)])
     values = [avatar.query(some.to(avatar.device), scene)[1].cpu() for some in nodes.split(QUERIES)]
     density = np.zeros(size, np.float32)
     density.reshape(-1)[near] = torch.cat(values).numpy()
-    return DensityGrid(density, _core(template, nodes.numpy(), near, size, core), low.numpy(), voxel)
+    return DensityGrid(density, inside & (distance > core), low.numpy(), voxel)
 
 
 def opacity(grid: DensityGrid) -> Float[np.ndarray, "X Y Z"]:
@@ -173,29 +173,18 @@ def signed_volume(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> 
     return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
 
-def _distance(
+def _to_body(
     template: BodyTemplate, low: Float[np.ndarray, "3"], size: tuple[int, ...], voxel: float
-) -> Float[np.ndarray, "X Y Z"]:
-    """Distance (m) of each node from the body's surface, up to a voxel."""
+) -> tuple[Float[np.ndarray, "X Y Z"], Bool[np.ndarray, "X Y Z"]]:
+    """Distance (m) of each node from the body's surface, up to a voxel, and whether it lies inside."""
     a, b, c = template.canonical_vertices.cpu()[template.faces.cpu()].numpy().transpose(1, 0, 2)
     longest = max(np.linalg.norm(x - y, axis=1).max() for x, y in ((a, b), (b, c), (c, a)))
-    splits = int(np.ceil(longest / voxel))
-    i, j = (weights[..., None] / splits for weights in np.mgrid[: splits + 1, : splits + 1].reshape(2, -1, 1))
-    keep = (i + j <= 1 + 1e-9)[:, 0, 0]
-    places = np.concatenate([u * a + v * b + (1 - u - v) * c for u, v in zip(i[keep], j[keep])])
+    splits = int(np.ceil(longest / (0.7 * voxel)))  # so fine that no way leads through between the places
     empty = np.ones(size, bool)
-    empty[tuple(((places - low) / voxel).round().astype(int).T)] = False
-    return ndimage.distance_transform_edt(empty).astype(np.float32) * voxel
-
-
-def _core(
-    template: BodyTemplate, nodes: Float[np.ndarray, "N 3"], near: Int[np.ndarray, "N"], size: tuple[int, ...],
-    depth: float,
-) -> Bool[np.ndarray, "X Y Z"]:  # fmt: skip
-    """Which nodes lie deeper than `depth` (m) in the body, as their nearest vertex sees it."""
-    body, normals = template.canonical_vertices.cpu().numpy(), template.canonical_normals.cpu().numpy()
-    _, nearest = cKDTree(body).query(nodes, workers=-1)
-    height = ((nodes - body[nearest]) * normals[nearest]).sum(1)
-    core = np.zeros(size, bool)
-    core.reshape(-1)[near[height < -depth]] = True
-    return core
+    for i in range(splits + 1):
+        for j in range(splits + 1 - i):
+            places = (i * a + j * b + (splits - i - j) * c) / splits
+            empty[tuple(((places - low) / voxel).round().astype(int).T)] = False
+    pieces, _ = ndimage.label(empty)
+    inside = empty & (pieces != pieces[0, 0, 0])
+    return ndimage.distance_transform_edt(empty).astype(np.float32) * voxel, inside
