@@ -8,14 +8,7 @@ These names are stable. They are imported when they are first used, so that `imp
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hashhuman.api import LoadedRun as LoadedRun
-    from hashhuman.api import load as load
-    from hashhuman.body.template import BodyPose as BodyPose
-    from hashhuman.errors import UserError as UserError
-    from hashhuman.geometry.camera import Camera as Camera
+from typing import Any
 
 _HOMES = {
     "BodyPose": "hashhuman.body.template",
@@ -24,7 +17,7 @@ _HOMES = {
     "UserError": "hashhuman.errors",
     "load": "hashhuman.api",
 }
-__all__ = ["BodyPose", "Camera", "LoadedRun", "UserError", "load"]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +27,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_HOMES)
