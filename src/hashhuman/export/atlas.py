@@ -96,7 +96,7 @@ def spread(texture: Float[np.ndarray, "height width 3"], covered: Bool[np.ndarra
     """Gives texels that are not covered the colour of the nearest one that is. Black if none is."""
     if not covered.any():
         return np.zeros_like(texture)
-    row, column = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    row, column = np.asarray(ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True))
     return texture[row, column]
 
 

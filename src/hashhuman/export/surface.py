@@ -122,7 +122,7 @@ def find_level(grid: DensityGrid, smooth: Float[np.ndarray, "X Y Z"]) -> float:
 
 def without_cavities(values: Float[np.ndarray, "X Y Z"], level: float) -> Float[np.ndarray, "X Y Z"]:
     """The values with 1 in all places that are shut off from the outside by values of at least `level`."""
-    empty, _ = ndimage.label(values < level)
+    empty = labelled(values < level)
     outside = empty[0, 0, 0]  # the first node is empty: the margin is there
     return np.where((empty != 0) & (empty != outside), np.float32(1), values)
 
@@ -138,6 +138,13 @@ def cut(
     if signed_volume(torch.from_numpy(vertices), torch.from_numpy(faces.astype(np.int64))) < 0:
         faces = faces[:, ::-1]
     return vertices.astype(np.float32), np.ascontiguousarray(faces, np.int64)
+
+
+def labelled(marked: Bool[np.ndarray, "X Y Z"]) -> Int[np.ndarray, "X Y Z"]:
+    """The number of each marked node's connected piece, from 1; 0 elsewhere."""
+    labels = np.zeros(marked.shape, np.int32)
+    ndimage.label(marked, output=labels)
+    return labels
 
 
 def largest_pieces(
@@ -185,6 +192,6 @@ def _to_body(
         for j in range(splits + 1 - i):
             places = (i * a + j * b + (splits - i - j) * c) / splits
             empty[tuple(((places - low) / voxel).round().astype(int).T)] = False
-    pieces, _ = ndimage.label(empty)
+    pieces = labelled(empty)
     inside = empty & (pieces != pieces[0, 0, 0])
-    return ndimage.distance_transform_edt(empty).astype(np.float32) * voxel, inside
+    return np.asarray(ndimage.distance_transform_edt(empty), np.float32) * voxel, inside
