@@ -156,3 +156,19 @@ def test_products_are_those_of_the_run():
     words = ["run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"]
     chosen = eval_script.chosen_products(typed, trained, words)
     assert (chosen.turntable.views, chosen.turntable.height, chosen.comparisons) == (12, 128, None)
+
+
+def test_files_to_take_away_are_one_option():
+    evaluator = instantiate(composed("eval", "run=x", "metrics.lpips=null", "eval.export=[bvh,npz]").eval)
+    assert evaluator.products["export"].chosen == ["bvh", "npz"]
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(composed("eval", "run=x", "eval.export=[bvh]", "eval.products.export=null").eval)
+    assert "needs eval.products.export" in (explain(raised.value) or "")
+
+
+def test_formats_are_those_that_are_typed_and_not_those_of_the_run():
+    trained = composed("eval", "run=x", "eval.export=[glb]").eval.products
+    OmegaConf.resolve(trained)
+    typed = composed("eval", "run=x", "eval.export=[bvh]").eval.products
+    chosen = eval_script.chosen_products(typed, trained, ["run=x", "eval.export=[bvh]"])
+    assert chosen.export.format == ["bvh"] and trained.export.format == ["glb"]

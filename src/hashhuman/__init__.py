@@ -17,7 +17,6 @@ _HOMES = {
     "UserError": "hashhuman.errors",
     "load": "hashhuman.api",
 }
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,9 @@ def carried_over(surface: Surface, template: BodyTemplate, neighbors: int, smoot
         smoothness: s (m) of their weights exp(-(d^2 - d_min^2) / 2 s^2).
     """
     body = template.canonical_vertices.cpu().numpy()
-    distance, nearest = KDTree(body).query(surface.vertices.numpy(), np.arange(1, neighbors + 1), workers=-1)
+    distance, nearest = KDTree(body).query(surface.vertices.numpy(), neighbors, workers=-1)
+    # SciPy drops the second axis for one neighbour.
+    distance, nearest = np.reshape(distance, (-1, neighbors)), np.reshape(nearest, (-1, neighbors))
     share = np.exp((distance[:, :1] ** 2 - distance**2) / (2 * smoothness**2))
     share /= share.sum(1, keepdims=True)
     weights = np.einsum("vk,vkj->vj", share, template.lbs_weights.cpu().numpy()[nearest].astype(float))
