@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     from hashhuman.io import interruption, lock
     from hashhuman.training import run, run_folder
 
-    folder, changes = Path(config.run), changes_to_the_run(config)
+    folder, changes = Path(config.run), run_folder.typed_changes(config)
     admitted = targets.admitted(config.admit)
     trained = run_folder.load_config(folder, changes, admitted)
     run_folder.check_links(folder)
@@ -36,14 +36,6 @@ def main(config: DictConfig) -> None:
         module, datamodule, _ = run.load(folder, changes, admitted)
         avatar = module.avatar.to(device_named(config.device, "device"))
         run.evaluate_again(evaluator, avatar, datamodule, folder)
-
-
-def changes_to_the_run(config: DictConfig) -> DictConfig:
-    """The command line's changes to the run's config."""
-    moved = {name: value for name, value in config.data.items() if value is not None}
-    changes = OmegaConf.merge(OmegaConf.to_container(config.overrides), {"data": moved} if moved else {})
-    assert isinstance(changes, DictConfig)
-    return changes
 
 
 def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
@@ -79,12 +71,14 @@ def chosen_products(composed: DictConfig, trained: DictConfig, typed: Sequence[s
         typed: the overrides on the command line.
 
     Returns:
-        `composed`, in which the products that the run made have the run's options except for those that were typed.
+        `composed`, in which the products that the run made have the run's options except for those that were typed,
+        also as another option that they refer to.
     """
     chosen = composed.copy()
     for name in composed:
         if trained.get(name) is not None and composed[name] is not None:
-            chosen[name] = trained[name]
+            referring = [key for key in composed[name] if OmegaConf.is_interpolation(composed[name], key)]
+            chosen[name] = OmegaConf.merge(trained[name], {key: composed[name][key] for key in referring})
     for key in (word.partition("=")[0].lstrip("+~") for word in typed):
         option = key.removeprefix("eval.products.")
         if option != key:

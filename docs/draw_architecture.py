@@ -72,8 +72,12 @@ def folder_of(module: str) -> str:
 
 
 def counts(edges: Edges) -> Counter[tuple[str, str]]:
-    """How many imports lead from one part of a package to another: pairs of files are counted."""
-    pairs = ((folder_of(source), folder_of(target)) for source, targets in edges.items() for target in targets)
+    """How many imports lead from one part of a package to another: pairs of files are counted.
+
+    A program inside a folder (`hashhuman.export.__main__`) stands above all layers, and is left out.
+    """
+    inner = {source: targets for source, targets in edges.items() if not re.fullmatch(r"\w+\.\w+\.__main__", source)}
+    pairs = ((folder_of(source), folder_of(target)) for source, targets in inner.items() for target in targets)
     return Counter(pair for pair in pairs if pair[0] != pair[1])
 
 

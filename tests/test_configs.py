@@ -23,6 +23,7 @@ from hashhuman.encoder.torch_grid import TorchHashGrids
 from hashhuman.errors import UserError
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics import lpips
+from hashhuman.export.exporter import Exporter
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
 from preprocess.pipeline import subject_folder
@@ -34,7 +35,12 @@ CONF = Path(__file__).parents[1] / "conf"
 ARCHITECTURE = CONF.parent / "docs/architecture.md"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
-SIMPLEST = {"train": {"data": "zju_mocap"}, "eval": {}, "preprocess": {}}  # what brings in the fewest groups
+SIMPLEST = {
+    "train": {"data": "zju_mocap"},
+    "eval": {},
+    "export": {},
+    "preprocess": {},
+}  # what brings in the fewest groups
 NEEDS = {
     "tinycudann": "tinycudann",
     "pytorch3d": "pytorch3d",
@@ -97,6 +103,7 @@ def composed(tmp_path: Path, toy_folder: Path):
         given = {
             "train": [f"run_dir={tmp_path}", f"data.root={toy_folder}", "trainer.accelerator=cpu"],
             "eval": [],
+            "export": [],
             "preprocess": [],
         }[root]
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -132,6 +139,7 @@ NO_NUMBERS = {
     "source": "a node; null: the subject folder is finished",
     "smpl_meta": "a folder",
     "root": "a folder",
+    "out": "a folder",
     "subject": "a name",
     "resume": "true, false, null or a folder",
     "logger.wandb.name": "a name",
@@ -186,6 +194,8 @@ def make_everything(root: str, config: DictConfig) -> None:
             assert callable(instantiate(config.source).prepare)
     if "eval" in config:
         assert isinstance(instantiate(config.eval), Evaluator)
+    if "export" in config:
+        assert isinstance(instantiate(config.export), Exporter)
     preprocess = config.get("preprocess", {})
     assert all(callable(instantiate(node)) for node in preprocess.get("doctor", {}).values())
     for name, stage in preprocess.items():

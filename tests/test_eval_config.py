@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.cli.hydra_main import explain
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics.protocols import LegacyNVR, PeopleSnapshot, Strict
+from hashhuman.training import run_folder
 from hashhuman.training.callbacks import TrainingClock
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ def test_every_protocol_is_made(metrics, kind):
     evaluator = instantiate(config.eval)
     assert isinstance(evaluator, Evaluator) and isinstance(evaluator.protocol, kind)
     assert evaluator.protocol.name == metrics  # the folder of its evaluations
-    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable"]
+    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable", "export"]
     assert evaluator.products["turntable"].views == 90 and evaluator.products["canonical"].views == 8
     assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
 
@@ -90,9 +91,9 @@ def test_a_network_that_the_run_did_not_have():
 
 
 def test_a_moved_subject_is_a_change_to_the_run():
-    assert eval_script.changes_to_the_run(composed("eval", "run=x")) == {}
+    assert run_folder.typed_changes(composed("eval", "run=x")) == {}
     config = composed("eval", "run=x", "data.root=here", "data.smpl_meta=there", "+overrides.data.max_size=9")
-    assert eval_script.changes_to_the_run(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
+    assert run_folder.typed_changes(config) == {"data": {"max_size": 9, "root": "here", "smpl_meta": "there"}}
 
 
 @pytest.mark.slow
@@ -157,3 +158,19 @@ def test_products_are_those_of_the_run():
     words = ["run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"]
     chosen = eval_script.chosen_products(typed, trained, words)
     assert (chosen.turntable.views, chosen.turntable.height, chosen.comparisons) == (12, 128, None)
+
+
+def test_files_to_take_away_are_one_option():
+    evaluator = instantiate(composed("eval", "run=x", "metrics.lpips=null", "eval.export=[bvh,npz]").eval)
+    assert evaluator.products["export"].chosen == ["bvh", "npz"]
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(composed("eval", "run=x", "eval.export=[bvh]", "eval.products.export=null").eval)
+    assert "needs eval.products.export" in (explain(raised.value) or "")
+
+
+def test_formats_are_those_that_are_typed_and_not_those_of_the_run():
+    trained = composed("eval", "run=x", "eval.export=[glb]").eval.products
+    OmegaConf.resolve(trained)
+    typed = composed("eval", "run=x", "eval.export=[bvh]").eval.products
+    chosen = eval_script.chosen_products(typed, trained, ["run=x", "eval.export=[bvh]"])
+    assert chosen.export.format == ["bvh"] and trained.export.format == ["glb"]

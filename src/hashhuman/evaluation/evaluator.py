@@ -31,9 +31,11 @@ class Evaluator:
             avatar as it is, and report the metrics in further columns (`_fitted`).
         pose_fit: options of `avatar/pose_fit.py`.
         products: name -> `Product`, made in this order; None instead of a product leaves it out.
+        export: formats that the product `export` is asked for, which its config refers to.
 
     Raises:
-        UserError: for an unknown split, for `most` below 1, and for a product that is not a `Product`.
+        UserError: for an unknown split, for `most` below 1, for a product that is not a `Product`, and for formats to
+            export without the product that exports them.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Evaluator:
         fit_poses: bool,
         pose_fit: Mapping[str, Any],
         products: Mapping[str, Any] | None,
+        export: Sequence[str] = (),
     ) -> None:
         if unknown := set(splits) - set(TITLES):
             raise UserError(
@@ -56,6 +59,8 @@ class Evaluator:
         self.products: dict[str, Product] = {
             name: product for name, product in (products or {}).items() if product is not None
         }
+        if export and "export" not in self.products:
+            raise UserError(f"eval.export={list(export)} needs eval.products.export, which is null: leave one out.")
         for name, product in self.products.items():
             if not isinstance(product, Product):
                 raise UserError(f"eval.products.{name}={product} is not a product; null leaves a product out.")

@@ -158,6 +158,14 @@ def continuation(folder: Path) -> str:
     return f"`python train.py {shlex.quote(f'resume={folder}')}`"
 
 
+def typed_changes(config: DictConfig) -> DictConfig:
+    """The changes to a run's config that a program which loads it was asked for: its options `data` and `overrides`."""
+    moved = {name: value for name, value in config.data.items() if value is not None}
+    changes = OmegaConf.merge(OmegaConf.to_container(config.overrides), {"data": moved} if moved else {})
+    assert isinstance(changes, DictConfig)
+    return changes
+
+
 def typed_overrides() -> list[str] | None:
     """The overrides on the command line of this process; None if Hydra did not start it."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None

@@ -1,0 +1,70 @@
+"""A finished run in Python: load it, give a pose and a camera, get a picture. `docs/export.md` shows it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from omegaconf import OmegaConf
+
+from hashhuman.body.template import BodyPose
+from hashhuman.geometry.camera import Camera
+from hashhuman.gpu.device import device_named
+from hashhuman.training import run
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A trained avatar and its data."""
+
+    avatar: Any  # a `hashhuman.avatar.protocol.Avatar` in evaluation mode
+    data: Any  # a `hashhuman.data.datamodule.SubjectDataModule`
+    config: Any  # the run's config, an OmegaConf `DictConfig`
+
+    @property
+    def frames(self) -> list[int]:
+        """Numbers of the training frames."""
+        return list(self.data.train_frames)
+
+    def pose(self, frame: int) -> BodyPose:
+        """The body's pose in a frame, as training has corrected it. Raises UserError for a frame without one."""
+        return self.avatar.refined_pose(self.data.subject.pose(frame), frame)
+
+    def camera(self, index: int = 0) -> Camera:
+        """Camera `index` of the recording, with pictures of the size that the run was trained at."""
+        camera = self.data.subject.camera(index)
+        return camera.scaled(self.data.scale(camera.height, camera.width))
+
+    def render(
+        self, pose: BodyPose, camera: Camera, background: float | Sequence[float] = 1.0
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """A picture (RGB) of the avatar in a pose from a camera.
+
+        Args:
+            pose: of this run's body.
+            camera: in the run's world (m).
+            background: grey level or RGB in [0, 1].
+        """
+        device = self.avatar.device
+        behind = torch.as_tensor(background, dtype=torch.float32, device=device)
+        image = self.avatar.render_image(camera.to(device), pose.to(device), None, behind)
+        return np.rint(255 * image.rgb.clamp(0, 1).cpu().numpy()).astype(np.uint8)
+
+
+def load(folder: str | Path, data_root: str | Path | None = None, device: str = "auto") -> LoadedRun:
+    """Loads a finished run.
+
+    Args:
+        folder: the run's folder.
+        data_root: its subject folder, if that has moved.
+        device: auto, cpu, cuda or cuda:1; auto: a GPU if there is one.
+
+    Raises:
+        UserError: if the folder is not a run that this revision can load, or its subject folder is missing.
+    """
+    moved = None if data_root is None else OmegaConf.create({"data": {"root": str(data_root)}})
+    module, data, config = run.load(folder, moved)
+    return LoadedRun(module.avatar.to(device_named(device, "device")), data, config)

@@ -1,0 +1,92 @@
+"""A rigged, textured mesh: what every format that shows the avatar is written from."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from hashhuman.avatar.protocol import VolumetricAvatar
+from hashhuman.body.surface import vertex_normals
+from hashhuman.errors import UserError
+from hashhuman.evaluation.product import spread
+from hashhuman.export import atlas as atlases
+from hashhuman.export import skin as skins
+from hashhuman.export.motion import Motion, Skeleton
+from hashhuman.export.skin import Skin
+from hashhuman.export.surface import SurfaceExtraction
+from hashhuman.export.texture import Baking, FilmedView
+
+
+@dataclasses.dataclass(frozen=True)
+class RiggedMesh:
+    """A mesh at rest with a texture and a skin: metres, y up, facing +z, the soles at y = 0."""
+
+    vertices: Float[np.ndarray, "V 3"]  # float32; those on the texture's cuts are doubled
+    normals: Float[np.ndarray, "V 3"]  # outward, unit
+    uv: Float[np.ndarray, "V 2"]  # v goes down from the texture's first row
+    faces: Int[np.ndarray, "F 3"]  # counter-clockwise seen from outside
+    texture: UInt8[np.ndarray, "height width 3"]  # sRGB, lit as filmed
+    skin: Skin
+    skeleton: Skeleton
+    level: float  # the density (1/m) at which the surface was cut
+
+    def posed(self, motion: Motion, index: int) -> Float[np.ndarray, "V 3"]:
+        """The vertices in a frame of a motion (m), by linear blend skinning."""
+        bones = motion.transforms(self.skeleton)[index]
+        bones[:, :3, 3] -= (bones[:, :3, :3] @ self.skeleton.joints[..., None])[..., 0]
+        maps = np.einsum("vk,vkab->vab", self.skin.weights, bones[self.skin.joints])
+        return np.einsum("vab,vb->va", maps[:, :3, :3], self.vertices) + maps[:, :3, 3]
+
+
+class Rigging:
+    """Makes the rigged mesh of a run.
+
+    Args:
+        surface: finds the surface.
+        baking: bakes its texture.
+        neighbors, smoothness: how weights are carried over; see `skin.carried_over`.
+    """
+
+    def __init__(self, surface: SurfaceExtraction, baking: Baking, neighbors: int, smoothness: float) -> None:
+        self.surface, self.baking, self.neighbors, self.smoothness = surface, baking, neighbors, smoothness
+
+    def __call__(self, avatar: Any, datamodule: Any) -> RiggedMesh:
+        """The mesh of an avatar in evaluation mode; `datamodule` is its run's `SubjectDataModule`.
+
+        Raises:
+            UserError: if the avatar has no density, or is empty.
+        """
+        if not isinstance(avatar, VolumetricAvatar):
+            raise UserError(f"{type(avatar).__name__} has no density, so no mesh can be exported of it.")
+        template = datamodule.subject.template()
+        surface = self.surface(avatar, template)
+        skin = skins.carried_over(surface, template, self.neighbors, self.smoothness)
+        rest = skins.at_rest(surface.vertices, skin, template)
+        normals = vertex_normals(rest, surface.faces)
+        normals = normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        atlas = atlases.unwrap(rest, surface.faces, self.baking.texel)
+        texture = self.baking(avatar, template, filmed_views(avatar, datamodule, self.baking.views), atlas, rest, normals, skin)
+        skeleton, source = Skeleton.of(template), atlas.source
+        return RiggedMesh(
+            vertices=(rest.numpy() + skeleton.offset)[source].astype(np.float32),
+            normals=normals.numpy()[source],
+            uv=atlas.uv,
+            faces=atlas.faces,
+            texture=texture,
+            skin=Skin(skin.joints[source], skin.weights[source]),
+            skeleton=skeleton,
+            level=surface.level,
+        )
+
+
+def filmed_views(avatar: Any, datamodule: Any, most: int) -> list[FilmedView]:
+    """At most `most` evenly spaced training pictures, as poses and places of the camera."""
+    return [
+        FilmedView(
+            avatar.refined_pose(datamodule.subject.pose(picture.frame), picture.frame),
+            datamodule.train_frames.index(picture.frame),
+            datamodule.subject.camera(picture.camera).center,
+        )
+        for picture in spread(datamodule.splits["train"], most)
+    ]
