@@ -51,12 +51,12 @@ def compare(folder: Path, scene_folder: Path) -> dict:
         network = read_image(segmentation_folder(folder) / f"{picture.frame:06d}.png")
         solid, needed = mask > 0.5, exact > 0.5
         labels = spread_classes(render(camera, scene.vertices(real.frame)), needed)
-        plate = subject.plate(picture.camera)
-        for name, alpha in (("cut", mask), ("exact_cut", exact)):
-            row[name] = psnr_in_box(cut_out(subject.image(picture), alpha, plate), scene.image(real), exact)
         found, both = subject.parts(picture), solid & needed
         row = {"iou": iou(solid, needed), "network_iou": iou(network > 127, needed)}
         row |= {"edges": np.abs(mask - exact).sum() / needed.sum(), "parts": (found == labels)[both].mean()}
+        plate = subject.plate(picture.camera)
+        for name, alpha in (("cut", mask), ("exact_cut", exact)):
+            row[name] = psnr_in_box(cut_out(subject.image(picture), alpha, plate), scene.image(real), exact)
         for part, classes in lip.PART_CLASSES.items():
             row[part] = iou(np.isin(found, classes) & both, np.isin(labels, classes) & both)
         rows.append(row)

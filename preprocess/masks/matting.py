@@ -111,9 +111,10 @@ def nearest_colour(picture: Float[np.ndarray, "H W 3"], region: Bool[np.ndarray,
     if not region.any():
         return np.zeros_like(picture)
     smooth = mean_colour(picture, region, 1)
-    _, labels = cv2.distanceTransformWithLabels(
+    _, nearest = cv2.distanceTransformWithLabels(
         (~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    labels = np.asarray(nearest, np.int32)
     colours = np.zeros((labels.max() + 1, 3), np.float32)
     colours[labels[region]] = smooth[region]
     return colours[labels]
