@@ -88,7 +88,7 @@ def main() -> None:
     arguments = parser.parse_args()
     made = [examples(*map(Path, pair.split("=", 1))) for pair in arguments.pairs]
     inputs, targets = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*made))
-    np.savez_compressed(matting.WEIGHTS, **learn(inputs, targets, arguments.seconds))
+    np.savez_compressed(matting.WEIGHTS, allow_pickle=False, **learn(inputs, targets, arguments.seconds))
 
 
 if __name__ == "__main__":
