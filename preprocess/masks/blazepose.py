@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 from rich.progress import Progress
 
 from hashhuman.data.subject import Picture, Subject, SubjectWriter
@@ -17,7 +17,9 @@ from preprocess.keypoints.points import Keypoints, points_path, segmentation_fol
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
 from preprocess.masks.draw import draw_stage
+from preprocess.masks.matting import matte
 from preprocess.masks.parts import PartRenderer, spread_classes
+from preprocess.masks.plate import measure_plate
 from preprocess.stage import Stage
 
 Box = tuple[slice, slice]  # rows, columns
@@ -72,28 +74,31 @@ class _Clip:
 
 
 class BlazePoseMasks(Stage):
-    """Writes `mask/` (8-bit coverage) and `schp/` (part labels).
+    """Writes `mask/` (8-bit coverage), `schp/` (part labels) and, of a static camera, `plate/`.
 
     Args:
         background: use the background of a static camera as a further cue; None: if the camera turns out to be static.
         background_pictures: how many pictures the median of the background is taken over.
+        matting: estimate the coverage along the outline from the plate, if the background is used.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
 
     name: ClassVar[str] = "masks"
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
         background: bool | None = None,
         background_pictures: int = 40,
+        matting: bool = True,
         pictures: int = 12,
         force: bool = False,
     ) -> None:
         if background_pictures < 1:
             raise UserError(f"preprocess.masks.background_pictures={background_pictures} must be at least 1.")
         self.background, self.background_pictures = background, background_pictures
-        self.pictures = pictures
+        self.matting, self.pictures = matting, pictures
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
@@ -102,10 +107,10 @@ class BlazePoseMasks(Stage):
         return [subject / "images", *keypoints, subject / "annots.npy", *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
 
     def settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("background", "background_pictures", "pictures")}
+        return {name: getattr(self, name) for name in ("background", "background_pictures", "matting", "pictures")}
 
     def run(self, subject: Path, progress: Progress) -> str:
         reader = Subject(subject)
@@ -118,14 +123,33 @@ class BlazePoseMasks(Stage):
         masker = _Masker(reader, render, clip, region, background)
         steps = threads.ordered(masker, range(len(reader.pictures)))
         shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
+        if self.matting and background is not None:
+            self._follow_outlines(subject, progress)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         camera = "moving camera" if background is None else "static camera"
         return f"{len(shares)} masks, {camera}; the person fills {100 * np.mean(shares):.0f} % of the picture"
 
+    def _follow_outlines(self, folder: Path, progress: Progress) -> None:
+        """Writes the plate, and the masks again with the coverage that it shows."""
+        reader, writer = Subject(folder), SubjectWriter(folder)
+        pictures = reader.pictures
+        plate = measure_plate(reader, [pictures[i] for i in _spaced(len(pictures), self.background_pictures)])
+        writer.write_plate(0, plate.colour, plate.known)
+
+        def follow(picture: Picture) -> None:
+            mask, parts = reader.mask(picture), reader.parts(picture)
+            covered = matte(reader.image(picture), mask, plate)
+            writer.write_mask(picture.camera, picture.frame, covered)
+            writer.write_parts(picture.camera, picture.frame, spread_classes(parts, np.rint(covered * 255) > 127))
+
+        steps = threads.ordered(follow, pictures)
+        for _ in progress.track(steps, total=len(pictures), description="outlines"):
+            pass
+
     def _background(self, reader: Subject, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""
         pictures = reader.pictures
-        chosen = np.unique(np.linspace(0, len(pictures) - 1, self.background_pictures).round().astype(int))
+        chosen = _spaced(len(pictures), self.background_pictures)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         people = [cv2.dilate(clip.probabilities[i], kernel) >= _SEEN for i in chosen]
         use_background = self.background
@@ -176,6 +200,11 @@ class _Masker:
         known = np.zeros(colour.shape[:2], bool)
         colour[self.region], known[self.region] = self.background.colour, self.background.known
         return Background(colour[box], known[box])
+
+
+def _spaced(count: int, most: int) -> Int[np.ndarray, "_"]:
+    """At most `most` evenly spaced positions among `count`."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
 def _box_around(seen: Bool[np.ndarray, "h w"], scale: float, margin: float, height: int, width: int) -> Box:

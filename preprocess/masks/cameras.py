@@ -36,7 +36,7 @@ class CameraMasks(Stage):
         ]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
 
     def settings(self) -> dict[str, Any]:
         return {"stage": type(self.stage).__name__, **self.stage.settings()}

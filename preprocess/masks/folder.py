@@ -42,7 +42,7 @@ class FolderMasks(Stage):
         return [*given, subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
 
     def settings(self) -> dict[str, Any]:
         return {"path": str(self.path), "parts": self.parts and str(self.parts), "pictures": self.pictures}

@@ -125,7 +125,7 @@ class ExternalSchpMasks(Stage):
         return found if self.results is None else [self.results, *found]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
 
     def settings(self) -> dict[str, Any]:
         return {name: str(getattr(self, name)) for name in ("root", "models", "results")} | {"pictures": self.pictures}

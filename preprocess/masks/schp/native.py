@@ -64,7 +64,7 @@ class SchpMasks(Stage):
         return [self.checkpoint, subject / "images", *found]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "mask", subject / "schp", subject / "pictures" / self.name]
+        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
 
     def settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("labels", "scales", "flip", "margin", "pictures")}

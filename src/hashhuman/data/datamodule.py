@@ -10,7 +10,7 @@ import cv2
 import lightning as L
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -121,7 +121,7 @@ class SubjectDataModule(L.LightningDataModule):
         Damaged pictures are left out, unless `strict`. Raises UserError if more than `DAMAGED` of all are.
         """
         pictures = self.splits["train"]
-        settings = {"format": 1, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
+        settings = {"format": 2, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
         key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
         if (crops := self.cache.get(key)) is None:
             self.subject.template()  # cached before the threads start, so that not every thread reads it
@@ -161,13 +161,18 @@ class SubjectDataModule(L.LightningDataModule):
 
         Some folders hold whole photographs. In others the person is already on black, and a second multiplication by
         the mask would darken the outline. The mean colour outside the mask tells the two apart; it need not be zero,
-        since JPEG leaves ripples around a person on black.
+        since JPEG leaves ripples around a person on black. Of photographs with a plate, what the plate shows through
+        the outline is taken away (`unmix`).
         """
         image = self.subject.image(picture).astype(np.float32) / 255
         mask = self.subject.mask(picture)
         outside = image[mask == 0]
         photograph = outside.size > 0 and outside.mean() > 0.02
-        image = image * (mask if photograph else mask > 0)[..., None]
+        plate = self.subject.plate(picture.camera) if photograph else None
+        if plate is not None:
+            image = unmix(image, mask, *plate)
+        else:
+            image = image * (mask if photograph else mask > 0)[..., None]
         return self.resize(image), self.resize(mask)
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
@@ -246,3 +251,22 @@ class SubjectDataModule(L.LightningDataModule):
     def transfer_batch_to_device(self, batch: Draw | View, device: torch.device, dataloader_idx: int) -> Draw | View:
         """Returns the batch as it is: rays are drawn on the device, and views move there when they are rendered."""
         return batch
+
+
+def unmix(
+    image: Float[np.ndarray, "H W 3"],
+    mask: Float[np.ndarray, "H W"],
+    plate: UInt8[np.ndarray, "H W 3"],
+    known: Bool[np.ndarray, "H W"],
+) -> Float[np.ndarray, "H W 3"]:
+    """The person on black, RGB in [0, 1]: alpha F of the matting equation C = alpha F + (1 - alpha) B.
+
+    Args:
+        image: C, RGB in [0, 1].
+        mask: alpha, the person's coverage in [0, 1].
+        plate: B, 8-bit RGB.
+        known: where B is known. Elsewhere F is taken to be C.
+    """
+    alpha = mask[..., None]
+    unmixed = (image - (1 - alpha) * plate.astype(np.float32) / 255).clip(0, alpha)
+    return np.where(known[..., None], unmixed, alpha * image)

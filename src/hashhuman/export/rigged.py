@@ -66,7 +66,9 @@ class Rigging:
         normals = vertex_normals(rest, surface.faces)
         normals = normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
         atlas = atlases.unwrap(rest, surface.faces, self.baking.texel)
-        texture = self.baking(avatar, template, filmed_views(avatar, datamodule, self.baking.views), atlas, rest, normals, skin)
+        texture = self.baking(
+            avatar, template, filmed_views(avatar, datamodule, self.baking.views), atlas, rest, normals, skin
+        )
         skeleton, source = Skeleton.of(template), atlas.source
         return RiggedMesh(
             vertices=(rest.numpy() + skeleton.offset)[source].astype(np.float32),

@@ -9,8 +9,9 @@ import torch
 from lightning import Trainer
 
 from hashhuman.data import datamodule, lip
-from hashhuman.data.datamodule import SubjectDataModule
+from hashhuman.data.datamodule import SubjectDataModule, unmix
 from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import files
 from tests import toy
@@ -211,3 +212,65 @@ def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplo
     assert isinstance(data.view_or_damage(first), UserError)
     with pytest.raises(UserError):
         made(toy_copy, train_cameras=[0, 1], strict=True).view_or_damage(first)
+
+
+def behind(root: Path, value: int) -> np.ndarray:
+    """Puts the person, half covering every pixel of her mask, before a plate of one grey; returns her own colours."""
+    subject = Subject(root)
+    writer, picture = SubjectWriter(root), subject.pictures[0]
+    own, mask = subject.image(picture).astype(np.float32), np.where(subject.mask(picture) > 0.5, 0.5, 0.0)
+    mixed = mask[..., None] * own + (1 - mask[..., None]) * value
+    files.write_image(picture.image, np.rint(mixed).astype(np.uint8))
+    writer.write_mask(0, picture.frame, mask)
+    return own
+
+
+def plate_of(root: Path, value: int, known: bool) -> None:
+    camera = Subject(root).camera(0)
+    size = camera.height, camera.width
+    SubjectWriter(root).write_plate(0, np.full((*size, 3), value, np.uint8), np.full(size, known))
+
+
+def test_the_plate_behind_the_outline_is_taken_away(toy_copy):
+    own = behind(toy_copy, 180)
+    cut = made(toy_copy).view(made(toy_copy).splits["train"][0])
+    plate_of(toy_copy, 180, known=True)
+    data = made(toy_copy)
+    unmixed = data.view(data.splits["train"][0])
+    inside = unmixed.mask > 0.4
+    alpha = unmixed.mask[inside][:, None]
+    np.testing.assert_allclose(unmixed.image[inside], alpha * own[inside.numpy()] / 255, atol=0.006)
+    assert not unmixed.image[~inside].any()
+    blended = alpha * (0.5 * own[inside.numpy()] + 90) / 255  # what the mask alone leaves of the plate
+    np.testing.assert_allclose(cut.image[inside], blended, atol=0.006)
+
+
+def test_a_plate_that_is_unknown_changes_nothing(toy_copy):
+    behind(toy_copy, 180)
+    plain = made(toy_copy)
+    before = plain.view(plain.splits["train"][0]).image
+    plate_of(toy_copy, 20, known=False)
+    data = made(toy_copy)
+    torch.testing.assert_close(data.view(data.splits["train"][0]).image, before)
+
+
+def test_unmixed_colours_stay_between_black_and_the_coverage():
+    image, mask = np.full((1, 3, 3), 0.5, np.float32), np.array([[0.25, 0.5, 1.0]], np.float32)
+    plate, known = np.array([[[255] * 3, [0] * 3, [255] * 3]], np.uint8), np.ones((1, 3), bool)
+    np.testing.assert_allclose(unmix(image, mask, plate, known)[0, :, 0], [0.0, 0.5, 0.5])
+
+
+def test_a_new_plate_is_not_answered_from_the_cache(toy_copy):
+    behind(toy_copy, 180)
+    before, _ = made(toy_copy, cache_mb=64).crops()
+    plate_of(toy_copy, 180, known=True)
+    after, _ = made(toy_copy, cache_mb=64).crops()
+    assert not np.array_equal(before.color, after.color)
+
+
+def test_a_plate_of_another_size(toy_copy):
+    behind(toy_copy, 180)
+    SubjectWriter(toy_copy).write_plate(0, np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), bool))
+    data = made(toy_copy)
+    with pytest.raises(UserError, match=r"plate/00 must hold pictures of"):
+        data.view(data.splits["train"][0])

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.data import lip
 from hashhuman.data.subject.annots import read_annots
@@ -112,6 +112,10 @@ class Subject(SubjectBody):
     def _sizes(self) -> dict[int, tuple[int, int]]:
         return {}
 
+    @functools.cached_property
+    def _plates(self) -> dict[int, tuple[np.ndarray, np.ndarray] | None]:
+        return {}
+
     def camera(self, index: int) -> Camera:
         """Camera `index` (position in annots.npy) of the undistorted pictures, float32, T in metres."""
         if index not in self._sizes:
@@ -168,6 +172,31 @@ class Subject(SubjectBody):
         labels = self._fit(labels, picture, picture.parts, cv2.INTER_NEAREST)
         return self._undistort(labels, picture.camera, cv2.INTER_NEAREST)
 
+    def plate(self, camera: int) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]] | None:
+        """What a static camera sees without the person: undistorted RGB, and where it is known; None without a plate.
+
+        Raises UserError if it does not have the size of the camera's pictures.
+        """
+        if camera not in self._plates:
+            self._plates[camera] = self._read_plate(camera)
+        return self._plates[camera]
+
+    def _read_plate(self, camera: int) -> tuple[np.ndarray, np.ndarray] | None:
+        paths = self._plate_paths(camera)
+        if not paths[0].exists():
+            return None
+        color, known, seen = files.read_rgb(paths[0]), files.read_image(paths[1]), self.camera(camera)
+        size = seen.height, seen.width
+        if color.shape[:2] != size or known.shape != size:
+            folder = paths[0].parent
+            raise UserError(f"{folder} must hold pictures of {shape_text(size)}, like its camera's; delete it.")
+        color = self._undistort(color, camera, cv2.INTER_LINEAR)
+        return color, self._undistort(known, camera, cv2.INTER_LINEAR) == 255
+
+    def _plate_paths(self, camera: int) -> list[Path]:
+        folder = self.root / "plate" / self.camera_names[camera]
+        return [folder / "color.png", folder / "known.png"]
+
     def _fit(self, mask: np.ndarray, picture: Picture, path: Path, interpolation: int) -> np.ndarray:
         """Resizes a mask to its picture's size, since some subject folders hold smaller masks."""
         camera = self.camera(picture.camera)
@@ -187,12 +216,13 @@ class Subject(SubjectBody):
         return cv2.remap(image, x, y, interpolation)
 
     def sources(self, pictures: Sequence[Picture]) -> list[Path]:
-        """All existing files from which pictures, their masks, part labels and bodies are read, sorted."""
+        """All existing files from which pictures, plates, masks, part labels and bodies are read, sorted."""
         bodies = (
             self.root / folder / f"{p.frame}.npy" for folder in ("smpl_params", "smpl_vertices") for p in pictures
         )
         named = (path for p in pictures for path in (p.image, p.mask, p.parts) if path is not None)
         folders = (self.root / "smpl_lbs", *([self.smpl_meta] if self.smpl_meta is not None else []))
         shared = (path for folder in folders for path in folder.glob("*.npy"))
-        once = {*bodies, *named, *shared, self.root / "annots.npy", self.root / "subject.json"}
+        plates = (path for camera in {p.camera for p in pictures} for path in self._plate_paths(camera))
+        once = {*bodies, *named, *shared, *plates, self.root / "annots.npy", self.root / "subject.json"}
         return sorted(path for path in once if path.exists())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data import lip
@@ -63,6 +63,12 @@ class SubjectWriter:
     def write_mask(self, camera: int, frame: int, mask: Float[np.ndarray, "H W"]) -> None:
         """Writes a mask: the person's coverage in [0, 1], as 8 bits."""
         files.write_image_fast(self.mask_path(camera, frame), np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
+
+    def write_plate(self, camera: int, color: UInt8[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"]) -> None:
+        """Writes what a static camera sees without the person (RGB), and where that is known."""
+        folder = self.root / "plate" / f"{camera:02d}"
+        files.write_image(folder / "color.png", color)
+        files.write_image(folder / "known.png", np.where(known, 255, 0).astype(np.uint8))
 
     def write_parts(self, camera: int, frame: int, labels: UInt8[np.ndarray, "H W"]) -> None:
         """Writes part labels: LIP classes, in the palette's colours."""
