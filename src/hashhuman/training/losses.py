@@ -130,3 +130,34 @@ def weighted_sum(losses: Mapping[str, Loss], prediction: Prediction) -> tuple[Fl
     """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted."""
     terms = {name: loss(prediction) for name, loss in losses.items() if loss.weight}
     return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms
+
+
+class CompletionLoss(Loss):
+    """Teaches the field what the pictures leave open, at random places around the body's surface.
+
+    Over body points that no picture shows, the field is opaque below the completed height and has the completed colour
+    (`avatar/surface.py`). Over all body points, it is empty above the clothes. Zero without `callbacks.carve`.
+
+    Args:
+        weight: see `Loss`.
+        per_part: number of places drawn for each part; a multiple of 128.
+        clearance: metres above the height of the surface from which on the field is empty.
+        length: metres of the field whose opacity is compared.
+    """
+
+    def __init__(self, weight: float, per_part: int, clearance: float, length: float) -> None:
+        super().__init__(weight)
+        self.per_part, self.clearance, self.length = per_part, clearance, length
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        surface, field = prediction.surface, prediction.field
+        if surface is None or field is None:
+            return prediction.rendering.alpha.new_zeros(())
+        places = surface.draw(self.per_part)
+        color, density = field(places.pairs)
+        optical = density * self.length
+        empty = (places.above > self.clearance) | (places.above_ceiling > self.clearance)
+        solid = places.unseen & (places.above < 0) & ~empty
+        colored = places.unseen & (places.above < self.clearance)
+        error = (color - places.color).square().mean(1)
+        return (-torch.expm1(-optical) * empty + torch.exp(-optical) * solid + error * colored).mean()

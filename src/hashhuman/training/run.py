@@ -49,7 +49,7 @@ def train(config: DictConfig) -> None:
         config.trainer,
         max_steps=config.trainer.max_steps if config.budget_s is None else -1,
         logger=list(instantiate(config.logger).values()),
-        callbacks=list(instantiate(config.callbacks).values()),
+        callbacks=[callback for callback in instantiate(config.callbacks).values() if callback is not None],
     )
     with ddp.processes(config, trainer.num_devices):
         module, datamodule = build(config)

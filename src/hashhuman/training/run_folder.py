@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hashhuman.errors import UserError
 from hashhuman.io import files
 
-FORMAT = 3  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
+FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 

@@ -1,8 +1,9 @@
 """Callbacks of training: pictures at validation, the progress line, the clock, and a sampler for the first steps."""
 
+from hashhuman.training.callbacks.carve import Carve
 from hashhuman.training.callbacks.first_sampler import FirstSampler
 from hashhuman.training.callbacks.progress_line import ProgressLine
 from hashhuman.training.callbacks.training_clock import TrainingClock
 from hashhuman.training.callbacks.validation_pictures import ValidationPictures
 
-__all__ = ["FirstSampler", "ProgressLine", "TrainingClock", "ValidationPictures"]
+__all__ = ["Carve", "FirstSampler", "ProgressLine", "TrainingClock", "ValidationPictures"]
