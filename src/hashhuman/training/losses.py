@@ -142,7 +142,7 @@ class CompletionLoss(Loss):
         weight: see `Loss`.
         per_part: number of places drawn for each part; a multiple of 128.
         clearance: metres above the height of the surface from which on the field is empty.
-        length: metres of the field whose opacity is compared.
+        length: metres in which a place with the density 1 / length counts as half filled.
     """
 
     def __init__(self, weight: float, per_part: int, clearance: float, length: float) -> None:
@@ -160,4 +160,6 @@ class CompletionLoss(Loss):
         solid = places.unseen & (places.above < 0) & ~empty
         colored = places.unseen & (places.above < self.clearance)
         error = (color - places.color).square().mean(1)
-        return (-torch.expm1(-optical) * empty + torch.exp(-optical) * solid + error * colored).mean()
+        # Unlike the opacity, 1 - exp(-optical), this share still has a slope where something opaque must vanish.
+        filled = optical / (1 + optical)
+        return (filled * empty + (1 - filled) * solid + error * colored).mean()
