@@ -176,7 +176,8 @@ def make_everything(root: str, config: DictConfig) -> None:
         assert len(found.point) >= 40
         module.configure_optimizers()
         assert module.schedule(0) > 0
-        loggers, callbacks = list(instantiate(config.logger).values()), list(instantiate(config.callbacks).values())
+        loggers = list(instantiate(config.logger).values())
+        callbacks = [callback for callback in instantiate(config.callbacks).values() if callback is not None]
         trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
         assert trainer.max_steps == config.trainer.max_steps
         assert all(callback in trainer.callbacks for callback in callbacks) and trainer.loggers == loggers

@@ -9,12 +9,11 @@ Notation: V body points, N places, K pictures, F frames, P parts, R cells along 
 
 import dataclasses
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from hashhuman.body.nearest import nearest
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.spreading import SurfaceGraph
 from hashhuman.data.silhouettes import Silhouettes
@@ -116,7 +115,6 @@ def allowed_cells(
     `reach` (m) from the body are never sampled and count as empty.
     """
     points, normals = bodies.canonical_vertices, bodies.canonical_normals
-    tree = KDTree(points.detach().cpu().numpy())
     spacing = surface_spacing(points)
     allowed = []
     for low, extent in zip(cells.low, cells.extent):
@@ -124,10 +122,9 @@ def allowed_cells(
         radius = 0.5 * 3**0.5 * side
         axis = (torch.arange(cells.resolution, device=low.device) + 0.5) * side
         centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).flatten(0, 2) + low
-        found = tree.query(centers.cpu().numpy(), distance_upper_bound=reach + radius + spacing)
-        distance, vertex = (torch.from_numpy(np.asarray(values)).to(low.device) for values in found)
+        distance, vertex = (found[:, 0] for found in nearest(centers, points, within=reach + radius + spacing))
         near = (vertex < len(points)).nonzero()[:, 0]
-        x, vertex, distance = centers[near], vertex[near].long(), distance[near].to(centers.dtype)
+        x, vertex, distance = centers[near], vertex[near], distance[near]
         height = ((x - points[vertex]) * normals[vertex]).sum(1)
         touches = (height <= radius) & (distance <= radius + spacing) | (height <= 0)
         within = distance <= thickness[vertex] + carving.slack + radius
@@ -149,6 +146,4 @@ def facing(bodies: PosedBodies, silhouettes: Silhouettes) -> Float[Tensor, "3"]:
 
 def surface_spacing(points: Float[Tensor, "V 3"]) -> float:
     """The distance (m) from a body point to its nearest neighbour that few points exceed."""
-    where = points.detach().cpu().numpy()
-    distance, _ = KDTree(where).query(where, 2)
-    return float(np.quantile(np.asarray(distance)[:, 1], 0.95))
+    return float(nearest(points, points, 2)[0][:, 1].quantile(0.95))

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from hashhuman.body.nearest import nearest
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.spreading import SurfaceGraph
 from hashhuman.deformer.pairs import CanonicalPairs, Points
@@ -80,15 +80,15 @@ class Surface:
 
     def _near(self, mine: Int[Tensor, "_"]) -> Int[Tensor, "_"]:
         """The body points so near to those of a part that the part may be sampled above or below them."""
-        distance, _ = KDTree(self.points[mine].cpu().numpy()).query(self.points.cpu().numpy())
-        return (torch.as_tensor(distance, device=mine.device) < self.depth).nonzero()[:, 0]
+        distance, _ = nearest(self.points, self.points[mine])
+        return (distance[:, 0] < self.depth).nonzero()[:, 0]
 
     def _clear(self) -> Float[Tensor, "V"]:
         """The height (m) over each body point up to which no other place of the body is nearer."""
         heights = torch.arange(STEP, self.reach + STEP / 2, STEP, device=self.points.device)
         places = self.points[:, None] + heights[:, None] * self.normals[:, None]
-        distance, _ = KDTree(self.points.cpu().numpy()).query(places.cpu().numpy())
-        blocked = torch.as_tensor(distance, device=heights.device) < 0.7 * heights - STEP
+        distance, _ = nearest(places.flatten(0, 1), self.points)
+        blocked = distance.view(places.shape[:2]) < 0.7 * heights - STEP
         return heights[0] * (blocked.long().cumsum(1) == 0).sum(1)
 
     def pairs(

@@ -1,10 +1,10 @@
 """Spreads values that are known on a part of a surface smoothly over the rest of it."""
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
+
+from hashhuman.body.nearest import nearest
 
 NEIGHBORS = 8  # of each point, on the surface that the points sample
 
@@ -21,11 +21,8 @@ class SurfaceGraph:
     weight: Float[Tensor, "V K"]  # rows sum to one
 
     def __init__(self, points: Float[Tensor, "V 3"], normals: Float[Tensor, "V 3"]) -> None:
-        where = points.detach().cpu().numpy()
-        count = min(NEIGHBORS + 1, len(where))
-        distance, index = (np.asarray(found) for found in KDTree(where).query(where, count))
-        self.index = torch.from_numpy(index[:, 1:]).to(points.device)
-        near = torch.from_numpy(distance[:, 1:]).float().to(points.device)
+        distance, index = nearest(points, points, min(NEIGHBORS + 1, len(points)))
+        self.index, near = index[:, 1:], distance[:, 1:]
         agree = (normals[self.index] * normals[:, None]).sum(-1).clamp_min(0) + 1e-3
         weight = agree / near.clamp_min(1e-6)
         self.weight = weight / weight.sum(1, keepdim=True)

@@ -17,7 +17,7 @@ from hashhuman.geometry.camera import Camera
 class Silhouettes:
     """For K pictures, the distance of each pixel of their crops to the outline."""
 
-    distance: list[Float[Tensor, "h w"]]  # pixels to the nearest pixel of the person; 0 on the person
+    distance: list[Float[Tensor, "_ _"]]  # pixels to the nearest pixel of the person; 0 on the person
     corner: Int[np.ndarray, "K 2"]  # x, y of each crop's first pixel
     cameras: Sequence[Camera]
     frames: Sequence[int]  # positions among the training frames

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hashhuman.avatar.carving import Carving
 from hashhuman.body import visibility
+from hashhuman.body.nearest import nearest
 from hashhuman.data.datamodule import SubjectDataModule
 
 
@@ -57,5 +58,4 @@ def filmed(avatar: Any, data: SubjectDataModule, most: int, least: int) -> Bool[
     views = [(data.subject.camera(p.camera), data.subject.pose(p.frame)) for p in some]
     shown = sum(visibility.seen_vertices(template, [view]).int() for view in views)
     seen = torch.as_tensor(shown) >= min(least, len(views))
-    nearest = torch.cdist(avatar.template.vertices, template.vertices).argmin(1)  # the avatar's body may be thinned
-    return seen[nearest]
+    return seen[nearest(avatar.template.vertices, template.vertices)[1][:, 0]]  # the avatar's body may be thinned
