@@ -1,10 +1,12 @@
 """The callback that carves: what it hands to the avatar, and what happens to the avatar's cells."""
 
 import lightning as L
+import pytest
 import torch
 
 from hashhuman.avatar.carving import Carving
 from hashhuman.body import visibility
+from hashhuman.errors import UserError
 from hashhuman.geometry.rays import camera_rays
 from hashhuman.training.callbacks import Carve
 from hashhuman.training.callbacks.carve import filmed
@@ -110,3 +112,10 @@ def test_the_surface_is_read_at_its_steps(toy_folder, tmp_path):
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
     assert module.read == [3, 6, 9]
+
+
+def test_an_avatar_that_cannot_be_carved_is_one_sentence():
+    module: Any = L.LightningModule()
+    module.avatar = torch.nn.Linear(1, 1)
+    with pytest.raises(UserError, match=r"needs an avatar with a method `carve`: use callbacks.carve=null"):
+        callback(MILD).on_train_start(L.Trainer(logger=False, enable_checkpointing=False), module)

@@ -11,6 +11,7 @@ from hashhuman.avatar.carving import Carving
 from hashhuman.body import visibility
 from hashhuman.body.nearest import nearest
 from hashhuman.data.datamodule import SubjectDataModule
+from hashhuman.errors import UserError
 
 
 class Carve(L.Callback):
@@ -34,7 +35,9 @@ class Carve(L.Callback):
         self.read_after, self.read_every = read_after, read_every
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Carves."""
+        """Carves. Raises UserError for an avatar that cannot be carved."""
+        if not callable(getattr(pl_module.avatar, "carve", None)):
+            raise UserError("callbacks.carve needs an avatar with a method `carve`: use callbacks.carve=null.")
         data: SubjectDataModule = trainer.datamodule  # type: ignore[attr-defined]
         self.carve(pl_module.avatar, pl_module.scene, data)
 
