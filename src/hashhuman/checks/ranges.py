@@ -138,6 +138,7 @@ RANGES: dict[str, Range] = {
     "carving.margin": at_least_zero("pixels from the outline"),
     "carving.slack": at_least_zero("metres above the clothes"),
     "per_part": count("places drawn for each part"),
+    "seen": at_least_zero("the factor over what pictures show"),
     "clearance": at_least_zero("metres above the surface"),
     "length": positive("metres of the field"),
     "measured_steps": count("steps that measure sizes before the capture"),

@@ -141,13 +141,14 @@ class CompletionLoss(Loss):
     Args:
         weight: see `Loss`.
         per_part: number of places drawn for each part; a multiple of 128.
+        seen: factor of the term over body points that pictures show, which decide there themselves.
         clearance: metres above the height of the surface from which on the field is empty.
         length: metres in which a place with the density 1 / length counts as half filled.
     """
 
-    def __init__(self, weight: float, per_part: int, clearance: float, length: float) -> None:
+    def __init__(self, weight: float, per_part: int, seen: float, clearance: float, length: float) -> None:
         super().__init__(weight)
-        self.per_part, self.clearance, self.length = per_part, clearance, length
+        self.per_part, self.seen, self.clearance, self.length = per_part, seen, clearance, length
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         surface, field = prediction.surface, prediction.field
@@ -162,4 +163,5 @@ class CompletionLoss(Loss):
         error = (color - places.color).square().mean(1)
         # Unlike the opacity, 1 - exp(-optical), this share still has a slope where something opaque must vanish.
         filled = optical / (1 + optical)
-        return (filled * empty + (1 - filled) * solid + error * colored).mean()
+        open_ = torch.where(places.unseen, 1.0, self.seen)
+        return (open_ * (filled * empty + (1 - filled) * solid + error * colored)).mean()

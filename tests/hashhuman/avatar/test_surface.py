@@ -169,7 +169,7 @@ def test_the_loss_by_hand():
     made.color.fill_(0.25)
     field = Constant(100.0, 0.75)
     torch.manual_seed(0)
-    loss = CompletionLoss(1.0, 12800, 0.02, 0.01)(prediction(field, made))
+    loss = CompletionLoss(1.0, 12800, 1.0, 0.02, 0.01)(prediction(field, made))
     empty, solid, colored = 4 / 11, 5 / 11 / 2, 7 / 11 / 2
     expected = empty * 0.5 + solid * 0.5 + colored * 0.25
     assert float(loss.detach()) == pytest.approx(expected, rel=0.03)
@@ -183,17 +183,30 @@ def test_the_loss_by_hand():
 def test_only_emptiness_is_asked_of_what_was_seen():
     made = surface(torch.ones(2 * HALF, dtype=torch.bool))
     field = Constant(1e-6, 0.9)
-    assert float(CompletionLoss(1.0, 1280, 0.02, 0.01)(prediction(field, made)).detach()) < 1e-6
+    assert float(CompletionLoss(1.0, 1280, 1.0, 0.02, 0.01)(prediction(field, made)).detach()) < 1e-6
 
 
 def test_a_low_ceiling_empties_what_is_above():
     made = surface(torch.ones(2 * HALF, dtype=torch.bool))
     made.height.fill_(REACH)
-    loss, field = CompletionLoss(1.0, 12800, 0.02, 0.01), Constant(1e8, 0.5)
+    loss, field = CompletionLoss(1.0, 12800, 1.0, 0.02, 0.01), Constant(1e8, 0.5)
     assert float(loss(prediction(field, made)).detach()) < 1e-6
     made.ceiling.zero_()
     assert float(loss(prediction(field, made)).detach()) == pytest.approx(6 / 11, rel=0.05)
 
 
 def test_the_loss_is_zero_without_a_surface():
-    assert float(CompletionLoss(1.0, 128, 0.02, 0.01)(prediction(Constant(1.0, 0.5), None))) == 0
+    assert float(CompletionLoss(1.0, 128, 1.0, 0.02, 0.01)(prediction(Constant(1.0, 0.5), None))) == 0
+
+
+def test_what_was_seen_counts_less():
+    """Both pillars are asked to be empty everywhere; the right one, which was not seen, always with full weight."""
+    made = surface(left())
+    made.height.fill_(REACH)
+    made.color.fill_(0.5)
+    made.ceiling.fill_(-1.0)  # empty everywhere
+    values = [
+        float(CompletionLoss(1.0, 1280, seen, 0.02, 0.01)(prediction(Constant(100.0, 0.5), made)).detach())
+        for seen in (1.0, 0.1, 0.0)
+    ]
+    assert values == pytest.approx([0.5, 0.5 * 0.55, 0.25])
