@@ -126,6 +126,7 @@ def shrunk(node: Any) -> Any:
 
 # Options that are null or a number by default, but whose values are not single numbers.
 NO_NUMBERS = {
+    "callbacks.carve": "a node; null: nothing is carved",
     "body.prior": "a dictionary of phenotypes, which the body checks",
     "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
