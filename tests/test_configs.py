@@ -133,6 +133,7 @@ def shrunk(node: Any) -> Any:
 
 # Options that are null or a number by default, but whose values are not single numbers.
 NO_NUMBERS = {
+    "callbacks.carve": "a node; null: nothing is carved",
     "body.prior": "a dictionary of phenotypes, which the body checks",
     "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
@@ -186,7 +187,8 @@ def make_everything(root: str, config: DictConfig) -> None:
         assert len(found.point) >= 40
         module.configure_optimizers()
         assert module.schedule(0) > 0
-        loggers, callbacks = list(instantiate(config.logger).values()), list(instantiate(config.callbacks).values())
+        loggers = list(instantiate(config.logger).values())
+        callbacks = [callback for callback in instantiate(config.callbacks).values() if callback is not None]
         trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
         assert trainer.max_steps == config.trainer.max_steps
         assert all(callback in trainer.callbacks for callback in callbacks) and trainer.loggers == loggers

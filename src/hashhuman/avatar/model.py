@@ -9,16 +9,21 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from hashhuman.avatar.carving import Carving, allowed_cells, facing
 from hashhuman.avatar.graph_images import GraphImages
 from hashhuman.avatar.images import EagerImages, RenderedImage
 from hashhuman.avatar.pose_fit import fit_pose
 from hashhuman.avatar.prediction import Prediction, RayOutputs
 from hashhuman.avatar.scene import Scene
 from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
+from hashhuman.avatar.surface import Surface
 from hashhuman.avatar.warmup import warm_up
 from hashhuman.body.posed_bodies import PosedBodies
+from hashhuman.body.spreading import SurfaceGraph
+from hashhuman.body.symmetry import opposite
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.batch import RayBatch
+from hashhuman.data.silhouettes import Silhouettes
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.deformer.residual import Residual
@@ -82,6 +87,7 @@ class HashGridAvatar(nn.Module):
         self.shell_voxel, self.kernels = shell_voxel, kernels
         self.prune_after, self.prune_every = prune_after, prune_every
         self.poses = poses or FixedPoses(0, len(template.joints))
+        self.surface: Surface | None = None  # `carve` makes it
         self.eager_images = EagerImages(self, chunk, front_bins)
         self.graph_images = GraphImages(self.eager_images)
 
@@ -188,7 +194,9 @@ class HashGridAvatar(nn.Module):
         """Renders a training batch with jittered samples; `capacity` as for `render_rays`."""
         bodies, poses = self.poses.bodies(scene.bodies)
         outputs = self.render_rays(batch.rays, Scene(bodies, scene.index), jitter=True, capacity=capacity)
-        return Prediction(**vars(outputs), batch=batch, bodies=bodies, field=self.field, poses=poses)
+        return Prediction(
+            **vars(outputs), batch=batch, bodies=bodies, field=self.field, poses=poses, surface=self.surface
+        )
 
     def after_step(self, scene: Scene, step: int) -> tuple[Scene, bool]:
         """Indexes bodies again that have moved too far, and prunes every `prune_every` steps.
@@ -225,6 +233,35 @@ class HashGridAvatar(nn.Module):
     ) -> BodyPose:
         """Fits a pose to one picture, with the avatar as it is; `avatar/pose_fit.py` has the options."""
         return fit_pose(self, camera, image, mask, pose, **options)
+
+    @torch.no_grad()
+    def carve(self, scene: Scene, silhouettes: Silhouettes, seen: Bool[Tensor, "V"], carving: Carving) -> None:
+        """Empties what projects outside the outlines of training pictures (`avatar/carving.py`), for good.
+
+        May be called again with poses that have become better; cells that were carved away wrongly come back.
+
+        Args:
+            scene: the bodies of the training frames, from `prepare`.
+            silhouettes: the outlines of training pictures.
+            seen: which body points some training picture shows.
+            carving: the settings of the vote.
+        """
+        assert isinstance(scene.index, LinkedIndex)
+        bodies, reach = scene.bodies, self.skinning.reach
+        graph = SurfaceGraph(bodies.canonical_vertices, bodies.canonical_normals)
+        thickness, _ = carving.thickness(bodies, silhouettes, graph, reach)
+        if not self.residual.displaces:  # a displacement moves points out of their cells
+            cells = scene.index.cells
+            self.occupancy.allow(allowed_cells(cells, bodies, silhouettes, carving, thickness, reach))
+            scene.index.prune()
+        if self.surface is not None:
+            self.surface.update(seen, thickness)
+            return
+        light = facing(bodies, silhouettes)
+        parts = [points.to(self.device) for points in self.part_points]
+        self.surface = Surface(
+            bodies, parts, graph, seen, opposite(self.template), thickness, reach, self.skinning.depth, light
+        )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group with all parameters of the field and its deformation, and the groups of the poses."""

@@ -4,6 +4,7 @@ import dataclasses
 
 from torch import nn
 
+from hashhuman.avatar.surface import Surface
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.data.batch import RayBatch
 from hashhuman.deformer.pairs import CanonicalPairs
@@ -38,3 +39,4 @@ class Prediction:
     bodies: PosedBodies | None = None  # differentiable with respect to the poses
     poses: PosedTable | None = None  # the training frames' poses; None while they are not refined
     field: nn.Module | None = None  # the canonical field, for losses that query it elsewhere
+    surface: Surface | None = None  # what the field shows over the body, completed; None if nothing was carved

@@ -75,16 +75,22 @@ class LinkedIndex(SearchIndex):
         return CellRows(self.cell, self.cells.resolution**3, self.neighbors.n_parts)
 
     def prune(self) -> None:
-        """Marks exactly the voxels of the shell that are linked to a marked cell."""
+        """Marks exactly the voxels of the shell that may touch a marked cell, by their links."""
+        marked = self.cells.around(self.shell.radius).marked
         links = zip(self.voxel.split(LINKS), self.cell.split(LINKS))
-        _mark(self.shell, ((voxel.long(), self.cells.marked[cell]) for voxel, cell in links))
+        _mark(self.shell, ((voxel.long(), marked[cell]) for voxel, cell in links))
 
 
 def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> LinkedIndex:
-    """Links the shell's voxels to canonical cells, and unmarks voxels that are linked to no marked cell."""
+    """Links the shell's voxels to canonical cells, and unmarks voxels that cannot touch a marked cell.
+
+    Only a voxel's centre is carried to canonical space, and the surface may cross its corner. So deeper centres count,
+    too, and cells around marked ones. Otherwise rectangles would be missing in the surface.
+    """
     # 32 bits where they suffice: a thousand frames have tens of millions of links.
     small = torch.int32 if max(index.shell.occupied.numel(), len(index.cells.marked)) < 1 << 31 else torch.int64
     links: list[tuple[Tensor, Tensor]] = []
+    skinning = skinning.deeper(index.shell.radius)
     for position in index.shell.marked_in_turn(CHUNK):
         pairs = _carried(index, bodies, skinning, position)
         used = pairs.rows.mask()
@@ -99,7 +105,7 @@ def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> 
 def drop_empty_voxels(
     index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning, capacity: IndexCapacity | None = None
 ) -> Int[Tensor, "sizes"]:
-    """Marks exactly the voxels of the shell whose centre some part carries to a marked cell.
+    """Marks exactly the voxels of the shell that may touch a marked cell; see `link`.
 
     Args:
         capacity: fixed sizes; None: as large as needed, for which the host waits for the device.
@@ -109,9 +115,10 @@ def drop_empty_voxels(
     """
     position, count = index.shell.marked(None if capacity is None else capacity.voxels)
     used, rows = (None, None) if capacity is None else (count, capacity.rows)
+    skinning, cells = skinning.deeper(index.shell.radius), index.cells.around(index.shell.radius)
     reached, needed = [], torch.zeros(index.neighbors.n_parts, dtype=torch.int32, device=position.device)
     for some in position.split(CHUNK if capacity is None else capacity.voxels):
-        pairs = _carried(index, bodies, skinning, some, index.cells, used, rows)
+        pairs = _carried(index, bodies, skinning, some, cells, used, rows)
         reached.append((pairs.slots >= 0).any(0))
         needed = needed + pairs.needed
     _mark(index.shell, [(position, torch.cat(reached).to(torch.uint8))])

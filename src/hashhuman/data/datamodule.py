@@ -20,6 +20,7 @@ from hashhuman.data.batch import RayBatch
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.silhouettes import Silhouettes
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
@@ -143,6 +144,13 @@ class SubjectDataModule(L.LightningDataModule):
             if self.strict or self._damaged > DAMAGED * len(self.splits["train"]):
                 raise
             return error
+
+    def silhouettes(self, most: int, device: torch.device | str) -> Silhouettes:
+        """The person's outlines in at most `most` training pictures, evenly spaced."""
+        pictures = self.splits["train"]
+        cameras = [self.camera(picture) for picture in pictures]
+        frames = [self.train_frames.index(picture.frame) for picture in pictures]
+        return Silhouettes.of(self.crops(), cameras, frames, most, device)
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture at training size, with its mask, part labels and body."""

@@ -1,6 +1,7 @@
 """Cells of canonical space with marks: unmarked cells are known to be empty."""
 
 import dataclasses
+import math
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -15,18 +16,29 @@ class Cells:
     extent: Float[Tensor, "P"]  # sides of the cubes (m)
     resolution: int  # R
     marked: UInt8[Tensor, "cells"]  # P R^3 entries, part by part, with x as the slowest axis
+    side: float  # of the smallest cells (m)
 
     @classmethod
     def all(cls, n_parts: int, device: torch.device) -> "Cells":
         """One marked cell for each part, which stands for all of space."""
         marked = torch.ones(n_parts, dtype=torch.uint8, device=device)
-        return cls(torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked)
+        return cls(torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked, 1.0)
 
     def index(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Int[Tensor, "M"]:
         """The cell of each canonical position (m) in its part's cube; outside the cube, the nearest cell."""
         unit = (x - self.low[part]) / self.extent[part, None]
         i, j, k = (unit * self.resolution).long().clamp(0, self.resolution - 1).unbind(1)
         return ((part * self.resolution + i) * self.resolution + j) * self.resolution + k
+
+    def around(self, distance: float) -> "Cells":
+        """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis."""
+        steps = math.ceil(distance / self.side)
+        marked = self.marked.view(-1, *[self.resolution] * 3).float()
+        for axis in range(3):
+            width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
+            padding = [steps if i == axis else 0 for i in range(3)]
+            marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
+        return dataclasses.replace(self, marked=marked.flatten().to(torch.uint8))
 
     def contain(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Bool[Tensor, "M"]:
         """Whether canonical positions (m) lie in marked cells of their parts."""

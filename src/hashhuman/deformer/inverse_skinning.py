@@ -29,6 +29,11 @@ class InverseSkinning:
     def __init__(self, reach: float, depth: float, smoothness: float, kernels: str = "auto") -> None:
         self.reach, self.depth, self.smoothness, self.kernels = reach, depth, smoothness, kernels
 
+    def deeper(self, distance: float) -> "InverseSkinning":
+        """The same map, which also keeps points that lie up to `distance` (m) deeper, at most as deep as `reach`."""
+        depth = max(self.depth, min(self.depth + distance, self.reach))
+        return InverseSkinning(self.reach, depth, self.smoothness, self.kernels)
+
     def __call__(
         self,
         points: Points,

@@ -1,7 +1,7 @@
 """Occupancy of canonical space: learns during training which cells are empty, so that they are not sampled."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from hashhuman.deformer.cells import Cells
@@ -21,18 +21,21 @@ class Occupancy(nn.Module):
 
     density: Tensor  # P R R R, the stored density (1/m); infinite in cells that were never updated
     marked: Tensor  # P R^3, 1 in cells to be sampled
+    allowed: Tensor  # P R^3, 0 in cells that were carved away and are never sampled
     PLACES = 2  # random positions in each cell at which an update evaluates the field
 
     def __init__(self, field: CanonicalField, resolution: int, threshold: float, decay: float) -> None:
         super().__init__()
         self.resolution, self.threshold, self.decay = resolution, threshold, decay
+        self.side = float(field.extent.amin()) / resolution  # of the smallest cells (m)
         # Nothing is known at first, so every cell is marked.
         self.register_buffer("density", torch.full((field.n_parts, *[resolution] * 3), torch.inf))
         self.register_buffer("marked", torch.ones(self.density.numel(), dtype=torch.uint8))
+        self.register_buffer("allowed", torch.ones_like(self.marked))
 
     def cells(self, field: CanonicalField) -> Cells:
         """The cells with their marks, which later updates change in place."""
-        return Cells(field.low, field.extent, self.resolution, self.marked)
+        return Cells(field.low, field.extent, self.resolution, self.marked, self.side)
 
     @torch.no_grad()
     def update(self, field: CanonicalField, cells: "CellRows") -> None:
@@ -57,7 +60,12 @@ class Occupancy(nn.Module):
         memory.scatter_(0, index, 0).scatter_reduce_(0, index, torch.maximum(found, faded) * cells.rows.mask(), "amax")
         unknown = self.density.isinf()
         around = nn.functional.max_pool3d(self.density.masked_fill(unknown, 0)[:, None], 3, stride=1, padding=1)
-        self.marked.copy_((around.flatten() > self.threshold) | unknown.flatten())
+        self.marked.copy_(((around.flatten() > self.threshold) | unknown.flatten()) & (self.allowed > 0))
+
+    def allow(self, cells: Bool[Tensor, "cells"]) -> None:
+        """Lets only these cells be sampled, from now on. Cells that were not allowed before are marked again."""
+        self.marked.copy_((self.marked > 0) & cells | cells & (self.allowed == 0))
+        self.allowed.copy_(cells)
 
 
 class CellRows:

@@ -52,6 +52,11 @@ class Shell:
         """Length of a grid's diagonal, the longest path through it (m)."""
         return self.voxel * math.hypot(*self.occupied.shape[1:])
 
+    @property
+    def radius(self) -> float:
+        """The distance from a voxel's centre to its corners (m)."""
+        return 0.5 * 3**0.5 * self.voxel
+
     def bounds(self) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
         """Corners of each frame's grid in posed space (m)."""
         return self.origin, self.end

@@ -178,3 +178,38 @@ def weighted_sum(losses: Mapping[str, Loss], prediction: Prediction) -> tuple[Fl
     """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted."""
     terms = {name: loss(prediction) for name, loss in losses.items() if loss.weight}
     return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms
+
+
+class CompletionLoss(Loss):
+    """Teaches the field what the pictures leave open, at random places around the body's surface.
+
+    Over body points that no picture shows, the field is opaque below the completed height and has the completed colour
+    (`avatar/surface.py`). Over all body points, it is empty above the clothes. Zero without `callbacks.carve`.
+
+    Args:
+        weight: see `Loss`.
+        per_part: number of places drawn for each part; a multiple of 128.
+        seen: factor of the term over body points that pictures show, which decide there themselves.
+        clearance: metres above the height of the surface from which on the field is empty.
+        length: metres in which a place with the density 1 / length counts as half filled.
+    """
+
+    def __init__(self, weight: float, per_part: int, seen: float, clearance: float, length: float) -> None:
+        super().__init__(weight)
+        self.per_part, self.seen, self.clearance, self.length = per_part, seen, clearance, length
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        surface, field = prediction.surface, prediction.field
+        if surface is None or field is None:
+            return prediction.rendering.alpha.new_zeros(())
+        places = surface.draw(self.per_part)
+        color, density = field(places.pairs)
+        optical = density * self.length
+        empty = (places.above > self.clearance) | (places.above_ceiling > self.clearance)
+        solid = places.unseen & (places.above < 0) & ~empty
+        colored = places.unseen & (places.above < self.clearance)
+        error = (color - places.color).square().mean(1)
+        # Unlike the opacity, 1 - exp(-optical), this share still has a slope where something opaque must vanish.
+        filled = optical / (1 + optical)
+        open_ = torch.where(places.unseen, 1.0, self.seen)
+        return (open_ * (filled * empty + (1 - filled) * solid + error * colored)).mean()

@@ -78,7 +78,7 @@ def _trainer(config: DictConfig) -> L.Trainer:
         config.trainer,
         max_steps=config.trainer.max_steps if config.budget_s is None else -1,
         logger=list(instantiate(config.logger).values()),
-        callbacks=list(instantiate(config.callbacks).values()),
+        callbacks=[callback for callback in instantiate(config.callbacks).values() if callback is not None],
     )
 
 

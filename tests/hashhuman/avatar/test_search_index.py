@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
 from hashhuman.avatar import search_index as module
@@ -19,12 +20,13 @@ from hashhuman.renderer.shell import Shell
 from tests.hashhuman import small
 
 REACH, DEPTH, VOXEL, R = 0.08, 0.04, 0.05, 6
+DEEPER = 0.08  # DEPTH and half a voxel's diagonal are 0.083, and REACH bounds the search
 
 
 def some_cells(marked: float = 1.0) -> Cells:
     """Cubes of 3 m around the origin, with a share `marked` of their cells marked."""
     marks = torch.rand(5 * R**3, generator=torch.Generator().manual_seed(3)) < marked
-    return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8))
+    return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8), 3.0 / R)
 
 
 SKINNING = InverseSkinning(REACH, DEPTH, 0.01, "torch")
@@ -58,7 +60,7 @@ def links() -> set[tuple[int, int]]:
             x = np.einsum("nij,nj->ni", maps[..., :3], centers) + maps[..., 3]
             up = x - bodies.canonical_vertices.double().numpy()[vertex]
             height = (up * bodies.canonical_normals.double().numpy()[vertex]).sum(1)
-            near = (distance < max(REACH, DEPTH)) & (height > -DEPTH) & (height < REACH)
+            near = (distance < REACH) & (height > -DEEPER) & (height < REACH)
             i, j, k = np.floor((x[near] + 1.5) / (3 / R)).astype(int).T
             found |= set(zip(number[near].tolist(), (((part * R + i) * R + j) * R + k).tolist()))
     return found
@@ -69,11 +71,18 @@ def as_set(index: LinkedIndex) -> set[tuple[int, int]]:
 
 
 def held(index: LinkedIndex, marked: torch.Tensor) -> torch.Tensor:
-    """The voxels that a marked cell is linked to, by a loop."""
+    """The voxels that are linked to a marked cell or to a neighbour of one, by a loop."""
     expected = torch.zeros(index.shell.occupied.numel(), dtype=torch.bool)
+    near = around(marked)
     for voxel, cell in links():
-        expected[voxel] |= bool(marked[cell])
+        expected[voxel] |= bool(near[cell])
     return expected.view(index.shell.occupied.shape)
+
+
+def around(marked: torch.Tensor) -> np.ndarray:
+    """The marked cells and their neighbours: half a voxel's diagonal is less than a cell's side."""
+    cubes = marked.view(5, R, R, R).numpy() > 0
+    return np.stack([binary_dilation(cube, np.ones((3, 3, 3))) for cube in cubes]).ravel()
 
 
 def test_links_against_numpy():
@@ -109,9 +118,10 @@ def test_dropping_empty_voxels_equals_linking(monkeypatch: pytest.MonkeyPatch):
         needed.append(drop_empty_voxels(index, small.bodies(), SKINNING))
         assert torch.equal(index.shell.occupied, expected) and needed[-1][0] == voxels > 1000
     assert torch.equal(*needed)
-    rows = torch.zeros(5)  # one for each link to a marked cell
+    rows = torch.zeros(5)  # one for each link to a marked cell or a neighbour of one
+    near = around(some_cells(0.4).marked)
     for _, cell in links():
-        rows[cell // R**3] += some_cells(0.4).marked[cell]
+        rows[cell // R**3] += bool(near[cell])
     assert (needed[0][1:] - rows).abs().max() <= 1
 
 

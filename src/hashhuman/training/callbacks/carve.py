@@ -1,0 +1,64 @@
+"""Carves canonical space before training, and follows what the surface looks like during training."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from hashhuman.avatar.carving import Carving
+from hashhuman.body import visibility
+from hashhuman.body.nearest import nearest
+from hashhuman.data.datamodule import SubjectDataModule
+from hashhuman.errors import UserError
+
+
+class Carve(L.Callback):
+    """Empties what lies outside the outlines of the training pictures, and completes what none of them shows.
+
+    The avatar must have a method `carve` (`avatar/model.py`).
+
+    Args:
+        carving: the settings of the vote.
+        pictures: the most training pictures that vote, evenly spaced.
+        views: the most training pictures that decide what was filmed.
+        least_views: of these, the least that must show a body point. One picture that grazes it says little.
+        read_after: optimizer steps before heights and colours of the surface are read off the field.
+        read_every: steps between two readings after that.
+    """
+
+    def __init__(
+        self, carving: Carving, pictures: int, views: int, least_views: int, read_after: int, read_every: int
+    ) -> None:
+        self.carving, self.pictures, self.views, self.least_views = carving, pictures, views, least_views
+        self.read_after, self.read_every = read_after, read_every
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Carves. Raises UserError for an avatar that cannot be carved."""
+        if not callable(getattr(pl_module.avatar, "carve", None)):
+            raise UserError("callbacks.carve needs an avatar with a method `carve`: use callbacks.carve=null.")
+        data: SubjectDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self.carve(pl_module.avatar, pl_module.scene, data)
+
+    def carve(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
+        """Carves an avatar with the poses of a scene, which may have changed since the last time."""
+        silhouettes = data.silhouettes(self.pictures, avatar.device)
+        avatar.carve(scene, silhouettes, filmed(avatar, data, self.views, self.least_views), self.carving)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
+        """Reads the surface off the field."""
+        step = trainer.global_step
+        if step >= self.read_after and step % self.read_every == 0:
+            pl_module.avatar.surface.read(pl_module.avatar.field)
+
+
+def filmed(avatar: Any, data: SubjectDataModule, most: int, least: int) -> Bool[Tensor, "V"]:
+    """Which of an avatar's body points are visible in at least `least` of at most `most` training pictures."""
+    pictures = data.splits["train"]
+    some = pictures[:: max(1, -(-len(pictures) // most))]
+    template = data.subject.template().to(avatar.device)
+    views = [(data.subject.camera(p.camera), data.subject.pose(p.frame)) for p in some]
+    shown = sum(visibility.seen_vertices(template, [view]).int() for view in views)
+    seen = torch.as_tensor(shown) >= min(least, len(views))
+    return seen[nearest(avatar.template.vertices, template.vertices)[1][:, 0]]  # the avatar's body may be thinned
