@@ -53,7 +53,7 @@ class NoGpu(precompile.StandInDriver):
 def pretend_gpu() -> None:
     """Makes Triton compile kernels for tensors on the CPU."""
     driver.set_active(NoGpu())  # type: ignore[arg-type]
-    backend.runs_on = lambda x: True
+    backend.runs_on = lambda device: True
 
 
 def pretend_cuda(folder: Path) -> None:

@@ -47,11 +47,13 @@ def bodies(n_frames: int = 3) -> PosedBodies:
 
 
 def on(value: Any, device: torch.device) -> Any:
-    """A tensor, or a list or dataclass with tensors, on a device."""
+    """A tensor, or a list, dictionary or dataclass with tensors, on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, list):
         return [on(item, device) for item in value]
+    if isinstance(value, dict):
+        return {key: on(item, device) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: on(getattr(value, field.name), device) for field in dataclasses.fields(value)}
         return dataclasses.replace(value, **fields)

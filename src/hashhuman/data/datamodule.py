@@ -147,10 +147,10 @@ class SubjectDataModule(L.LightningDataModule):
 
     def silhouettes(self, most: int, device: torch.device | str) -> Silhouettes:
         """The person's outlines in at most `most` training pictures, evenly spaced."""
-        pictures = self.splits["train"]
+        crops, pictures = self.crops()
         cameras = [self.camera(picture) for picture in pictures]
         frames = [self.train_frames.index(picture.frame) for picture in pictures]
-        return Silhouettes.of(self.crops(), cameras, frames, most, device)
+        return Silhouettes.of(crops, cameras, frames, most, device)
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture at training size, with its mask, part labels and body."""

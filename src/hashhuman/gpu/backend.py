@@ -5,7 +5,6 @@ import importlib.util
 import os
 
 import torch
-from torch import Tensor
 
 from hashhuman.errors import UserError
 
@@ -16,12 +15,8 @@ def installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def runs_on(x: Tensor) -> bool:
-    """Whether kernels can run on the tensor's device. On a CPU they only run in Triton's interpreter, for tests."""
-    return _runs(x.device)
-
-
-def _runs(device: torch.device) -> bool:
+def runs_on(device: torch.device) -> bool:
+    """Whether kernels can run on a device. On a CPU they only run in Triton's interpreter, for tests."""
     return installed() and (device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1")
 
 
@@ -35,7 +30,7 @@ def require(device: torch.device, option: str) -> None:
     Raises:
         UserError: if they cannot.
     """
-    if not _runs(device):
+    if not runs_on(device):
         group = option.partition("=")[0]
         raise UserError(f"{option} needs a CUDA device and the package triton: choose {group}=auto or {group}=torch.")
 

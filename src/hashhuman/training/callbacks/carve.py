@@ -33,6 +33,8 @@ class Carve(L.Callback):
     ) -> None:
         self.carving, self.pictures, self.views, self.least_views = carving, pictures, views, least_views
         self.read_after, self.read_every = read_after, read_every
+        self.surface: Any = None  # the avatar's, while it is trained
+        self.read: dict[str, Tensor] = {}  # what the checkpoint that is continued had read
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Carves. Raises UserError for an avatar that cannot be carved."""
@@ -40,6 +42,17 @@ class Carve(L.Callback):
             raise UserError("callbacks.carve needs an avatar with a method `carve`: use callbacks.carve=null.")
         data: SubjectDataModule = trainer.datamodule  # type: ignore[attr-defined]
         self.carve(pl_module.avatar, pl_module.scene, data)
+        self.surface = pl_module.avatar.surface
+        for name, value in self.read.items():
+            getattr(self.surface, name).copy_(value)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What has been read off the field: `height` (V) in metres, `color` (V, 3)."""
+        return {} if self.surface is None else {"height": self.surface.height, "color": self.surface.color}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes what a checkpoint had read; it is set when training starts."""
+        self.read = state_dict
 
     def carve(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
         """Carves an avatar with the poses of a scene, which may have changed since the last time."""
