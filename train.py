@@ -28,6 +28,14 @@ def default_experiment() -> str:
     return "fast" if torch.cuda.is_available() else "cpu"
 
 
+def default_pose(data: str) -> str:
+    """Poses that were fitted to a video are refined, where a GPU makes this cheap; those of other data are given.
+
+    On a CPU, refining takes several times as long as the rest of a step, whose few rays teach the poses little.
+    """
+    return "refined" if data == "monocular" and default_experiment() == "fast" else "fixed"
+
+
 def default_launcher() -> str:
     """The launcher of sweeps: in parallel on a host with several GPUs, else one run after another."""
     with lean_imports.without_garbage_collection():
@@ -52,6 +60,7 @@ def run_folder(time: str, *, _root_: DictConfig) -> str:
 def register_resolvers() -> None:
     """Registers the functions that conf/train.yaml calls."""
     OmegaConf.register_new_resolver("default_experiment", default_experiment, replace=True)
+    OmegaConf.register_new_resolver("default_pose", default_pose, replace=True)
     OmegaConf.register_new_resolver("default_launcher", default_launcher, replace=True)
     OmegaConf.register_new_resolver("subject_folder", subject_folder, replace=True)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

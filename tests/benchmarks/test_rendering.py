@@ -12,6 +12,7 @@ from hashhuman.evaluation.metrics.image import psnr
 from hashhuman.io import checkpoint
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run, run_folder
+from hashhuman.training.manifest import Manifest
 from tests import toy
 from tests.tiny import SMALL, TOY
 
@@ -59,6 +60,9 @@ def test_pruned_cells_are_missing_except_in_the_unpruned_column(trained, tmp_pat
     state = checkpoint.load(folder / run_folder.CHECKPOINT)
     state["state_dict"]["avatar.occupancy.marked"].zero_()
     torch.save(state, folder / run_folder.CHECKPOINT)
+    manifest = Manifest.existing(folder)
+    manifest.add(folder, [folder / run_folder.CHECKPOINT])
+    manifest.save(folder)
     row, before = rendering.compared(folder, 1), rendering.compared(trained, 1)
     assert row["psnr_full"] == row["slow psnr_full"] != before["slow psnr_full"]
     assert row["unpruned psnr_full"] == pytest.approx(before["unpruned psnr_full"], abs=1e-3)
