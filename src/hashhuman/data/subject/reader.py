@@ -143,6 +143,10 @@ class Subject(SubjectBody):
         coverage = self._fit(coverage, picture, path, cv2.INTER_LINEAR)
         return self._undistort(coverage, picture.camera, cv2.INTER_LINEAR)
 
+    def shows_nobody(self, picture: Picture) -> bool:
+        """Whether the picture's mask is empty; False without a mask."""
+        return picture.mask is not None and not files.read_image(picture.mask).any()
+
     def parts(self, picture: Picture) -> UInt8[np.ndarray, "H W"]:
         """LIP classes (`hashhuman.data.lip`) of the undistorted picture, 0 for the background."""
         if picture.parts is None:
