@@ -34,10 +34,11 @@ class Romp(Source):
         sequences, results = content.get("sequence_results"), entry(content, "results", path)
         if not isinstance(results, dict):
             raise UserError(f"{path}: results must be a dictionary of pictures: it is not ROMP's video_results.npz.")
-        tracks = list(sequences.values()) if isinstance(sequences, dict) and sequences else _follow(results, path)
+        followed = isinstance(sequences, dict) and sequences
+        tracks = sequences if followed else dict(enumerate(_follow(results, path)))
         if not tracks:
             raise UserError(f"{path} holds no people: ROMP found no person in the video.")
-        return [_motion(track, path, width, height) for track in tracks]
+        return [_motion(str(name), track, path, width, height) for name, track in tracks.items()]
 
 
 def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def _detection(person: dict[str, Any], path: Path) -> Detection:
     return Detection(points, np.ones(len(points)), np.concatenate([points.min(0), points.max(0)]), 1.0)
 
 
-def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
+def _motion(name: str, track: Any, path: Path, width: int, height: int) -> Motion:
     frames = entry(track, "frame_id", path)
     pose = smpl_pose(entry(track, "smpl_thetas", path), path, "smpl_thetas")
     count, side = len(pose), max(width, height)
@@ -95,5 +96,6 @@ def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
         K=centred(FAR * side, width, height),
         joints=joints[:, : pose.shape[1]] + transl[:, None],
         seen=(cam[:, 1:] + 1) * side / 2 + padding,
+        track=name,
     )
     return ordered(motion, path)

@@ -207,6 +207,23 @@ def test_the_person_of_the_keypoints_or_another(body, moving, subject, given, tm
         imported(body, subject, path, person=1)
 
 
+def test_tracks_of_one_person_are_joined(body, subject, given, tmp_path, moving, capsys):
+    """The person's number changes and one picture is lost; somebody else keeps theirs all the time."""
+    whole, focal = wham_track(given), float(moving[0][0, 0])
+    joblib.dump({5: whole}, tmp_path / "one.pkl")
+    one = imported(body, subject, tmp_path / "one.pkl", Wham(focal=focal))
+    first, second = ({k: v[rows] for k, v in whole.items()} for rows in (slice(0, 6), slice(7, None)))
+    joblib.dump({5: first, 2: wham_track(given, 1.3), 9: second}, tmp_path / "split.pkl")
+    split = imported(body, subject, tmp_path / "split.pkl", Wham(focal=focal))
+    assert "tracks 9 and 5 are one person's and were joined" in capsys.readouterr().out.replace("\n", "")
+    assert split["interpolated"].tolist() == [row == 6 for row in range(14)]
+    apart = np.linalg.norm(split["joints"] - one["joints"], axis=-1).max(1)
+    assert np.delete(apart, 6).max() < 1e-3 and apart[6] < 0.1
+    capsys.readouterr()
+    imported(body, subject, tmp_path / "split.pkl", Wham(focal=focal), person=[120, 100])
+    assert "joined" in capsys.readouterr().out
+
+
 def test_somebody_else_is_refused(body, subject, given, tmp_path):
     given["joints"] = given["joints"] + [1.3, 0, 0]
     with pytest.raises(UserError, match="pixels from the keypoints"):
