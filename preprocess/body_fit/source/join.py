@@ -89,14 +89,12 @@ def join(motions: Sequence[Motion], apart: float) -> Motion:
         values = [getattr(motion, name) for motion, _ in rows]
         if any(value is None for value in values):
             return None
-        chosen = [
-            value[which][:, :count] if value.ndim > 2 else value[which] for value, (_, which) in zip(values, rows)
-        ]
-        return np.concatenate(chosen)[order]
+        chosen = [value[which] for value, (_, which) in zip(values, rows)]
+        return np.concatenate([value[:, :count] if value.ndim > 2 else value for value in chosen])[order]
 
     lengths = np.array([len(which) for _, which in rows], float)
-    betas = np.average([motion.betas for motion, _ in rows], axis=0, weights=lengths)
+    size = min(len(motion.betas) for motion, _ in rows)
+    betas = np.average([motion.betas[:size] for motion, _ in rows], axis=0, weights=lengths)
     fields = {name: stacked(name) for name in ("rotations", "transl", "joints", "seen")}
-    return dataclasses.replace(
-        first, at=taken[order], betas=betas, track=" and ".join(m.track for m, _ in rows), **fields
-    )
+    names = " and ".join(motion.track for motion, _ in rows)
+    return dataclasses.replace(first, at=taken[order], betas=betas, track=names, **fields)
