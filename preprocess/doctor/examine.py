@@ -55,6 +55,7 @@ def _clip(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: 
             found = checks(inspect_pictures(sample.images, person), sample.count, sample.rate)
         except UserError as error:  # no network; the other findings may say why
             found = [Finding(clip.TOPIC, "person", "not searched for", Verdict.BAD, str(error))]
+        found += [Finding(clip.TOPIC, "recording", note, Verdict.WARN) for note in sample.notes]
         topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
         findings += [dataclasses.replace(finding, topic=topic) for finding in found]
     return findings

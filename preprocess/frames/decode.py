@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,30 +9,40 @@ from pathlib import Path
 import av
 import av.container
 import av.error
-import cv2
 import numpy as np
+from jaxtyping import Int
 
 from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
+from hashhuman.io.listing import listed
 from preprocess.assets import POSE2SIM_VIDEOS
+from preprocess.frames.colour import ToRgb
+from preprocess.frames.notes import Notes
+from preprocess.frames.orientation import display_matrix, upright
 
-log = logging.getLogger(__name__)
-
-SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
+SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif", ".webp")
 _SHORT = 300  # pictures: up to here, decoding from the start is as fast as seeking, and exact
 DEMO = "demo"
 DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # the camera in front of the man, in which the bystander stands well apart from him
 
 
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Of a folder that is taken for a video."""
+ANIMATIONS = (".webp",)
+"""Moving pictures that PyAV does not decode."""
+
+
 def find_video(video: str, workspace: Path) -> Path:
-    """The file that `video` names: a path, a name in `workspace`/videos (with or without suffix), or `demo`.
+    """The file, or folder of pictures, that `video` names.
+
+    It is a path, a name in `workspace`/videos (with or without suffix), or `demo`.
 
     A file called `demo` in `workspace`/videos takes precedence over the recording that `demo` downloads. Raises
     UserError if there is no such file, or more than one.
     """
     folder = workspace / "videos"
     for path in (Path(video).expanduser(), folder / video):
-        if path.is_file():
+        if path.is_file() or listed(path, PICTURES):
             return path
     found = sorted(folder / f"{video}{suffix}" for suffix in SUFFIXES if (folder / f"{video}{suffix}").is_file())
     if len(found) > 1:
@@ -66,88 +74,154 @@ class VideoPicture:
     """One decoded picture of a video, upright and with square pixels."""
 
     index: int  # in the file, from 0
-    seconds: float  # its presentation time; videos of phones have no constant rate
+    seconds: float  # its time after the first picture's; videos of phones have no constant rate
     image: np.ndarray  # (H, W, 3) uint8 RGB
 
 
 def count_pictures(path: Path) -> int | None:
-    """How many pictures the file's header promises; None if it does not say. Raises UserError if it is not a video."""
-    with _opened(path) as container:
-        return container.streams.video[0].frames or None
+    """How many pictures the file shows; None if it has no times. Raises UserError if it is not a video.
+
+    Its packets are counted, without decoding them: a header counts pictures too that an edit list hides.
+    """
+    times = Timeline.of(path).times
+    return None if times is None else len(times)
+
+
+@dataclasses.dataclass(frozen=True)
+class Timeline:
+    """When a video shows its pictures."""
+
+    times: Int[np.ndarray, "N"] | None
+    """Presentation times of the N pictures, ascending, in the stream's unit; None if the file does not say."""
+    cut_off: int
+    """How many more pictures the header promises than the file holds."""
+
+    @staticmethod
+    def of(path: Path) -> "Timeline":
+        """From the file's packets, without decoding them. Raises UserError if it is not a video."""
+        with _opened(path) as container:
+            stream = _stream(container)
+            packets = [(packet.pts, packet.is_discard) for packet in container.demux(stream) if packet.size]
+            cut_off = max(0, stream.frames - len(packets))
+        shown = [pts for pts, hidden in packets if not hidden]
+        if any(pts is None for pts in shown) or len(set(shown)) != len(shown):
+            return Timeline(None, cut_off)
+        return Timeline(np.sort(np.array(shown, np.int64)), cut_off)
 
 
 def pictures_a_second(path: Path) -> float | None:
     """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is not a video."""
     with _opened(path) as container:
-        rate = container.streams.video[0].average_rate
+        rate = _stream(container).average_rate
         return float(rate) if rate else None
 
 
-def decode(path: Path, stop: int | None = None) -> Iterator[VideoPicture]:
+def decode(path: Path, stop: int | None = None, notes: Notes | None = None) -> Iterator[VideoPicture]:
     """The pictures of a video in order of display, up to `stop` (excluded).
 
-    Raises UserError if the file is not a video or a picture cannot be decoded.
+    A picture whose data are damaged is left out; the numbers of the others stay theirs.
+
+    Args:
+        path: the video.
+        stop: the number to stop before.
+        notes: gets what the user should know about the file.
+
+    Raises UserError if the file is not a video, or nothing in it can be decoded.
     """
+    notes = Notes() if notes is None else notes
+    timeline = Timeline.of(path)
+    times = timeline.times
     with _opened(path) as container:
-        stream = container.streams.video[0]
+        stream = _stream(container)
         stream.thread_type = "AUTO"
-        index = 0
-        for index, frame in enumerate(itertools.islice(_frames(path, container), stop), 1):
-            yield _picture(stream, index - 1, frame)
-        if index < min(stream.frames, stop or stream.frames):
-            log.warning("%s ends after %d of the %d pictures that it promises", path, index, stream.frames)
+        to_rgb, index, first, seen = ToRgb(), -1, None, set()
+        for frame in _frames(path, container, notes):
+            index = _number(frame, times, index)
+            first = (frame.time or 0.0) if first is None else first
+            if stop is not None and index >= stop:
+                break
+            notes.look(frame)
+            seen.add(index)
+            yield _picture(stream, index, frame, to_rgb, first)
+    if not seen and notes.damaged:
+        raise UserError(f"{path}: nothing can be decoded ({notes.damaged[0]}): repair the video.")
+    held = len(seen) if times is None else len(times)
+    promised = held + timeline.cut_off
+    if timeline.cut_off and (stop is None or stop > held):
+        notes.add(f"cut off: it ends after {held} of the {promised} pictures that it promises")
+    absent = sorted(set(range(held if stop is None else min(held, stop))) - seen)
+    if absent:
+        notes.absent(absent)
 
 
-def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
+def sample(path: Path, indices: Sequence[int], notes: Notes | None = None) -> list[VideoPicture]:
     """The pictures with these numbers (ascending), without decoding the whole of a long video.
 
-    A long video is searched by time: the mean rate turns a number into a time, and decoding starts at the key picture
-    before it. In a video with a varying rate, or without timestamps, the result is therefore only near the number.
-    Raises UserError if the file is not a video or a picture on the way cannot be decoded.
+    A long video is searched by the times of its pictures, which its packets state; decoding starts at the key picture
+    before. Pictures that cannot be decoded are left out. Raises UserError as `decode` does.
     """
     if not indices:
         return []
-    if indices[-1] < _SHORT:
+    times = Timeline.of(path).times if indices[-1] >= _SHORT else None
+    if times is None:
         chosen = set(indices)
-        return [picture for picture in decode(path, indices[-1] + 1) if picture.index in chosen]
+        return [picture for picture in decode(path, indices[-1] + 1, notes) if picture.index in chosen]
+    notes = Notes() if notes is None else notes
     with _opened(path) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        found = [_seek(path, container, index) for index in indices]
+        _stream(container).thread_type = "AUTO"
+        to_rgb = ToRgb()
+        found = [_seek(path, container, index, times, to_rgb, notes) for index in indices if index < len(times)]
     return [picture for picture in found if picture is not None]
 
 
-def _seek(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
-    """The picture at the time that the number stands for, or the last one before the end."""
-    stream = container.streams.video[0]
-    rate, unit = float(stream.average_rate or 25), float(stream.time_base or 1)
-    target = (stream.start_time or 0) + round(index / rate / unit)
+def _seek(
+    path: Path, container: av.container.InputContainer, index: int, times: np.ndarray, to_rgb: ToRgb, notes: Notes
+) -> VideoPicture | None:
+    """The picture with this number; None if it cannot be decoded."""
+    stream, target = _stream(container), int(times[index])
     container.seek(target, stream=stream)
-    frame = None
-    for frame in _frames(path, container, index):
-        if frame.pts is None or (frame.pts - target) * unit > -0.5 / rate:
-            break
-    return None if frame is None else _picture(stream, index, frame)
+    for frame in _frames(path, container, notes):
+        if frame.pts is not None and frame.pts >= target:
+            notes.look(frame)
+            first = float(times[0] * (stream.time_base or 1))
+            return _picture(stream, index, frame, to_rgb, first) if frame.pts == target else None
+    return None
 
 
-def _frames(path: Path, container: av.container.InputContainer, first: int = 0) -> Iterator[av.VideoFrame]:
-    """The next pictures; `first` is the number of the first. Raises UserError if one cannot be decoded."""
-    frames = container.decode(container.streams.video[0])
-    for index in itertools.count(first):
+def _number(frame: av.VideoFrame, times: np.ndarray | None, before: int) -> int:
+    """The frame's number in the video: the place of its time among all times, or one more than that of the last."""
+    if times is None or frame.pts is None:
+        return before + 1
+    place = int(np.searchsorted(times, frame.pts))
+    return place if place < len(times) and times[place] == frame.pts else before + 1
+
+
+def _frames(path: Path, container: av.container.InputContainer, notes: Notes) -> Iterator[av.VideoFrame]:
+    """The next pictures, without those that cannot be decoded."""
+    for packet in container.demux(_stream(container)):
         try:
-            frame = next(frames)
-        except (StopIteration, av.error.EOFError):
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    notes.damaged.append("its data are damaged")
+                else:
+                    yield frame
+        except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
-            raise _undecodable(path, index, error.strerror or str(error)) from None
-        if frame.is_corrupt:
-            raise _undecodable(path, index, "its data are damaged")
-        yield frame
+            notes.damaged.append(error.strerror or str(error))
 
 
-def _picture(stream: av.VideoStream, index: int, frame: av.VideoFrame) -> VideoPicture:
+def _stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The film: not a cover picture or a preview, which some files have as their first stream."""
+    stream = container.streams.best("video")
+    assert isinstance(stream, av.VideoStream)  # `_opened` has looked
+    return stream
+
+
+def _picture(stream: av.VideoStream, index: int, frame: av.VideoFrame, to_rgb: ToRgb, first: float) -> VideoPicture:
     aspect = float(stream.sample_aspect_ratio or 1)
-    image = _upright(frame.to_ndarray(format="rgb24"), frame.rotation, aspect)
-    return VideoPicture(index, float(frame.time or 0), image)
+    image = upright(to_rgb(frame), display_matrix(frame), aspect)
+    return VideoPicture(index, float(frame.time or 0) - first, image)
 
 
 def _opened(path: Path) -> av.container.InputContainer:
@@ -159,23 +233,3 @@ def _opened(path: Path) -> av.container.InputContainer:
         container.close()
         raise UserError(f"{path} holds no video.")
     return container
-
-
-def _undecodable(path: Path, index: int, reason: str) -> UserError:
-    return UserError(
-        f"{path}: picture {index} cannot be decoded ({reason}): repair the video, or use the part before it with "
-        f"preprocess.frames.stop={index}."
-    )
-
-
-def _upright(image: np.ndarray, rotation: int, aspect: float) -> np.ndarray:
-    """Makes pixels square and the picture upright.
-
-    Args:
-        rotation: the counter-clockwise rotation that makes the picture upright (degrees).
-        aspect: a pixel's width over its height.
-    """
-    if aspect != 1:
-        image = cv2.resize(image, (round(image.shape[1] * aspect), image.shape[0]), interpolation=cv2.INTER_AREA)
-    turns = round(rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -11,20 +11,22 @@ from rich.progress import Progress
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
-from preprocess.frames.decode import VideoPicture, count_pictures, decode, find_video, pictures_a_second, sample
+from preprocess.frames.decode import VideoPicture, find_video
 from preprocess.frames.images import CAMERA
 from preprocess.frames.lens import Lens, Rectifier
+from preprocess.frames.notes import Notes
 from preprocess.frames.options import check_options
+from preprocess.frames.recordings import count_pictures, files_of, pictures_a_second, read_pictures, sample_pictures
 from preprocess.frames.sample import Sample, evenly_spaced
 from preprocess.frames.video_index import index_entries, refuse_other_video
-from preprocess.stage import FileStamp, Stage
+from preprocess.stage import Stage, digest
 
 
 class VideoFrames(Stage):
     """Decodes a video into `images/00/` and writes its camera into `annots.npy`.
 
     Args:
-        video: a path, a name in `workspace`/videos, or `demo`.
+        video: a path, a name in `workspace`/videos, or `demo`; a video, an animated WebP, or a folder of pictures.
         workspace: the folder that holds `videos/`.
         start, stop, step: which pictures of the video to take, counted from 0; `stop` is excluded, None is the end.
         max_size: the largest long side of the written pictures (pixels); None keeps the video's size.
@@ -37,6 +39,7 @@ class VideoFrames(Stage):
     """
 
     name: ClassVar[str] = "frames"
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -74,9 +77,10 @@ class VideoFrames(Stage):
         return {"lens": lens, **{name: getattr(self, name) for name in names}}
 
     def run(self, subject: Path, progress: Progress) -> str:
-        source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
+        source = {"file": str(self.path.absolute()), "sha256": digest(files_of(self.path))}
         refuse_other_video(subject, source)
-        pictures = self._selected(progress)
+        notes = Notes()
+        pictures = self._selected(progress, notes)
         first = next(pictures, None)
         if first is None:
             raise self._no_pictures()
@@ -101,21 +105,23 @@ class VideoFrames(Stage):
         written = list(threads.ordered(write, checked()))
         camera = rectify.camera()
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
-        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal}
+        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal, "notes": notes.lines()}
         writer.update_meta(video={**source, **index_entries(sources), **about})
-        return f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+        size_and_lens = f"{camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+        return "; ".join([f"{len(written)} pictures, {size_and_lens}", *notes.lines()])
 
     def samples(self, count: int) -> dict[str, Sample]:
         """At most `count` pictures of the video, by the video's name. Raises UserError if there are none."""
-        total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop))
+        notes = Notes()
+        total = count_pictures(self.path) or sum(1 for _ in read_pictures(self.path, self.stop))
         selected = range(self.start, min(total, self.stop or total), self.step)
-        pictures = sample(self.path, evenly_spaced(selected, count))
+        pictures = sample_pictures(self.path, evenly_spaced(selected, count), notes)
         if not pictures:
             raise self._no_pictures()
         rectify = self._rectifier(*pictures[0].image.shape[:2])
         rate = pictures_a_second(self.path)
         images = [rectify(picture.image) for picture in pictures]
-        return {self.path.stem: Sample(images, len(selected), rate and rate / self.step)}
+        return {self.path.stem: Sample(images, len(selected), rate and rate / self.step, notes.lines())}
 
     def _rectifier(self, height: int, width: int) -> Rectifier:
         lens = self.lens or Lens.assumed(height, width, self.focal)
@@ -124,11 +130,11 @@ class VideoFrames(Stage):
     def _no_pictures(self) -> UserError:
         return UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
 
-    def _selected(self, progress: Progress) -> Iterator[VideoPicture]:
+    def _selected(self, progress: Progress, notes: Notes) -> Iterator[VideoPicture]:
         """The pictures that start, stop and step select."""
         total = min(filter(None, (count_pictures(self.path), self.stop)), default=None)
         task = progress.add_task("decoding", total=total)
-        for picture in decode(self.path, self.stop):
+        for picture in read_pictures(self.path, self.stop, notes):
             progress.update(task, completed=picture.index + 1)
             if picture.index >= self.start and (picture.index - self.start) % self.step == 0:
                 yield picture

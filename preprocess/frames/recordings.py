@@ -1,58 +1,84 @@
-"""The recordings of synchronised cameras: one video, or one folder of pictures, for each camera."""
+"""A recording: a video, a folder of pictures, or an animated picture; and those of several synchronised cameras."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_rgb
+from hashhuman.io.listing import listed
 from preprocess.frames import decode
-from preprocess.frames.decode import SUFFIXES, VideoPicture
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from preprocess.frames.decode import ANIMATIONS, PICTURES, SUFFIXES, VideoPicture
+from preprocess.frames.notes import Notes
 
 
 def find_recordings(folder: Path) -> dict[str, Path]:
-    """Each camera's video or folder of pictures, by its name, in alphabetical order.
+    """Each camera's video or folder of pictures, by its name, in natural order.
 
     They lie in the folder itself, or else in its `videos/`, or else in its `images/` (EasyMocap's layout).
-    Raises UserError if there are none.
+    A folder that holds pictures itself is one camera's. Raises UserError if there are none.
     """
     found: dict[str, Path] = {}
     for place in (folder, folder / "videos", folder / "images"):
-        entries = sorted(place.iterdir()) if place.is_dir() and not found else []
+        entries = [] if found else listed(place)
         found |= {p.stem: p for p in entries if p.is_file() and p.suffix.lower() in SUFFIXES}
         found |= {p.name: p for p in entries if p.is_dir() and not found.get(p.name) and _image_files(p)}
+    if not found and is_recording(folder):
+        return {folder.name: folder}
     if not found:
         raise UserError(f"{folder} holds neither videos nor folders of pictures, one for each camera.")
     return found
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a path is a file, or a folder of pictures."""
+    return path.is_file() or bool(_image_files(path))
+
+
+def files_of(recording: Path) -> list[Path]:
+    """The files that a recording consists of."""
+    return _image_files(recording) if recording.is_dir() else [recording]
+
+
 def count_pictures(recording: Path) -> int | None:
     """How many pictures a recording holds; None if the video does not say."""
-    return len(_image_files(recording)) if recording.is_dir() else decode.count_pictures(recording)
+    if recording.is_dir():
+        return len(_image_files(recording))
+    return None if recording.suffix.lower() in ANIMATIONS else decode.count_pictures(recording)
 
 
 def pictures_a_second(recording: Path) -> float | None:
     """The recording's mean rate (1/s); None if unknown, as for a folder of pictures."""
-    return None if recording.is_dir() else decode.pictures_a_second(recording)
+    animated = recording.is_dir() or recording.suffix.lower() in ANIMATIONS
+    return None if animated else decode.pictures_a_second(recording)
 
 
-def read_pictures(recording: Path, stop: int | None = None) -> Iterator[VideoPicture]:
+def read_pictures(recording: Path, stop: int | None = None, notes: Notes | None = None) -> Iterator[VideoPicture]:
     """The pictures of a recording in order, up to `stop` (excluded). Raises UserError for one that is damaged.
 
     A folder of pictures has no times: its picture i gets i as its seconds.
     """
+    if recording.suffix.lower() in ANIMATIONS and not recording.is_dir():
+        yield from _read_animation(recording, stop)
+        return
     if not recording.is_dir():
-        yield from decode.decode(recording, stop)
+        yield from decode.decode(recording, stop, notes)
         return
     files = _image_files(recording)[:stop]
     yield from (_read_image(files, index) for index in range(len(files)))
 
 
-def sample_pictures(recording: Path, indices: Sequence[int]) -> list[VideoPicture]:
+def sample_pictures(recording: Path, indices: Sequence[int], notes: Notes | None = None) -> list[VideoPicture]:
     """The pictures with these numbers (ascending); see `decode.sample`."""
+    if recording.suffix.lower() in ANIMATIONS and not recording.is_dir():
+        chosen = set(indices)
+        return [
+            picture for picture in _read_animation(recording, max(indices, default=0) + 1) if picture.index in chosen
+        ]
     if not recording.is_dir():
-        return decode.sample(recording, indices)
+        return decode.sample(recording, indices, notes)
     files = _image_files(recording)
     return [_read_image(files, index) for index in indices]
 
@@ -74,7 +100,21 @@ def refuse_different_numbers(recordings: Sequence[Path]) -> None:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
+    return [path for path in listed(folder, PICTURES) if path.is_file()]
+
+
+def _read_animation(path: Path, stop: int | None) -> Iterator[VideoPicture]:
+    """The pictures of an animated WebP, on black where they are transparent."""
+    try:
+        with Image.open(path) as animation:
+            seconds = 0.0
+            for index in range(min(filter(None, (getattr(animation, "n_frames", 1), stop)))):
+                animation.seek(index)
+                over = Image.alpha_composite(Image.new("RGBA", animation.size, "black"), animation.convert("RGBA"))
+                yield VideoPicture(index, seconds, np.asarray(over.convert("RGB")))
+                seconds += animation.info.get("duration", 0) / 1000
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as an animated picture: {error}.") from None
 
 
 def _read_image(files: Sequence[Path], index: int) -> VideoPicture:

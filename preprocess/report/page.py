@@ -149,6 +149,7 @@ def about(subject: Path) -> str:
     rows = {
         "video": video.get("file"),
         "pictures": f"{len(reader.pictures)}, {camera.width} x {camera.height}",
+        "recording": "; ".join(video.get("notes", [])),
         "camera": f"focal length {camera.K[0, 0]:.0f} px, {given}",
         "body": reader.meta.get("body"),
         "shape": ", ".join(f"{name} {value:g}" for name, value in reader.meta.get("shape", {}).items()),

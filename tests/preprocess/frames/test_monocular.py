@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.progress import Progress
 
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.io.files import load_json, load_npy, read_image
+from hashhuman.io.files import load_json, load_npy, read_image, write_image
 from preprocess.frames.decode import decode
 from preprocess.frames.images import image_paths
 from preprocess.frames.monocular import VideoFrames
@@ -148,15 +150,28 @@ def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
     pictures = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(8)]
     video = write_video(tmp_path / "clip.mp4", pictures)
     damage(video, 5)
-    with pytest.raises(UserError, match=r"clip\.mp4: picture 5 cannot be decoded .*stop=5"):
-        run_stages([VideoFrames(str(video))], tmp_path / "s")
+    assert run(VideoFrames(str(video)), tmp_path / "s")
+    about = Subject(tmp_path / "s").meta["video"]
+    assert about["pictures"] == [0, 1, 2, 3, 4, 6, 7] and "picture 5 cannot be decoded" in about["notes"][0]
     run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
     assert len(image_paths(tmp_path / "s")) == 5
 
 
-def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.mp4", grey_levels(8), faststart=True)
     offset, size = packets(video)[5]
     video.write_bytes(video.read_bytes()[: offset + size])
     assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(6))
-    assert "ends after 6 of the 8 pictures" in caplog.text
+    notes = Subject(tmp_path / "s").meta["video"]["notes"]
+    assert notes == ["cut off: it ends after 6 of the 8 pictures that it promises"]
+
+
+def test_a_folder_of_pictures_and_an_animation_are_videos(tmp_path: Path) -> None:
+    for i, picture in enumerate(grey_levels(12)):
+        write_image(tmp_path / "shots" / f"shot {i}.png", picture)
+    assert run(VideoFrames(str(tmp_path / "shots")), tmp_path / "a") == list(range(12))  # not 0, 1, 10, 11, 2 ...
+    frames = [Image.fromarray(picture) for picture in grey_levels(6)]
+    frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    assert run(VideoFrames(str(tmp_path / "x.webp"), step=2), tmp_path / "b") == [0, 2, 4]
+    assert Subject(tmp_path / "b").meta["video"]["seconds"] == [0, 0.2, 0.4]
+    assert len(VideoFrames(str(tmp_path / "x.webp")).samples(9)["x"].images) == 6
