@@ -106,7 +106,7 @@ class FitChecks:
         if not np.isfinite(quality.jitter).any():
             return []
         middle = float(np.nanmedian(quality.jitter))
-        advice = "raise smooth and smooth_pose in preprocess.body_fit.stages, or film at a higher rate"
+        advice = "raise smooth and smooth_pose in preprocess.body_fit.stages, or lower preprocess.frames.step"
         return [Finding(TOPIC, "jitter", f"{middle:.1f} mm", at_most(middle, self.jitter), advice)]
 
     def _limits(self, quality: Quality) -> Finding:
