@@ -24,7 +24,12 @@ def numbers_in(names: Sequence[str]) -> list[int] | None:
 
 
 def rows_of_pictures(
-    numbers: Sequence[int] | None, count: int, index: VideoIndex, what: str, complete: bool = True
+    numbers: Sequence[int] | None,
+    count: int,
+    index: VideoIndex,
+    what: str,
+    complete: bool = True,
+    first: int | None = None,
 ) -> list[int | None]:
     """Which of `count` files belongs to each of the subject's F pictures; None where there is none.
 
@@ -37,6 +42,7 @@ def rows_of_pictures(
         index: where the subject's pictures stand in the video.
         what: names the files in messages.
         complete: whether files that are absent are missing; otherwise a picture without a file shows nobody.
+        first: the number of the video's first picture, if it is known.
 
     Raises UserError if the files do not belong to the pictures, or their numbers may mean two things.
     """
@@ -45,7 +51,8 @@ def rows_of_pictures(
         if count != len(wanted):
             raise UserError(_not_one_each(what, count, len(wanted)))
         return list(range(count))
-    place = {number - offset: row for offset in [first_number(numbers)] for row, number in enumerate(numbers)}
+    offset = first_number(numbers) if first is None else first
+    place = {number - offset: row for row, number in enumerate(numbers)}
     found = [place.get(int(number)) for number in wanted]
     absent = sum(row is None for row in found)
     if absent and count == len(wanted) and complete:

@@ -2,7 +2,7 @@
 
 Facts from github.com/Arthur151/ROMP (simple_romp/romp/main.py, post_parser.py, utils.py): an .npz with pickled
 dictionaries. `results` is {picture's file: {smpl_thetas N x 72, smpl_betas N x 10, cam N x 3, cam_trans, joints N x 71
-x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, in the video's order; `sequence_results` is {track:
+x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, named by its number; `sequence_results` is {track:
 {frame_id, and the same entries of that person}}, empty unless ROMP ran with -t. `cam` is a weak-perspective camera (s,
 x, y) of the picture padded to a square that spans [-1, 1]: it sees a point at s X + x, s Y + y. `joints` begin with
 SMPL's 24, without translation; `pj2d_org` are the same points in pixels of the video. A weak-perspective camera has no
@@ -19,6 +19,7 @@ from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered
+from preprocess.frames.numbering import first_number, numbers_in
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, link
 from preprocess.validate import numeric_array
@@ -44,12 +45,15 @@ class Romp(Source):
 def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """Follows people from picture to picture; returns tracks in ROMP's own form: {frame_id, smpl_thetas, ...}."""
     tracks: list[Track] = []
+    names = [Path(str(name)).stem for name in results]
+    numbers = numbers_in(names) or range(len(names))
+    first = first_number(numbers) if len(numbers) else 0
     owners: dict[int, dict[str, Any]] = {}
-    for index, picture in enumerate(results.values()):
+    for number, picture in sorted(zip(numbers, results.values()), key=lambda entry: entry[0]):
         people = _people(picture, path)
         detections = [_detection(person, path) for person in people]
         owners |= {id(detection): person for detection, person in zip(detections, people)}
-        link(tracks, index, detections)
+        link(tracks, number - first, detections)
     found = []
     for track in tracks:
         rows = [owners[id(detection)] for _, detection in sorted(track.detections.items())]

@@ -24,6 +24,7 @@ from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.romp import _follow
 from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
@@ -222,6 +223,19 @@ def test_tracks_of_one_person_are_joined(body, subject, given, tmp_path, moving,
     capsys.readouterr()
     imported(body, subject, tmp_path / "split.pkl", Wham(focal=focal), person=[120, 100])
     assert "joined" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", ["{:08d}.png", "in/frame_{}.jpg", "{:06d}"])
+def test_keys_of_romp_are_numbers_not_positions(names):
+    """Pictures 5 to 7 show nobody and have no entry: the ninth picture stays the ninth."""
+    person = {
+        "smpl_thetas": np.zeros((1, 72)), "smpl_betas": np.zeros((1, 10)), "cam": np.array([[0.9, 0, 0]]),
+        "joints": np.zeros((1, 71, 3)), "pj2d_org": np.random.default_rng(0).uniform(50, 90, (1, 71, 2)),
+    }  # fmt: skip
+    for first in (0, 1):
+        results = {names.format(i + first): person for i in (*range(5), *range(8, 20))}
+        (track,) = _follow(results, Path("x.npz"))
+        assert track["frame_id"] == [*range(5), *range(8, 20)]
 
 
 def test_somebody_else_is_refused(body, subject, given, tmp_path):
