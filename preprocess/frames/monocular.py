@@ -32,7 +32,8 @@ class VideoFrames(Stage):
         max_size: the largest long side of the written pictures (pixels); None keeps the video's size.
         format: `png` (lossless) or `jpg` (quality 95).
         focal: focal length in pixels of the video's own pictures; None assumes 1.2 min(height, width).
-        camera: instead of `focal`, a mapping with K (3 x 3) and D, or a JSON file that holds one.
+        camera: instead of `focal`, a mapping with K (3 x 3), D and perhaps `model: fisheye`, or a JSON file that
+            holds one.
         force: run even if nothing has changed.
 
     Raises UserError if an option is out of range or there is no such video.
@@ -73,7 +74,7 @@ class VideoFrames(Stage):
 
     def settings(self) -> dict[str, Any]:
         names = ("start", "stop", "step", "max_size", "format", "focal")
-        lens = None if self.lens is None else {"K": self.lens.K.tolist(), "D": self.lens.D.tolist()}
+        lens = None if self.lens is None else {**vars(self.lens), "K": self.lens.K.tolist(), "D": self.lens.D.tolist()}
         return {"lens": lens, **{name: getattr(self, name) for name in names}}
 
     def run(self, subject: Path, progress: Progress) -> str:
