@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoReformatter
 from jaxtyping import Float, UInt8, UInt16
 
-HDR = {ColorTrc.ARIB_STD_B67: "HLG", ColorTrc.SMPTE2084: "PQ"}
+HDR: dict[int, str] = {ColorTrc.ARIB_STD_B67: "HLG", ColorTrc.SMPTE2084: "PQ"}
 WHITE = 203.0  # cd/m2: reference white of HDR (BT.2408)
 _HLG_PEAK, _HLG_GAMMA = 1000.0, 1.2  # of the display that HLG is meant for (BT.2100, table 5)
 _DISPLAY = 2.4  # exponent of a display of standard range (BT.1886)
@@ -58,7 +58,8 @@ def standard_range(
         primaries: as ITU-T H.273 numbers them; unknown ones are taken to be BT.2020's.
         white: the value of `coded` that stands for 1.
     """
-    chromaticities = {ColorPrimaries.SMPTE432: _P3, ColorPrimaries.BT709: _BT709}.get(primaries, _BT2020)
+    known: dict[int, tuple] = {ColorPrimaries.SMPTE432: _P3, ColorPrimaries.BT709: _BT709}
+    chromaticities = known.get(primaries, _BT2020)
     light = np.take(_light(name, white), coded)
     if name == "HLG":  # so far the light of the scene; a display raises its luminance to a power
         weights = _xyz(chromaticities)[1:2].astype(np.float32)

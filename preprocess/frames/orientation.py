@@ -14,7 +14,7 @@ def display_matrix(frame: av.VideoFrame) -> Int[np.ndarray, "2 2"]:
 
     `VideoFrame.rotation` keeps the turn alone. A matrix that is neither, which no camera writes, is the nearest turn.
     """
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = next((each for each in frame.side_data if each.type == Type.DISPLAYMATRIX), None)
     if data is None:
         return np.eye(2, dtype=np.int64)
     a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32)

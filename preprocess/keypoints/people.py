@@ -93,7 +93,7 @@ class PeopleKeypoints(FolderKeypoints):
 
     def _detection(self, points: np.ndarray, ratio: np.ndarray) -> Detection | None:
         """A person in pixels of the subject's pictures; None if too few points were detected or their box is empty."""
-        known = np.isfinite(points).all(1)  # some tools write NaN for whom they have lost
+        known = np.asarray(np.isfinite(points).all(1))  # some tools write NaN for whom they have lost
         points = np.where(known[:, None], points, 0)
         confidence = np.where(points[:, 2] >= self.score, points[:, 2].clip(0, 1), 0)
         seen = confidence > 0

@@ -29,7 +29,7 @@ class Seen:
         middle = (visibility[..., None] * image).sum(1) / visibility.sum(1).clip(1e-6)[:, None]
         hidden = (visibility <= 0)[..., None]
         low, high = np.where(hidden, np.inf, image).min(1), np.where(hidden, -np.inf, image).max(1)
-        known = (visibility > 0).any(1)
+        known = np.asarray((visibility > 0).any(1))
         height = np.where(known, np.nan_to_num((high - low).max(1), posinf=0, neginf=0), 0)
         return Seen(middle, height.clip(1), known)
 
