@@ -17,7 +17,8 @@ from preprocess.body_fit.init.from_motion import init_from_motion
 from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.join import Seen, group, join
 from preprocess.body_fit.source.motion import Motion, Source, resample
-from preprocess.frames.video_index import video_index
+from preprocess.body_fit.source.shift import shift_of
+from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
@@ -100,6 +101,7 @@ class ImportedFit(NativeFit):
         if len(chosen) > 1:
             at, reach = reaches[chosen[0]]
             motion, filled = resample(join([people[i] for i in chosen], reach), at, reach)
+        self._refuse_shift(people[chosen[0]], known, keypoints)
         self._joined = motion.track if " and " in motion.track else ""
         if (~filled).sum() < max(self.least_frames, self.least_fraction * len(filled)):
             raise UserError(
@@ -108,6 +110,15 @@ class ImportedFit(NativeFit):
                 "(preprocess.frames.start, stop)."
             )
         return functools.partial(init_from_motion, motion=motion, path=self.path), filled
+
+    def _refuse_shift(self, motion: Motion, known: VideoIndex, keypoints: Seen) -> None:
+        """Raises UserError if the poses are those of other pictures."""
+        if (late := shift_of(motion, known.pictures.astype(float), keypoints)) != 0:
+            raise UserError(
+                f"{self.path}: the person is {abs(late)} pictures {'late' if late > 0 else 'early'} against the "
+                "keypoints, so its pictures are numbered otherwise than the video's: run the tool on the whole video, "
+                "or correct the numbers."
+            )
 
     def _chosen(self, people: list[tuple[Motion, Bool[np.ndarray, "F"]]], keypoints: Seen, camera: Camera) -> int:
         """The index of a track of the person that is meant.

@@ -1,5 +1,7 @@
 """Shows a decoded picture as players do: turned or mirrored by its display matrix, and with square pixels."""
 
+from typing import Any, cast
+
 import av
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ def display_matrix(frame: av.VideoFrame) -> Int[np.ndarray, "2 2"]:
 
     `VideoFrame.rotation` keeps the turn alone. A matrix that is neither, which no camera writes, is the nearest turn.
     """
-    data = next((each for each in frame.side_data if each.type == Type.DISPLAYMATRIX), None)
+    data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)  # its stub knows names as keys alone
     if data is None:
         return np.eye(2, dtype=np.int64)
     a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32)
