@@ -27,7 +27,7 @@ from preprocess.calibration.read import read_calibration
 from preprocess.easymocap.output import Output
 from preprocess.frames.decode import decode
 from preprocess.frames.lens import Lens
-from preprocess.frames.video_index import VideoIndex, recorded_faults, video_index
+from preprocess.frames.video_index import VideoIndex, recorded_notes, video_index
 from preprocess.keypoints.coco import CocoKeypoints
 from preprocess.keypoints.openpose import read_people
 from preprocess.keypoints.points import Keypoints
@@ -116,7 +116,7 @@ def write_video(path: Path, codec: str = "libx264") -> None:
 
 def read_video(path: Path) -> None:
     """Decodes all that can be decoded."""
-    for _ in decode(path, strict=False):
+    for _ in decode(path):
         pass
 
 
@@ -124,7 +124,7 @@ def subject_folder(folder: Path) -> list[Path]:
     """A whole subject folder; its description, arrays and pictures are mutated."""
     root = toy.write_subject(folder / "subject", n_frames=1, n_cameras=1)
     description = {"version": 1, "joint_names": list(toy.JOINT_NAMES), "video": {"file": "a", "sha256": "b"}}
-    index = {"pictures": [0], "seconds": [0.0], "size": [48, 48], "faults": []}
+    index = {"pictures": [0], "seconds": [0.0], "size": [48, 48], "notes": []}
     (root / "subject.json").write_text(json.dumps({**description, "video": {**description["video"], **index}}))
     (root / "scene.json").write_text('{"frames": 1}')
     return sorted(path for path in root.rglob("*") if path.is_file())
@@ -140,7 +140,7 @@ def read_subject(path: Path) -> None:
         subject.image(picture), subject.mask(picture), subject.parts(picture)
         subject.pose(picture.frame), subject.vertices(picture.frame), subject.camera(picture.camera)
     subject.big_pose_vertices()
-    video_index(root), recorded_faults(root), restore(root)
+    video_index(root), recorded_notes(root), restore(root)
 
 
 def smpl_folder(folder: Path) -> list[Path]:

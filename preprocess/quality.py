@@ -28,6 +28,7 @@ from preprocess.keypoints.points import Keypoints, points_files, points_path
 from preprocess.skeleton import NAMES
 from preprocess.stage import Stage
 
+SPAN = 0.4  # seconds that five frames may take: at ten pictures a second
 _VISIBLE = 0.5  # least visibility of a point that counts
 
 
@@ -110,7 +111,7 @@ class MeasuredQuality(Stage):
     """
 
     name: ClassVar[str] = "quality"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, force: bool = False) -> None:
         self.force = force
@@ -170,7 +171,7 @@ def measure(subject: Path, progress: Progress) -> Quality:
         height=figures[0],
         reprojection=np.stack([_reprojection(reader, camera, np.array(frames), joints) for camera in cameras]),
         silhouette_iou=figures[1],
-        jitter=jitter(joints),
+        jitter=jitter(joints, _seconds(reader, frames)),
         beyond=beyond,
         worst_joint=worst,
         **_flags(subject, np.array(frames)),
@@ -214,17 +215,38 @@ def reprojection(
     return float(np.linalg.norm(pixels[:, :2] - points[seen], axis=1).mean())
 
 
-def jitter(joints: Float[np.ndarray, "F J 3"]) -> Float[np.ndarray, "F"]:
+def jitter(joints: Float[np.ndarray, "F J 3"], seconds: Float[np.ndarray, "F"] | None = None) -> Float[np.ndarray, "F"]:
     """Mean distance (mm) of the joints (m) from the cubic through their two neighbours on either side in time.
 
     The first joint's path is in the world, the others' are relative to it. Motion that is smooth over five frames gives
     zero; noise of deviation s in each coordinate gives about 3 s. The two frames at either end are NaN.
+
+    At few pictures a second, people move otherwise than along a cubic. Where the five frames take longer than `SPAN`,
+    the distance is therefore scaled down with the fourth power of the time between them, as the distance of a smooth
+    path from its cubic grows.
+
+    Args:
+        joints: positions (m, world).
+        seconds: when each frame was taken; None if it is unknown.
     """
     distance = np.full(len(joints), np.nan)
     relative = np.concatenate([joints[:, :1], joints[:, 1:] - joints[:, :1]], 1)
     middle = (4 * (relative[1:-3] + relative[3:-1]) - relative[:-4] - relative[4:]) / 6
     distance[2:-2] = 1000 * np.linalg.norm(relative[2:-2] - middle, axis=-1).mean(1)
+    if seconds is not None and len(seconds) > 4:
+        span = seconds[4:] - seconds[:-4]
+        distance[2:-2] *= np.minimum(1, SPAN / np.maximum(span, 1e-6)) ** 4
     return distance
+
+
+def _seconds(reader: Subject, frames: list[int]) -> Float[np.ndarray, "F"] | None:
+    """When each frame was taken; None if that is unknown, as in a folder of pictures, where numbers stand for it."""
+    video = reader.meta.get("video")
+    about = video if isinstance(video, dict) else {}
+    seconds, numbers = (np.asarray(about.get(name, []), float) for name in ("seconds", "pictures"))
+    if seconds.ndim != 1 or len(seconds) <= max(frames) or np.array_equal(seconds, numbers):
+        return None
+    return seconds[frames]
 
 
 def beyond_limits(

@@ -100,6 +100,13 @@ class FileStamp:
         return status.st_size == self.size and FileStamp.of(path).sha256 == self.sha256
 
 
+def digest(files: Sequence[Path]) -> str:
+    """The SHA-256 of a file's content, or of several files' SHA-256."""
+    if len(files) == 1:
+        return FileStamp.of(files[0]).sha256
+    return hashlib.sha256("".join(FileStamp.of(file).sha256 for file in files).encode()).hexdigest()
+
+
 def files_under(paths: Sequence[Path], subject: Path) -> dict[str, Path]:
     """The files among `paths` and in the folders among them, keyed by their path relative to the subject folder.
 

@@ -11,12 +11,13 @@ from hashhuman.errors import UserError
 LARGEST = 1e6  # no angle, length in metres or position in pixels is larger
 
 
-def finite_array(value: Any, path: Path, name: str) -> np.ndarray:
+def finite_array(value: Any, path: Path, name: str, absent: bool = False) -> np.ndarray:
     """A float64 array of any shape.
 
     Args:
         value: a number, list, array or tensor.
         path, name: the file and its entry, for error messages.
+        absent: admit NaN, as tools write it for what they have lost.
 
     Raises UserError if it holds anything but numbers, or numbers that are not finite or are larger than `LARGEST`.
     """
@@ -27,9 +28,9 @@ def finite_array(value: Any, path: Path, name: str) -> np.ndarray:
         array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError, RuntimeError):  # ragged lists, objects that are not numbers
         raise UserError(f"{path}: {name} must hold nothing but numbers: create the file again.") from None
-    if not np.isfinite(array).all():
+    if not (np.isfinite(array) | (absent & np.isnan(array))).all():
         raise UserError(f"{path}: {name} holds numbers that are not finite: create the file again.")
-    if np.abs(array).max(initial=0) > LARGEST:
+    if np.abs(np.nan_to_num(array)).max(initial=0) > LARGEST:
         raise UserError(f"{path}: {name} holds numbers beyond a million, which make no sense: create the file again.")
     return array
 

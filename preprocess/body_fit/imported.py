@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from rich.progress import Progress
 
 from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
@@ -14,8 +15,10 @@ from hashhuman.geometry.camera import Camera
 from preprocess.body_fit.evidence.observe import Observations
 from preprocess.body_fit.init.from_motion import init_from_motion
 from preprocess.body_fit.native import Initialise, NativeFit
+from preprocess.body_fit.source.join import Seen, group, join
 from preprocess.body_fit.source.motion import Motion, Source, resample
-from preprocess.frames.video_index import video_index
+from preprocess.body_fit.source.shift import shift_of
+from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
@@ -59,6 +62,7 @@ class ImportedFit(NativeFit):
         self.source, self.path = source, Path(path).expanduser()
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.least_frames, self.least_fraction = least_frames, least_fraction
+        self._joined = ""
         if not self.path.exists():
             raise UserError(f"there is nothing at {self.path}: correct preprocess.body_fit.path.")
 
@@ -70,12 +74,16 @@ class ImportedFit(NativeFit):
         own = {name: getattr(self, name) for name in ("person", "least_frames", "least_fraction")}
         return {**super().settings(), "source": source, **own}
 
+    def run(self, subject: Path, progress: Progress) -> str:
+        summary = super().run(subject, progress)
+        return f"{summary}; tracks {self._joined} are one person's and were joined" if self._joined else summary
+
     def initialisation(
         self, subject: Path, observations: Observations, camera: Camera
     ) -> tuple[Initialise, Bool[np.ndarray, "F"]]:
         people = self.source.read(self.path, camera.width, camera.height)
         known = video_index(subject)
-        found = []
+        found, reaches = [], []
         for motion in people:
             at = known.seconds if motion.seconds else known.pictures.astype(float)
             if at is None:
@@ -85,7 +93,16 @@ class ImportedFit(NativeFit):
                 )
             reach = 0.5 * float(np.median(np.diff(at))) if motion.seconds and len(at) > 1 else SAME_PICTURE
             found.append(resample(motion, at, reach))
-        motion, filled = found[self._chosen([(m, ~f) for m, f in found], observations, camera)]
+            reaches.append((at, reach))
+        keypoints = Seen.of(observations.image, observations.visibility)
+        tracks = [(m, ~f) for m, f in found]
+        chosen = group(self._chosen(tracks, keypoints, camera), tracks, keypoints)
+        motion, filled = found[chosen[0]]
+        if len(chosen) > 1:
+            at, reach = reaches[chosen[0]]
+            motion, filled = resample(join([people[i] for i in chosen], reach), at, reach)
+        self._refuse_shift(people[chosen[0]], known, keypoints)
+        self._joined = motion.track if " and " in motion.track else ""
         if (~filled).sum() < max(self.least_frames, self.least_fraction * len(filled)):
             raise UserError(
                 f"{self.path} has the person in {(~filled).sum()} of {len(filled)} pictures only: choose another "
@@ -94,10 +111,20 @@ class ImportedFit(NativeFit):
             )
         return functools.partial(init_from_motion, motion=motion, path=self.path), filled
 
-    def _chosen(
-        self, people: list[tuple[Motion, Bool[np.ndarray, "F"]]], observations: Observations, camera: Camera
-    ) -> int:
-        """The index of the person that is meant; every person comes with a flag for each picture that shows them."""
+    def _refuse_shift(self, motion: Motion, known: VideoIndex, keypoints: Seen) -> None:
+        """Raises UserError if the poses are those of other pictures."""
+        if (late := shift_of(motion, known.pictures.astype(float), keypoints)) != 0:
+            raise UserError(
+                f"{self.path}: the person is {abs(late)} pictures {'late' if late > 0 else 'early'} against the "
+                "keypoints, so its pictures are numbered otherwise than the video's: run the tool on the whole video, "
+                "or correct the numbers."
+            )
+
+    def _chosen(self, people: list[tuple[Motion, Bool[np.ndarray, "F"]]], keypoints: Seen, camera: Camera) -> int:
+        """The index of a track of the person that is meant.
+
+        Every track comes with a flag for each picture that it has.
+        """
         if len(people) == 1 and self.person in (None, 0):
             return 0
         if self.person is not None and any(motion.seen is None for motion, _ in people):
@@ -107,19 +134,18 @@ class ImportedFit(NativeFit):
         if self.person is not None:
             tracks = [_track(motion, known) for motion, known in people]
             return tracks.index(choose(tracks, self.person, camera.width, camera.height))
-        weight = observations.visibility
-        middle = (weight[..., None] * observations.image).sum(1) / weight.sum(1).clip(1e-6)[:, None]
-        seen = weight.any(1)
 
-        def distance(motion: Motion, known: np.ndarray) -> float:
-            """From the keypoints, in pixels, added up over the pictures with keypoints."""
-            both = seen & known
-            assert motion.seen is not None  # a source of several people gives their positions
-            off = np.linalg.norm(motion.seen[both] - middle[both], axis=1)
+        def distance(seed: int) -> float:
+            """Of the person of a track from the keypoints, in pixels, added up over the pictures with keypoints."""
             # a picture without this person counts as one in which they are a picture's width away
-            return float(np.minimum(off, camera.width).sum()) + camera.width * float((seen & ~known).sum())
+            off = np.full(len(keypoints.known), float(camera.width))
+            for motion, known in (people[i] for i in group(seed, people, keypoints)):
+                assert motion.seen is not None  # a source of several people gives their positions
+                apart = np.linalg.norm(motion.seen - keypoints.middle, axis=1)
+                off = np.where(known, np.minimum(off, apart), off)
+            return float(off[keypoints.known].sum())
 
-        return min(range(len(people)), key=lambda i: distance(*people[i]))
+        return min(range(len(people)), key=lambda i: (distance(i), -int(people[i][1].sum())))
 
 
 def _track(motion: Motion, known: Bool[np.ndarray, "F"]) -> Track:

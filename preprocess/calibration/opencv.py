@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashhuman.errors import UserError
+from hashhuman.io.listing import listed
 from preprocess.calibration.cameras import Calibration, checked_calibration
 from preprocess.calibration.storage import SUFFIXES, read_storage
 
@@ -40,7 +41,7 @@ def read_opencv(path: Path) -> dict[str, Calibration]:
     Raises UserError if a file is damaged, or a camera lacks an entry. No camera gives an empty dict.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = listed(path, SUFFIXES)
         return {file.stem: _camera(file.stem, read_storage(file), file) for file in files}
     return _cameras(read_storage(path), path)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from hashhuman.errors import UserError
 from preprocess.calibration.cameras import Calibration
 from preprocess.calibration.opencv import EXTRI, INTRI, read_easymocap, read_opencv
+from preprocess.calibration.pose2sim import read_pose2sim
 from preprocess.calibration.qualisys import read_qualisys
 
 
@@ -18,8 +19,9 @@ def read_calibration(path: Path) -> dict[str, Calibration]:
     """The cameras of a calibration by name. T has the file's unit of length; Qualisys' millimetres become metres.
 
     Args:
-        path: a folder with EasyMocap's intri.yml and extri.yml, or one of these two files; a Qualisys `.qca.txt`; a
-            file of OpenCV's FileStorage (.yml, .xml, .json) with all cameras; or a folder with such a file for each.
+        path: a folder with EasyMocap's intri.yml and extri.yml, or one of these two files; a Qualisys `.qca.txt`;
+            Pose2Sim's `.toml`; a file of OpenCV's FileStorage (.yml, .xml, .json) with all cameras; or a folder with
+            such a file for each.
 
     Raises UserError if it is none of these, holds no camera, or holds a damaged one.
     """
@@ -27,13 +29,15 @@ def read_calibration(path: Path) -> dict[str, Calibration]:
         raise UserError(f"There is no calibration {path}: correct its path.")
     if (folder := _easymocap_folder(path)) is not None:
         cameras = read_easymocap(folder)
+    elif path.suffix.lower() == ".toml":
+        cameras = read_pose2sim(path)
     elif path.suffix.lower() in (".txt", ".qca"):
         cameras = read_qualisys(path)
     else:
         cameras = read_opencv(path)
     if not cameras:
         raise UserError(
-            f"{path} holds no camera of EasyMocap, Qualisys or OpenCV: name the calibration with "
+            f"{path} holds no camera of EasyMocap, Qualisys, Pose2Sim or OpenCV: name the calibration with "
             "preprocess.frames.calibration=."
         )
     return cameras

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ from jaxtyping import Bool, Float, UInt8
 
 from preprocess.doctor.inspection import Inspection, Person
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
-from preprocess.frames.video_index import recorded_faults
 from preprocess.masks.background import is_static
 from preprocess.skeleton import NAMES
 
@@ -115,11 +113,9 @@ class ClipChecks:
         return [Finding(TOPIC, "camera", "still" if still else "moves", Verdict(not still), advice)]
 
 
-def faults(subject: Path) -> list[Finding]:
-    """A finding on what the frames stage has found damaged or missing in the video; none if it has found nothing."""
-    found = recorded_faults(subject)
-    advice = "copy or film it again, or see whether the body moves smoothly there"
-    return [Finding(TOPIC, "file", "; ".join(found), Verdict.WARN, advice)] if found else []
+def recording(notes: Sequence[str]) -> list[Finding]:
+    """A finding on each note on the recording (`preprocess.frames.notes`)."""
+    return [Finding(TOPIC, "recording", note, Verdict.WARN) for note in notes]
 
 
 def _people(inspections: Sequence[Inspection]) -> list[Finding]:

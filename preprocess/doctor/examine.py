@@ -18,6 +18,7 @@ from preprocess.findings import Finding, Verdict
 from preprocess.frames.monocular import VideoFrames
 from preprocess.frames.multiview import SynchronisedFrames
 from preprocess.frames.sample import Sample
+from preprocess.frames.video_index import recorded_notes
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, is_finished
 from preprocess.stage_order import make_stages
@@ -39,16 +40,19 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     frames = stages[0]
     assert isinstance(frames, VideoFrames | SynchronisedFrames)
     recordings = frames.samples(checks["clip"].pictures)
+    recorded = recorded_notes(subject)  # of all pictures; before the frames stage, those of the samples have to do
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *_clip(checks["clip"], recordings, config.keypoints), *clip.faults(subject),
+        *_clip(checks["clip"], recordings, config.keypoints, not recorded), *clip.recording(recorded),
         *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
-def _clip(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any]) -> list[Finding]:
-    """The findings on each recording; where there are several, each has a topic of its own."""
+def _clip(
+    checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any], notes: bool
+) -> list[Finding]:
+    """The findings on each recording, with the samples' `notes` or without; each of several has its own topic."""
     findings = []
     for index, (name, sample) in enumerate(recordings.items()):
         person = (keypoints.get("people") or {}).get(index) if index else keypoints.get("person")
@@ -56,6 +60,7 @@ def _clip(checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: 
             found = checks(inspect_pictures(sample.images, person), sample.count, sample.rate)
         except UserError as error:  # no network; the other findings may say why
             found = [Finding(clip.TOPIC, "person", "not searched for", Verdict.BAD, str(error))]
+        found += clip.recording(sample.notes) if notes else []
         topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
         findings += [dataclasses.replace(finding, topic=topic) for finding in found]
     return findings

@@ -9,6 +9,7 @@ from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
 from preprocess.quality import Quality
 
 TOPIC = "fit"
+_LEAVE_OUT = "leave out pictures without the person: preprocess.frames.start, stop"
 _REPORT = "see report.html and pictures/body_fit/"
 
 
@@ -50,7 +51,7 @@ class FitChecks:
             return [Finding(TOPIC, "body on the person", "unknown", Verdict.WARN, advice)]
         return [
             *findings, self._astray(quality), *self._other_cameras(quality), *self._jitter(quality),
-            self._limits(quality), *self._flags(quality),
+            self._limits(quality), *self._flags(quality), *self._nobody(quality),
         ]  # fmt: skip
 
     def _reprojection(self, quality: Quality) -> list[Finding]:
@@ -105,7 +106,7 @@ class FitChecks:
         if not np.isfinite(quality.jitter).any():
             return []
         middle = float(np.nanmedian(quality.jitter))
-        advice = "raise smooth and smooth_pose in preprocess.body_fit.stages, or film at a higher rate"
+        advice = "raise smooth and smooth_pose in preprocess.body_fit.stages, or lower preprocess.frames.step"
         return [Finding(TOPIC, "jitter", f"{middle:.1f} mm", at_most(middle, self.jitter), advice)]
 
     def _limits(self, quality: Quality) -> Finding:
@@ -119,14 +120,28 @@ class FitChecks:
 
     def _flags(self, quality: Quality) -> list[Finding]:
         rows = (
-            ("poses filled in", quality.interpolated, self.interpolated, "leave out pictures without the person"),
+            ("poses filled in", quality.interpolated, self.interpolated, _LEAVE_OUT),
             ("left and right exchanged", quality.flipped, self.flipped, _REPORT),
         )
         count = len(quality.frames)
-        return [
-            Finding(TOPIC, name, f"{flags.sum()} of {count}", at_most(float(flags.mean()), limits), advice)
-            for name, flags, limits, advice in rows
-        ]
+        findings = []
+        for name, flags, limits, advice in rows:
+            value = f"{flags.sum()} of {count}{_listed(quality, flags)}"
+            findings.append(Finding(TOPIC, name, value, at_most(float(flags.mean()), limits), advice))
+        return findings
+
+    def _nobody(self, quality: Quality) -> list[Finding]:
+        """The pictures with an empty mask, which neither train nor are scored."""
+        empty = np.isnan(quality.height[0])
+        if not empty.any() or empty.all():  # all: there are no masks
+            return []
+        value = f"{empty.sum()} of {len(empty)}{_listed(quality, empty)}; not trained on, not scored"
+        advice = "nothing, if nobody is there; else leave them out: preprocess.frames.start, stop"
+        return [Finding(TOPIC, "pictures without the person", value, Verdict.WARN, advice)]
+
+
+def _listed(quality: Quality, flags: np.ndarray) -> str:
+    return f": {ranges(quality.frames[flags].tolist())}" if flags.any() else ""
 
 
 def ranges(frames: list[int], most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Opens video files, and turns decoded pictures into arrays. A video may come from anybody."""
+"""Opens video files, and turns decoded frames into pictures. A video may come from anybody."""
 
 import contextlib
 import dataclasses
@@ -9,12 +9,13 @@ from pathlib import Path
 import av
 import av.container
 import av.error
-import cv2
 import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io import limits
 from hashhuman.io.packages import cause_of
+from preprocess.frames.colour import ToRgb
+from preprocess.frames.orientation import display_matrix, upright
 
 # Containers of recordings. Others, such as playlists, are only lists of further files, which FFmpeg would open.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,gif,ogg,flv,h264,hevc,m4v"
@@ -26,7 +27,7 @@ class VideoPicture:
     """One decoded picture of a video, upright and with square pixels."""
 
     index: int  # in the file, from 0
-    seconds: float  # its presentation time; videos of phones have no constant rate
+    seconds: float  # its time after the first picture's; videos of phones have no constant rate
     image: np.ndarray  # (H, W, 3) uint8 RGB
 
 
@@ -41,7 +42,7 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         with av.open(f"file:{path.absolute()}", options=options) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video.")
-            codec = container.streams.video[0].codec_context
+            codec = film(container).codec_context
             if codec is None:
                 raise UserError(f"{path} cannot be read as a video: there is no decoder for it.")
             if codec.height and codec.width:
@@ -51,6 +52,12 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         raise UserError(f"{path} cannot be read as a video: it is none of {_FORMATS.replace(',', ', ')}.") from None
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, ZeroDivisionError, MemoryError) as error:
         raise UserError(f"{path} cannot be read as a video: {_reason(error)}.") from None
+
+
+def film(container: av.container.InputContainer) -> av.VideoStream:
+    """The film: not a cover picture or a preview, which some files have as their first stream."""
+    stream = container.streams.best("video")
+    return stream if isinstance(stream, av.VideoStream) else container.streams.video[0]
 
 
 def _reason(error: BaseException) -> str:
@@ -64,25 +71,19 @@ def _check_pixels(path: Path, height: int, width: int) -> None:
         raise UserError(f"{path} cannot be read as a video: {error}.") from None
 
 
-def picture(path: Path, stream: av.VideoStream, index: int, frame: av.VideoFrame) -> VideoPicture:
-    """A decoded frame as an upright picture with square pixels. Raises UserError if it would be too large."""
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
+def picture(
+    path: Path, frame: av.VideoFrame, index: int, seconds: float, aspect: Fraction, to_rgb: ToRgb
+) -> VideoPicture:
+    """A decoded frame as an upright picture with square pixels. Raises UserError if it would be too large.
+
+    Args:
+        path: the video.
+        frame: of it.
+        index, seconds: the picture's.
+        aspect: a coded pixel's width over its height.
+        to_rgb: converts the frame.
+    """
     if not _ASPECTS[0] <= aspect <= _ASPECTS[1]:
         raise UserError(f"{path} has pixels {float(aspect):.3g} times as wide as high: convert it to square pixels.")
     _check_pixels(path, frame.height, round(frame.width * aspect))
-    image = _upright(frame.to_ndarray(format="rgb24"), frame.rotation, float(aspect))
-    return VideoPicture(index, float(frame.time or 0), image)
-
-
-def _upright(image: np.ndarray, rotation: int, aspect: float) -> np.ndarray:
-    """Makes pixels square and the picture upright.
-
-    Args:
-        rotation: the counter-clockwise rotation that makes the picture upright (degrees).
-        aspect: a pixel's width over its height.
-    """
-    if aspect != 1:
-        size = max(1, round(image.shape[1] * aspect)), image.shape[0]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    turns = round(rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    return VideoPicture(index, seconds, upright(to_rgb(frame), display_matrix(frame), float(aspect)))

@@ -1,37 +1,47 @@
 """Video files: finding one by name, naming its subject, and decoding its pictures."""
 
-import contextlib
 import hashlib
-import itertools
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import av
 import av.container
-import av.error
 
 from hashhuman.errors import UserError
 from hashhuman.io.assets import fetch
+from hashhuman.io.listing import listed
 from preprocess.assets import POSE2SIM_VIDEOS
-from preprocess.frames.container import VideoPicture, opened, picture
-from preprocess.frames.intact import intact_frames
+from preprocess.frames.colour import ToRgb
+from preprocess.frames.container import VideoPicture, film, opened, picture
+from preprocess.frames.intact import decoded, frames_of
+from preprocess.frames.notes import Notes
+from preprocess.frames.timeline import Timeline
 
-SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif")
+SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".gif", ".webp")
 _SHORT = 300  # pictures: up to here, decoding from the start is as fast as seeking, and exact
 DEMO = "demo"
 DEMO_CAMERA = POSE2SIM_VIDEOS[0]  # the camera in front of the man, in which the bystander stands well apart from him
 
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Of a folder that is taken for a video."""
+ANIMATIONS = (".webp",)
+"""Moving pictures that PyAV does not decode."""
+EVERY = range(sys.maxsize)
+"""Of the numbers of pictures: all."""
+
 
 def find_video(video: str, workspace: Path) -> Path:
-    """The file that `video` names: a path, a name in `workspace`/videos (with or without suffix), or `demo`.
+    """The file, or folder of pictures, that `video` names.
+
+    It is a path, a name in `workspace`/videos (with or without suffix), or `demo`.
 
     A file called `demo` in `workspace`/videos takes precedence over the recording that `demo` downloads. Raises
     UserError if there is no such file, or more than one.
     """
     folder = workspace / "videos"
     for path in (Path(video).expanduser(), folder / video):
-        if path.is_file():
+        if path.is_file() or listed(path, PICTURES):
             return path
     found = sorted(folder / f"{video}{suffix}" for suffix in SUFFIXES if (folder / f"{video}{suffix}").is_file())
     if len(found) > 1:
@@ -59,93 +69,89 @@ def subject_name(video: str) -> str:
 
 
 def count_pictures(path: Path) -> int | None:
-    """How many pictures the file's header promises; None if it does not say. Raises UserError if it is not a video."""
-    with opened(path) as container:
-        return container.streams.video[0].frames or None
+    """How many pictures the file shows; None if it has no times. Raises UserError if it is not a video.
+
+    Its packets are counted, without decoding them: a header counts pictures too that an edit list hides.
+    """
+    times = Timeline.of(path).times
+    return None if times is None else len(times)
 
 
 def pictures_a_second(path: Path) -> float | None:
     """The video's mean rate (1/s); None if it does not say. Raises UserError if the file is not a video."""
     with opened(path) as container:
-        rate = container.streams.video[0].average_rate
+        rate = film(container).average_rate
         return float(rate) if rate else None
 
 
-def decode(path: Path, stop: int | None = None, strict: bool = True) -> Iterator[VideoPicture]:
-    """The pictures of a video in order of display, up to `stop` (excluded).
+def decode(path: Path, selected: range = EVERY, notes: Notes | None = None) -> Iterator[VideoPicture]:
+    """The selected pictures of a video in order of display.
 
-    Raises UserError if the file is not a video, and with `strict` if a picture cannot be decoded. Without `strict`, the
-    damaged pictures and those that are made from them are left out; the numbers of the others count them.
+    Damaged pictures, and those that are made from them, are left out, unless `notes` refuses them; the numbers of the
+    others stay theirs.
+
+    Args:
+        path: the video.
+        selected: numbers of pictures, ascending.
+        notes: gets what the user should know about the file.
+
+    Raises UserError if the file is not a video, or nothing in it can be decoded.
     """
-    following = 0
-    try:
-        with opened(path) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in itertools.islice(_frames(path, container), stop):
-                yield picture(path, stream, following, frame)
-                following += 1
-        return
-    except Undecodable:
-        if strict:
-            raise
-    for index, stream, frame in intact_frames(path):  # again from the start, since an error is reported late
-        if following <= index < (index + 1 if stop is None else stop):
-            yield picture(path, stream, index, frame)
+    notes = Notes() if notes is None else notes
+    timeline, to_rgb = Timeline.of(path), ToRgb()
+    first, damage, index = None, None, -1
+    for index, frame in frames_of(path, timeline):
+        if index >= selected.stop:
+            break
+        if isinstance(frame, str):
+            damage = damage or frame
+            if index in selected:
+                notes.lost(path, index, frame)
+            continue
+        first = float(frame.time or 0) if first is None else first
+        if index in selected:
+            notes.look(frame)
+            yield picture(path, frame, index, timeline.seconds(frame, first), timeline.aspect, to_rgb)
+    if first is None and damage:
+        raise UserError(f"{path}: nothing can be decoded ({damage}): repair the video.")
+    if timeline.cut and index + 1 < selected.stop:
+        notes.cut(path, timeline.cut)
 
 
-def sample(path: Path, indices: Sequence[int]) -> list[VideoPicture]:
+def sample(path: Path, indices: Sequence[int], notes: Notes | None = None) -> list[VideoPicture]:
     """The pictures with these numbers (ascending), without decoding the whole of a long video.
 
-    A long video is searched by time: the mean rate turns a number into a time, and decoding starts at the key picture
-    before it. In a video with a varying rate, or without timestamps, the result is therefore only near the number.
-    Damaged pictures are left out. Raises UserError if the file is not a video.
+    A long video is searched by the times of its pictures, which its packets state; decoding starts at the key picture
+    before. Damaged pictures are left out. Raises UserError as `decode` does.
     """
     if not indices:
         return []
-    if indices[-1] < _SHORT:
+    timeline = Timeline.of(path)
+    if indices[-1] < _SHORT or timeline.times is None:
         chosen = set(indices)
-        return [found for found in decode(path, indices[-1] + 1, strict=False) if found.index in chosen]
+        return [found for found in decode(path, range(indices[-1] + 1), notes) if found.index in chosen]
+    notes = Notes() if notes is None else notes
     with opened(path) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        found = [_seek(path, container, index) for index in indices]
+        film(container).thread_type = "AUTO"
+        to_rgb = ToRgb()
+        known = [index for index in indices if index < len(timeline.times)]
+        found = [_seek(path, container, index, timeline, to_rgb, notes) for index in known]
     return [each for each in found if each is not None]
 
 
-def _seek(path: Path, container: av.container.InputContainer, index: int) -> VideoPicture | None:
-    """The picture at the time that the number stands for, or the last one before the end."""
-    stream = container.streams.video[0]
-    rate, unit = float(stream.average_rate or 25), float(stream.time_base or 1)
-    target = (stream.start_time or 0) + round(index / rate / unit)
-    container.seek(target, stream=stream)
-    frame = None
-    with contextlib.suppress(Undecodable):  # the last one before it has to do
-        for frame in _frames(path, container, index):
-            if frame.pts is None or (frame.pts - target) * unit > -0.5 / rate:
-                break
-    return None if frame is None else picture(path, stream, index, frame)
-
-
-def _frames(path: Path, container: av.container.InputContainer, first: int = 0) -> Iterator[av.VideoFrame]:
-    """The next pictures; `first` is the number of the first. Raises UserError if one cannot be decoded."""
-    frames = container.decode(container.streams.video[0])
-    for index in itertools.count(first):
-        try:
-            frame = next(frames)
-        except (StopIteration, av.error.EOFError):
-            return
-        except av.error.FFmpegError as error:
-            raise Undecodable(path, index, error.strerror or str(error)) from None
-        if frame.is_corrupt:
-            raise Undecodable(path, index, "its data are damaged")
-        yield frame
-
-
-class Undecodable(UserError):
-    """A picture of a video is damaged."""
-
-    def __init__(self, path: Path, index: int, reason: str) -> None:
-        super().__init__(
-            f"{path}: picture {index} cannot be decoded ({reason}): repair the video, use the part before it with "
-            f"preprocess.frames.stop={index}, or leave damaged pictures out with preprocess.frames.strict=false."
-        )
+def _seek(
+    path: Path, container: av.container.InputContainer, index: int, timeline: Timeline, to_rgb: ToRgb, notes: Notes
+) -> VideoPicture | None:
+    """The picture with this number; None if it is damaged."""
+    assert timeline.times is not None
+    container.seek(int(timeline.times[index]), stream=film(container))
+    for number, frame in decoded(container, timeline):
+        if number < index:
+            continue
+        if isinstance(frame, str):
+            notes.lost(path, index, frame)
+        elif number == index:
+            notes.look(frame)
+            return picture(path, frame, index, timeline.seconds(frame, 0), timeline.aspect, to_rgb)
+        break
+    return None

@@ -22,11 +22,14 @@ class Lens:
     K: np.ndarray
     """(3, 3) float64, pixels."""
     D: np.ndarray
-    """(N,) float64: k1, k2, p1, p2, k3, ...; N is 4, 5, 8, 12 or 14."""
+    """(N,) float64: k1, k2, p1, p2, k3, ...; N is 4, 5, 8, 12 or 14. Of a fisheye: k1, k2, k3, k4 of its angles."""
+    fisheye: bool = False
 
     @staticmethod
     def parse(camera: str | Mapping[str, Any]) -> "Lens":
         """Reads the lens from a mapping with `K` and, optionally, `D`, or from a JSON file that holds such a mapping.
+
+        Its `model` is `pinhole` (the default) or `fisheye` (OpenCV's cv2.fisheye, whose `D` means something else).
 
         Raises UserError if it is neither, or holds numbers that cannot be a lens.
         """
@@ -38,9 +41,16 @@ class Lens:
             raise UserError(
                 f"the camera {camera} must hold K, a 3 x 3 matrix in pixels, and may hold D, OpenCV's distortion."
             ) from None
+        model = values.get("model", "pinhole")
+        if model not in ("pinhole", "fisheye"):
+            raise UserError(f"the camera {camera} has the model {model!r}: it must be pinhole or fisheye.")
+        if model == "fisheye" and values.get("D") is None:
+            D = np.zeros(4)
+        if model == "fisheye" and len(D) != 4:
+            raise UserError(f"the camera {camera} is a fisheye, whose D holds 4 numbers (cv2.fisheye), not {len(D)}.")
         if len(D) not in DISTORTIONS or not (np.isfinite(K).all() and np.isfinite(D).all()):
             raise UserError(f"the camera {camera} must hold finite numbers, and 4, 5, 8, 12 or 14 of them in D.")
-        return Lens(K, D)
+        return Lens(K, D, model == "fisheye")
 
     @staticmethod
     def assumed(height: int, width: int, focal: float | None) -> "Lens":
@@ -62,7 +72,13 @@ class Rectifier:
         scale = min(1.0, (max_size or max(height, width)) / max(height, width))
         self.size = max(1, round(width * scale)), max(1, round(height * scale))
         K, self._maps = lens.K, None
-        if lens.D.any():  # alpha 0: the new picture shows only what the lens saw, so it has no black border
+        if lens.fisheye:
+            K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+                lens.K, lens.D, (width, height), np.eye(3), balance=0
+            )
+            maps = cv2.fisheye.initUndistortRectifyMap(lens.K, lens.D, np.eye(3), K, (width, height), cv2.CV_16SC2)
+            self._maps = maps[0], maps[1]
+        elif lens.D.any():  # alpha 0: the new picture shows only what the lens saw, so it has no black border
             K, _ = cv2.getOptimalNewCameraMatrix(lens.K, lens.D, (width, height), 0)
             maps = cv2.initUndistortRectifyMap(lens.K, lens.D, np.eye(3), K, (width, height), cv2.CV_16SC2)
             self._maps = maps[0], maps[1]

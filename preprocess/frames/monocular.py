@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,14 +13,15 @@ from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
 from preprocess.frames.container import VideoPicture
-from preprocess.frames.decode import count_pictures, decode, find_video, pictures_a_second, sample
+from preprocess.frames.decode import find_video
 from preprocess.frames.images import CAMERA
-from preprocess.frames.intact import shortfall
 from preprocess.frames.lens import Lens, Rectifier
-from preprocess.frames.options import check_options
+from preprocess.frames.notes import Notes, Strict
+from preprocess.frames.options import check_options, selection
+from preprocess.frames.recordings import count_pictures, files_of, pictures_a_second, read_pictures, sample_pictures
 from preprocess.frames.sample import Sample, evenly_spaced
 from preprocess.frames.video_index import index_entries, refuse_other_video
-from preprocess.stage import FileStamp, Stage
+from preprocess.stage import Stage, digest
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,14 @@ class VideoFrames(Stage):
     """Decodes a video into `images/00/` and writes its camera into `annots.npy`.
 
     Args:
-        video: a path, a name in `workspace`/videos, or `demo`.
+        video: a path, a name in `workspace`/videos, or `demo`; a video, an animated WebP, or a folder of pictures.
         workspace: the folder that holds `videos/`.
         start, stop, step: which pictures of the video to take, counted from 0; `stop` is excluded, None is the end.
         max_size: the largest long side of the written pictures (pixels); None keeps the video's size.
         format: `png` (lossless) or `jpg` (quality 95).
         focal: focal length in pixels of the video's own pictures; None assumes 1.2 min(height, width).
-        camera: instead of `focal`, a mapping with K (3 x 3) and D, or a JSON file that holds one.
+        camera: instead of `focal`, a mapping with K (3 x 3), D and perhaps `model: fisheye`, or a JSON file that
+            holds one.
         strict: refuse a video with damaged pictures, or one that is cut; else they are left out, and reported.
         force: run even if nothing has changed.
 
@@ -43,6 +45,7 @@ class VideoFrames(Stage):
     """
 
     name: ClassVar[str] = "frames"
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -77,14 +80,14 @@ class VideoFrames(Stage):
 
     def settings(self) -> dict[str, Any]:
         names = ("start", "stop", "step", "max_size", "format", "focal", "strict")
-        lens = None if self.lens is None else {"K": self.lens.K.tolist(), "D": self.lens.D.tolist()}
+        lens = None if self.lens is None else {**vars(self.lens), "K": self.lens.K.tolist(), "D": self.lens.D.tolist()}
         return {"lens": lens, **{name: getattr(self, name) for name in names}}
 
     def run(self, subject: Path, progress: Progress) -> str:
-        source = {"file": str(self.path.absolute()), "sha256": FileStamp.of(self.path).sha256}
+        source = {"file": str(self.path.absolute()), "sha256": digest(files_of(self.path))}
         refuse_other_video(subject, source)
-        ends: list[str] = []
-        pictures = self._selected(progress, ends)
+        notes = Strict() if self.strict else Notes()
+        pictures = self._selected(progress, notes)
         first = next(pictures, None)
         if first is None:
             raise self._no_pictures()
@@ -109,25 +112,25 @@ class VideoFrames(Stage):
         written = list(threads.ordered(write, checked()))
         camera = rectify.camera()
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
-        faults = [*self._left_out([index for index, _ in sources]), *ends]
-        for fault in faults:
-            log.warning("%s %s", self.path, fault)
-        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal, "faults": faults}
+        for note in notes.lines():
+            log.warning("%s: %s", self.path, note)
+        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal, "notes": notes.lines()}
         writer.update_meta(video={**source, **index_entries(sources), **about})
-        told = f"{len(written)} pictures, {camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
-        return "; ".join([told, *faults])
+        size_and_lens = f"{camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
+        return "; ".join([f"{len(written)} pictures, {size_and_lens}", *notes.lines()])
 
     def samples(self, count: int) -> dict[str, Sample]:
         """At most `count` pictures of the video, by the video's name. Raises UserError if there are none."""
-        total = count_pictures(self.path) or sum(1 for _ in decode(self.path, self.stop, self.strict))
+        notes = Notes()
+        total = count_pictures(self.path) or 1 + max((each.index for each in read_pictures(self.path)), default=-1)
         selected = range(self.start, min(total, self.stop or total), self.step)
-        pictures = sample(self.path, evenly_spaced(selected, count))
+        pictures = sample_pictures(self.path, evenly_spaced(selected, count), notes)
         if not pictures:
             raise self._no_pictures()
         rectify = self._rectifier(*pictures[0].image.shape[:2])
         rate = pictures_a_second(self.path)
         images = [rectify(picture.image) for picture in pictures]
-        return {self.path.stem: Sample(images, len(selected), rate and rate / self.step)}
+        return {self.path.stem: Sample(images, len(selected), rate and rate / self.step, notes.lines())}
 
     def _rectifier(self, height: int, width: int) -> Rectifier:
         lens = self.lens or Lens.assumed(height, width, self.focal)
@@ -136,24 +139,10 @@ class VideoFrames(Stage):
     def _no_pictures(self) -> UserError:
         return UserError(f"{self.path} has no pictures{f' from {self.start} on' if self.start else ''}.")
 
-    def _left_out(self, taken: Sequence[int]) -> list[str]:
-        """A phrase on the selected pictures that were damaged, given the numbers of those that were not; or nothing."""
-        damaged = sorted({*range(self.start, taken[-1], self.step)} - {*taken})
-        listed = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
-        return [f"has {len(damaged)} damaged pictures, which are left out ({listed})"] if damaged else []
-
-    def _selected(self, progress: Progress, ends: list[str]) -> Iterator[VideoPicture]:
-        """The pictures that start, stop and step select. Adds a phrase to `ends` if the video is cut."""
+    def _selected(self, progress: Progress, notes: Notes) -> Iterator[VideoPicture]:
+        """The pictures that start, stop and step select."""
         total = min(filter(None, (count_pictures(self.path), self.stop)), default=None)
         task = progress.add_task("decoding", total=total)
-        picture = None
-        for picture in decode(self.path, self.stop, self.strict):
+        for picture in read_pictures(self.path, selection(self.start, self.stop, self.step), notes):
             progress.update(task, completed=picture.index + 1)
-            if picture.index >= self.start and (picture.index - self.start) % self.step == 0:
-                yield picture
-        if picture is None or (self.stop is not None and picture.index + 1 >= self.stop):
-            return
-        if missing := shortfall(self.path, picture.index + 1, picture.seconds):
-            if self.strict:
-                raise UserError(f"{self.path} {missing}: copy it again, or add preprocess.frames.strict=false.")
-            ends.append(missing)
+            yield picture

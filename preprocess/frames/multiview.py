@@ -1,7 +1,7 @@
 """Stage 1 for several cameras: synchronised recordings and the calibration of their cameras."""
 
 import dataclasses
-import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,9 +17,11 @@ from preprocess.calibration.cameras import Calibration, match_recordings
 from preprocess.calibration.read import calibration_files, read_calibration
 from preprocess.frames.container import VideoPicture
 from preprocess.frames.lens import Lens, Rectifier
-from preprocess.frames.options import check_options
+from preprocess.frames.notes import Notes, Synchronised
+from preprocess.frames.options import check_options, selection
 from preprocess.frames.recordings import (
     count_pictures,
+    files_of,
     find_recordings,
     pictures_a_second,
     read_pictures,
@@ -28,7 +30,9 @@ from preprocess.frames.recordings import (
 )
 from preprocess.frames.sample import Sample, evenly_spaced
 from preprocess.frames.video_index import index_entries, refuse_other_video
-from preprocess.stage import FileStamp, Stage
+from preprocess.stage import Stage, digest
+
+log = logging.getLogger(__name__)
 
 
 class SynchronisedFrames(Stage):
@@ -97,6 +101,10 @@ class SynchronisedFrames(Stage):
     def inputs(self, subject: Path) -> list[Path]:
         return [*self._recordings().values(), *calibration_files(self.calibration)]
 
+    def _files(self, subject: Path) -> list[Path]:
+        given = [files_of(p) if p in self._recordings().values() else [p] for p in self.inputs(subject)]
+        return [path for group in given for path in group if path.is_file()]
+
     def outputs(self, subject: Path) -> list[Path]:
         return [subject / "images", subject / "annots.npy"]
 
@@ -106,15 +114,16 @@ class SynchronisedFrames(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         recordings = self._recordings()
+        notes = {name: Synchronised(name, self.offsets.get(name, 0)) for name in recordings}
         if not self.offsets:
             refuse_different_numbers(list(recordings.values()))
         calibrations = self._calibrations(recordings)
-        source = {"file": str(self.folder.absolute()), "sha256": _digest(self.inputs(subject))}
+        source = {"file": str(self.folder.absolute()), "sha256": digest(self._files(subject))}
         refuse_other_video(subject, source)
         writer = SubjectWriter(subject)
         writer.update_meta(video=source)
         extracted = [
-            self._extract(writer, index, path, calibrations[name], self._selected(name, path, progress))
+            self._extract(writer, index, path, calibrations[name], self._selected(name, path, progress, notes[name]))
             for index, (name, path) in enumerate(recordings.items())
         ]
         lengths = [len(each.images) for each in extracted]
@@ -124,27 +133,31 @@ class SynchronisedFrames(Stage):
         rows = [list(row) for row in zip(*(each.images for each in extracted))]
         cameras = [each.camera for each in extracted]
         writer.write_annots(cameras, [np.zeros(5)] * len(cameras), rows)
-        about = {"cameras": list(recordings), "focal_assumed": False}
+        lines = [line for each in notes.values() for line in each.lines()]
+        for line in lines:
+            log.warning("%s: %s", self.folder, line)
+        about = {"cameras": list(recordings), "focal_assumed": False, "notes": lines}
         writer.update_meta(video={**source, **index_entries(extracted[0].sources[:count]), **about})
         dropped = sum(lengths) - count * len(lengths)
         remark = f", {dropped} pictures dropped because not every camera has them" if dropped else ""
-        return f"{count} moments of {len(cameras)} cameras{remark}"
+        return "; ".join([f"{count} moments of {len(cameras)} cameras{remark}", *lines])
 
     def samples(self, count: int) -> dict[str, Sample]:
         """At most `count` pictures of each recording, by its name. Raises UserError for a recording without any."""
         recordings, found = self._recordings(), {}
         calibrations = self._calibrations(recordings)
         for name, path in recordings.items():
-            total = count_pictures(path) or sum(1 for _ in read_pictures(path))
+            total = count_pictures(path) or 1 + max((each.index for each in read_pictures(path)), default=-1)
             first, stop = self._bounds(name)
             selected = range(first, min(total, stop or total), self.step)
-            pictures = sample_pictures(path, evenly_spaced(selected, count))
+            notes = Notes()
+            pictures = sample_pictures(path, evenly_spaced(selected, count), notes)
             if not pictures:
                 raise self._no_pictures(path)
             rectify = self._rectifier(calibrations[name], *pictures[0].image.shape[:2])
             images = [rectify(picture.image) for picture in pictures]
             rate = pictures_a_second(path)
-            found[name] = Sample(images, len(selected), rate and rate / self.step)
+            found[name] = Sample(images, len(selected), rate and rate / self.step, notes.lines())
         return found
 
     def _extract(
@@ -192,15 +205,14 @@ class SynchronisedFrames(Stage):
             raise UserError(f"{self.folder} has no recording {unknown[0]}; it has {', '.join(found)}.")
         return {name: found[name] for name in (self.cameras or found)}
 
-    def _selected(self, name: str, path: Path, progress: Progress) -> Iterator[VideoPicture]:
+    def _selected(self, name: str, path: Path, progress: Progress, notes: Notes) -> Iterator[VideoPicture]:
         """The pictures of a recording that its offset, start, stop and step select."""
         first, stop = self._bounds(name)
         total = min(filter(None, (count_pictures(path), stop)), default=None)
         task = progress.add_task(f"decoding {name}", total=total)
-        for picture in read_pictures(path, stop):
+        for picture in read_pictures(path, selection(first, stop, self.step), notes):
             progress.update(task, completed=picture.index + 1)
-            if picture.index >= first and (picture.index - first) % self.step == 0:
-                yield picture
+            yield picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,9 +228,3 @@ def _in_world(camera: Camera, calibration: Calibration, unit: float) -> Camera:
     """The camera with the calibration's rotation and translation, the latter converted to metres."""
     R, T = torch.from_numpy(calibration.R).float(), torch.from_numpy(calibration.T * unit).float()
     return dataclasses.replace(camera, R=R, T=T)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    """One SHA-256 over the content of all files."""
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    return hashlib.sha256("".join(FileStamp.of(file).sha256 for file in files if file.is_file()).encode()).hexdigest()

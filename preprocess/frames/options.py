@@ -1,4 +1,6 @@
-"""Checks of the options that both variants of the frames stage have."""
+"""The options that both variants of the frames stage have."""
+
+import sys
 
 from hashhuman.errors import UserError
 
@@ -20,3 +22,8 @@ def check_options(start: int, stop: int | None, step: int, max_size: int | None,
         raise UserError(f"preprocess.frames.max_size={max_size} must be at least 1, or null for the video's size.")
     if format not in ("png", "jpg"):
         raise UserError(f"preprocess.frames.format={format} is neither png nor jpg.")
+
+
+def selection(start: int, stop: int | None, step: int) -> range:
+    """The numbers of the pictures that the options select; `stop` is excluded, None is the end."""
+    return range(start, sys.maxsize if stop is None else stop, step)

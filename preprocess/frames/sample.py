@@ -16,6 +16,8 @@ class Sample:
     """How many pictures the stage would write."""
     rate: float | None
     """Pictures per second that it would write; None if the recording does not say."""
+    notes: Sequence[str] = ()
+    """What the user should know about the file."""
 
 
 def evenly_spaced(items: Sequence[int], count: int) -> list[int]:

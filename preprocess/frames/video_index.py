@@ -46,13 +46,13 @@ def video_index(subject: Path) -> VideoIndex:
     return VideoIndex(pictures[frames], seconds[frames], size)
 
 
-def recorded_faults(subject: Path) -> list[str]:
-    """Phrases on what was found damaged or missing in the subject's video: `video.faults` of subject.json."""
+def recorded_notes(subject: Path) -> list[str]:
+    """What was noticed when the subject's video was read, such as damage: `video.notes` of subject.json."""
     path = subject / "subject.json"
     meta = load_json(path) if path.exists() else None
     video = meta.get("video") if isinstance(meta, dict) else None
-    faults = video.get("faults") if isinstance(video, dict) else None
-    return [str(fault) for fault in faults] if isinstance(faults, list) else []
+    notes = video.get("notes") if isinstance(video, dict) else None
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def index_entries(sources: Sequence[tuple[int, float]]) -> dict[str, Any]:

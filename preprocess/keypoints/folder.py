@@ -9,8 +9,11 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, read_image, read_rgb, write_image_fast
+from hashhuman.io.listing import listed
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames.images import image_paths
+from preprocess.frames.numbering import numbers_in, rows_of_pictures
+from preprocess.frames.video_index import video_index
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.litert import require_litert
@@ -86,14 +89,12 @@ class FolderKeypoints(Stage):
                     "pictures: it needs one row for each picture in images/00."
                 )
             return keypoints
-        files = sorted(self.path.glob("*.json"))
-        if len(files) != len(frames):
-            raise UserError(
-                f"{self.path} has {len(files)} JSON files for {len(frames)} pictures: it needs one for each."
-            )
+        files = listed(self.path, [".json"])
+        numbers = numbers_in([file.stem for file in files])
+        rows = rows_of_pictures(numbers, len(files), video_index(subject), str(self.path))
         keypoints = Keypoints.empty(frames)
-        for row, file in enumerate(files):
-            if (person := _largest_person(file)) is not None:
+        for row, which in enumerate(rows):
+            if which is not None and (person := _largest_person(files[which])) is not None:
                 keypoints.set_body25(row, person)
         return keypoints
 

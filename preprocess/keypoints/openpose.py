@@ -6,7 +6,6 @@ and hands are empty unless OpenPose was asked for them. A point that was not fou
 input, unless --keypoint_scale says otherwise.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json
+from hashhuman.io.listing import listed
 from preprocess.frames.video_index import VideoIndex
-from preprocess.keypoints.people import PeopleKeypoints, match_pictures
+from preprocess.keypoints.people import PeopleKeypoints, match_pictures, numbered
 from preprocess.skeleton import BODY_25, FACE_68, HAND_21, NAMES
 from preprocess.validate import finite_array
 
@@ -27,14 +27,10 @@ class OpenPoseKeypoints(PeopleKeypoints):
     """Reads the folder of `*_keypoints.json` that OpenPose has written with --write_json."""
 
     def people(self, index: VideoIndex) -> list[list[np.ndarray]]:
-        files = sorted(self.path.glob("*_keypoints.json")) if self.path.is_dir() else []
+        files = [file for file in listed(self.path, [".json"]) if file.stem.endswith("_keypoints")]
         if not files:
             raise UserError(f"{self.path} is not a folder with *_keypoints.json: correct preprocess.keypoints.path.")
-        numbered = [re.search(r"(\d+)_keypoints$", file.stem) for file in files]
-        by_number = dict(enumerate(files))
-        if all(numbered) and len(files) != len(index.pictures):
-            by_number = {int(number[1]): file for number, file in zip(numbered, files) if number}
-        return match_pictures({number: read_people(file) for number, file in by_number.items()}, index, self.path)
+        return match_pictures({n: read_people(file) for n, file in numbered(files).items()}, index, self.path)
 
 
 def read_people(file: Path) -> list[np.ndarray]:
@@ -48,7 +44,7 @@ def read_people(file: Path) -> list[np.ndarray]:
 
 def _points(person: dict[str, Any], file: Path) -> np.ndarray:
     """A person's points (33, 3): x, y, confidence; zeros for points that the file lacks."""
-    body = finite_array(person.get("pose_keypoints_2d"), file, "pose_keypoints_2d")
+    body = finite_array(person.get("pose_keypoints_2d"), file, "pose_keypoints_2d", absent=True)
     if body.shape != (75,):
         raise UserError(f"{file} is not a BODY_25 file: each of its people needs 75 pose_keypoints_2d.")
     points = np.zeros((len(NAMES), 3))

@@ -10,6 +10,7 @@ import numpy as np
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
 from preprocess.frames.images import image_paths
+from preprocess.frames.numbering import numbers_in, rows_of_pictures
 from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.movenet import Detection
@@ -92,6 +93,8 @@ class PeopleKeypoints(FolderKeypoints):
 
     def _detection(self, points: np.ndarray, ratio: np.ndarray) -> Detection | None:
         """A person in pixels of the subject's pictures; None if too few points were detected or their box is empty."""
+        known = np.asarray(np.isfinite(points).all(1))  # some tools write NaN for whom they have lost
+        points = np.where(known[:, None], points, 0)
         confidence = np.where(points[:, 2] >= self.score, points[:, 2].clip(0, 1), 0)
         seen = confidence > 0
         if seen.sum() < LEAST_POINTS:
@@ -132,24 +135,30 @@ def _stand_in(name: str, known: set[str]) -> str:
     return name if name in known else min(known)
 
 
-def match_pictures(people: Mapping[int, list[np.ndarray]], index: VideoIndex, path: Path) -> list[list[np.ndarray]]:
+def match_pictures(
+    people: Mapping[int, list[np.ndarray]], index: VideoIndex, path: Path, complete: bool = True,
+    first: int | None = None,
+) -> list[list[np.ndarray]]:  # fmt: skip
     """The people in each of the subject's pictures, from a tool's people by picture number.
 
-    If there are as many entries as the subject has pictures, they belong to these in order. Otherwise the numbers are
-    those of the video's pictures.
-
     Args:
-        people: by picture number; a picture without people has an empty entry.
+        people: by picture number; a picture without people has an empty entry, or none if not `complete`.
         index: which pictures of the video the subject has.
         path: for the error message.
+        complete, first: as for `rows_of_pictures`.
 
     Raises UserError if pictures of the subject are missing.
     """
-    if len(people) == len(index.pictures):
-        return [people[number] for number in sorted(people)]
-    if set(index.pictures.tolist()) <= people.keys():
-        return [people[number] for number in index.pictures.tolist()]
-    raise UserError(
-        f"{path} has points of {len(people)} pictures: it needs those of the subject's {len(index.pictures)} pictures, "
-        "or of all pictures of the video."
-    )
+    numbers = sorted(people)
+    rows = rows_of_pictures(numbers, len(numbers), index, str(path), complete, first)
+    return [[] if row is None else people[numbers[row]] for row in rows]
+
+
+def numbered(files: Sequence[Path]) -> dict[int, Path]:
+    """The files by the numbers in their names; by position if the names have none, or two have the same.
+
+    Args:
+        files: in natural order.
+    """
+    numbers = numbers_in([file.stem for file in files])
+    return dict(zip(range(len(files)) if numbers is None else numbers, files))

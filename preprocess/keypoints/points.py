@@ -10,6 +10,9 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_npz, save_json, save_npz
 from preprocess.skeleton import BODY_25, NAMES
 
+_PARTS = "face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d"
+"""What OpenPose's files hold beside the body, empty unless asked for; EasyMocap's reader stops without them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Keypoints:
@@ -70,7 +73,8 @@ class Keypoints:
     def write_body25(self, folder: Path) -> None:
         """Writes a file for each frame, as OpenPose does: x, y and confidence of 25 points, or no people."""
         for row, frame in enumerate(self.frames):
-            people = [{"person_id": [-1], "pose_keypoints_2d": self.body25(row).ravel().tolist()}]
+            points = {"pose_keypoints_2d": self.body25(row).ravel().tolist()}
+            people = [{"person_id": [-1], **points, **{name: [] for name in _PARTS}}]
             name = f"{frame:06d}_keypoints.json"
             save_json(folder / name, {"version": 1.3, "people": people if self.detected[row] else []})
 

@@ -34,10 +34,11 @@ class _Clip:
     unit: float  # pixels of the pictures in one pixel of the network's mask
     greys: list[UInt8[np.ndarray, "h w"]]
     probabilities: list[UInt8[np.ndarray, "h w"]]
+    detected: set[int]  # numbers of the frames in which the person was found
 
     @staticmethod
-    def read(subject: Subject, render: PartRenderer, progress: Progress) -> "_Clip":
-        """Reads every picture and its network mask. Where nobody was detected, the body's silhouette replaces the mask.
+    def read(subject: Subject, progress: Progress) -> "_Clip":
+        """Reads every picture and its network mask, which is empty where nobody was detected.
 
         Raises UserError if a mask is missing or has another size than its picture.
         """
@@ -45,7 +46,7 @@ class _Clip:
         keypoints = Keypoints.load(points_path(subject.root))
         detected = set(keypoints.frames[keypoints.detected].tolist())
         crops = keypoints.crop[keypoints.detected, :2, :2]
-        clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [])
+        clip = _Clip(max(1.0, float(np.median(np.sqrt(np.abs(np.linalg.det(crops)))))), [], [], detected)
 
         def read_small(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
             image, path = subject.image(picture), folder / f"{picture.frame:06d}.png"
@@ -57,8 +58,7 @@ class _Clip:
             if probability.shape != image.shape[:2]:
                 raise UserError(f"{path} does not have the size of {picture.image}: run the keypoints stage again.")
             if picture.frame not in detected:
-                body = render(subject.camera(picture.camera), subject.vertices(picture.frame))
-                probability = np.where(body != 0, 255, 0).astype(np.uint8)
+                probability = np.zeros_like(probability)
             return clip.shrink(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), clip.shrink(probability)
 
         steps = threads.ordered(read_small, subject.pictures)
@@ -75,6 +75,8 @@ class _Clip:
 
 class BlazePoseMasks(Stage):
     """Writes `mask/` (8-bit coverage), `schp/` (part labels) and, of a static camera, `plate/`.
+
+    Masks and labels are empty where nobody was detected.
 
     Args:
         background: use the background of a static camera as a further cue; None: if the camera turns out to be static.
@@ -115,24 +117,29 @@ class BlazePoseMasks(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         reader = Subject(subject)
         render = PartRenderer(reader.template())
-        clip = _Clip.read(reader, render, progress)
+        clip = _Clip.read(reader, progress)
         height, width = reader.camera(0).height, reader.camera(0).width
         anywhere = np.max(clip.probabilities, axis=0) >= _SEEN
         region = _box_around(anywhere, clip.unit, _MARGIN * clip.unit, height, width)
-        background = self._background(reader, clip, region)
+        background = self._background(reader, render, clip, region)
         masker = _Masker(reader, render, clip, region, background)
         steps = threads.ordered(masker, range(len(reader.pictures)))
         shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
         if self.matting and background is not None:
-            self._follow_outlines(subject, progress)
+            self._follow_outlines(subject, clip.detected, progress)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         camera = "moving camera" if background is None else "static camera"
-        return f"{len(shares)} masks, {camera}; the person fills {100 * np.mean(shares):.0f} % of the picture"
+        empty = f", nobody in {shares.count(0.0)} of them" if 0.0 in shares else ""
+        filled = np.mean([share for share in shares if share] or [0.0])
+        return f"{len(shares)} masks{empty}, {camera}; the person fills {100 * filled:.0f} % of the picture"
 
-    def _follow_outlines(self, folder: Path, progress: Progress) -> None:
-        """Writes the plate, and the masks again with the coverage that it shows."""
+    def _follow_outlines(self, folder: Path, detected: set[int], progress: Progress) -> None:
+        """Writes the plate, and the masks again with the coverage that it shows.
+
+        Frames in which nobody was detected are left out: the person may be there unseen, and is no part of the plate.
+        """
         reader, writer = Subject(folder), SubjectWriter(folder)
-        pictures = reader.pictures
+        pictures = [picture for picture in reader.pictures if picture.frame in detected]
         plate = measure_plate(reader, [pictures[i] for i in _spaced(len(pictures), self.background_pictures)])
         writer.write_plate(0, plate.colour, plate.known)
 
@@ -146,12 +153,19 @@ class BlazePoseMasks(Stage):
         for _ in progress.track(steps, total=len(pictures), description="outlines"):
             pass
 
-    def _background(self, reader: Subject, clip: _Clip, region: Box) -> Background | None:
+    def _background(self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""
         pictures = reader.pictures
         chosen = _spaced(len(pictures), self.background_pictures)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-        people = [cv2.dilate(clip.probabilities[i], kernel) >= _SEEN for i in chosen]
+
+        def covered(picture: Picture, probability: np.ndarray) -> np.ndarray:
+            if picture.frame not in clip.detected:  # the person may be there unseen, where the body is filled in
+                body = render(reader.camera(picture.camera), reader.vertices(picture.frame))
+                probability = clip.shrink(np.where(body != 0, 255, 0).astype(np.uint8))
+            return cv2.dilate(probability, kernel) >= _SEEN
+
+        people = [covered(pictures[i], clip.probabilities[i]) for i in chosen]
         use_background = self.background
         if use_background is None:
             use_background = is_static([clip.greys[i] for i in chosen], people)
@@ -178,6 +192,8 @@ class _Masker:
         """Writes both for picture `index` and returns the fraction of the picture that the person fills."""
         picture, unit = self.reader.pictures[index], self.clip.unit
         height, width = self.camera.height, self.camera.width
+        if picture.frame not in self.clip.detected:
+            return self._write(picture, np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8))
         image = self.reader.image(picture)
         body = self.render(self.camera, self.reader.vertices(picture.frame))
         probability = clean.temporal_median(self.clip.probabilities, self.clip.greys, index)
@@ -189,6 +205,9 @@ class _Masker:
         covered = clean.fill_pinholes(clean.drop_islands(covered, body[box] != 0), 4 * unit**2)
         mask, parts = np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8)
         mask[box], parts[box] = covered, spread_classes(body[box], covered > 0.5)
+        return self._write(picture, mask, parts)
+
+    def _write(self, picture: Picture, mask: np.ndarray, parts: np.ndarray) -> float:
         self.writer.write_mask(picture.camera, picture.frame, mask)
         self.writer.write_parts(picture.camera, picture.frame, parts)
         return np.count_nonzero(parts) / parts.size

@@ -18,7 +18,7 @@ def temporal_median(
 
     The neighbours are warped to the picture with optical flow, so that a fast limb keeps its mask. Where the flow does
     not explain the picture (the pixel was hidden in the neighbour), the picture's own value replaces the neighbour's.
-    The first and the last picture stay as they are.
+    The first and the last picture, and those beside a picture that shows nobody, stay as they are.
 
     Args:
         probabilities: of the person, 255 for 1, for each picture of the sequence.
@@ -30,7 +30,7 @@ def temporal_median(
     rows, columns = np.indices(own.shape, np.float32)
     others = []
     for neighbour in (index - 1, index + 1):
-        if not 0 <= neighbour < len(greys):
+        if not 0 <= neighbour < len(greys) or not probabilities[neighbour].any():
             return own
         flow = estimator.calc(greys[index], greys[neighbour], np.zeros((*own.shape, 2), np.float32))
         maps = columns + flow[..., 0], rows + flow[..., 1]

@@ -1,29 +1,37 @@
 """Stage 4 with the user's own masks; part labels are the user's too, or drawn from the fitted body."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from rich.progress import Progress
 
 from hashhuman.data import lip
+from hashhuman.data.silhouette import around
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
+from hashhuman.io.listing import listed
+from hashhuman.io.masks import SUFFIXES, read_mask
+from preprocess.frames.numbering import numbers_in, rows_of_pictures
+from preprocess.frames.sample import evenly_spaced
+from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.parts import PartRenderer, spread_classes
 from preprocess.stage import Stage
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+Files = dict[int, Path]  # by the subject's frame
 
 
 class FolderMasks(Stage):
     """Writes `mask/` and `schp/` from the user's files.
 
     Args:
-        path: a folder with a mask for each picture, white on black, or 1 on 0. The masks are named by frame number;
-            otherwise there must be as many as pictures, and they are taken in the order of their names.
+        path: a folder with a mask for each picture, of any kind that `hashhuman.io.masks` reads, or a folder of such
+            folders, one for each object. Files are matched by the video's numbers in their names or, if there are as
+            many as pictures, by order. A picture without a mask, or with an empty one, is not trained on.
         parts: a folder of part labels in the colours of the LIP palette, named likewise; None: drawn from the body.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
@@ -49,47 +57,75 @@ class FolderMasks(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         reader, writer = Subject(subject), SubjectWriter(subject)
-        camera = reader.camera(0)
-        frames = [picture.frame for picture in reader.pictures]
-        masks = files_of_frames(self.path, frames)
-        parts = files_of_frames(self.parts, frames) if self.parts else {}
+        camera, index = reader.camera(0), video_index(subject)
         render = PartRenderer(reader.template())
+        bodies = {p.frame: render(camera, reader.vertices(p.frame)) for p in reader.pictures}
+        masks = self._masks(reader, index, {frame: body != 0 for frame, body in bodies.items()})
+        parts = files_of_frames(self.parts, reader.frames, index) if self.parts else {}
+        absent = []
         for picture in progress.track(reader.pictures, description="masks"):
-            mask = read_mask(masks[picture.frame], camera.height, camera.width)
-            if parts:
+            path, body = masks.get(picture.frame), bodies[picture.frame]
+            mask = np.zeros((camera.height, camera.width), np.float32)
+            if path is not None:
+                mask = read_mask(path, camera.height, camera.width, around(body != 0))
+            if not mask.any():
+                absent.append(picture.frame)
+            if self.parts and picture.frame in parts:
                 labels = read_parts(parts[picture.frame], camera.height, camera.width)
             else:
-                labels = spread_classes(render(camera, reader.vertices(picture.frame)), mask > 127)
-            writer.write_mask(picture.camera, picture.frame, mask / np.float32(255))
+                labels = spread_classes(body, mask > 0.5)
+            writer.write_mask(picture.camera, picture.frame, mask)
             writer.write_parts(picture.camera, picture.frame, labels)
+        if len(absent) == len(reader.pictures):
+            raise UserError(f"All masks in {self.path} are empty: name the folder of the person's masks.")
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
-        return f"{len(frames)} masks from {self.path}, parts from {self.parts or 'the fitted body'}"
+        none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
+        return f"{len(masks)} masks from {self.path}{none}, parts from {self.parts or 'the fitted body'}"
+
+    def _masks(self, reader: Subject, index: VideoIndex, bodies: Mapping[int, Bool[np.ndarray, "H W"]]) -> Files:
+        """The mask of each frame that has one; of several folders, one for each object, that which fits the bodies."""
+        folders = mask_folders(self.path)
+        found = [files_of_frames(folder, reader.frames, index) for folder in folders]
+        return found[0] if len(found) == 1 else max(found, key=lambda files: _overlap(files, bodies))
 
 
-def files_of_frames(folder: Path, frames: list[int]) -> dict[int, Path]:
-    """The file of each frame: the one named by its number if every frame has one, otherwise by order.
+def mask_folders(path: Path) -> list[Path]:
+    """The folder itself if it holds masks, or else its folders that do: SAM 2 writes one for each object.
 
-    Raises UserError if the folder does not exist, or has another number of files than there are frames.
+    Raises UserError if there are none.
+    """
+    if not path.is_dir():
+        raise UserError(f"There is no folder {path}: name one that holds a mask for each picture.")
+    if listed(path, SUFFIXES):
+        return [path]
+    inner = [folder for folder in listed(path) if folder.is_dir()]
+    found = [folder for one in inner for folder in (one, *listed(one)) if listed(folder, SUFFIXES)]
+    if not found:
+        raise UserError(f"{path} holds no masks: name a folder with one for each picture.")
+    return found
+
+
+def _overlap(files: Files, bodies: Mapping[int, Bool[np.ndarray, "H W"]]) -> float:
+    """The median IoU of masks and bodies in some of the pictures."""
+    overlaps = []
+    for frame in evenly_spaced(list(files), 5):
+        body = bodies[frame]
+        mask = read_mask(files[frame], *body.shape) > 0.5
+        overlaps.append((mask & body).sum() / max((mask | body).sum(), 1))
+    return float(np.median(overlaps))
+
+
+def files_of_frames(folder: Path, frames: Sequence[int], index: VideoIndex) -> Files:
+    """The file of each of the subject's frames, by `rows_of_pictures`; a few frames may have none.
+
+    Raises UserError if the folder does not exist, or its files do not belong to the subject's pictures.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name one that holds a mask for each picture.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    numbered = {int(path.stem): path for path in files if path.stem.isdigit()}
-    if set(frames) <= numbered.keys():
-        return {frame: numbered[frame] for frame in frames}
-    if len(files) != len(frames):
-        raise UserError(
-            f"{folder} holds {len(files)} pictures for {len(frames)} frames: it needs one for each, best named by "
-            f"frame like {frames[0]:06d}.png."
-        )
-    return dict(zip(frames, files))
-
-
-def read_mask(path: Path, height: int, width: int) -> UInt8[np.ndarray, "{height} {width}"]:
-    """A mask as 8-bit coverage; 0 and 1 become 0 and 255. Raises UserError if its size is not the pictures'."""
-    mask = _read(path, height, width)
-    mask = mask.max(-1) if mask.ndim == 3 else mask
-    return mask * np.uint8(255) if mask.max() <= 1 else mask
+    files = listed(folder, SUFFIXES)
+    numbers = numbers_in([path.stem for path in files])
+    rows = rows_of_pictures(numbers, len(files), index, str(folder))
+    return {frame: files[row] for frame, row in zip(frames, rows) if row is not None}
 
 
 def read_parts(path: Path, height: int, width: int) -> UInt8[np.ndarray, "{height} {width}"]:

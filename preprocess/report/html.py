@@ -8,11 +8,12 @@ from rich.progress import Progress
 
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import atomic_path
-from preprocess.doctor.clip import ClipChecks, faults
+from preprocess.doctor.clip import ClipChecks, recording
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.inspection import inspect_subject
 from preprocess.findings import Finding, worst
 from preprocess.frames.images import CAMERA
+from preprocess.frames.video_index import recorded_notes
 from preprocess.keypoints.points import points_path
 from preprocess.quality import Quality, quality_path
 from preprocess.report import page
@@ -66,7 +67,7 @@ class HtmlReport(Stage):
         video = subject / "pictures" / self.name / "overlay.mp4"
         write_overlay(Subject(subject), video, self.video_height, self.video_frames, progress)
         quality = Quality.load(quality_path(subject)) if quality_path(subject).exists() else None
-        findings = [*self._clip(subject), *faults(subject), *(self.fit(quality) if quality else [])]
+        findings = [*self._clip(subject), *recording(recorded_notes(subject)), *(self.fit(quality) if quality else [])]
         sheet = self.sheet.outputs(subject)[0]
         text = page.render(subject, findings, quality, self.fit, sheet, video)
         with atomic_path(subject / "report.html") as path:

@@ -1,6 +1,7 @@
 """Bad input, through the entry point: one clear sentence, exit status 2, and what was finished stays finished."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -109,6 +110,9 @@ def test_picture_that_does_not_decode(preprocess: Preprocess) -> None:
     said = preprocess("video=clip", "preprocess.frames.strict=true")
     assert "clip.mp4: picture 3 cannot be decoded" in said and "preprocess.frames.stop=3" in said
     assert finished() == []
+    preprocess("video=clip", "~preprocess/keypoints", code=0)
+    (note,) = json.loads(Path("data/subjects/clip/subject.json").read_text())["video"]["notes"]
+    assert "damaged: 3 pictures cannot be decoded" in note and "preprocess.frames.stop=3" in note
     strict = "preprocess.frames.strict=true"
     preprocess("video=clip", strict, "preprocess.frames.stop=3", "~preprocess/keypoints", code=0)  # the advice works
     assert finished() == ["frames"]

@@ -41,7 +41,7 @@ class Hmr2(Source):
         if not rows:
             raise UserError(f"{path} holds no people: 4D-Humans found no person in the video.")
         K = centred(FOCAL * max(width, height), width, height)
-        return [_motion(track, path, K, width) for track in rows.values()]
+        return [_motion(str(tid), track, path, K, width) for tid, track in rows.items()]
 
 
 def _people(picture: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -58,7 +58,7 @@ def _people(picture: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
     return [(int(numeric_array(p["tid"], path, "tid")), p) for p in seen]
 
 
-def _motion(rows: list[dict[str, Any]], path: Path, K: np.ndarray, width: int) -> Motion:
+def _motion(name: str, rows: list[dict[str, Any]], path: Path, K: np.ndarray, width: int) -> Motion:
     def column(name: str, *shape: int) -> np.ndarray:
         return np.stack([numeric_array(row[name], path, name, *shape) for row in rows])
 
@@ -82,5 +82,6 @@ def _motion(rows: list[dict[str, Any]], path: Path, K: np.ndarray, width: int) -
         K=K,
         joints=joints,
         seen=middle,
+        track=name,
     )
     return ordered(motion, path)

@@ -40,6 +40,8 @@ class Motion:
     """Positions of the joints (m) in the same axes as `transl`; NaN for those that the file lacks."""
     seen: Float[np.ndarray, "F 2"] | None = None
     """Where the person is in the pictures (pixels); required of a reader whose files may hold several people."""
+    track: str = "0"
+    """The tool's own name of the track, for messages."""
     seconds: bool = False
     """Whether `at` is the time since the first picture of the video, in seconds."""
 

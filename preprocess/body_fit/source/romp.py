@@ -2,7 +2,7 @@
 
 Facts from github.com/Arthur151/ROMP (simple_romp/romp/main.py, post_parser.py, utils.py): an .npz with pickled
 dictionaries. `results` is {picture's file: {smpl_thetas N x 72, smpl_betas N x 10, cam N x 3, cam_trans, joints N x 71
-x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, in the video's order; `sequence_results` is {track:
+x 3, pj2d_org N x 71 x 2, ...}} of the N people in each picture, named by its number; `sequence_results` is {track:
 {frame_id, and the same entries of that person}}, empty unless ROMP ran with -t. `cam` is a weak-perspective camera (s,
 x, y) of the picture padded to a square that spans [-1, 1]: it sees a point at s X + x, s Y + y. `joints` begin with
 SMPL's 24, without translation; `pj2d_org` are the same points in pixels of the video. A weak-perspective camera has no
@@ -19,6 +19,7 @@ from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source, ordered
+from preprocess.frames.numbering import first_number, numbers_in
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, link
 from preprocess.validate import numeric_array
@@ -34,21 +35,25 @@ class Romp(Source):
         sequences, results = content.get("sequence_results"), entry(content, "results", path)
         if not isinstance(results, dict):
             raise UserError(f"{path}: results must be a dictionary of pictures: it is not ROMP's video_results.npz.")
-        tracks = list(sequences.values()) if isinstance(sequences, dict) and sequences else _follow(results, path)
+        followed = isinstance(sequences, dict) and sequences
+        tracks = sequences if followed else dict(enumerate(_follow(results, path)))
         if not tracks:
             raise UserError(f"{path} holds no people: ROMP found no person in the video.")
-        return [_motion(track, path, width, height) for track in tracks]
+        return [_motion(str(name), track, path, width, height) for name, track in tracks.items()]
 
 
 def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """Follows people from picture to picture; returns tracks in ROMP's own form: {frame_id, smpl_thetas, ...}."""
     tracks: list[Track] = []
+    names = [Path(str(name)).stem for name in results]
+    numbers = numbers_in(names) or range(len(names))
+    first = first_number(numbers) if len(numbers) else 0
     owners: dict[int, dict[str, Any]] = {}
-    for index, picture in enumerate(results.values()):
+    for number, picture in sorted(zip(numbers, results.values()), key=lambda entry: entry[0]):
         people = _people(picture, path)
         detections = [_detection(person, path) for person in people]
         owners |= {id(detection): person for detection, person in zip(detections, people)}
-        link(tracks, index, detections)
+        link(tracks, number - first, detections)
     found = []
     for track in tracks:
         rows = [owners[id(detection)] for _, detection in sorted(track.detections.items())]
@@ -76,7 +81,7 @@ def _detection(person: dict[str, Any], path: Path) -> Detection:
     return Detection(points, np.ones(len(points)), np.concatenate([points.min(0), points.max(0)]), 1.0)
 
 
-def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
+def _motion(name: str, track: Any, path: Path, width: int, height: int) -> Motion:
     frames = entry(track, "frame_id", path)
     pose = smpl_pose(entry(track, "smpl_thetas", path), path, "smpl_thetas")
     count, side = len(pose), max(width, height)
@@ -95,5 +100,6 @@ def _motion(track: Any, path: Path, width: int, height: int) -> Motion:
         K=centred(FAR * side, width, height),
         joints=joints[:, : pose.shape[1]] + transl[:, None],
         seen=(cam[:, 1:] + 1) * side / 2 + padding,
+        track=name,
     )
     return ordered(motion, path)

@@ -64,6 +64,7 @@ def _motion(track: Any, path: Path, K: np.ndarray) -> Motion:
         betas=numeric_array(entry(track, "pred_shape", path), path, "pred_shape", len(pose), None).mean(0),
         K=K,
         seen=image_points(K, transl),
+        track=path.stem.removeprefix("hps_track_"),
     )
     return ordered(motion, path)
 

@@ -35,9 +35,9 @@ class Wham(Source):
         if not isinstance(tracks, dict) or not tracks:
             raise UserError(f"{path} holds no tracks: it is not WHAM's wham_output.pkl.")
         K = centred(self.focal or float(np.hypot(width, height)), width, height)
-        return [self._track(track, path, K) for track in tracks.values()]
+        return [self._track(str(name), track, path, K) for name, track in tracks.items()]
 
-    def _track(self, track: dict, path: Path, K: np.ndarray) -> Motion:
+    def _track(self, name: str, track: dict, path: Path, K: np.ndarray) -> Motion:
         suffix = "_world" if self.coordinates == "world" else ""
         pose = smpl_pose(entry(track, "pose" + suffix, path), path, "pose" + suffix)
         count = len(pose)
@@ -49,5 +49,6 @@ class Wham(Source):
             betas=numeric_array(entry(track, "betas", path), path, "betas", count, None).mean(0),
             K=None if suffix else K,
             seen=image_points(K, in_camera),
+            track=name,
         )
         return ordered(motion, path)

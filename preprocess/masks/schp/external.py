@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from rich.progress import Progress
 
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.assets import cache_root
 from preprocess.external import import_failure, progress_callback, run_tool
+from preprocess.frames.video_index import video_index
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.folder import files_of_frames, read_parts
 from preprocess.masks.schp.person import PersonWriter, describe
@@ -178,10 +180,13 @@ def _write_person(reader: Subject, results: Path, progress: Progress) -> list[fl
     files = {}
     for camera, name in enumerate(reader.camera_names):
         frames = [picture.frame for picture in reader.pictures if picture.camera == camera]
-        files |= {(camera, frame): path for frame, path in files_of_frames(root / name, frames).items()}
+        found = files_of_frames(root / name, frames, video_index(reader.root))
+        files |= {(camera, frame): path for frame, path in found.items()}
     writer, shares = PersonWriter(reader), []
     for picture in progress.track(reader.pictures, description="masks"):
         camera = reader.camera(picture.camera)
-        labels = read_parts(files[picture.camera, picture.frame], camera.height, camera.width)
+        labels = np.zeros((camera.height, camera.width), np.uint8)
+        if (path := files.get((picture.camera, picture.frame))) is not None:
+            labels = read_parts(path, camera.height, camera.width)
         shares.append(writer.write(picture, labels, writer.body(picture)))
     return shares

@@ -49,11 +49,16 @@ def _visible_keypoints(keypoints: Keypoints, frame: int) -> np.ndarray:
 
 
 class PersonWriter:
-    """Writes mask and part labels of the person only; may be called from several threads."""
+    """Writes mask and part labels of the person only; may be called from several threads.
+
+    Both are empty where the keypoints found nobody.
+    """
 
     def __init__(self, subject: Subject) -> None:
         self.subject, self.writer = subject, SubjectWriter(subject.root)
         self.render = PartRenderer(subject.template())
+        found = {int(path.stem): Keypoints.load(path) for path in points_files(subject.root)}
+        self.absent = {(camera, int(frame)) for camera, k in found.items() for frame in k.frames[~k.detected]}
 
     def body(self, picture: Picture) -> UInt8[np.ndarray, "H W"]:
         """LIP classes of the fitted body in a picture."""
@@ -67,7 +72,8 @@ class PersonWriter:
             labels: LIP classes of all people.
             body: LIP classes of the fitted body.
         """
-        labels = keep_person(labels, body != 0)
+        nobody = (picture.camera, picture.frame) in self.absent  # the body there is interpolated
+        labels = np.zeros_like(labels) if nobody else keep_person(labels, body != 0)
         covered = labels != 0
         self.writer.write_mask(picture.camera, picture.frame, covered.astype(np.float32))
         self.writer.write_parts(picture.camera, picture.frame, labels)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from hashhuman.body.template import BodyPose
 from hashhuman.data import lip, pixel_cache
+from hashhuman.data.agreement import refuse_contradiction
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
@@ -109,9 +110,13 @@ class SubjectDataModule(L.LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def setup(self, stage: str) -> None:
-        """Moves the training pictures to the training device."""
+        """Moves the training pictures to the training device.
+
+        Raises UserError if the bodies do not lie on the masks.
+        """
         if stage == "fit" and self.store is None:
             crops, pictures = self.crops()
+            refuse_contradiction(self.subject, pictures)
             cameras = [self.camera(picture) for picture in pictures]
             frames = [self.train_frames.index(picture.frame) for picture in pictures]
             self.store = PixelStore.of(crops, cameras, frames, self.device)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
+from hashhuman.io import threads
 
 SPLITS = ("train", "heldout", "novel_view", "novel_pose")
 
@@ -41,7 +42,8 @@ def split(
         novel_view: pictures of the other cameras in the window.
         novel_pose: pictures of the other cameras before and after the window, or of the training cameras if the subject
             has no other.
-        Frames that `frame_step` skips are in no split, unless `test_frames` names them.
+        Frames that `frame_step` skips are in no split, unless `test_frames` names them. A training camera's picture of
+        the window that shows nobody (its mask is empty) neither trains nor is held out.
 
     Raises:
         UserError: if a training camera does not exist, nothing is left to train on, or `test_frames` is not three
@@ -55,10 +57,22 @@ def split(
         )
     count = subject.train_frames if train_frames is None else train_frames
     window = subject.frames[first_frame::frame_step][:count]
-    held = set(window[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
-    train = set(window) - held
-    if not train:
+    if not window:
         raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
+    chosen = set(window)
+    filmed = [p for p in subject.pictures if p.camera in train_cameras and p.frame in chosen]
+    empty = threads.ordered(subject.shows_nobody, filmed)
+    nobody = {picture.image for picture, alone in zip(filmed, empty) if alone}
+    seen = {picture.frame for picture in filmed if picture.image not in nobody}
+    if filmed and not seen:
+        raise UserError(
+            f"None of the {len(filmed)} training pictures of {subject.root} shows the person: their masks are empty."
+        )
+    shown = [frame for frame in window if frame in seen]
+    held = set(shown[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
+    train = set(shown) - held
+    if filmed and not train:
+        raise UserError(f"{subject.root} has no frame left to train on: check data.holdout_every.")
     inside = set(range(window[0], window[-1] + frame_step))
     if test_frames is None:
         outside = [frame for frame in subject.frames if frame not in inside]
@@ -72,6 +86,8 @@ def split(
 
     splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
     for picture in subject.pictures:
+        if picture.image in nobody:
+            continue
         if picture.camera in train_cameras:
             if picture.frame in train:
                 splits["train"].append(picture)

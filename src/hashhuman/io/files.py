@@ -293,7 +293,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     with reading(path, "image") as file:
         data = file.read()
-        limits.check_pixels(*_declared_size(data))
+        limits.check_pixels(*declared_size(data))
         flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if image is None:
@@ -301,7 +301,7 @@ def read_image(path: Path) -> np.ndarray:
         return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _declared_size(data: bytes) -> tuple[int, int]:
+def declared_size(data: bytes) -> tuple[int, int]:
     """Height and width that a picture's header states. Nothing is decoded. Raises ValueError for any other file."""
     try:
         with Image.open(BytesIO(data), formats=_PICTURES) as header:

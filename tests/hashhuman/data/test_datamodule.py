@@ -192,21 +192,23 @@ def test_data_follows_the_trainers_device(toy_folder):
     assert data.transfer_batch_to_device(view, torch.device("meta"), 0) is view
 
 
-def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplog):
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplog, kind):
     """A tenth of two pictures is none, so that the share is raised here."""
     data = made(toy_copy, train_cameras=[0, 1], cache_mb=1)
     first = data.splits["train"][0]
-    first.image.write_bytes(first.image.read_bytes()[:60])
-    with pytest.raises(UserError, match=rf"{first.image.name} is not a readable image"):
+    damaged = getattr(first, kind)
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(UserError, match=rf"{damaged.name} is not a readable image"):
         made(toy_copy, train_cameras=[0, 1]).setup("fit")
     monkeypatch.setattr(datamodule, "DAMAGED", 0.5)
-    with pytest.raises(UserError, match=rf"{first.image.name} is not a readable image"):
+    with pytest.raises(UserError, match=rf"{damaged.name} is not a readable image"):
         made(toy_copy, train_cameras=[0, 1], strict=True).setup("fit")
     for _ in range(2):  # what is damaged is not cached
         data = made(toy_copy, train_cameras=[0, 1], cache_mb=1)
         caplog.clear()
         data.setup("fit")
-        assert f"1 of {len(data.splits['train'])} training pictures are left out: {first.image}" in caplog.text
+        assert f"1 of {len(data.splits['train'])} training pictures are left out: {damaged}" in caplog.text
         assert data.store is not None and data.store.world_from_pixel.shape[0] == len(data.splits["train"]) - 1
         assert first.frame in data.train_frames  # parameters of frames keep their places
     assert isinstance(data.view_or_damage(first), UserError)
@@ -215,10 +217,11 @@ def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplo
 
 
 def behind(root: Path, value: int) -> np.ndarray:
-    """Puts the person, half covering every pixel of her mask, before a plate of one grey; returns her own colours."""
+    """Puts the person, half covering a third of her pixels, before a plate of one grey; returns her own colours."""
     subject = Subject(root)
     writer, picture = SubjectWriter(root), subject.pictures[0]
-    own, mask = subject.image(picture).astype(np.float32), np.where(subject.mask(picture) > 0.5, 0.5, 0.0)
+    own, inside = subject.image(picture).astype(np.float32), (subject.mask(picture) > 0.5).astype(np.float64)
+    mask = np.where(np.indices(inside.shape).sum(0) % 3 == 0, 0.5, 1) * inside  # an even area of a half would be an id
     mixed = mask[..., None] * own + (1 - mask[..., None]) * value
     files.write_image(picture.image, np.rint(mixed).astype(np.uint8))
     writer.write_mask(0, picture.frame, mask)
@@ -241,7 +244,8 @@ def test_the_plate_behind_the_outline_is_taken_away(toy_copy):
     alpha = unmixed.mask[inside][:, None]
     np.testing.assert_allclose(unmixed.image[inside], alpha * own[inside.numpy()] / 255, atol=0.006)
     assert not unmixed.image[~inside].any()
-    blended = alpha * (0.5 * own[inside.numpy()] + 90) / 255  # what the mask alone leaves of the plate
+    assert 0.2 < (alpha < 0.6).float().mean() < 0.8
+    blended = alpha * (alpha * own[inside.numpy()] + (1 - alpha) * 180) / 255  # what the mask leaves of the plate
     np.testing.assert_allclose(cut.image[inside], blended, atol=0.006)
 
 

@@ -24,6 +24,7 @@ from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.romp import _follow
 from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
@@ -205,6 +206,36 @@ def test_the_person_of_the_keypoints_or_another(body, moving, subject, given, tm
     path = write(tmp_path / "x.npz", given)
     with pytest.raises(UserError, match="holds one person"):
         imported(body, subject, path, person=1)
+
+
+def test_tracks_of_one_person_are_joined(body, subject, given, tmp_path, moving, capsys):
+    """The person's number changes and one picture is lost; somebody else keeps theirs all the time."""
+    whole, focal = wham_track(given), float(moving[0][0, 0])
+    joblib.dump({5: whole}, tmp_path / "one.pkl")
+    one = imported(body, subject, tmp_path / "one.pkl", Wham(focal=focal))
+    first, second = ({k: v[rows] for k, v in whole.items()} for rows in (slice(0, 6), slice(7, None)))
+    joblib.dump({5: first, 2: wham_track(given, 1.3), 9: second}, tmp_path / "split.pkl")
+    split = imported(body, subject, tmp_path / "split.pkl", Wham(focal=focal))
+    assert "tracks 9 and 5 are one person's and were joined" in capsys.readouterr().out.replace("\n", "")
+    assert split["interpolated"].tolist() == [row == 6 for row in range(14)]
+    apart = np.linalg.norm(split["joints"] - one["joints"], axis=-1).max(1)
+    assert np.delete(apart, 6).max() < 1e-3 and apart[6] < 0.1
+    capsys.readouterr()
+    imported(body, subject, tmp_path / "split.pkl", Wham(focal=focal), person=[120, 100])
+    assert "joined" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", ["{:08d}.png", "in/frame_{}.jpg", "{:06d}"])
+def test_keys_of_romp_are_numbers_not_positions(names):
+    """Pictures 5 to 7 show nobody and have no entry: the ninth picture stays the ninth."""
+    person = {
+        "smpl_thetas": np.zeros((1, 72)), "smpl_betas": np.zeros((1, 10)), "cam": np.array([[0.9, 0, 0]]),
+        "joints": np.zeros((1, 71, 3)), "pj2d_org": np.random.default_rng(0).uniform(50, 90, (1, 71, 2)),
+    }  # fmt: skip
+    for first in (0, 1):
+        results = {names.format(i + first): person for i in (*range(5), *range(8, 20))}
+        (track,) = _follow(results, Path("x.npz"))
+        assert track["frame_id"] == [*range(5), *range(8, 20)]
 
 
 def test_somebody_else_is_refused(body, subject, given, tmp_path):

@@ -36,6 +36,13 @@ def good(**changes: Any) -> Quality:
     return dataclasses.replace(quality, **changes, **rows)
 
 
+def test_pictures_without_the_person_are_named(fit: FitChecks):
+    height = np.full((1, FRAMES), 400.0)
+    height[0, :16] = np.nan  # their masks are empty
+    finding = found(fit, good(height=height), "pictures without the person")
+    assert finding.verdict is Verdict.WARN and finding.value == "16 of 40: 0-15; not trained on, not scored"
+
+
 def share(of: float) -> np.ndarray:
     """So many of the frames."""
     return np.arange(FRAMES) < round(of * FRAMES)

@@ -33,6 +33,29 @@ def test_distortion_is_undone() -> None:
     assert (rectify(np.full_like(image, 200)) > 150).all()  # no black rim
 
 
+def test_a_fisheye_is_undone_by_its_own_model() -> None:
+    """A point at an angle of 40 degrees from the axis, by Kannala and Brandt's polynomial (cv2.fisheye's)."""
+    K, D = np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), [0.05, -0.01, 0.003, 0.0]
+    image = np.zeros((240, 320, 3), np.uint8)
+    angle = np.radians([20, 30, 38])
+    spread = angle * (1 + sum(k * angle ** (2 * i + 2) for i, k in enumerate(D)))
+    rows, columns = np.mgrid[0:240, 0:320]
+    for radius in 200 * spread:
+        blob = 255 * np.exp(-((columns - 160 - radius) ** 2 + (rows - 120) ** 2) / 18)
+        image = np.maximum(image, blob[..., None].astype(np.uint8))
+    rectify = Rectifier(Lens.parse({"K": K.tolist(), "D": D, "model": "fisheye"}), 240, 320, max_size=None)
+    line = rectify(image)[round(rectify.K[1, 2]), :, 0]
+    for tangent in np.tan(angle):
+        x = rectify.K[0, 0] * tangent + rectify.K[0, 2]
+        if x < 310:
+            near = line[round(x) - 8 : round(x) + 9].astype(float)
+            assert abs((near * (np.arange(len(near)) + round(x) - 8)).sum() / near.sum() - x) < 1
+    assert rectify.K[0, 0] * np.tan(angle[0]) + rectify.K[0, 2] < 310
+    for wrong in ({"model": "fisheye", "D": [0.1] * 5}, {"model": "equirectangular"}):
+        with pytest.raises(UserError, match="fisheye"):
+            Lens.parse({"K": K.tolist(), **wrong})
+
+
 def test_camera_file(tmp_path: Path) -> None:
     K = [[50, 0, 30], [0, 51, 20], [0, 0, 1]]
     (tmp_path / "camera.json").write_text(json.dumps({"K": K}))

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 from rich.progress import Progress
 
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.io.files import load_json, load_npy, read_image
-from preprocess.doctor.clip import faults
+from hashhuman.io.files import load_json, load_npy, read_image, write_image
+from preprocess.doctor.clip import recording
 from preprocess.frames.decode import decode
 from preprocess.frames.images import image_paths
 from preprocess.frames.monocular import VideoFrames
-from preprocess.frames.video_index import recorded_faults
+from preprocess.frames.video_index import recorded_notes
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.clips import damage, grey_levels, packets, turn, write_video
 
@@ -153,6 +156,10 @@ def test_part_before_a_damaged_picture_can_be_used(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"clip\.mp4: picture 5 cannot be decoded .*stop=5"):
         run_stages([VideoFrames(str(video), strict=True)], tmp_path / "s")
     run_stages([VideoFrames(str(video), strict=True, stop=5)], tmp_path / "s")
+    assert run(VideoFrames(str(video)), tmp_path / "t")
+    about = Subject(tmp_path / "t").meta["video"]
+    assert about["pictures"] == [0, 1, 2, 3, 4] and "3 pictures cannot be decoded" in about["notes"][0]
+    run_stages([VideoFrames(str(video), stop=5)], tmp_path / "s")
     assert len(image_paths(tmp_path / "s")) == 5
 
 
@@ -162,12 +169,13 @@ def test_truncated_video_is_used_as_far_as_it_goes(tmp_path: Path, caplog: pytes
     video.write_bytes(video.read_bytes()[: offset + size])
     assert run(VideoFrames(str(video)), tmp_path / "s") == list(range(6))
     assert "ends after 6 of the 8 pictures" in caplog.text
-    assert recorded_faults(tmp_path / "s") == ["ends after 6 of the 8 pictures that it promises"]
-    assert [finding.value for finding in faults(tmp_path / "s")] == recorded_faults(tmp_path / "s")
+    notes = recorded_notes(tmp_path / "s")
+    assert notes == ["cut off: it ends after 6 of the 8 pictures that it promises"]
+    assert [finding.value for finding in recording(notes)] == notes
     with pytest.raises(UserError, match=r"clip\.mp4 ends after 6 of the 8 pictures that it promises: copy it again"):
         run(VideoFrames(str(video), strict=True), tmp_path / "other")
     run(VideoFrames(str(video), strict=True, stop=6), tmp_path / "other")  # what is taken of it is whole
-    assert faults(tmp_path / "other") == []
+    assert recorded_notes(tmp_path / "other") == []
 
 
 def noise(count: int) -> list[np.ndarray]:
@@ -189,11 +197,36 @@ def test_damaged_pictures_are_left_out_up_to_the_next_key_picture(tmp_path: Path
     meta = load_json(subject / "subject.json")["video"]
     assert meta["pictures"] == [0, 1, 2, 3, 4, 8, 9, 10, 11]
     assert meta["seconds"][5] - meta["seconds"][4] == pytest.approx(0.16)
-    assert meta["faults"] == ["has 3 damaged pictures, which are left out (5, 6, 7)"]
+    (note,) = meta["notes"]
+    assert "damaged: 3 pictures cannot be decoded, or are made from such ones, and are left out (5, 6, 7)" in note
+    assert "preprocess.frames.stop=5" in note
     assert list(image_paths(subject)) == list(range(9))
     assert run(VideoFrames(str(video), start=1, step=3), tmp_path / "t") == [1, 4, 10]
     with pytest.raises(UserError, match=r"picture 5 cannot be decoded .* preprocess\.frames\.strict=false"):
         run(VideoFrames(str(video), strict=True), tmp_path / "u")
+
+
+def test_pictures_that_point_to_a_damaged_one_ahead_are_left_out(tmp_path: Path) -> None:
+    """With pictures made from two others, a key picture comes out of the decoder after the damage behind it."""
+    video = tmp_path / "clip.mp4"
+    options = {"crf": "10", "bf": "2", "b_strategy": "0", "g": "8", "sc_threshold": "0", "flags": "+cgop"}
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for picture in noise(16):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    damage(video, 1)  # in the file: picture 3, before 1 and 2
+    assert run(VideoFrames(str(video)), tmp_path / "s") == [0, *range(8, 16)]
+    with pytest.raises(UserError, match=r"picture 1 cannot be decoded .*stop=1,"):
+        run(VideoFrames(str(video), strict=True), tmp_path / "t")
+
+
+def test_only_what_is_taken_must_be_whole(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mp4", noise(12), key_every=4)
+    damage(video, 5)
+    assert run(VideoFrames(str(video), start=8, strict=True), tmp_path / "s") == [8, 9, 10, 11]
+    assert run(VideoFrames(str(video), step=4, strict=True), tmp_path / "t") == [0, 4, 8]
 
 
 def test_a_cut_video_without_a_count_of_its_pictures_is_noticed_by_its_duration(tmp_path: Path) -> None:
@@ -202,13 +235,13 @@ def test_a_cut_video_without_a_count_of_its_pictures_is_noticed_by_its_duration(
     video.write_bytes(video.read_bytes()[:offset])
     subject = tmp_path / "s"
     assert len(run(VideoFrames(str(video)), subject)) in (39, 40)
-    (fault,) = load_json(subject / "subject.json")["video"]["faults"]
-    assert fault.startswith("ends after 1.") and fault.endswith(" of the 4.0 seconds that it promises")
+    (note,) = load_json(subject / "subject.json")["video"]["notes"]
+    assert note.startswith("cut off: it ends after 1.") and note.endswith(" of the 4.0 seconds that it promises")
 
 
-def test_a_whole_video_has_no_faults(clip: Path, tmp_path: Path) -> None:
+def test_a_whole_video_has_no_notes(clip: Path, tmp_path: Path) -> None:
     run(VideoFrames(str(clip), strict=True), tmp_path / "s")
-    assert load_json(tmp_path / "s/subject.json")["video"]["faults"] == []
+    assert load_json(tmp_path / "s/subject.json")["video"]["notes"] == []
 
 
 def test_a_playlist_opens_no_other_file(clip: Path, tmp_path: Path) -> None:
@@ -220,3 +253,14 @@ def test_a_playlist_opens_no_other_file(clip: Path, tmp_path: Path) -> None:
         (tmp_path / "list.mp4").write_text(text)
         with pytest.raises(UserError, match=r"list\.mp4 cannot be read as a video"):
             run(VideoFrames(str(tmp_path / "list.mp4")), tmp_path / "s")
+
+
+def test_a_folder_of_pictures_and_an_animation_are_videos(tmp_path: Path) -> None:
+    for i, picture in enumerate(grey_levels(12)):
+        write_image(tmp_path / "shots" / f"shot {i}.png", picture)
+    assert run(VideoFrames(str(tmp_path / "shots")), tmp_path / "a") == list(range(12))  # not 0, 1, 10, 11, 2 ...
+    frames = [Image.fromarray(picture) for picture in grey_levels(6)]
+    frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    assert run(VideoFrames(str(tmp_path / "x.webp"), step=2), tmp_path / "b") == [0, 2, 4]
+    assert Subject(tmp_path / "b").meta["video"]["seconds"] == [0, 0.2, 0.4]
+    assert len(VideoFrames(str(tmp_path / "x.webp")).samples(9)["x"].images) == 6

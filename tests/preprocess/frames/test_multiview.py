@@ -181,6 +181,32 @@ def test_one_sentence_for_what_does_not_fit(recordings, tmp_path):
         extract(tmp_path / "s", recordings)
 
 
+def noisy(folder: Path) -> Path:
+    """The right camera's video, whose data need more than a few bytes, so that damage shows."""
+    rng = np.random.default_rng(0)
+    blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
+    return clips.write_video(folder / "right.mp4", blocks, faststart=True)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_damaged_picture_of_one_camera_is_refused(recordings, tmp_path, offset):
+    """The pictures belong together; what is advised takes the part before."""
+    clips.damage(noisy(recordings), 4)
+    offsets = {"right": offset} if offset else None
+    with pytest.raises(UserError, match=rf"right\.mp4: picture 4 cannot be decoded .*frames\.stop={4 - offset}\.$"):
+        extract(tmp_path / "s", recordings, offsets=offsets)
+    assert extract(tmp_path / "s", recordings, offsets=offsets, stop=4 - offset)[1].startswith(f"{4 - offset} moments")
+
+
+def test_a_cut_end_of_one_camera_is_said(recordings, tmp_path):
+    video = noisy(recordings)
+    offset, _ = clips.packets(video)[4]
+    video.write_bytes(video.read_bytes()[:offset])
+    note = "right: cut off: it ends after 4 of the 6 pictures that it promises"
+    assert note in extract(tmp_path / "s", recordings)[1]
+    assert Subject(tmp_path / "s").meta["video"]["notes"] == [note]
+
+
 def test_an_existing_subject_of_another_recording_is_kept(recordings, tmp_path):
     extract(tmp_path / "s", recordings)
     other = tmp_path / "other"

@@ -10,6 +10,7 @@ from hashhuman.errors import UserError
 from preprocess.frames import decode
 from preprocess.frames.decode import pictures_a_second, sample
 from preprocess.frames.monocular import VideoFrames
+from preprocess.frames.notes import Notes
 from tests.preprocess.clips import damage, grey_levels, turn, write_video
 
 LEVEL = (-4, -4)  # a pixel away from the white corner
@@ -45,7 +46,7 @@ def test_in_a_long_video(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(decode, "_SHORT", 0)
     clip = write_video(tmp_path / name, grey_levels(20))
     assert levels([picture.image for picture in sample(clip, [2, 9, 19])]) == [2, 9, 19]
-    assert levels([picture.image for picture in sample(clip, [50])]) == [19]  # it promised more than it holds
+    assert levels([picture.image for picture in sample(clip, [50])]) == []
 
 
 def test_key_pictures_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -73,7 +74,14 @@ def test_a_picture_that_does_not_decode(tmp_path: Path):
     blocks = [np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(6)]
     clip = write_video(tmp_path / "broken.mp4", blocks)
     damage(clip, 3)
-    assert [found.index for found in sample(clip, [0, 2, 5])] == [0, 2]  # the sixth is made from the damaged fourth
+    notes = Notes()
+    found = sample(clip, [0, 2, 5], notes)
+    assert [picture.index for picture in found] == [0, 2]  # the sixth is made from the damaged fourth
+    assert "3 pictures cannot be decoded, or are made from such ones, and are left out (3, 4, 5)" in notes.lines()[0]
+    for picture in range(6):
+        damage(clip, picture)
+    with pytest.raises(UserError, match=r"broken\.mp4: nothing can be decoded"):
+        sample(clip, [0, 5])
 
 
 def test_a_stage_gives_what_it_is_going_to_write(clip: Path):

@@ -92,6 +92,7 @@ def write_openpose(path: Path, pictures: range = range(8)) -> Path:
 
 
 def write_json(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return path
 
@@ -210,6 +211,79 @@ def test_what_is_missing_starts_at_a_neighbour_and_moves_with_it(subject: Path, 
     assert np.isfinite(seen.image).all() and np.isfinite(seen.world).all()
 
 
+# ------------------------------------------------------------------ order
+
+
+def at(stage: PeopleKeypoints, subject: Path) -> np.ndarray:
+    """x of the nose in each of the subject's pictures, in pixels of the video; NaN where nobody was found."""
+    run_stages([stage], subject, force=True)
+    keypoints = Keypoints.load(points_path(subject))
+    x = (keypoints.image_points[:, BODY["nose"], 0] + 0.5) * 2 - 0.5
+    return np.where(keypoints.detected, x, np.nan)
+
+
+@pytest.mark.parametrize("name", ["frame_{}_keypoints.json", "clip2_{:012d}_keypoints.json", "{}_keypoints.json"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_names_are_numbers(name: str, first: int, tmp_path: Path):
+    """Of 12 pictures, 0, 5 and 10: as text, 10 comes before 5, and a first number of 1 is the first picture."""
+    video = write_video(tmp_path / "clip.mp4", grey_levels(12))
+    run_stages([VideoFrames(str(video), step=5, max_size=VIDEO[0] // 2)], tmp_path / "subject")
+    for i in range(12):
+        write_json(tmp_path / "json" / name.format(i + first), {"people": [openpose(person(i))]})
+    x = at(OpenPoseKeypoints(str(tmp_path / "json"), lift=False), tmp_path / "subject")
+    np.testing.assert_allclose(x, [person(i)[0, 0] for i in (0, 5, 10)], atol=0.01)
+
+
+def test_as_many_files_as_pictures_go_in_natural_order(tmp_path: Path):
+    video = write_video(tmp_path / "clip.mp4", grey_levels(12))
+    run_stages([VideoFrames(str(video), max_size=VIDEO[0] // 2)], tmp_path / "subject")
+    for i in range(12):
+        write_json(tmp_path / "json" / f"shot {i + 7}.json", [coco(person(i))])
+    x = at(CocoKeypoints(str(tmp_path / "json"), lift=False), tmp_path / "subject")
+    np.testing.assert_allclose(x, [person(i)[0, 0] for i in range(12)], atol=0.01)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_results_without_an_entry_for_empty_pictures(subject: Path, tmp_path: Path, first: int):
+    """AlphaPose: as many entries as the subject has pictures, but of other pictures."""
+    entries = [{**coco(person(i)), "image_id": f"{i + first:06d}.png"} for i in (0, 3, 5, 6)]
+    for entry in entries:
+        entry["keypoints"] = np.column_stack([entry["keypoints"], entry.pop("keypoint_scores")]).ravel().tolist()
+    x = at(CocoKeypoints(str(write_json(tmp_path / "x.json", entries)), lift=False), subject)
+    np.testing.assert_allclose(x, [person(0)[0, 0], np.nan, np.nan, person(6)[0, 0]], atol=0.01)
+
+
+@pytest.mark.parametrize("count", [26, 136])
+def test_halpe(subject: Path, tmp_path: Path, count: int):
+    """AlphaPose's docs: head, neck and hip follow COCO's 17, then toes and heels, left before right."""
+    given = {**{name: i for i, name in enumerate(COCO_17)}, "left_foot_index": 20, "right_foot_index": 21,
+             "left_heel": 24, "right_heel": 25}  # fmt: skip
+    if count == 136:  # 26 + 48: the mouth's right corner; 94 + 5: the left forefinger's knuckle
+        given |= {"mouth_right": 74, "mouth_left": 80, "left_index": 99, "right_pinky": 132}
+    for i in range(8):
+        points = np.full((count, 3), [1.0, 1.0, 0.9])
+        for name, place in given.items():
+            points[place, :2] = person(i)[BODY[name]]
+        write_json(tmp_path / "json" / f"{i}.json", {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]})
+    run_stages([CocoKeypoints(str(tmp_path / "json"), lift=False)], subject, force=True)
+    keypoints = Keypoints.load(points_path(subject))
+    for row in range(FRAMES):
+        for name in given:
+            np.testing.assert_allclose(
+                keypoints.image_points[row, BODY[name]], in_subject(person(2 * row))[BODY[name]], atol=0.01
+            )
+
+
+def test_a_person_of_nan_is_absent(subject: Path, tmp_path: Path):
+    for i in range(8):
+        points = openpose(person(i))
+        if i in (2, 3):
+            points["pose_keypoints_2d"] = [float("nan")] * 75
+        write_json(tmp_path / "json" / f"{i}_keypoints.json", {"people": [points]})
+    x = at(OpenPoseKeypoints(str(tmp_path / "json"), lift=False), subject)
+    assert np.isnan(x).tolist() == [False, True, False, False]
+
+
 # ------------------------------------------------------------------ damage
 
 
@@ -218,7 +292,7 @@ def harmed(content: Any) -> dict[str, Any]:
     key = next(k for k in ("pose_keypoints_2d", "keypoints") if k in content)
     given = content[key]
     changes: dict[str, Any] = {
-        "nothing": None, "text": "x", "number": 3, "few": given[:-2], "nan": [float("nan")] * len(given),
+        "nothing": None, "text": "x", "number": 3, "few": given[:-2], "infinite": [float("inf")] * len(given),
         "huge": [1e300] * len(given), "beyond floats": [10**400] * len(given), "mixed": [[1, 2], [3]],
         "nested": [[[1.0]]], "dict": {"a": 1},
     }  # fmt: skip
@@ -256,7 +330,7 @@ def test_harmed_openpose_files(subject: Path, tmp_path: Path):
         file.write_text(text)
         refuse(subject, OpenPoseKeypoints(str(path), lift=False), path)
     file.unlink()
-    assert "points of 7 pictures" in refuse(subject, OpenPoseKeypoints(str(path), lift=False), path)
+    assert "holds 7 pictures for 4 frames" in refuse(subject, OpenPoseKeypoints(str(path), lift=False), path)
     assert "not a folder with" in refuse(subject, OpenPoseKeypoints(str(tmp_path), lift=False), tmp_path)
 
 
@@ -274,7 +348,7 @@ def test_harmed_coco_files(subject: Path, tmp_path: Path, kind: str):
         write_json(path, [{**entry, "image_id": "nameless"} for entry in content])
         assert "does not end in a picture's number" in refuse(subject, stage, path)
         write_json(path, [{**entry, "image_id": entry["image_id"] + 100} for entry in content])
-        assert "another video" in refuse(subject, stage, path)
+        assert "for 4 frames" in refuse(subject, stage, path)
         return
     for wrong in harmed(coco(person(0))).values():
         changed = copy.deepcopy(content)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
+from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
@@ -49,11 +50,18 @@ def test_a_band_that_the_network_lost_in_one_picture_comes_back(tmp_path):
     assert (read(tmp_path, 3)[band] > 127)[truth].mean() > 0.6
 
 
-def test_pictures_without_a_detection_take_the_bodys_place(tmp_path):
-    clip = film(tmp_path, absent=(4, 5, 6))
-    run(tmp_path)
-    for frame in (4, 5, 6):
-        assert iou(read(tmp_path, frame) > 127, clip.masks[frame]) > 0.95
+def test_there_is_no_mask_and_no_training_picture_where_nobody_was_found(tmp_path):
+    clip = film(tmp_path, absent=(0, 1, 6))
+    summary = run(tmp_path)
+    assert "nobody in 3 of them" in summary
+    for frame, truth in enumerate(clip.masks):
+        if frame in (0, 1, 6):
+            assert not read(tmp_path, frame).any()
+        else:
+            assert iou(read(tmp_path, frame) > 127, truth) > 0.95, frame
+    splits = split(Subject(tmp_path), holdout_every=3)
+    assert [p.frame for p in splits["train"]] == [2, 4, 5]
+    assert [p.frame for p in splits["heldout"]] == [3, 7]
 
 
 def test_parts_fill_the_mask(tmp_path):

@@ -1,11 +1,13 @@
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from rich.progress import Progress
 
 from hashhuman.data import lip
-from hashhuman.data.subject import Subject
+from hashhuman.data.splits import split
+from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image, write_image
 from preprocess.masks.folder import FolderMasks
@@ -68,5 +70,77 @@ def test_says_what_is_wrong(subject, tmp_path):
     with pytest.raises(UserError, match=r"000001\.png"):
         run(subject, tmp_path / "mine")
     (tmp_path / "mine" / "000001.png").unlink()
-    with pytest.raises(UserError, match="holds 3 pictures for 4 frames"):
+    (tmp_path / "mine" / "000002.png").unlink()
+    with pytest.raises(UserError, match="holds 2 pictures for 4 frames"):
         run(subject, tmp_path / "mine")
+
+
+def lengthen(subject, pictures):
+    """Says that the subject's pictures are these of a video."""
+    SubjectWriter(subject).update_meta(video={"pictures": pictures, "seconds": [n / 25 for n in pictures]})
+
+
+@pytest.mark.parametrize("name", ["mask_{}.png", "{:06d}.png", "clip2_{}_mask.png"])
+def test_files_of_the_whole_video_go_by_its_numbers(subject, tmp_path, name):
+    """The subject has every third picture; there is a mask of each of the video's."""
+    lengthen(subject, [1, 4, 7, 10])
+    own = [read_image(path) for path in sorted((tmp_path / "mine").iterdir())]
+    for number in range(13):
+        decoy = np.zeros_like(own[0])
+        decoy[:9, :9] = 255
+        write_image(tmp_path / "all" / name.format(number), own[(number - 1) // 3] if number % 3 == 1 else decoy)
+    (tmp_path / "all" / name.format(0)).unlink()
+    write_image(tmp_path / "all" / name.format(0), own[0])
+    run(subject, tmp_path / "all")
+    for picture, expected in zip(Subject(subject).pictures, own):
+        np.testing.assert_array_equal(Subject(subject).mask(picture) * 255, expected)
+
+
+def test_numbers_from_one_and_without_leading_zeros(subject, tmp_path):
+    own = [read_image(path) for path in sorted((tmp_path / "mine").iterdir())]
+    lengthen(subject, [0, 3, 9, 10])
+    for frame, number in enumerate([1, 4, 10, 11]):
+        write_image(tmp_path / "ones" / f"{number}.png", own[frame])
+    for number in (2, 3, 5, 6, 7, 8, 9):
+        write_image(tmp_path / "ones" / f"{number}.png", own[0])
+    run(subject, tmp_path / "ones")
+    for picture, expected in zip(Subject(subject).pictures, own):
+        np.testing.assert_array_equal(Subject(subject).mask(picture) * 255, expected)
+
+
+def test_a_missing_and_an_empty_mask_are_not_trained_on(tmp_path):
+    root = toy.write_subject(tmp_path / "toy", n_frames=10, n_cameras=1)
+    shutil.move(root / "mask" / "00", tmp_path / "mine")
+    (tmp_path / "mine" / "000004.png").unlink()
+    write_image(tmp_path / "mine" / "000007.png", np.zeros((toy.SIZE, toy.SIZE), np.uint8))
+    assert "none or an empty one in 2 pictures (from 4 on)" in run(root, tmp_path / "mine")
+    assert [p.frame for p in split(Subject(root))["train"]] == [0, 1, 2, 3, 5, 6, 8, 9]
+    for path in (tmp_path / "mine").iterdir():
+        write_image(path, np.zeros((toy.SIZE, toy.SIZE), np.uint8))
+    with pytest.raises(UserError, match="are empty"):
+        run(root, tmp_path / "mine")
+
+
+def test_of_a_folder_for_each_object_that_on_the_body_is_taken(subject, tmp_path):
+    for path in sorted((tmp_path / "mine").iterdir()):
+        other = np.zeros((toy.SIZE, toy.SIZE), np.uint8)
+        other[:8, :8] = 255
+        write_image(tmp_path / "objects" / "1" / path.name, other)
+        write_image(tmp_path / "objects" / "2" / path.name, read_image(path))
+    run(subject, tmp_path / "objects")
+    reader = Subject(subject)
+    for picture in reader.pictures:
+        own = read_image(tmp_path / "mine" / picture.image.name)
+        np.testing.assert_array_equal(reader.mask(picture) * 255, own)
+
+
+def test_masks_of_the_videos_own_size(subject, tmp_path):
+    for path in sorted((tmp_path / "mine").iterdir()):
+        large = cv2.resize(read_image(path), (145, 144), interpolation=cv2.INTER_NEAREST)  # off by rounding
+        write_image(tmp_path / "large" / path.name, large)
+    run(subject, tmp_path / "large")
+    reader = Subject(subject)
+    for picture in reader.pictures:
+        own = read_image(tmp_path / "mine" / picture.image.name) > 127
+        mine = reader.mask(picture) > 0.5
+        assert (own & mine).sum() / (own | mine).sum() > 0.95

@@ -30,11 +30,13 @@ def test_a_view_is_its_camera(toy_copy):
 def test_what_is_written_into_a_view_is_the_subjects(toy_copy):
     view = open_view(toy_copy, 1)
     before = Subject(toy_copy).mask(Subject(toy_copy).pictures[0])
-    SubjectWriter(view).write_mask(0, 0, np.full((64, 64), 0.2, np.float32))
+    square = np.zeros(before.shape, np.float32)
+    square[5:30, 10:40] = 1
+    SubjectWriter(view).write_mask(0, 0, square)
     open_view(toy_copy, 1)  # again: nothing changes
     reader = Subject(toy_copy)
     masks = {picture.camera: reader.mask(picture) for picture in reader.pictures if picture.frame == 0}
-    np.testing.assert_allclose(masks[1], 0.2, atol=0.01)
+    np.testing.assert_array_equal(masks[1], square)
     np.testing.assert_array_equal(masks[0], before)
     (segmentation_folder(view) / "x").write_text("")
     assert (toy_copy / "keypoints/segmentation/01/x").exists()

@@ -12,13 +12,17 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.data import lip
+from hashhuman.data.silhouette import around, silhouette
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.data.subject.arrays import shape_text
 from hashhuman.data.subject.body import SubjectBody
 from hashhuman.data.subject.layout import VERSION, Picture
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
-from hashhuman.io import files
+from hashhuman.io import files, masks
+
+SUFFIXES = (".png", ".jpg", ".npy")
+"""Of masks and part labels, in the order in which they are looked for."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}")  # of a frame
 
@@ -89,7 +93,8 @@ class Subject(SubjectBody):
 
         def find(folders: Sequence[str], path: PurePosixPath) -> Path | None:
             tails = [PurePosixPath(*path.parts[1:]), path] if path.parts[0] == "images" else [path]
-            candidates = [self.root / folder / tail.with_suffix(".png") for folder in folders for tail in tails]
+            paths = [self.root / folder / tail for folder in folders for tail in tails]
+            candidates = [path.with_suffix(suffix) for suffix in SUFFIXES for path in paths]
             return next((p for p in candidates if p.name in names(p.parent)), None)
 
         pictures = []
@@ -151,17 +156,29 @@ class Subject(SubjectBody):
     def mask(self, picture: Picture) -> Float[np.ndarray, "H W"]:
         """The person's coverage of each pixel of the undistorted picture, in [0, 1], float32.
 
-        If there is no mask, the person is where the part labels are not background.
+        If there is no mask, the person is where the part labels are not background. `hashhuman.io.masks` says which
+        kinds of files are masks; of several ids, those that lie about the body are the person.
         """
         path = picture.mask or picture.parts
         if path is None:
             raise UserError(f"There is no mask of {picture.image}: add {self.root / 'mask'}/CC/FFFFFF.png.")
-        mask = files.read_image(path)
-        mask = mask.max(-1) if mask.ndim == 3 else mask
-        labels = path.relative_to(self.root).parts[0] != "mask" or mask.max() <= 1
-        coverage = (mask != 0).astype(np.float32) if labels else mask.astype(np.float32) / 255
-        coverage = self._fit(coverage, picture, path, cv2.INTER_LINEAR)
-        return self._undistort(coverage, picture.camera, cv2.INTER_LINEAR)
+        camera = self.camera(picture.camera)
+        mask = masks.fit(masks.read_ids_or_coverage(path), camera.height, camera.width, path)
+        if mask.dtype.kind == "f":
+            return self._undistort(masks.chosen(mask, None, path), picture.camera, cv2.INTER_LINEAR)
+        people = path.relative_to(self.root).parts[0] == "mask" and len(np.unique(mask)) > 2
+        if people:  # several ids: parts of the body, or several people
+            mask = self._undistort(mask.astype(np.uint16), picture.camera, cv2.INTER_NEAREST)
+            body = silhouette(camera, self.vertices(picture.frame), self.template().faces.numpy())
+            return masks.chosen(mask, around(body), path)
+        return self._undistort(masks.chosen(mask, None, path), picture.camera, cv2.INTER_LINEAR)
+
+    def shows_nobody(self, picture: Picture) -> bool:
+        """Whether the picture's mask is empty; False without a mask, and for a damaged one, which `mask` refuses."""
+        try:
+            return picture.mask is not None and not masks.read_ids_or_coverage(picture.mask).any()
+        except UserError:
+            return False
 
     def parts(self, picture: Picture) -> UInt8[np.ndarray, "H W"]:
         """LIP classes (`hashhuman.data.lip`) of the undistorted picture, 0 for the background."""

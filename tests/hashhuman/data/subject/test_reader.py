@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
@@ -59,8 +60,26 @@ def test_masks_of_zeros_and_ones_and_of_half_size(toy_copy: Path):
     expected = subject.mask(picture)
     files.write_image(picture.mask, (expected > 0).astype(np.uint8))
     np.testing.assert_array_equal(subject.mask(picture), expected)
-    files.write_image(picture.mask, np.full((toy.SIZE // 2, toy.SIZE // 2), 128, np.uint8))
-    np.testing.assert_allclose(subject.mask(picture), np.full((toy.SIZE, toy.SIZE), 128 / 255), atol=1e-6)
+    half = np.zeros((toy.SIZE // 2, toy.SIZE // 2), np.uint8)
+    half[4:12, 6:14] = 255
+    half[4:12, 6] = 128
+    files.write_image(picture.mask, half)
+    mask = subject.mask(picture)
+    assert (mask[9:23, 15:27] == 1).all() and not mask[:7].any() and 0 < mask[16, 12] < 1
+
+
+def test_of_several_ids_those_on_the_body_are_the_person(toy_copy: Path):
+    subject = Subject(toy_copy)
+    picture = subject.pictures[0]
+    expected = subject.mask(picture)
+    ids = np.where(expected > 0, 3, 0).astype(np.uint8)
+    ids[:6, :6] = 1  # somebody else
+    files.write_image(picture.mask, ids)
+    np.testing.assert_array_equal(subject.mask(picture), expected)
+    indices = Image.fromarray(ids, "P")
+    indices.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    indices.save(picture.mask)
+    np.testing.assert_array_equal(subject.mask(picture), expected)
 
 
 def test_cameras_in_folders_of_other_names(toy_copy: Path):
@@ -139,7 +158,7 @@ def test_pictures_of_other_sizes(toy_copy: Path):
     subject = Subject(toy_copy)
     first, other = (p for p in subject.pictures if p.camera == 0)
     files.write_image(first.mask, np.zeros((10, 20), np.uint8))
-    with pytest.raises(UserError, match="is 10 x 20, but its picture is 48 x 48"):
+    with pytest.raises(UserError, match="is 20 x 10 pixels, but the pictures are 48 x 48"):
         subject.mask(first)
     subject.image(first)
     files.write_image(other.image, np.zeros((10, 20, 3), np.uint8))

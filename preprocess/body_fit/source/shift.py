@@ -1,0 +1,39 @@
+"""Notices that a tool's pictures are numbered otherwise than the video's: its person lags behind the keypoints."""
+
+import numpy as np
+from jaxtyping import Float
+
+from preprocess.body_fit.source.join import Seen
+from preprocess.body_fit.source.motion import Motion
+
+FARTHEST = 8  # pictures
+STRAY = 0.03  # of the person's height: how far a right motion may stray from its usual place beside the keypoints
+CLEARLY = 0.4  # a shift must leave no more than this share of the straying
+
+
+def shift_of(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> int:
+    """By how many pictures the motion is late (negative: early), if the keypoints say so clearly, and otherwise 0.
+
+    Only a person who moves now fast, now slowly, or turns back, tells.
+
+    Args:
+        motion: as read, with its positions in the pictures.
+        at: the N pictures' numbers in the video.
+        keypoints: of the N pictures.
+    """
+    if motion.seen is None or motion.seconds or len(motion.at) < 2:
+        return 0
+    stray = {shift: _stray(motion, at + shift, keypoints) for shift in range(-FARTHEST, FARTHEST + 1)}
+    best = min(stray, key=lambda shift: (stray[shift], abs(shift)))
+    return best if stray[0] > STRAY and stray[best] < CLEARLY * stray[0] else 0
+
+
+def _stray(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> float:
+    """Median distance of the person from their usual place beside the keypoints, in heights."""
+    assert motion.seen is not None
+    both = keypoints.known & (at >= motion.at[0]) & (at <= motion.at[-1])
+    if both.sum() < 5:
+        return float("inf")
+    seen = np.stack([np.interp(at[both], motion.at, column) for column in motion.seen.T], -1)
+    off = (seen - keypoints.middle[both]) / keypoints.height[both, None]
+    return float(np.median(np.linalg.norm(off - np.median(off, 0), axis=1)))
