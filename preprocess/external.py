@@ -75,8 +75,8 @@ def run_tool(
             status = process.wait()
         print(f"# status {status}", file=file)
     if status:
-        printed = " | ".join(tail) or "it printed nothing"
-        raise UserError(f"{arguments[0]} {_describe(status)}; its last lines: {printed}; all of them are in {log}.")
+        printed = " | ".join(tail)[-_QUOTED_CHARACTERS:] or "it printed nothing"
+        raise UserError(f"{Path(arguments[0]).name} {_describe(status)}; its last lines: {printed}; see {log}.")
 
 
 def import_failure(

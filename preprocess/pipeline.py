@@ -74,8 +74,8 @@ def refuse_bad_fit(findings: Sequence[Finding], subject: Path) -> None:
     """Raises UserError if one of the findings on a fit is bad."""
     bad = [f"{finding.name}: {finding.value}" for finding in findings if finding.verdict is Verdict.BAD]
     if bad:
+        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise UserError(
-            f"the fitted body is not good enough to train on ({'; '.join(bad)}): see "
-            f"{subject / 'pictures/body_fit'} and {subject / 'report.html'} for the cause and correct it, "
-            "or train all the same with preprocess.gate=false."
+            f"the fitted body is not good enough to train on ({bad[0]}{more}): see report.html and "
+            f"pictures/body_fit in {subject}, correct the cause, or train all the same with preprocess.gate=false."
         )

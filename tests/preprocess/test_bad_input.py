@@ -188,7 +188,7 @@ def test_folders_that_take_no_files(preprocess: Preprocess, monkeypatch: pytest.
     clip("a")
     Path("file").touch()
     video = "video=data/videos/a.mp4"
-    assert "cannot be written" in preprocess(video, "workspace=file/x")
+    assert "file/x/subjects cannot be used: Not a directory" in preprocess(video, "workspace=file/x")
     monkeypatch.setenv("HASHHUMAN_MODELS", "file/models")
     said = preprocess(video)
     assert "file/models" in said and "HASHHUMAN_MODELS" in said and not Path("data/subjects").exists()

@@ -159,7 +159,7 @@ def test_the_stage_is_redone_when_the_body_changes(subject: Path):
 
 def test_a_file_of_another_version(tmp_path: Path):
     save_npz(quality_path(tmp_path), {"frames": np.arange(3)})
-    with pytest.raises(UserError, match="was written by another version"):
+    with pytest.raises(UserError, match="is damaged, or of another version"):
         Quality.load(quality_path(tmp_path))
 
 

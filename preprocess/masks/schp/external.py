@@ -35,7 +35,7 @@ _CHECKPOINTS = (
 )
 _CLONE = "https://github.com/chingswy/Self-Correction-Human-Parsing"
 _DETECTRON2 = ("detectron2.engine", "detectron2._C")  # _C is compiled, and fails with another PyTorch
-_WITHOUT = "or choose preprocess/masks=schp (a checkpoint, no detectron2) or preprocess/masks=blazepose (neither)"
+_WITHOUT = "or choose preprocess/masks=schp or blazepose"
 _SOURCE = "https://drive.google.com/drive/folders/1uOaQCpNtosIjEL2phQKEdiYd0Td18jNo"
 
 
@@ -102,14 +102,14 @@ class ExternalSchpMasks(Stage):
         for module in _DETECTRON2:
             if (failure := import_failure([python, "-c", f"import {module}"], self.root, environment)) is not None:
                 return (
-                    f"{_SCRIPT} needs detectron2, which {python} cannot import ({failure}): install it there (`pip "
-                    'install --no-build-isolation "git+https://github.com/facebookresearch/detectron2"`), name another '
-                    f"environment's Python with preprocess.masks.python=, {_WITHOUT}."
+                    f"{_SCRIPT} needs detectron2, and its Python cannot import it ({failure}): `pip install "
+                    "--no-build-isolation git+https://github.com/facebookresearch/detectron2` there, name another with "
+                    f"preprocess.masks.python=, {_WITHOUT}."
                 )
         if (failure := import_failure([python, _SCRIPT, "--help"], self.root, environment)) is not None:
             return (
-                f"{self.root / _SCRIPT} does not start with {python} ({failure}): install what it lacks there, name "
-                f"another environment's Python with preprocess.masks.python=, {_WITHOUT}."
+                f"{_SCRIPT} does not start ({failure}): install what its Python lacks, name another with "
+                f"preprocess.masks.python=, {_WITHOUT}."
             )
         return None
 

@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from hashhuman.errors import UserError
 from hashhuman.io import leftovers, limits
@@ -36,11 +35,10 @@ from hashhuman.io.pickles import StandIns, unpickle
 _DAMAGE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
     MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
-    tokenize.TokenError, SyntaxError, AssertionError, cv2.error, Image.DecompressionBombError,
+    tokenize.TokenError, SyntaxError, AssertionError, cv2.error,
 )  # fmt: skip
 # What Pillow may open to read a picture's size, and OpenCV then decodes.
 _PICTURES = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `limits.check_pixels` refuses instead
 
 
 def _first_line(error: BaseException) -> str:
@@ -303,11 +301,17 @@ def read_image(path: Path) -> np.ndarray:
 
 def declared_size(data: bytes) -> tuple[int, int]:
     """Height and width that a picture's header states. Nothing is decoded. Raises ValueError for any other file."""
+    from PIL import Image  # here, since most commands read no picture before they have other things to import
+
     try:
-        with Image.open(BytesIO(data), formats=_PICTURES) as header:
-            return header.height, header.width
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `limits.check_pixels` refuses instead
+            with Image.open(BytesIO(data), formats=_PICTURES) as header:
+                return header.height, header.width
     except Image.UnidentifiedImageError:
         raise ValueError(f"it is none of {', '.join(_PICTURES)}") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "H W 3"]:

@@ -11,7 +11,7 @@ from hashhuman.errors import UserError
 GOOD = {
     "loss": {"color": {"_target_": "hashhuman.training.losses.ColorLoss", "weight": 1.0}},
     "avatar": {"_target_": "hashhuman.avatar.build.hash_grid_avatar", "field": "${field}"},
-    "callbacks": {"checkpoint": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint"}},
+    "callbacks": {"checkpoint": {"_target_": "hashhuman.training.callbacks.Checkpoints"}},
     "source": {"_target_": "preprocess.pipeline.Preprocessing", "stages": [{"a": 1}]},
     "logger": None,
 }

@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from hashhuman.cli import hydra_main
+from hashhuman.cli.run_log import RUN_LOG
 from hashhuman.errors import UserError
 
 
@@ -50,8 +51,11 @@ def write_and_fail(config: DictConfig) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["-m", "a=1,2"], ["-m", "a=1", "b=2"]])
 def test_a_failed_command_leaves_no_folder(run, tmp_path: Path, arguments: list[str]):
+    """Only a sweep leaves something: its settings, and the logs of its jobs."""
     assert not run(fail, *arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file() and "conf" not in path.parts}
+    assert left == ({RUN_LOG, "multirun.yaml"} if arguments == ["-m", "a=1,2"] else set())
+    assert not [path for path in tmp_path.rglob("*") if path.is_dir() and not list(path.iterdir())]
 
 
 def test_what_was_written_stays(run, tmp_path: Path):
@@ -70,12 +74,13 @@ def test_empty_folders_of_the_user_stay(run, tmp_path: Path):
     assert not run(fail) and not run(fail, "-m", "a=1,2")
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["x"]
     assert not list((tmp_path / "outputs/x").iterdir())
-    assert sorted(path.name for path in (tmp_path / "multirun/now").iterdir()) == ["mine", "multirun.yaml"]
+    assert sorted(path.name for path in (tmp_path / "multirun/now").iterdir()) == ["0", "1", "mine", "multirun.yaml"]
+    assert [path.name for path in (tmp_path / "multirun/now/0").iterdir()] == [RUN_LOG]
 
 
-def test_the_folder_of_a_failed_job_is_removed(run, tmp_path: Path):
+def test_a_failed_job_leaves_its_log_alone(run, tmp_path: Path):
     def job(config: DictConfig) -> None:
         (write if config.a == 1 else fail)(config)
 
     assert not run(job, "-m", "a=1,2")
-    assert sorted(path.name for path in (tmp_path / "multirun/now").iterdir()) == ["0", "multirun.yaml"]
+    assert [path.name for path in (tmp_path / "multirun/now/1").iterdir()] == [RUN_LOG]

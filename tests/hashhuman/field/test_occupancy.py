@@ -53,7 +53,7 @@ def test_all_cells_are_marked_at_first():
     cells = occupancy.cells(field)
     assert marks(occupancy).all() and cells.marked is occupancy.marked and cells.resolution == R
     assert cells.low is field.low and cells.extent is field.extent
-    assert occupancy.state_dict().keys() == {"density", "marked"}  # checkpoints store both
+    assert occupancy.state_dict().keys() == {"density", "marked", "allowed"}  # checkpoints store all
 
 
 @pytest.mark.parametrize("cell", [(0, 2, 2, 3), (0, 0, 0, 0), (1, 4, 4, 4), (1, 0, 2, 4)])

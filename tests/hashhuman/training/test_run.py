@@ -110,7 +110,8 @@ def test_options_reach_what_they_configure(toy_folder):
     scene = avatar.scene(data.train_poses, [0, 1, 2, 3])
     assert scene.index.neighbors.reach == 0.4 and scene.index.shell.voxel == 0.1
     assert (avatar.sampler.step, avatar.sampler.per_bin) == (0.06, 2)
-    assert set(module.losses) == {"color", "mask", "sparsity", "distortion", "residual_size", "residual_smoothness"}
+    rays, learned = {"color", "mask", "sparsity", "distortion"}, {"residual_size", "residual_smoothness"}
+    assert set(module.losses) == rays | learned | {"completion", "pose_smoothness", "pose_distance"}
 
 
 def test_bodies_are_thinned(toy_folder):

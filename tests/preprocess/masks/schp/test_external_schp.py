@@ -143,7 +143,7 @@ def test_says_what_is_missing_before_anything_runs(clone, tmp_path):
     root, options = clone
     (tmp_path / "the models" / CHECKPOINTS[1]).unlink()
     for given, message in (
-        ({}, r"needs your clone of https.* preprocess\.masks\.root=.*preprocess/masks=blazepose"),
+        ({}, r"needs your clone of https.* preprocess\.masks\.root=.*schp or blazepose"),
         ({"root": str(tmp_path)}, r"holds no extract_multi\.py"),
         ({"root": options["root"], "python": "no-such-python"}, "There is no program no-such-python"),
         (options, r"the models lacks exp_schp_multi_cihp_global\.pth: download them from https://drive"),
@@ -173,7 +173,7 @@ def test_a_missing_or_unfit_detectron2_is_told_before_anything_runs(clone, detec
     with pytest.raises(UserError) as raised:
         run_stages([ExternalSchpMasks(**options)], root)
     sentence = str(raised.value)
-    assert f"extract_multi.py needs detectron2, which {sys.executable} cannot import ({cause}" in sentence
+    assert f"extract_multi.py needs detectron2, and its Python cannot import it ({cause}" in sentence
     assert "pip install --no-build-isolation" in sentence and "preprocess/masks=schp " in sentence
     assert "\n" not in sentence and not (root / "logs").exists()
 
