@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import train
+from hashhuman.checks import targets
 from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, files, lock
 from hashhuman.training import run, run_folder
@@ -67,6 +68,13 @@ def assert_same_result(folder: Path, other: Path) -> None:
     for name, tensor in mine["state_dict"].items():
         assert torch.equal(tensor, theirs["state_dict"][name]), name
     assert comparable(folder) == comparable(other)
+
+
+@pytest.fixture(autouse=True)
+def _admitted(monkeypatch: pytest.MonkeyPatch):
+    """Runs may name the class of these tests."""
+    project = targets.admitted
+    monkeypatch.setattr(targets, "admitted", lambda names=(): project([*names, "tests.strike.Strike"]))
 
 
 @pytest.fixture(scope="module")

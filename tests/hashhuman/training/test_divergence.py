@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import train
+from hashhuman.checks import targets
 from hashhuman.data.batch import RayBatch
 from hashhuman.errors import UserError
 from hashhuman.geometry.rays import Rays
@@ -28,6 +29,15 @@ class Poison(Loss):
         """Counts."""
         self.left -= 1
         return prediction.rendering.alpha.mean() * (math.inf if self.left == 0 else 1)
+
+
+@pytest.fixture(autouse=True)
+def _admitted(monkeypatch: pytest.MonkeyPatch):
+    """Runs may name the class of these tests."""
+    project = targets.admitted
+    monkeypatch.setattr(
+        targets, "admitted", lambda names=(): project([*names, "tests.hashhuman.training.test_divergence.Poison"])
+    )
 
 
 def test_an_infinite_loss_stops_the_run(toy_folder, tmp_path):
