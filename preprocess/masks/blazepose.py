@@ -17,7 +17,7 @@ from preprocess.keypoints.points import Keypoints, points_path, segmentation_fol
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
 from preprocess.masks.draw import draw_stage
-from preprocess.masks.matting import matte
+from preprocess.masks.matting import matte, outline_length
 from preprocess.masks.parts import PartRenderer, spread_classes
 from preprocess.masks.plate import measure_plate
 from preprocess.stage import Stage
@@ -25,6 +25,8 @@ from preprocess.stage import Stage
 Box = tuple[slice, slice]  # rows, columns
 _SEEN = 26  # 8-bit probability from which a pixel may show the person
 _MARGIN = 10.0  # pixels of the network's mask kept around the person
+_TRIED = 12  # pictures whose outlines are compared before any is replaced
+_RAGGED = 1.1  # new outlines may be so many times as long as the old ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,22 +127,30 @@ class BlazePoseMasks(Stage):
         masker = _Masker(reader, render, clip, region, background)
         steps = threads.ordered(masker, range(len(reader.pictures)))
         shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
+        outlines = ""
         if self.matting and background is not None:
-            self._follow_outlines(subject, clip.detected, progress)
+            outlines = self._follow_outlines(subject, clip.detected, progress)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         camera = "moving camera" if background is None else "static camera"
         empty = f", nobody in {shares.count(0.0)} of them" if 0.0 in shares else ""
         filled = np.mean([share for share in shares if share] or [0.0])
-        return f"{len(shares)} masks{empty}, {camera}; the person fills {100 * filled:.0f} % of the picture"
+        return f"{len(shares)} masks{empty}, {camera}{outlines}; the person fills {100 * filled:.0f} % of the picture"
 
-    def _follow_outlines(self, folder: Path, detected: set[int], progress: Progress) -> None:
-        """Writes the plate, and the masks again with the coverage that it shows.
+    def _follow_outlines(self, folder: Path, detected: set[int], progress: Progress) -> str:
+        """Writes the plate, and the masks again with the coverage that it shows. Returns a phrase on it.
 
         Frames in which nobody was detected are left out: the person may be there unseen, and is no part of the plate.
+        Nothing is written if the new outlines would be ragged, as where sharpening or noise surrounds the person.
         """
         reader, writer = Subject(folder), SubjectWriter(folder)
         pictures = [picture for picture in reader.pictures if picture.frame in detected]
         plate = measure_plate(reader, [pictures[i] for i in _spaced(len(pictures), self.background_pictures)])
+        tried = []
+        for picture in (pictures[i] for i in _spaced(len(pictures), _TRIED)):
+            mask = reader.mask(picture)
+            tried.append(outline_length(matte(reader.image(picture), mask, plate)) / max(1, outline_length(mask)))
+        if np.median(tried) > _RAGGED:
+            return ", as the network and edges show it, since the background makes outlines ragged"
         writer.write_plate(0, plate.colour, plate.known)
 
         def follow(picture: Picture) -> None:
@@ -152,6 +162,7 @@ class BlazePoseMasks(Stage):
         steps = threads.ordered(follow, pictures)
         for _ in progress.track(steps, total=len(pictures), description="outlines"):
             pass
+        return ", with outlines that follow the background"
 
     def _background(self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""

@@ -8,6 +8,7 @@ from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
+from preprocess.masks import blazepose
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.masks.clip import BYSTANDER, film, iou
@@ -108,6 +109,17 @@ def test_the_plate_of_a_fixed_camera_improves_the_outline(tmp_path):
     assert free.mean() > 0.3
     first = Subject(tmp_path).image(Subject(tmp_path).pictures[0])
     assert np.abs(color[free].astype(float) - first[free]).mean() < 4
+
+
+def test_ragged_outlines_are_not_taken(tmp_path, monkeypatch):
+    film(tmp_path)
+    run(tmp_path, matting=False)
+    before = [read(tmp_path, frame) for frame in range(2)]
+    speckled = np.random.default_rng(0).random
+    monkeypatch.setattr(blazepose, "matte", lambda image, mask, plate: speckled(mask.shape).astype(np.float32))
+    run(tmp_path)
+    assert not (tmp_path / "plate").exists()
+    assert all(np.array_equal(read(tmp_path, frame), mask) for frame, mask in enumerate(before))
 
 
 def test_a_moving_camera_has_no_plate_and_an_old_one_goes(tmp_path):

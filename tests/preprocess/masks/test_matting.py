@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from preprocess.masks import matting
-from preprocess.masks.matting import MattingNetwork, evidence, matte, mean_colour, nearest_colour, windows
+from preprocess.masks.matting import (
+    MattingNetwork,
+    evidence,
+    matte,
+    mean_colour,
+    nearest_colour,
+    outline_length,
+    windows,
+)
 from preprocess.masks.plate import Plate
 
 SIZE, LARGER = 96, 8
@@ -121,3 +129,12 @@ def test_the_network_is_torchs(rng):
     scaled = torch.from_numpy((inputs - arrays["mean"]) / arrays["scale"]).float()
     expected = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])(scaled)[:, 0]
     np.testing.assert_allclose(MattingNetwork(arrays)(inputs), expected.detach().clamp(0, 1).numpy(), atol=1e-5)
+
+
+def test_the_length_of_an_outline_by_hand():
+    square = np.zeros((6, 7), np.float32)
+    square[1:4, 2:5] = 1
+    assert outline_length(square) == 12
+    square[2, 3] = 0.4  # a hole
+    assert outline_length(square) == 16
+    assert outline_length(np.ones((3, 3), np.float32)) == 0
