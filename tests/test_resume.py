@@ -16,7 +16,7 @@ import train
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, files, lock
-from hashhuman.training import run, run_folder
+from hashhuman.training import resume, run, run_folder
 from hashhuman.training.manifest import Manifest
 from tests.processes import PATIENCE
 from tests.test_train import composed
@@ -166,6 +166,7 @@ def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_fol
     with pytest.raises(ZeroDivisionError):  # in its middle: nothing of the former run may be left
         train.main(composed("train", *stopped))
     assert not (folder / run_folder.CHECKPOINT).exists() and not (folder / "evaluation").exists()
+    assert resume.chosen(composed("train", f"resume={folder}")).resume is None  # which would replace it again
     with pytest.raises(UserError, match="its training was stopped"):
         run.load(folder)
 

@@ -46,19 +46,19 @@ def rows_of_pictures(
 
     Raises UserError if the files do not belong to the pictures, or their numbers may mean two things.
     """
-    wanted = index.pictures.astype(int)
+    expected = index.pictures.astype(int)
     if numbers is None:
-        if count != len(wanted):
-            raise UserError(_not_one_each(what, count, len(wanted)))
+        if count != len(expected):
+            raise UserError(_not_one_each(what, count, len(expected)))
         return list(range(count))
     offset = first_number(numbers) if first is None else first
     place = {number - offset: row for row, number in enumerate(numbers)}
-    found = [place.get(int(number)) for number in wanted]
+    found = [place.get(int(number)) for number in expected]
     absent = sum(row is None for row in found)
-    if absent and count == len(wanted) and complete:
+    if absent and count == len(expected) and complete:
         return list(range(count))
-    if absent > (1 - _PRESENT if complete else 1) * len(wanted) or absent == len(wanted):
-        raise UserError(_not_one_each(what, count, len(wanted)))
+    if absent > (1 - _PRESENT if complete else 1) * len(expected) or absent == len(expected):
+        raise UserError(_not_one_each(what, count, len(expected)))
     return found
 
 

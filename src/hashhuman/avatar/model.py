@@ -155,7 +155,7 @@ class HashGridAvatar(nn.Module):
 
     def warm_up(self) -> None:
         """Launches every kernel of training and rendering once, on small inputs (`avatar/warmup.py`)."""
-        warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.rehearsed, self.template))
+        warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.in_miniature, self.template))
 
     # ------------------------------------------------------------------ training
 

@@ -1,6 +1,7 @@
 """Lets one process at a time work on a folder."""
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -51,8 +52,13 @@ def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
         made[:0] = [parent for parent in path.parents if not parent.exists() and parent not in made]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+")
-        except (FileNotFoundError, FileExistsError):  # another process has just removed the folder that it made
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644), "a+")
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # in a folder from somebody else, it may lead to any file
+                raise UserError(f"{path} is a link, and a lock must be a file: delete it.") from None
+            if not isinstance(error, FileNotFoundError | FileExistsError):
+                raise
+            # Another process has just removed the folder that it made.
             if attempt == ATTEMPTS or (os.path.lexists(path.parent) and not path.parent.is_dir()):
                 raise
             continue

@@ -50,7 +50,7 @@ class FixedPoses(nn.Module):
         """The bodies of the training frames as they are."""
         return bodies, None
 
-    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def in_miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """The bodies as they are: there are no kernels to compile."""
         return bodies
 
@@ -119,8 +119,14 @@ class RefinedPoses(nn.Module):
             template: the body, on the device of training.
             poses: the fitted poses.
             frames: numbers of the frames, ascending.
+
+        Raises:
+            UserError: if a training that is continued had other poses.
         """
         device = template.vertices.device
+        if self.frames[0] != -1:  # from a checkpoint: its corrections belong to the poses that it was trained with
+            for pose, frame in zip(poses, frames):
+                self.corrected(pose, frame, template.joints[0])
         self.frames: Tensor = torch.tensor(list(frames), device=device)
         self.fit: Tensor = torch.stack([_numbers(pose) for pose in poses]).to(device)
         self.fitted = posing.Fitted.of(template, poses)
@@ -174,7 +180,7 @@ class RefinedPoses(nn.Module):
         table = PosedTable(self.rotation, self.transl, chain, world, self.times)
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
 
-    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def in_miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """One body in the rest pose, posed by the kernels of a step and with gradients, to compile all of them.
 
         Args:

@@ -129,5 +129,6 @@ def _log_each(logger: WandbLogger, evaluation: Evaluation, step: int) -> None:
     splits = evaluation.report["splits"].items()
     rows = [{"split": split} | row for split, result in splits for row in result["each"]]
     if rows:
-        cells = [list(row.values()) for row in rows]
-        logger.log_table("evaluation/pictures", columns=list(rows[0]), data=cells, step=step)
+        columns = list(dict.fromkeys(name for row in rows for name in row))  # some splits have columns of their own
+        cells = [[row.get(column) for column in columns] for row in rows]
+        logger.log_table("evaluation/pictures", columns=columns, data=cells, step=step)

@@ -52,19 +52,20 @@ def _moved(folder: Path) -> DictConfig:
 
     config = OmegaConf.create(replaced(content))
     assert isinstance(config, DictConfig)
+    config.resume = None  # a run that began with resume=false is continued like any other
     return config
 
 
 def _newest_unfinished(config: DictConfig) -> Path | None:
     """The newest folder beside `run_dir` with an unfinished run of the same config."""
-    wanted = run_folder.digest(run_folder.content_of(config))
+    own = run_folder.digest(run_folder.content_of(config))
     found = []
     for path in Path(config.run_dir).absolute().parent.glob(f"*/{run_folder.MANIFEST}"):
         try:
             manifest = Manifest.load(path.parent)
         except UserError:  # a damaged run cannot be continued
             continue
-        if manifest is not None and manifest.config == wanted and not manifest.evaluated:
+        if manifest is not None and manifest.config == own and not manifest.evaluated:
             found.append(path)
     return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 

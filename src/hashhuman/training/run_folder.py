@@ -24,7 +24,14 @@ from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
 FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
-OUTPUTS = ("checkpoints", "evaluation", "logs", "timing.json", "diverged.pt")  # what training a run anew replaces
+OUTPUTS = (
+    "checkpoints",
+    "evaluation",
+    "export",
+    "logs",
+    "timing.json",
+    "diverged.pt",
+)  # what training a run anew replaces
 BESIDE = ("format", "command", "resume")  # of config.json, and no part of the config that determines the result
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 

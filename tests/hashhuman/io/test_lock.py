@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hashhuman.errors import UserError
 from hashhuman.io.lock import alone
 from tests.processes import PATIENCE
 
@@ -98,3 +99,14 @@ def test_a_file_where_the_folder_should_be(tmp_path):
         pass
     with pytest.raises(NotADirectoryError), alone(tmp_path / "file/deep/folder"):
         pass
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path):
+    """In a folder from somebody else, it could lead to any file of the user."""
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.lock").symlink_to("../thesis.tex")
+    sentence = r"run/\.lock is a link, and a lock must be a file: delete it"
+    with pytest.raises(UserError, match=sentence), alone(tmp_path / "run", inside=True):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "chapter 1"

@@ -341,3 +341,13 @@ def test_batches_of_some_frames_move_no_others(store: PixelStore):
     losses.ColorLoss(1.0)(prediction).backward()
     gradient = copy.copy(avatar.poses.rotation.grad)
     assert (gradient[:2] != 0).any() and (gradient[2] == 0).all()
+
+
+def test_a_training_with_other_poses_is_not_continued():
+    avatar, poses = made(), [toy.pose(0), toy.pose(1), toy.pose(2)]
+    avatar.prepare(poses)
+    continued = made()
+    continued.load_state_dict(avatar.state_dict())
+    with pytest.raises(UserError, match="The pose of frame 1 is not the one that this run refined"):
+        continued.prepare([poses[0], wrong(poses[1], 8.0, 1), poses[2]])
+    continued.prepare(poses)

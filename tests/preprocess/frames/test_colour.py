@@ -30,9 +30,9 @@ def frame(rgb: np.ndarray, matrix: Colorspace, bits: int, full: bool, size=(48, 
     planes = np.repeat(planes[:, None], size[0], 1).astype(np.uint8 if bits == 8 else np.uint16)
     made = av.VideoFrame(planes.shape[2], planes.shape[1], "yuv444p" if bits == 8 else "yuv444p10le")
     for plane, values in zip(made.planes, planes):
-        room = np.zeros((plane.height, plane.line_size // values.itemsize), values.dtype)
-        room[:, : plane.width] = values
-        plane.update(room.tobytes())
+        padded = np.zeros((plane.height, plane.line_size // values.itemsize), values.dtype)
+        padded[:, : plane.width] = values
+        plane.update(padded.tobytes())
     made.color_range = ColorRange.JPEG if full else ColorRange.MPEG
     return made
 
