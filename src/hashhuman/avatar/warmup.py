@@ -16,7 +16,7 @@ from hashhuman.renderer.shell_sampler import ALL_BINS
 
 
 def warm_up(
-    renderer: SceneRenderer, n_joints: int, n_parts: int, rehearsed: Callable[[PosedBodies], PosedBodies]
+    renderer: SceneRenderer, n_joints: int, n_parts: int, miniature: Callable[[PosedBodies], PosedBodies]
 ) -> None:
     """Poses the body, takes a training step without its update, and renders the two rounds of a picture.
 
@@ -27,7 +27,7 @@ def warm_up(
         renderer: the avatar.
         n_joints: J.
         n_parts: P.
-        rehearsed: poses a body again as a training step does, with gradients if poses are refined.
+        miniature: poses a body again as a training step does, with gradients if poses are refined.
     """
     device, n_rays = renderer.device, 32
     origin = torch.zeros(3)
@@ -38,7 +38,7 @@ def warm_up(
         scene, _ = renderer.measured_scene([BodyPose(torch.zeros(n_joints, 3), origin, origin)], [0])
         if not isinstance(scene.index.neighbors, GridNeighbors):
             return
-        posed = Scene(rehearsed(scene.bodies), scene.index)
+        posed = Scene(miniature(scene.bodies), scene.index)
         seen = renderer.render_rays(rays, posed, jitter=True, capacity=capacity).rendering
         (seen.color.sum() + seen.alpha.sum() + seen.depth.sum() + seen.weights.sum()).backward()
         for parameter in renderer.parameters():

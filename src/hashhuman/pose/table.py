@@ -50,7 +50,7 @@ class FixedPoses(nn.Module):
         """The bodies of the training frames as they are."""
         return bodies, None
 
-    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """The bodies as they are: there are no kernels to compile."""
         return bodies
 
@@ -174,7 +174,7 @@ class RefinedPoses(nn.Module):
         table = PosedTable(self.rotation, self.transl, chain, world, self.times)
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
 
-    def rehearsed(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """One body in the rest pose, posed by the kernels of a step and with gradients, to compile all of them.
 
         Args:
