@@ -119,7 +119,11 @@ class RefinedPoses(nn.Module):
             template: the body, on the device of training.
             poses: the fitted poses.
             frames: numbers of the frames, ascending.
+
+        Raises:
+            UserError: if a checkpoint was loaded whose corrections belong to other frames or poses.
         """
+        self._refuse_others(poses, frames)
         device = template.vertices.device
         self.frames: Tensor = torch.tensor(list(frames), device=device)
         self.fit: Tensor = torch.stack([_numbers(pose) for pose in poses]).to(device)
@@ -141,14 +145,29 @@ class RefinedPoses(nn.Module):
         Raises:
             UserError: if the pose of a training frame is not the one that was refined.
         """
+        self._refuse_other(pose, frame)
+        correction = self.correction(frame)
+        return pose if correction is None else correction.of(pose, pelvis)
+
+    def _refuse_others(self, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
+        known = self.frames.tolist()
+        if known[:1] == [-1]:  # never trained
+            return
+        if known != list(frames):
+            raise UserError(
+                "The training frames are not those whose poses this run refined: restore the subject's pictures, "
+                "or train the run again."
+            )
+        for pose, frame in zip(poses, frames):
+            self._refuse_other(pose, frame)
+
+    def _refuse_other(self, pose: BodyPose, frame: int) -> None:
         known = (self.frames == frame).nonzero()[:, 0]
         if len(known) and not torch.allclose(self.fit[known[0]].cpu(), _numbers(pose).cpu(), rtol=0, atol=1e-5):
             raise UserError(
                 f"The pose of frame {frame} is not the one that this run refined: restore the subject's smpl_params/, "
                 "or train the run again."
             )
-        correction = self.correction(frame)
-        return pose if correction is None else correction.of(pose, pelvis)
 
     def correction(self, frame: int) -> Correction | None:
         """A frame's correction, on the CPU; None for a frame before the first or after the last training frame."""

@@ -341,3 +341,15 @@ def test_batches_of_some_frames_move_no_others(store: PixelStore):
     losses.ColorLoss(1.0)(prediction).backward()
     gradient = copy.copy(avatar.poses.rotation.grad)
     assert (gradient[:2] != 0).any() and (gradient[2] == 0).all()
+
+
+def test_other_poses_are_refused_when_training_goes_on():
+    poses = [toy.pose(0), toy.pose(1), toy.pose(2)]
+    first, again = table(), table()
+    first.start(toy.template(), poses, FRAMES)
+    again.load_state_dict(first.state_dict())
+    again.start(toy.template(), poses, FRAMES)
+    with pytest.raises(UserError, match="The pose of frame 12 is not the one that this run refined"):
+        again.start(toy.template(), [poses[0], wrong(poses[1], 5, seed=0), poses[2]], FRAMES)
+    with pytest.raises(UserError, match="The training frames are not those whose poses this run refined"):
+        again.start(toy.template(), poses, [10, 12, 14])
