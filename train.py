@@ -28,12 +28,16 @@ def default_experiment() -> str:
     return "fast" if torch.cuda.is_available() else "cpu"
 
 
-def default_pose(data: str) -> str:
+def default_pose(data: str, experiment: str | None) -> str:
     """Poses that were fitted to a video are refined, where a GPU makes this cheap; those of other data are given.
+
+    `experiment` is None unless the command line names one.
 
     On a CPU, refining takes several times as long as the rest of a step, whose few rays teach the poses little.
     """
-    return "refined" if data == "monocular" and default_experiment() == "fast" else "fixed"
+    if data != "monocular" or experiment == "cpu":
+        return "fixed"
+    return "refined" if default_experiment() == "fast" else "fixed"
 
 
 def default_launcher() -> str:

@@ -400,3 +400,13 @@ def test_unknown_options(root: str, composed):
     group = next(key for key in choices(root) if not key.startswith("hydra/") and "@" not in key)
     with pytest.raises(ConfigCompositionException, match="no_such_option"):
         composed(root, f"{group}=no_such_option")
+
+
+def test_poses_are_fixed_where_the_experiment_trains_on_the_cpu(composed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(train, "default_experiment", lambda: "fast")  # a machine with a GPU
+    for overrides, target in (
+        ([], "RefinedPoses"),
+        (["experiment=cpu"], "FixedPoses"),
+        (["data=synthetic"], "FixedPoses"),
+    ):
+        assert composed("train", *overrides).pose.table._target_.endswith(target)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hashhuman.body.nearest import nearest
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.spreading import SurfaceGraph
-from hashhuman.data.silhouettes import Silhouettes
+from hashhuman.data.outlines import Outlines
 from hashhuman.deformer.cells import Cells
 from hashhuman.geometry import skinning
 
@@ -45,7 +45,7 @@ class Carving:
         x: Float[Tensor, "N 3"],
         vertex: Int[Tensor, "N"],
         bodies: PosedBodies,
-        silhouettes: Silhouettes,
+        outlines: Outlines,
         radius: float = 0.0,
     ) -> Bool[Tensor, "N"]:
         """Whether the pictures agree that nothing is within `radius` (m) of canonical places.
@@ -54,26 +54,26 @@ class Carving:
             x: the places (m, canonical).
             vertex: the body point that carries each place along.
             bodies: of the training frames.
-            silhouettes: the pictures.
+            outlines: the pictures.
             radius: metres.
         """
         posed_from_canonical = _inverses(bodies)
         outside, shown = torch.zeros_like(vertex), torch.zeros_like(vertex)
-        for picture, frame in enumerate(silhouettes.frames):
+        for picture, frame in enumerate(outlines.frames):
             posed = skinning.transform(posed_from_canonical(frame)[vertex], x)
             world = skinning.transform(bodies.world_from_posed[frame], posed)
-            distance, in_picture, scale = silhouettes.look_up(picture, world)
+            distance, in_picture, scale = outlines.look_up(picture, world)
             outside += in_picture & (distance > self.margin + radius * scale)
             shown += in_picture
         return (outside >= self.least) & (outside >= self.share * shown)
 
     def thickness(
-        self, bodies: PosedBodies, silhouettes: Silhouettes, graph: SurfaceGraph, reach: float
+        self, bodies: PosedBodies, outlines: Outlines, graph: SurfaceGraph, reach: float
     ) -> tuple[Float[Tensor, "V"], Bool[Tensor, "V"]]:
         """The height over each body point (m) up to which something may be, and whether the pictures decided it.
 
         Args:
-            bodies, silhouettes: as for `empty`.
+            bodies, outlines: as for `empty`.
             graph: the neighbours of the body points, over which the thickness is spread.
             reach: the greatest height (m).
         """
@@ -81,7 +81,7 @@ class Carving:
         heights = torch.arange(0, reach + STEP / 2, STEP, device=points.device)
         places = points[:, None] + heights[:, None] * normals[:, None]  # V H 3
         vertex = torch.arange(len(points), device=points.device)[:, None].expand(-1, len(heights))
-        empty = self.empty(places.flatten(0, 1), vertex.flatten(), bodies, silhouettes).view(vertex.shape)
+        empty = self.empty(places.flatten(0, 1), vertex.flatten(), bodies, outlines).view(vertex.shape)
         filled = (~empty).long()
         highest = (filled * torch.arange(1, len(heights) + 1, device=points.device)).amax(1)
         decided = highest < len(heights)
@@ -104,7 +104,7 @@ def _inverses(bodies: PosedBodies):
 def allowed_cells(
     cells: Cells,
     bodies: PosedBodies,
-    silhouettes: Silhouettes,
+    outlines: Outlines,
     carving: Carving,
     thickness: Float[Tensor, "V"],
     reach: float,
@@ -131,15 +131,15 @@ def allowed_cells(
         mine = torch.zeros(len(centers), dtype=torch.bool, device=low.device)
         mine[near] = touches
         open_ = (within & ~touches).nonzero()[:, 0]
-        empty = carving.empty(x[open_], vertex[open_], bodies, silhouettes, radius)
+        empty = carving.empty(x[open_], vertex[open_], bodies, outlines, radius)
         mine[near[open_]] = ~empty
         allowed.append(mine)
     return torch.cat(allowed)
 
 
-def facing(bodies: PosedBodies, silhouettes: Silhouettes) -> Float[Tensor, "3"]:
+def facing(bodies: PosedBodies, outlines: Outlines) -> Float[Tensor, "3"]:
     """The unit direction (world) from the first body to the camera that films it."""
-    camera, frame = silhouettes.cameras[0], silhouettes.frames[0]
+    camera, frame = outlines.cameras[0], outlines.frames[0]
     away = camera.center - bodies.world_from_posed[frame, :3, 3].detach()
     return away / away.norm()
 

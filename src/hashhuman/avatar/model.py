@@ -23,7 +23,7 @@ from hashhuman.body.spreading import SurfaceGraph
 from hashhuman.body.symmetry import opposite
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.batch import RayBatch
-from hashhuman.data.silhouettes import Silhouettes
+from hashhuman.data.outlines import Outlines
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.deformer.residual import Residual
@@ -155,7 +155,7 @@ class HashGridAvatar(nn.Module):
 
     def warm_up(self) -> None:
         """Launches every kernel of training and rendering once, on small inputs (`avatar/warmup.py`)."""
-        warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.in_miniature, self.template))
+        warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.miniature, self.template))
 
     # ------------------------------------------------------------------ training
 
@@ -235,29 +235,29 @@ class HashGridAvatar(nn.Module):
         return fit_pose(self, camera, image, mask, pose, **options)
 
     @torch.no_grad()
-    def carve(self, scene: Scene, silhouettes: Silhouettes, seen: Bool[Tensor, "V"], carving: Carving) -> None:
+    def carve(self, scene: Scene, outlines: Outlines, seen: Bool[Tensor, "V"], carving: Carving) -> None:
         """Empties what projects outside the outlines of training pictures (`avatar/carving.py`), for good.
 
         May be called again with poses that have become better; cells that were carved away wrongly come back.
 
         Args:
             scene: the bodies of the training frames, from `prepare`.
-            silhouettes: the outlines of training pictures.
+            outlines: the outlines of training pictures.
             seen: which body points some training picture shows.
             carving: the settings of the vote.
         """
         assert isinstance(scene.index, LinkedIndex)
         bodies, reach = scene.bodies, self.skinning.reach
         graph = SurfaceGraph(bodies.canonical_vertices, bodies.canonical_normals)
-        thickness, _ = carving.thickness(bodies, silhouettes, graph, reach)
+        thickness, _ = carving.thickness(bodies, outlines, graph, reach)
         if not self.residual.displaces:  # a displacement moves points out of their cells
             cells = scene.index.cells
-            self.occupancy.allow(allowed_cells(cells, bodies, silhouettes, carving, thickness, reach))
+            self.occupancy.allow(allowed_cells(cells, bodies, outlines, carving, thickness, reach))
             scene.index.prune()
         if self.surface is not None:
             self.surface.update(seen, thickness)
             return
-        light = facing(bodies, silhouettes)
+        light = facing(bodies, outlines)
         parts = [points.to(self.device) for points in self.part_points]
         self.surface = Surface(
             bodies, parts, graph, seen, opposite(self.template), thickness, reach, self.skinning.depth, light

@@ -15,7 +15,9 @@ from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell_sampler import ALL_BINS
 
 
-def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int, repose: Callable[[PosedBodies], PosedBodies]) -> None:
+def warm_up(
+    renderer: SceneRenderer, n_joints: int, n_parts: int, miniature: Callable[[PosedBodies], PosedBodies]
+) -> None:
     """Poses the body, takes a training step without its update, and renders the two rounds of a picture.
 
     Only poses the body unless `neighbors=grid`. Works in a dry run, too, in which kernels do nothing. Gradients and the
@@ -25,7 +27,7 @@ def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int, repose: Callab
         renderer: the avatar.
         n_joints: J.
         n_parts: P.
-        repose: poses a body again as a training step does, with gradients if poses are refined.
+        miniature: poses a body again as a training step does, with gradients if poses are refined.
     """
     device, n_rays = renderer.device, 32
     origin = torch.zeros(3)
@@ -36,7 +38,7 @@ def warm_up(renderer: SceneRenderer, n_joints: int, n_parts: int, repose: Callab
         scene, _ = renderer.measured_scene([BodyPose(torch.zeros(n_joints, 3), origin, origin)], [0])
         if not isinstance(scene.index.neighbors, GridNeighbors):
             return
-        posed = Scene(repose(scene.bodies), scene.index)
+        posed = Scene(miniature(scene.bodies), scene.index)
         seen = renderer.render_rays(rays, posed, jitter=True, capacity=capacity).rendering
         (seen.color.sum() + seen.alpha.sum() + seen.depth.sum() + seen.weights.sum()).backward()
         for parameter in renderer.parameters():

@@ -1,10 +1,12 @@
 """Checks the values of a sweep before its first job runs, so that a mistake does not show hours later."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hashhuman.checks.ranges import check_ranges
@@ -34,8 +36,11 @@ def check_sweep(config_folder: Path, config_name: str, arguments: Sequence[str])
     if given.config_dir or given.config_path:
         return
     with another_hydra(), initialize_config_dir(str(config_folder), version_base="1.3"):
-        for _, overrides in zip(range(MOST), _jobs(given.overrides)):
+        jobs = list(_jobs(given.overrides))
+        for overrides in jobs[:MOST]:
             check_ranges(compose(given.config_name or config_name, overrides))
+    if len(jobs) > MOST:
+        print(f"{len(jobs) - MOST} values of this sweep are not checked beforehand.", file=sys.stderr)
 
 
 def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -49,8 +54,8 @@ def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _values(override: str) -> list[str]:
-    """The overrides that a swept one stands for; itself if it is no sweep."""
-    parsed = OverridesParser.create().parse_override(override)
+    """The overrides that a swept one stands for; itself if it is no sweep. Hydra must be initialised, for `glob`."""
+    (parsed,) = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides([override])
     if not parsed.is_discrete_sweep():
         return [override]
     return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]

@@ -18,10 +18,11 @@ from hashhuman.body.template import BodyPose
 from hashhuman.data import lip, pixel_cache
 from hashhuman.data.agreement import refuse_contradiction
 from hashhuman.data.batch import RayBatch
+from hashhuman.data.damage import refuse_damage
+from hashhuman.data.outlines import Outlines
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
-from hashhuman.data.silhouettes import Silhouettes
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
@@ -30,7 +31,6 @@ from hashhuman.io import threads
 
 log = logging.getLogger(__name__)
 
-DAMAGED = 0.1  # the largest share of the training pictures that may be left out
 Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
 
 
@@ -97,7 +97,7 @@ class SubjectDataModule(L.LightningDataModule):
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
         self.cache = PixelCache(self.subject.root / "cache", cache_mb)
         self.store: PixelStore | None = None
-        self._damaged = 0
+        self._crops: tuple[Crops, list[Picture]] | None = None
 
     @property
     def train_poses(self) -> list[BodyPose]:
@@ -124,20 +124,28 @@ class SubjectDataModule(L.LightningDataModule):
     def crops(self) -> tuple[Crops, list[Picture]]:
         """The cropped training pictures, from the cache, or decoded on all cores; and which pictures these are.
 
-        Damaged pictures are left out, unless `strict`. Raises UserError if more than `DAMAGED` of all are.
+        They are kept, since training and carving both need them. Damaged pictures are left out, unless `strict`.
+        Raises UserError if more than `damage.DAMAGED` of all are.
         """
+        if self._crops is None:
+            self._crops = self._read_crops()
+        return self._crops
+
+    def _read_crops(self) -> tuple[Crops, list[Picture]]:
         pictures = self.splits["train"]
         settings = {"format": 2, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
         key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
-        if (crops := self.cache.get(key)) is None:
-            self.subject.template()  # cached before the threads start, so that not every thread reads it
-            cut = list(threads.ordered(self._cut, pictures))
-            damaged = [str(each) for each in cut if isinstance(each, UserError)]
-            crops = Crops.join([each for each in cut if isinstance(each, Crops)])
-            if damaged:  # not kept for the next run, which shall warn as well
-                log.warning("%d of %d training pictures are left out: %s", len(damaged), len(cut), damaged[0])
-                return crops, [picture for picture, each in zip(pictures, cut) if isinstance(each, Crops)]
-            self.cache.put(key, crops)
+        if (crops := self.cache.get(key)) is not None:
+            return crops, pictures
+        self.subject.template()  # cached before the threads start, so that not every thread reads it
+        cut = list(threads.ordered(self._cut, pictures))
+        damaged = [each for each in cut if isinstance(each, UserError)]
+        refuse_damage(damaged, len(cut), "training pictures")
+        crops = Crops.join([each for each in cut if isinstance(each, Crops)])
+        if damaged:  # not kept for the next run, which shall warn as well
+            log.warning("%d of %d training pictures are left out: %s", len(damaged), len(cut), damaged[0])
+            return crops, [picture for picture, each in zip(pictures, cut) if isinstance(each, Crops)]
+        self.cache.put(key, crops)
         return crops, pictures
 
     def _cut(self, picture: Picture) -> Crops | UserError:
@@ -145,17 +153,16 @@ class SubjectDataModule(L.LightningDataModule):
         try:
             return Crops.cut(self.training_picture(picture), self.reach)
         except UserError as error:
-            self._damaged += 1
-            if self.strict or self._damaged > DAMAGED * len(self.splits["train"]):
+            if self.strict:
                 raise
             return error
 
-    def silhouettes(self, most: int, device: torch.device | str) -> Silhouettes:
+    def outlines(self, most: int, device: torch.device | str) -> Outlines:
         """The person's outlines in at most `most` training pictures, evenly spaced."""
         crops, pictures = self.crops()
         cameras = [self.camera(picture) for picture in pictures]
         frames = [self.train_frames.index(picture.frame) for picture in pictures]
-        return Silhouettes.of(crops, cameras, frames, most, device)
+        return Outlines.of(crops, cameras, frames, most, device)
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture at training size, with its mask, part labels and body."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from hashhuman.data.damage import refuse_damage
 from hashhuman.errors import UserError
 from hashhuman.evaluation.metrics.protocols import Comparison, MetricProtocol
 from hashhuman.evaluation.product import TITLES, Evaluation, MeasuredPicture, Product, spread
@@ -77,7 +78,12 @@ class Evaluator:
 
         Returns:
             The evaluation with its report and products.
+
+        Raises:
+            UserError: before any file is written, if too many pictures of a split are damaged.
         """
+        chosen = {split: spread(datamodule.splits.get(split, []), self.most) for split in self.splits}
+        damaged = {split: _damaged(split, pictures, datamodule) for split, pictures in chosen.items()}
         was_training = avatar.training
         avatar.eval()
         self.protocol.to(avatar.device)
@@ -89,8 +95,9 @@ class Evaluator:
         }
         evaluation = Evaluation(avatar, datamodule, folder, report, {})
         for split in self.splits:
-            if chosen := spread(datamodule.splits.get(split, []), self.most):
-                report["splits"][split] = self._measure(split, chosen, evaluation)
+            if pictures := chosen[split]:
+                sound = [picture for picture in pictures if str(picture.image) not in damaged[split]]
+                report["splits"][split] = self._measure(split, sound, evaluation) | {"damaged": damaged[split]}
         for name, product in self.products.items():
             made = evaluation.made[name] = product.make(evaluation)
             _join(report, made.report)
@@ -101,14 +108,10 @@ class Evaluator:
         return evaluation
 
     def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
-        each, empty, damaged, data = [], [], [], evaluation.datamodule
-        views = enumerate(zip(chosen, threads.ordered(data.view_or_damage, chosen)))
+        each, empty, data = [], [], evaluation.datamodule
+        views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
         with threads.Background() as submit:
             for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
-                if isinstance(view, UserError):
-                    log.warning("A picture is left out of the evaluation: %s", view)
-                    damaged.append(str(picture.image))
-                    continue
                 if not (view.mask > 0).any():
                     empty.append(view.name)
                     continue
@@ -125,7 +128,7 @@ class Evaluator:
                     product.picture(evaluation, measured, submit)
         columns = [column for column in each[0] if column != "picture"] if each else []
         mean = {column: statistics.fmean(row[column] for row in each) for column in columns}
-        return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty, "damaged": damaged}
+        return {"pictures": len(each), "mean": mean, "each": each, "without_person": empty}
 
     def _columns(self) -> dict[str, str]:
         """Column -> description, of all metrics."""
@@ -140,6 +143,16 @@ class Evaluator:
         fitted = avatar.fit_pose(view.camera, view.image, view.mask, pose, **self.pose_fit)
         comparison, _ = _render(avatar, view, fitted, vertices)
         return {f"{column}_fitted": value for column, value in self.protocol(comparison).items()}
+
+
+def _damaged(split: str, pictures: Sequence[Any], datamodule: Any) -> list[str]:
+    """The damaged pictures of a split, with a warning for each. Raises UserError if they are too many."""
+    views = threads.ordered(datamodule.view_or_damage, pictures)
+    errors = {str(picture.image): view for picture, view in zip(pictures, views) if isinstance(view, UserError)}
+    refuse_damage(list(errors.values()), len(pictures), TITLES[split])
+    for error in errors.values():
+        log.warning("A picture is left out of the evaluation: %s", error)
+    return list(errors)
 
 
 def _render(avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:

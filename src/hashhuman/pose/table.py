@@ -50,7 +50,7 @@ class FixedPoses(nn.Module):
         """The bodies of the training frames as they are."""
         return bodies, None
 
-    def in_miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """The bodies as they are: there are no kernels to compile."""
         return bodies
 
@@ -121,12 +121,10 @@ class RefinedPoses(nn.Module):
             frames: numbers of the frames, ascending.
 
         Raises:
-            UserError: if a training that is continued had other poses.
+            UserError: if a checkpoint was loaded whose corrections belong to other frames or poses.
         """
+        self._refuse_others(poses, frames)
         device = template.vertices.device
-        if self.frames[0] != -1:  # from a checkpoint: its corrections belong to the poses that it was trained with
-            for pose, frame in zip(poses, frames):
-                self.corrected(pose, frame, template.joints[0])
         self.frames: Tensor = torch.tensor(list(frames), device=device)
         self.fit: Tensor = torch.stack([_numbers(pose) for pose in poses]).to(device)
         self.fitted = posing.Fitted.of(template, poses)
@@ -147,14 +145,29 @@ class RefinedPoses(nn.Module):
         Raises:
             UserError: if the pose of a training frame is not the one that was refined.
         """
+        self._refuse_other(pose, frame)
+        correction = self.correction(frame)
+        return pose if correction is None else correction.of(pose, pelvis)
+
+    def _refuse_others(self, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
+        known = self.frames.tolist()
+        if known[:1] == [-1]:  # never trained
+            return
+        if known != list(frames):
+            raise UserError(
+                "The training frames are not those whose poses this run refined: restore the subject's pictures, "
+                "or train the run again."
+            )
+        for pose, frame in zip(poses, frames):
+            self._refuse_other(pose, frame)
+
+    def _refuse_other(self, pose: BodyPose, frame: int) -> None:
         known = (self.frames == frame).nonzero()[:, 0]
         if len(known) and not torch.allclose(self.fit[known[0]].cpu(), _numbers(pose).cpu(), rtol=0, atol=1e-5):
             raise UserError(
                 f"The pose of frame {frame} is not the one that this run refined: restore the subject's smpl_params/, "
                 "or train the run again."
             )
-        correction = self.correction(frame)
-        return pose if correction is None else correction.of(pose, pelvis)
 
     def correction(self, frame: int) -> Correction | None:
         """A frame's correction, on the CPU; None for a frame before the first or after the last training frame."""
@@ -180,7 +193,7 @@ class RefinedPoses(nn.Module):
         table = PosedTable(self.rotation, self.transl, chain, world, self.times)
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
 
-    def in_miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
+    def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
         """One body in the rest pose, posed by the kernels of a step and with gradients, to compile all of them.
 
         Args:

@@ -9,7 +9,7 @@ import torch
 
 from hashhuman.avatar.carving import Carving, allowed_cells, surface_spacing
 from hashhuman.body.spreading import SurfaceGraph
-from hashhuman.data.silhouettes import Silhouettes
+from hashhuman.data.outlines import Outlines
 from hashhuman.deformer.cells import Cells
 from tests.hashhuman import pillars
 
@@ -19,11 +19,11 @@ GRAPH = SurfaceGraph(BODY.canonical_vertices, BODY.canonical_normals)
 CARVING = Carving(share=0.2, least=2, margin=1.0, slack=0.0)
 
 
-def silhouettes(half_widths: list[float] | None = None) -> Silhouettes:
+def outlines(half_widths: list[float] | None = None) -> Outlines:
     """Pictures from all around of a pillar that wears 3 cm."""
     widths = half_widths or [pillars.columns(DRESSED)] * VIEWS
     cameras = [pillars.camera(2 * math.pi * i / len(widths)) for i in range(len(widths))]
-    return Silhouettes.of(pillars.crops(widths), cameras, [0] * len(widths), 100, "cpu")
+    return Outlines.of(pillars.crops(widths), cameras, [0] * len(widths), 100, "cpu")
 
 
 def around(radius: float, count: int = 7) -> torch.Tensor:
@@ -49,7 +49,7 @@ def by_hand(x: torch.Tensor, margin: float) -> np.ndarray:
 def test_places_are_empty_where_enough_pictures_say_so(margin: float, share: float):
     x = torch.cat([around(radius) for radius in (0.05, 0.1, 0.125, 0.14, 0.15, 0.16, 0.17, 0.18, 0.2)])
     carving = Carving(share, 2, margin, 0.0)
-    empty = carving.empty(x, torch.zeros(len(x), dtype=torch.long), BODY, silhouettes())
+    empty = carving.empty(x, torch.zeros(len(x), dtype=torch.long), BODY, outlines())
     count = by_hand(x, margin)
     assert empty.tolist() == ((count >= 2) & (count >= share * VIEWS)).tolist()
     assert 0 < empty.sum() < len(x)
@@ -57,8 +57,8 @@ def test_places_are_empty_where_enough_pictures_say_so(margin: float, share: flo
 
 def test_a_radius_asks_for_emptiness_all_around():
     x, vertex = around(0.19), torch.zeros(7, dtype=torch.long)
-    assert CARVING.empty(x, vertex, BODY, silhouettes()).all()
-    assert not CARVING.empty(x, vertex, BODY, silhouettes(), radius=0.08).any()
+    assert CARVING.empty(x, vertex, BODY, outlines()).all()
+    assert not CARVING.empty(x, vertex, BODY, outlines(), radius=0.08).any()
 
 
 def test_places_move_with_the_body():
@@ -67,16 +67,16 @@ def test_places_move_with_the_body():
     moved = torch.eye(4)[None].clone()
     moved[0, :3, 3] = aside
     bodies = dataclasses.replace(BODY, world_from_posed=moved)
-    seen = silhouettes()
+    seen = outlines()
     cameras = [pillars.moved(camera, aside) for camera in seen.cameras]
-    seen = Silhouettes(seen.distance, seen.corner, cameras, seen.frames)
+    seen = Outlines(seen.distance, seen.corner, cameras, seen.frames)
     x = torch.cat([around(radius) for radius in (0.1, 0.14, 0.18)])
     vertex = torch.zeros(len(x), dtype=torch.long)
-    assert torch.equal(CARVING.empty(x, vertex, bodies, seen), CARVING.empty(x, vertex, BODY, silhouettes()))
+    assert torch.equal(CARVING.empty(x, vertex, bodies, seen), CARVING.empty(x, vertex, BODY, outlines()))
 
 
 def test_thickness_is_that_of_the_clothes():
-    thickness, decided = CARVING.thickness(BODY, silhouettes(), GRAPH, REACH)
+    thickness, decided = CARVING.thickness(BODY, outlines(), GRAPH, REACH)
     assert decided.all()
     assert (thickness > 0.029).all() and (thickness < 0.05).all()
 
@@ -84,18 +84,18 @@ def test_thickness_is_that_of_the_clothes():
 def test_one_wrong_mask_carves_no_hole():
     widths = [pillars.columns(DRESSED)] * VIEWS
     widths[3] = pillars.columns(0.02)
-    right, _ = CARVING.thickness(BODY, silhouettes(), GRAPH, REACH)
-    wrong, _ = CARVING.thickness(BODY, silhouettes(widths), GRAPH, REACH)
+    right, _ = CARVING.thickness(BODY, outlines(), GRAPH, REACH)
+    wrong, _ = CARVING.thickness(BODY, outlines(widths), GRAPH, REACH)
     assert (wrong >= right - 0.006).all() and (wrong > 0.024).all()
     eager = Carving(share=0.0, least=1, margin=1.0, slack=0.0)
-    assert (eager.thickness(BODY, silhouettes(widths), GRAPH, REACH)[0] == 0).any()  # one vote would
+    assert (eager.thickness(BODY, outlines(widths), GRAPH, REACH)[0] == 0).any()  # one vote would
 
 
 def test_what_no_picture_decides_follows_its_neighbours():
     """Seen only from the front and back, the front's thickness is that of the sides."""
     front = [0.0, 0.02, -0.02, math.pi, math.pi + 0.02]
     cameras = [pillars.camera(turn) for turn in front]
-    seen = Silhouettes.of(pillars.crops([pillars.columns(DRESSED)] * 5), cameras, [0] * 5, 100, "cpu")
+    seen = Outlines.of(pillars.crops([pillars.columns(DRESSED)] * 5), cameras, [0] * 5, 100, "cpu")
     thickness, decided = CARVING.thickness(BODY, seen, GRAPH, REACH)
     sides = BODY.canonical_normals[:, 0].abs() > 0.99
     fronts = BODY.canonical_normals[:, 2].abs() > 0.99
@@ -112,7 +112,7 @@ def cells() -> Cells:
 @pytest.mark.parametrize("half_width", [1.0, pillars.columns(DRESSED)])
 def test_cells_of_the_surface_are_always_allowed(half_width: float):
     """Also where masks claim that the person is two pixels thin."""
-    seen = silhouettes([half_width] * VIEWS)
+    seen = outlines([half_width] * VIEWS)
     thickness, _ = CARVING.thickness(BODY, seen, GRAPH, REACH)
     allowed = allowed_cells(cells(), BODY, seen, CARVING, thickness, REACH)
     generator = torch.Generator().manual_seed(0)
@@ -122,7 +122,7 @@ def test_cells_of_the_surface_are_always_allowed(half_width: float):
 
 
 def test_cells_beyond_the_clothes_are_not_allowed():
-    seen = silhouettes()
+    seen = outlines()
     thickness, _ = CARVING.thickness(BODY, seen, GRAPH, REACH)
     allowed = allowed_cells(cells(), BODY, seen, CARVING, thickness, REACH).view(R, R, R)
     axis = (torch.arange(R) + 0.5) / R * 0.8 - 0.4

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hashhuman.cli import sweep
+from hashhuman.cli import sweep, sweep_values
 from hashhuman.cli.sweep import Job, JobResult, devices_of, run_jobs
 from tests.processes import PATIENCE
+from train import register_resolvers
 
 CONF = Path(__file__).parents[3] / "conf"
 WAIT = (  # until a file exists
@@ -177,3 +178,22 @@ def test_other_numbers_of_jobs_are_refused(program):
     for given in ("0", "x"):
         done = launched(program, "a=1,2", f"hydra.launcher.n_jobs={given}")
         assert done.returncode == 2 and f"n_jobs={given} must be at least 1" in done.stderr
+
+
+def test_values_of_glob_sweeps_are_checked(monkeypatch):
+    checked = []
+    monkeypatch.setattr(sweep_values, "check_ranges", lambda config: checked.append(config.trainer.max_steps))
+    register_resolvers()
+    sweep_values.check_sweep(
+        CONF, "train", ["-m", "experiment=glob(*,exclude=[best,instant_nvr,people_snapshot])", "data=synthetic"]
+    )
+    assert len(checked) == 2  # cpu and fast
+
+
+def test_values_left_unchecked_are_reported(monkeypatch, capsys):
+    checked = []
+    monkeypatch.setattr(sweep_values, "check_ranges", lambda config: checked.append(config.seed))
+    monkeypatch.setattr(sweep_values, "MOST", 2)
+    register_resolvers()
+    sweep_values.check_sweep(CONF, "train", ["-m", "seed=0,1,2,3", "data=synthetic"])
+    assert checked == [0, 1] and "2 values of this sweep are not checked beforehand" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning import Trainer
 
-from hashhuman.data import datamodule, lip
+from hashhuman.data import damage, lip
 from hashhuman.data.datamodule import SubjectDataModule, unmix
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject, SubjectWriter
@@ -201,7 +201,7 @@ def test_damaged_pictures_are_left_out_and_reported(toy_copy, monkeypatch, caplo
     damaged.write_bytes(damaged.read_bytes()[:60])
     with pytest.raises(UserError, match=rf"{damaged.name} is not a readable image"):
         made(toy_copy, train_cameras=[0, 1]).setup("fit")
-    monkeypatch.setattr(datamodule, "DAMAGED", 0.5)
+    monkeypatch.setattr(damage, "DAMAGED", 0.5)
     with pytest.raises(UserError, match=rf"{damaged.name} is not a readable image"):
         made(toy_copy, train_cameras=[0, 1], strict=True).setup("fit")
     for _ in range(2):  # what is damaged is not cached
@@ -278,3 +278,17 @@ def test_a_plate_of_another_size(toy_copy):
     data = made(toy_copy)
     with pytest.raises(UserError, match=r"plate/00 must hold pictures of"):
         data.view(data.splits["train"][0])
+
+
+def test_damaged_pictures_are_counted_once(toy_copy, monkeypatch, caplog):
+    """Carving asks for the crops a second time; so nothing is decoded, counted or warned about again."""
+    monkeypatch.setattr(damage, "DAMAGED", 0.5)
+    data = made(toy_copy, train_cameras=[0, 1])
+    pictures = data.splits["train"]
+    for picture in pictures[: len(pictures) // 2]:
+        picture.mask.write_bytes(picture.mask.read_bytes()[:60])
+    data.setup("fit")
+    decoded = data.crops()
+    assert data.crops() is decoded and len(decoded[1]) == len(pictures) - len(pictures) // 2
+    assert len(data.outlines(100, "cpu")) <= len(decoded[1])
+    assert caplog.text.count("training pictures are left out") == 1

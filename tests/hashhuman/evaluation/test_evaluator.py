@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hashhuman.body.template import BodyPose
+from hashhuman.data import damage
 from hashhuman.errors import UserError
 from hashhuman.evaluation import product
 from hashhuman.evaluation.canonical_sheet import CanonicalSheet
@@ -299,3 +300,19 @@ def test_fitted_poses_are_reported_beside_the_plain_figures(data, tmp_path):
         assert mine[column] == theirs[column] and f"{column}_fitted" in fitted["columns"]
     assert mine["psnr_box_fitted"] > mine["psnr_box"] + 10 and mine["mask_iou_fitted"] > 0.99
     assert "_fitted" not in str(plain) and "`psnr_box_fitted`" in (tmp_path / "table.md").read_text()
+
+
+def test_too_much_damage_leaves_the_earlier_evaluation(data, tmp_path, monkeypatch):
+    made = evaluator(images=Images("all"))
+    made(FakeAvatar(), data, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    last = data.splits["novel_pose"][-1]
+    monkeypatch.setattr(
+        data, "view_or_damage", lambda each: UserError("x.png is damaged.") if each is last else data.view(each)
+    )
+    with pytest.raises(UserError, match=r"1 of 2 novel poses are damaged, .* The first: x.png is damaged"):
+        made(FakeAvatar(), data, tmp_path)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    monkeypatch.setattr(damage, "DAMAGED", 0.5)
+    report = made(FakeAvatar(), data, tmp_path).report["splits"]["novel_pose"]
+    assert report["pictures"] == 1 and report["damaged"] == [str(last.image)]

@@ -343,11 +343,13 @@ def test_batches_of_some_frames_move_no_others(store: PixelStore):
     assert (gradient[:2] != 0).any() and (gradient[2] == 0).all()
 
 
-def test_a_training_with_other_poses_is_not_continued():
-    avatar, poses = made(), [toy.pose(0), toy.pose(1), toy.pose(2)]
-    avatar.prepare(poses)
-    continued = made()
-    continued.load_state_dict(avatar.state_dict())
-    with pytest.raises(UserError, match="The pose of frame 1 is not the one that this run refined"):
-        continued.prepare([poses[0], wrong(poses[1], 8.0, 1), poses[2]])
-    continued.prepare(poses)
+def test_other_poses_are_refused_when_training_goes_on():
+    poses = [toy.pose(0), toy.pose(1), toy.pose(2)]
+    first, again = table(), table()
+    first.start(toy.template(), poses, FRAMES)
+    again.load_state_dict(first.state_dict())
+    again.start(toy.template(), poses, FRAMES)
+    with pytest.raises(UserError, match="The pose of frame 12 is not the one that this run refined"):
+        again.start(toy.template(), [poses[0], wrong(poses[1], 5, seed=0), poses[2]], FRAMES)
+    with pytest.raises(UserError, match="The training frames are not those whose poses this run refined"):
+        again.start(toy.template(), poses, [10, 12, 14])

@@ -56,8 +56,8 @@ class Carve(L.Callback):
 
     def carve(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
         """Carves an avatar with the poses of a scene, which may have changed since the last time."""
-        silhouettes = data.silhouettes(self.pictures, avatar.device)
-        avatar.carve(scene, silhouettes, filmed(avatar, data, self.views, self.least_views), self.carving)
+        outlines = data.outlines(self.pictures, avatar.device)
+        avatar.carve(scene, outlines, filmed(avatar, data, self.views, self.least_views), self.carving)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
         """Reads the surface off the field."""

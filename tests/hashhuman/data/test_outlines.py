@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from hashhuman.data.outlines import Outlines
 from hashhuman.data.pixels import Crops
-from hashhuman.data.silhouettes import Silhouettes
 from hashhuman.geometry.camera import Camera
 
 CAMERA = Camera(
@@ -29,7 +29,7 @@ def at(x: float, y: float, depth: float = 2.0) -> list[float]:
 
 
 def test_distances_by_hand():
-    seen = Silhouettes.of(crops(), [CAMERA], [3], 10, "cpu")
+    seen = Outlines.of(crops(), [CAMERA], [3], 10, "cpu")
     places = [(45, 35), (59, 49), (64, 40), (50, 20), (62, 53), (99, 40), (5, 40)]
     distance, in_picture, scale = seen.look_up(0, torch.tensor([at(*place) for place in places]))
     assert in_picture.all() and seen.frames == [3]
@@ -40,15 +40,15 @@ def test_distances_by_hand():
 
 
 def test_places_outside_the_picture_are_not_shown():
-    seen = Silhouettes.of(crops(), [CAMERA], [0], 10, "cpu")
+    seen = Outlines.of(crops(), [CAMERA], [0], 10, "cpu")
     places = torch.tensor([at(-2, 40), at(101, 40), at(50, -2), at(50, 81), at(50, 40, -1.0), at(50, 40)])
     assert seen.look_up(0, places)[1].tolist() == [False] * 5 + [True]
 
 
 def test_pictures_without_a_person_are_left_out():
-    seen = Silhouettes.of(crops(6, empty=(0, 3)), [CAMERA] * 6, list(range(6)), 10, "cpu")
+    seen = Outlines.of(crops(6, empty=(0, 3)), [CAMERA] * 6, list(range(6)), 10, "cpu")
     assert seen.frames == [1, 2, 4, 5] and len(seen) == 4
 
 
 def test_few_pictures_are_spread_evenly():
-    assert Silhouettes.of(crops(9), [CAMERA] * 9, list(range(9)), 3, "cpu").frames == [0, 4, 8]
+    assert Outlines.of(crops(9), [CAMERA] * 9, list(range(9)), 3, "cpu").frames == [0, 4, 8]

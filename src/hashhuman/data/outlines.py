@@ -14,7 +14,7 @@ from hashhuman.geometry.camera import Camera
 
 
 @dataclasses.dataclass(frozen=True)
-class Silhouettes:
+class Outlines:
     """For K pictures, the distance of each pixel of their crops to the outline."""
 
     distance: list[Float[Tensor, "_ _"]]  # pixels to the nearest pixel of the person; 0 on the person
@@ -25,7 +25,7 @@ class Silhouettes:
     @classmethod
     def of(
         cls, crops: Crops, cameras: Sequence[Camera], frames: Sequence[int], most: int, device: torch.device | str
-    ) -> "Silhouettes":
+    ) -> "Outlines":
         """Measures the outlines of at most `most` of the pictures, evenly spaced; those without a person are left out.
 
         Args:
