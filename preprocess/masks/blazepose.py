@@ -150,7 +150,7 @@ class BlazePoseMasks(Stage):
             mask = reader.mask(picture)
             tried.append(outline_length(matte(reader.image(picture), mask, plate)) / max(1, outline_length(mask)))
         if np.median(tried) > _RAGGED:
-            return ", as the network and edges show it, since the background makes outlines ragged"
+            return ", outlines without the plate, which would make them ragged"
         writer.write_plate(0, plate.colour, plate.known)
 
         def follow(picture: Picture) -> None:
@@ -162,7 +162,7 @@ class BlazePoseMasks(Stage):
         steps = threads.ordered(follow, pictures)
         for _ in progress.track(steps, total=len(pictures), description="outlines"):
             pass
-        return ", with outlines that follow the background"
+        return ", outlines by the plate"
 
     def _background(self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""
