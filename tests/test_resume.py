@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.errors import HydraException
 
 import train
 from hashhuman.checks import targets
@@ -283,3 +284,9 @@ def test_metrics_are_valid_json(tmp_path):
     assert json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail) == {
         "psnr": [None, None, 1.5], "n": [1, 2],
     }  # fmt: skip
+
+
+def test_a_run_whose_subject_cannot_be_prepared_leaves_nothing(tmp_path):
+    with pytest.raises(HydraException, match=r"nothing\.mp4"):
+        train.main(composed("train", "data=monocular", f"video={tmp_path}/nothing.mp4", f"run_dir={tmp_path}/run"))
+    assert not list((tmp_path / "run").rglob("*"))

@@ -63,7 +63,7 @@ def train(config: DictConfig) -> None:
             return
         if config.source is not None:
             root = Path(config.data.root)
-            with lock.alone(root):  # other runs of a sweep may prepare the same subject
+            with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
         trainer = _trainer(config)

@@ -5,6 +5,7 @@ the config's own keys it has `format`, the version of this layout, and `command`
 `manifest.json` (`training/manifest.py`) says which files belong to this config.
 """
 
+import contextlib
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -93,6 +95,18 @@ def saved_content(folder: Path, admitted: targets.Register | None = None) -> dic
         raise UserError(_other_format(folder, found, command))
     targets.check_targets(content, folder / CONFIG, admitted or targets.admitted())
     return content
+
+
+@contextlib.contextmanager
+def removed_if_refused(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Removes a run in which nothing has been trained if a refusal ends the context: it never began."""
+    try:
+        yield
+    except (UserError, HydraException):  # the latter wraps what a constructor raises
+        if not manifest.step and not manifest.trained:
+            for name in (MANIFEST, CONFIG):
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def check_links(folder: Path) -> None:
