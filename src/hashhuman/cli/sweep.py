@@ -109,7 +109,7 @@ def run_jobs(
 
 
 def _run(label: str, job: Job, device: str | None, n_parallel: int, running: set[subprocess.Popen]) -> JobResult:
-    environment = dict(os.environ)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # so that the log's last line is what was printed last
     # Without this, each of several processes would take all cores.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_parallel)))
     if device is not None:

@@ -156,4 +156,4 @@ def test_the_gate(fit: FitChecks, tmp_path: Path):
         refuse_bad_fit(fit(good(silhouette_iou=np.full(FRAMES, 0.2))), tmp_path)
     said = str(refused.value)
     assert "body over the mask: IoU 0.20" in said and "\n" not in said
-    assert str(tmp_path / "pictures/body_fit") in said and "preprocess.gate=false" in said
+    assert f"pictures/body_fit in {tmp_path}" in said and "preprocess.gate=false" in said
