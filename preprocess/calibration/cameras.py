@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,14 @@ from hashhuman.geometry.camera import Camera
 
 DISTORTIONS = (4, 5, 8, 12, 14)  # how many coefficients OpenCV's distortion may have
 _ORTHONORMAL = 1e-2  # largest entry of R R^T - 1 that is accepted, since files hold rounded numbers
+
+
+def picture_size(source: Path, name: str, height: Any, width: Any) -> tuple[int, int] | None:
+    """Height and width as a file states them; None if one is absent. Raises UserError if they are no whole numbers."""
+    try:
+        return None if height is None or width is None else (int(height), int(width))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{source}: the picture size of camera {name} is not two whole numbers.") from None
 
 
 @dataclasses.dataclass(frozen=True)

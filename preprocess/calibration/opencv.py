@@ -11,7 +11,7 @@ from typing import Any
 
 from hashhuman.errors import UserError
 from hashhuman.io.listing import listed
-from preprocess.calibration.cameras import Calibration, checked_calibration
+from preprocess.calibration.cameras import Calibration, checked_calibration, picture_size
 from preprocess.calibration.storage import SUFFIXES, read_storage
 
 INTRI, EXTRI = "intri.yml", "extri.yml"
@@ -74,8 +74,4 @@ def _camera(name: str, entries: Mapping[str, Any], source: Path) -> Calibration:
     if K is None or R is None or T is None:
         absent = ", ".join(field for field, value in (("K", K), ("R", R), ("T", T)) if value is None)
         raise UserError(f"{source} lacks {absent} of camera {name}.")
-    try:
-        size = None if height is None or width is None else (int(height), int(width))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{source}: the picture size of camera {name} is not two whole numbers.") from None
-    return checked_calibration(source, name, K, D, R, T, size)
+    return checked_calibration(source, name, K, D, R, T, picture_size(source, name, height, width))

@@ -11,7 +11,7 @@ from pathlib import Path
 from hashhuman.errors import UserError
 from hashhuman.io import limits
 from hashhuman.io.files import reading
-from preprocess.calibration.cameras import Calibration, checked_calibration
+from preprocess.calibration.cameras import Calibration, checked_calibration, picture_size
 
 
 def read_pose2sim(path: Path) -> dict[str, Calibration]:
@@ -29,7 +29,8 @@ def read_pose2sim(path: Path) -> dict[str, Calibration]:
                 f"{path}: camera {name} is a fisheye, whose coefficients mean something else: undistort it."
             )
         size = table.get("size")
-        shape = (int(size[1]), int(size[0])) if isinstance(size, list) and len(size) == 2 else None
+        width, height = size if isinstance(size, list) and len(size) == 2 else (None, None)
+        shape = picture_size(path, name, height, width)
         K, D, R, T = (table.get(field) for field in ("matrix", "distortions", "rotation", "translation"))
         cameras[name] = checked_calibration(path, name, K, D, R, T, shape)
     return cameras

@@ -46,3 +46,11 @@ def test_what_is_wrong_is_said(tmp_path: Path):
     path.write_text("[metadata]\nerror = 0.0")
     with pytest.raises(UserError, match="holds no camera"):
         read_calibration(path)
+
+
+@pytest.mark.parametrize("size", ['["a", 1]', "[inf, 1.0]", "[[1], 2]"])
+def test_a_size_that_is_no_number(tmp_path: Path, size: str):
+    path = tmp_path / "Calib.toml"
+    path.write_text(CAMERA.replace("[ 1088.0, 1920.0]", size))
+    with pytest.raises(UserError, match="the picture size of camera cam01 is not two whole numbers"):
+        read_calibration(path)
