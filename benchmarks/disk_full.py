@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.mutation_readers import write_video as write_clip  # noqa: E402
-from benchmarks.tables import markdown  # noqa: E402
+from benchmarks.tables import finish, markdown  # noqa: E402
 from hashhuman.cli.explain import explain  # noqa: E402
 from hashhuman.errors import LONGEST  # noqa: E402
 from hashhuman.io import checkpoint, files, leftovers  # noqa: E402
@@ -136,11 +136,7 @@ def main() -> None:
     total = ["all", "", *(str(sum(int(row[i]) for row in rows)) for i in (2, 3))]
     heads = ["writer", "needs (KiB)", "points", "one sentence, and the same files when space returns"]
     command = f"python benchmarks/disk_full.py --points {options.points}"
-    text = f"# Full disks\n\n`{command}`\n\n{markdown(heads, [*rows, total])}\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text)
-    sys.exit(bool(faults))
+    finish(f"# Full disks\n\n`{command}`\n\n{markdown(heads, [*rows, total])}\n", options.out, bool(faults))
 
 
 if __name__ == "__main__":

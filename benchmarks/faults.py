@@ -171,7 +171,7 @@ def main() -> None:
     print(text)
     if arguments.out is not None:
         arguments.out.write_text(text)
-    if not all(fault.equal and fault.sentence and not fault.repeated for fault in faults):
+    if not faults or not all(fault.equal and fault.sentence and not fault.repeated for fault in faults):
         sys.exit(1)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import Subject
 from preprocess.masks import matting
 from preprocess.masks.plate import measure_plate
@@ -34,8 +35,7 @@ def examples(scene: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     subject, truth = Subject(folder), Subject(scene)
     exact = {picture.frame: picture for picture in truth.pictures if picture.camera == 0}
     numbers = subject.meta["video"]["pictures"]
-    chosen = np.unique(np.linspace(0, len(subject.pictures) - 1, 40).round().astype(int))
-    plate = measure_plate(subject, [subject.pictures[i] for i in chosen])
+    plate = measure_plate(subject, evenly_spaced(subject.pictures, 40))
     rng, inputs, targets = np.random.default_rng(0), [], []
     for picture in subject.pictures[::2]:
         mask = subject.mask(picture)

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.mutation_readers import READERS, Reader  # noqa: E402
-from benchmarks.tables import markdown  # noqa: E402
+from benchmarks.tables import finish, markdown  # noqa: E402
 from hashhuman.errors import LONGEST, UserError  # noqa: E402
 
 SECONDS, MEMORY, HANG = 5.0, 2**30, 60
@@ -295,11 +295,7 @@ def main() -> None:
     heads = ["reader", "inputs", "read", "refused in one sentence", "faults", "slowest (s)", "most memory (MiB)"]
     command = f"python benchmarks/mutations.py --inputs {options.inputs} --seed {options.seed}"
     title = f"# Changed files\n\n`{command}`, on {len(os.sched_getaffinity(0))} cores"
-    text = f"{title}\n\n{markdown(heads, [*rows, total])}\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text)
-    sys.exit(bool(faults))
+    finish(f"{title}\n\n{markdown(heads, [*rows, total])}\n", options.out, bool(faults))
 
 
 if __name__ == "__main__":

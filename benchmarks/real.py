@@ -10,8 +10,8 @@ subject, holds every tenth frame out, renders these frames, and compares them wi
 `metrics=strict`. Training sees only the video, which is compressed.
 
 `inputs` shows what training is given, over all frames of the video: `mask_iou` and `mask_mae` compare the subject's
-masks with the true coverage (MAE over the true mask's box), `psnr_box` the video's pictures, cut out with these masks,
-with the true ones. body_fit.py measures the poses.
+masks with the true coverage (MAE over the true mask's box), `psnr_box` the video's pictures, multiplied by these masks,
+with the true ones. masks.py also takes away what the plate shows, as training does. body_fit.py measures the poses.
 
 Rows are kept in results/real_DEVICE.json, from which results/real_DEVICE.md is written.
 """

@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Row = dict[str, Any]
 SHARES = ("ssim", "lpips", "mask")  # figures of at most 1, which need more digits
@@ -69,6 +70,14 @@ def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
         return "|" + "|".join(f" {word} " if word else " " for word in words) + "|"
 
     return "\n".join([line(heads), "|" + "---|" * len(heads), *map(line, lines)])
+
+
+def finish(text: str, out: Path | None, faults: bool) -> NoReturn:
+    """Prints a page, writes it to `out` if that is given, and ends the program with a status that tells of faults."""
+    print(text)
+    if out:
+        out.write_text(text)
+    sys.exit(faults)
 
 
 def cell(head: str, value: Any) -> str:

@@ -102,7 +102,7 @@ class ImportedFit(NativeFit):
             at, reach = reaches[chosen[0]]
             motion, filled = resample(join([people[i] for i in chosen], reach), at, reach)
         self._refuse_shift(people[chosen[0]], known, keypoints)
-        self._joined = motion.track if " and " in motion.track else ""
+        self._joined = motion.track if motion.track != people[chosen[0]].track else ""
         if (~filled).sum() < max(self.least_frames, self.least_fraction * len(filled)):
             raise UserError(
                 f"{self.path} has the person in {(~filled).sum()} of {len(filled)} pictures only: choose another "

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from rich.progress import Progress
 
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
@@ -19,7 +20,7 @@ from preprocess.frames.lens import Lens, Rectifier
 from preprocess.frames.notes import Notes, Strict
 from preprocess.frames.options import check_options, selection
 from preprocess.frames.recordings import count_pictures, files_of, pictures_a_second, read_pictures, sample_pictures
-from preprocess.frames.sample import Sample, evenly_spaced
+from preprocess.frames.sample import Sample
 from preprocess.frames.video_index import index_entries, refuse_other_video
 from preprocess.stage import Stage, digest
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
@@ -28,7 +29,7 @@ from preprocess.frames.recordings import (
     refuse_different_numbers,
     sample_pictures,
 )
-from preprocess.frames.sample import Sample, evenly_spaced
+from preprocess.frames.sample import Sample
 from preprocess.frames.video_index import index_entries, refuse_other_video
 from preprocess.stage import Stage, digest
 

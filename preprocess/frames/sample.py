@@ -18,9 +18,3 @@ class Sample:
     """Pictures per second that it would write; None if the recording does not say."""
     notes: Sequence[str] = ()
     """What the user should know about the file."""
-
-
-def evenly_spaced(items: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the items, evenly spaced from the first to the last."""
-    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)) if len(items) else []
-    return [items[place] for place in places]

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
 from rich.progress import Progress
 
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
@@ -17,7 +18,8 @@ from preprocess.keypoints.points import Keypoints, points_path, segmentation_fol
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
 from preprocess.masks.draw import draw_stage
-from preprocess.masks.matting import matte, outline_length
+from preprocess.masks.matting import lengthening, matte
+from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.parts import PartRenderer, spread_classes
 from preprocess.masks.plate import measure_plate
 from preprocess.stage import Stage
@@ -26,7 +28,7 @@ Box = tuple[slice, slice]  # rows, columns
 _SEEN = 26  # 8-bit probability from which a pixel may show the person
 _MARGIN = 10.0  # pixels of the network's mask kept around the person
 _TRIED = 12  # pictures whose outlines are compared before any is replaced
-_RAGGED = 1.1  # new outlines may be so many times as long as the old ones
+_RAGGED = 1.1  # new outlines may be so many times as long as the old ones (`benchmarks/outlines.py`)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,7 @@ class BlazePoseMasks(Stage):
         return [subject / "images", *keypoints, subject / "annots.npy", *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
+        return mask_outputs(subject, self.name)
 
     def settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("background", "background_pictures", "matting", "pictures")}
@@ -144,12 +146,9 @@ class BlazePoseMasks(Stage):
         """
         reader, writer = Subject(folder), SubjectWriter(folder)
         pictures = [picture for picture in reader.pictures if picture.frame in detected]
-        plate = measure_plate(reader, [pictures[i] for i in _spaced(len(pictures), self.background_pictures)])
-        tried = []
-        for picture in (pictures[i] for i in _spaced(len(pictures), _TRIED)):
-            mask = reader.mask(picture)
-            tried.append(outline_length(matte(reader.image(picture), mask, plate)) / max(1, outline_length(mask)))
-        if np.median(tried) > _RAGGED:
+        plate = measure_plate(reader, evenly_spaced(pictures, self.background_pictures))
+        tried = evenly_spaced(pictures, _TRIED)
+        if np.median([lengthening(reader.image(p), reader.mask(p), plate) for p in tried]) > _RAGGED:
             return ", outlines without the plate, which would make them ragged"
         writer.write_plate(0, plate.colour, plate.known)
 
@@ -167,7 +166,7 @@ class BlazePoseMasks(Stage):
     def _background(self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""
         pictures = reader.pictures
-        chosen = _spaced(len(pictures), self.background_pictures)
+        chosen = evenly_spaced(range(len(pictures)), self.background_pictures)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
         def covered(picture: Picture, probability: np.ndarray) -> np.ndarray:
@@ -230,11 +229,6 @@ class _Masker:
         known = np.zeros(colour.shape[:2], bool)
         colour[self.region], known[self.region] = self.background.colour, self.background.known
         return Background(colour[box], known[box])
-
-
-def _spaced(count: int, most: int) -> Int[np.ndarray, "_"]:
-    """At most `most` evenly spaced positions among `count`."""
-    return np.unique(np.linspace(0, count - 1, most).round().astype(int))
 
 
 def _box_around(seen: Bool[np.ndarray, "h w"], scale: float, margin: float, height: int, width: int) -> Box:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from rich.progress import Progress
 
 from hashhuman.io.assets import Asset
+from preprocess.masks.outputs import mask_outputs
 from preprocess.multiview.views import camera_count, open_view
 from preprocess.stage import Stage
 
@@ -36,7 +37,7 @@ class CameraMasks(Stage):
         ]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
+        return mask_outputs(subject, self.name)
 
     def settings(self) -> dict[str, Any]:
         return {"stage": type(self.stage).__name__, **self.stage.settings()}

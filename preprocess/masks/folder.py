@@ -1,6 +1,6 @@
 """Stage 4 with the user's own masks; part labels are the user's too, or drawn from the fitted body."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,19 +10,21 @@ from rich.progress import Progress
 
 from hashhuman.data import lip
 from hashhuman.data.silhouette import around
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
 from hashhuman.io.listing import listed
 from hashhuman.io.masks import SUFFIXES, read_mask
 from preprocess.frames.numbering import numbers_in, rows_of_pictures
-from preprocess.frames.sample import evenly_spaced
 from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.masks.draw import draw_stage
+from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.parts import PartRenderer, spread_classes
 from preprocess.stage import Stage
 
 Files = dict[int, Path]  # by the subject's frame
+DrawBody = Callable[[int], Bool[np.ndarray, "H W"]]  # the pixels that the body covers in a frame
 
 
 class FolderMasks(Stage):
@@ -50,7 +52,7 @@ class FolderMasks(Stage):
         return [*given, subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
+        return mask_outputs(subject, self.name)
 
     def settings(self) -> dict[str, Any]:
         return {"path": str(self.path), "parts": self.parts and str(self.parts), "pictures": self.pictures}
@@ -59,12 +61,11 @@ class FolderMasks(Stage):
         reader, writer = Subject(subject), SubjectWriter(subject)
         camera, index = reader.camera(0), video_index(subject)
         render = PartRenderer(reader.template())
-        bodies = {p.frame: render(camera, reader.vertices(p.frame)) for p in reader.pictures}
-        masks = self._masks(reader, index, {frame: body != 0 for frame, body in bodies.items()})
+        masks = self._masks(reader, index, lambda frame: render(camera, reader.vertices(frame)) != 0)
         parts = files_of_frames(self.parts, reader.frames, index) if self.parts else {}
         absent = []
         for picture in progress.track(reader.pictures, description="masks"):
-            path, body = masks.get(picture.frame), bodies[picture.frame]
+            path, body = masks.get(picture.frame), render(camera, reader.vertices(picture.frame))
             mask = np.zeros((camera.height, camera.width), np.float32)
             if path is not None:
                 mask = read_mask(path, camera.height, camera.width, around(body != 0))
@@ -82,11 +83,11 @@ class FolderMasks(Stage):
         none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
         return f"{len(masks)} masks from {self.path}{none}, parts from {self.parts or 'the fitted body'}"
 
-    def _masks(self, reader: Subject, index: VideoIndex, bodies: Mapping[int, Bool[np.ndarray, "H W"]]) -> Files:
+    def _masks(self, reader: Subject, index: VideoIndex, body: DrawBody) -> Files:
         """The mask of each frame that has one; of several folders, one for each object, that which fits the bodies."""
         folders = mask_folders(self.path)
         found = [files_of_frames(folder, reader.frames, index) for folder in folders]
-        return found[0] if len(found) == 1 else max(found, key=lambda files: _overlap(files, bodies))
+        return found[0] if len(found) == 1 else max(found, key=lambda files: _overlap(files, body))
 
 
 def mask_folders(path: Path) -> list[Path]:
@@ -105,11 +106,11 @@ def mask_folders(path: Path) -> list[Path]:
     return found
 
 
-def _overlap(files: Files, bodies: Mapping[int, Bool[np.ndarray, "H W"]]) -> float:
+def _overlap(files: Files, draw: DrawBody) -> float:
     """The median IoU of masks and bodies in some of the pictures."""
     overlaps = []
     for frame in evenly_spaced(list(files), 5):
-        body = bodies[frame]
+        body = draw(frame)
         mask = read_mask(files[frame], *body.shape) > 0.5
         overlaps.append((mask & body).sum() / max((mask | body).sum(), 1))
     return float(np.median(overlaps))

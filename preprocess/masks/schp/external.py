@@ -23,6 +23,7 @@ from preprocess.external import import_failure, progress_callback, run_tool
 from preprocess.frames.video_index import video_index
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.folder import files_of_frames, read_parts
+from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.schp.person import PersonWriter, describe
 from preprocess.stage import Stage
 
@@ -127,7 +128,7 @@ class ExternalSchpMasks(Stage):
         return found if self.results is None else [self.results, *found]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
+        return mask_outputs(subject, self.name)
 
     def settings(self) -> dict[str, Any]:
         return {name: str(getattr(self, name)) for name in ("root", "models", "results")} | {"pictures": self.pictures}

@@ -13,6 +13,7 @@ from hashhuman.gpu.device import device_named
 from hashhuman.io.assets import cache_root
 from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
+from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.schp.checkpoint import load_network, missing_checkpoint
 from preprocess.masks.schp.labels import LABEL_SETS
 from preprocess.masks.schp.parser import Parser
@@ -64,7 +65,7 @@ class SchpMasks(Stage):
         return [self.checkpoint, subject / "images", *found]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / name for name in ("mask", "schp", "plate", f"pictures/{self.name}")]
+        return mask_outputs(subject, self.name)
 
     def settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("labels", "scales", "flip", "margin", "pictures")}

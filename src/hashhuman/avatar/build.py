@@ -8,7 +8,7 @@ from torch import nn
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.body.template import BodyTemplate, thinned
 from hashhuman.encoder.protocol import EncoderFactory
-from hashhuman.pose.table import FixedPoses, PoseTableFactory
+from hashhuman.pose.table import PoseTableFactory
 
 
 def hash_grid_avatar(
@@ -22,7 +22,7 @@ def hash_grid_avatar(
     renderer: Mapping[str, Any],
     prune_after: int | None,
     prune_every: int,
-    poses: PoseTableFactory = FixedPoses,
+    poses: PoseTableFactory,
 ) -> HashGridAvatar:
     """Builds an untrained avatar. `avatar=hash_grid` fills in all but the first two arguments.
 
@@ -37,7 +37,7 @@ def hash_grid_avatar(
         field: factory of the field and of each part's body points (`field/build.py`).
         renderer: `occupancy`, a factory that is called with the field; the rest are arguments of `HashGridAvatar`.
         prune_after, prune_every: see `HashGridAvatar`.
-        poses: factory of the table of the training frames' poses. Runs of earlier revisions have none.
+        poses: factory of the table of the training frames' poses.
     """
     template = thinned(template, neighbors["max_points"])
     skinning = deformer["skinning"]

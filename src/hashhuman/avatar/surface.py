@@ -48,7 +48,7 @@ class Surface:
         opposite: the body point opposite each body point, and the distance (m) between it and the exact mirror image.
         ceiling: the height (m) over each body point above which nothing is.
         reach, depth: the greatest height above and depth below the surface (m) that the field covers.
-        light: unit direction (canonical) from which the colours of all points are read, so that they can be compared.
+        light: unit direction (world) from which the colours of all points are read, so that they can be compared.
     """
 
     def __init__(

@@ -46,8 +46,9 @@ class Register:
         found: tuple[set[str], set[str]] = set(), set()
         for folder in folders:
             for groups, path in _yaml_files(folder):
-                for place, name in _targets(_parsed(path)):
-                    found[bool({*groups[:1], *place[:1]} & {*UNUSED})].add(name)
+                for place, key, name in _strings(_parsed(path)):
+                    if key == "_target_":
+                        found[bool({*groups[:1], *place[:1]} & {*UNUSED})].add(name)
         return Register(frozenset(found[False]), frozenset(found[True]))
 
 
@@ -120,15 +121,3 @@ def _parsed(path: Traversable) -> Any:
         return yaml.load(text, Loader=yaml.CSafeLoader) if yaml.__with_libyaml__ else yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not readable YAML: {error}.") from None
-
-
-def _targets(node: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where each class is named, and its name."""
-    if isinstance(node, dict):
-        if isinstance(name := node.get("_target_"), str):
-            yield place, name
-        for key, value in node.items():
-            yield from _targets(value, (*place, str(key)))
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value, place)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hashhuman.data.silhouette import silhouette
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
 
@@ -22,8 +23,7 @@ def refuse_contradiction(subject: Subject, pictures: Sequence[Picture]) -> None:
     Raises UserError if the median overlap is below `LEAST_IOU`, naming the usual causes.
     """
     masked = [picture for picture in pictures if picture.mask is not None or picture.parts is not None]
-    places = np.unique(np.linspace(0, len(masked) - 1, SAMPLES).round().astype(int)) if masked else []
-    overlaps = [_overlap(subject, masked[place]) for place in places]
+    overlaps = [_overlap(subject, picture) for picture in evenly_spaced(masked, SAMPLES)]
     overlaps = [overlap for overlap in overlaps if np.isfinite(overlap)]
     if overlaps and np.median(overlaps) < LEAST_IOU:
         raise UserError(

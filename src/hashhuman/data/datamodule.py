@@ -5,6 +5,7 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import lightning as L
@@ -31,6 +32,7 @@ from hashhuman.io import threads
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
 
 
@@ -117,9 +119,7 @@ class SubjectDataModule(L.LightningDataModule):
         if stage == "fit" and self.store is None:
             crops, pictures = self.crops()
             refuse_contradiction(self.subject, pictures)
-            cameras = [self.camera(picture) for picture in pictures]
-            frames = [self.train_frames.index(picture.frame) for picture in pictures]
-            self.store = PixelStore.of(crops, cameras, frames, self.device)
+            self.store = PixelStore.of(crops, *self._views_of(pictures), self.device)
 
     def crops(self) -> tuple[Crops, list[Picture]]:
         """The cropped training pictures, from the cache, or decoded on all cores; and which pictures these are.
@@ -150,19 +150,17 @@ class SubjectDataModule(L.LightningDataModule):
 
     def _cut(self, picture: Picture) -> Crops | UserError:
         """A cropped training picture; what is wrong with it if it is damaged. Raises that instead if `strict`."""
-        try:
-            return Crops.cut(self.training_picture(picture), self.reach)
-        except UserError as error:
-            if self.strict:
-                raise
-            return error
+        return self._or_damage(lambda: Crops.cut(self.training_picture(picture), self.reach))
 
     def outlines(self, most: int, device: torch.device | str) -> Outlines:
         """The person's outlines in at most `most` training pictures, evenly spaced."""
         crops, pictures = self.crops()
+        return Outlines.of(crops, *self._views_of(pictures), most, device)
+
+    def _views_of(self, pictures: Sequence[Picture]) -> tuple[list[Camera], list[int]]:
+        """Each training picture's camera, and its frame's position among the training frames."""
         cameras = [self.camera(picture) for picture in pictures]
-        frames = [self.train_frames.index(picture.frame) for picture in pictures]
-        return Outlines.of(crops, cameras, frames, most, device)
+        return cameras, [self.train_frames.index(picture.frame) for picture in pictures]
 
     def training_picture(self, picture: Picture) -> TrainingPicture:
         """A picture at training size, with its mask, part labels and body."""
@@ -237,8 +235,12 @@ class SubjectDataModule(L.LightningDataModule):
 
     def view_or_damage(self, picture: Picture) -> View | UserError:
         """`view`, or what is wrong with a damaged picture. Raises that instead if `strict`."""
+        return self._or_damage(lambda: self.view(picture))
+
+    def _or_damage(self, read: Callable[[], T]) -> T | UserError:
+        """What `read` returns, or raises unless `strict`."""
         try:
-            return self.view(picture)
+            return read()
         except UserError as error:
             if self.strict:
                 raise

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hashhuman.data.pixels import Crops
+from hashhuman.data.spacing import evenly_spaced
 from hashhuman.geometry.camera import Camera
 
 
@@ -38,7 +39,7 @@ class Outlines:
         start = np.concatenate([[0], crops.size.prod(1).cumsum()])
         masks = [crops.mask[a:b].reshape(h, w) for a, b, (w, h) in zip(start, start[1:], crops.size)]
         shown = [index for index, mask in enumerate(masks) if (mask >= 128).any()]
-        kept = [shown[i] for i in np.linspace(0, len(shown) - 1, min(most, len(shown))).round().astype(int)]
+        kept = evenly_spaced(shown, most)
         away = [cv2.distanceTransform((masks[i] < 128).astype(np.uint8), cv2.DIST_L2, 5) for i in kept]
         return cls(
             [torch.from_numpy(picture).to(device) for picture in away],

@@ -1,6 +1,7 @@
 """Divides a subject's pictures into those that train the avatar and those that evaluate it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
@@ -59,27 +60,12 @@ def split(
     window = subject.frames[first_frame::frame_step][:count]
     if not window:
         raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
-    chosen = set(window)
-    filmed = [p for p in subject.pictures if p.camera in train_cameras and p.frame in chosen]
-    empty = threads.ordered(subject.shows_nobody, filmed)
-    nobody = {picture.image for picture, alone in zip(filmed, empty) if alone}
-    seen = {picture.frame for picture in filmed if picture.image not in nobody}
-    if filmed and not seen:
-        raise UserError(
-            f"None of the {len(filmed)} training pictures of {subject.root} shows the person: their masks are empty."
-        )
-    shown = [frame for frame in window if frame in seen]
+    nobody, shown = _without_person(subject, train_cameras, window)
     held = set(shown[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
     train = set(shown) - held
-    if filmed and not train:
+    if shown and not train:
         raise UserError(f"{subject.root} has no frame left to train on: check data.holdout_every.")
-    inside = set(range(window[0], window[-1] + frame_step))
-    if test_frames is None:
-        outside = [frame for frame in subject.frames if frame not in inside]
-    else:
-        outside = named(test_frames, subject)
-        if trained := sorted(set(outside) & set(window)):
-            raise UserError(f"data.test_frames={list(test_frames)} holds frame {trained[0]}, which trains the avatar.")
+    outside = _novel_frames(subject, window, frame_step, test_frames)
     tested_views, tested_poses = set(window[::test_every]), set(outside[::test_every])
     # One camera shows new poses only in its own later frames; with several, its frames would be no novel view.
     alone = {picture.camera for picture in subject.pictures} <= set(train_cameras)
@@ -104,7 +90,36 @@ def split(
     return splits
 
 
-def named(test_frames: Sequence[int], subject: Subject) -> list[int]:
+def _without_person(
+    subject: Subject, train_cameras: Sequence[int], window: Sequence[int]
+) -> tuple[set[Path], list[int]]:
+    """The training cameras' pictures of the window that show nobody, and the frames in which one shows somebody."""
+    chosen = set(window)
+    filmed = [p for p in subject.pictures if p.camera in train_cameras and p.frame in chosen]
+    empty = threads.ordered(subject.shows_nobody, filmed)
+    nobody = {picture.image for picture, alone in zip(filmed, empty) if alone}
+    seen = {picture.frame for picture in filmed if picture.image not in nobody}
+    if filmed and not seen:
+        raise UserError(
+            f"None of the {len(filmed)} training pictures of {subject.root} shows the person: their masks are empty."
+        )
+    return nobody, [frame for frame in window if frame in seen]
+
+
+def _novel_frames(
+    subject: Subject, window: Sequence[int], frame_step: int, test_frames: Sequence[int] | None
+) -> list[int]:
+    """The frames of novel poses: those that `test_frames` names, or all before and after the window."""
+    if test_frames is None:
+        inside = range(window[0], window[-1] + frame_step)
+        return [frame for frame in subject.frames if frame not in inside]
+    outside = _named(test_frames, subject)
+    if trained := sorted(set(outside) & set(window)):
+        raise UserError(f"data.test_frames={list(test_frames)} holds frame {trained[0]}, which trains the avatar.")
+    return outside
+
+
+def _named(test_frames: Sequence[int], subject: Subject) -> list[int]:
     """The subject's frames among first, first + step, ... up to and with the last."""
     option = f"data.test_frames={list(test_frames)}"
     if len(test_frames) != 3 or test_frames[2] < 1 or test_frames[1] < test_frames[0]:

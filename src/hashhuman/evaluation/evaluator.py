@@ -18,6 +18,7 @@ from hashhuman.io import threads
 from hashhuman.io.progress import track
 
 log = logging.getLogger(__name__)
+MOST_BYTES = 1 << 30  # of decoded pictures of a split that are kept until they are measured
 UNTRAINED_POSES = ("heldout", "novel_pose")  # splits whose poses no training picture has shown
 
 
@@ -83,7 +84,7 @@ class Evaluator:
             UserError: before any file is written, if too many pictures of a split are damaged.
         """
         chosen = {split: spread(datamodule.splits.get(split, []), self.most) for split in self.splits}
-        damaged = {split: _damaged(split, pictures, datamodule) for split, pictures in chosen.items()}
+        decoded = {split: _decoded(split, pictures, datamodule) for split, pictures in chosen.items()}
         was_training = avatar.training
         avatar.eval()
         self.protocol.to(avatar.device)
@@ -96,8 +97,9 @@ class Evaluator:
         evaluation = Evaluation(avatar, datamodule, folder, report, {})
         for split in self.splits:
             if pictures := chosen[split]:
-                sound = [picture for picture in pictures if str(picture.image) not in damaged[split]]
-                report["splits"][split] = self._measure(split, sound, evaluation) | {"damaged": damaged[split]}
+                views, damaged = decoded.pop(split)
+                sound = [picture for picture in pictures if str(picture.image) not in damaged]
+                report["splits"][split] = self._measure(split, sound, views, evaluation) | {"damaged": damaged}
         for name, product in self.products.items():
             made = evaluation.made[name] = product.make(evaluation)
             _join(report, made.report)
@@ -107,9 +109,12 @@ class Evaluator:
         _print_files(evaluation)
         return evaluation
 
-    def _measure(self, split: str, chosen: Sequence[Any], evaluation: Evaluation) -> dict[str, Any]:
+    def _measure(
+        self, split: str, chosen: Sequence[Any], decoded: dict[Path, Any], evaluation: Evaluation
+    ) -> dict[str, Any]:
         each, empty, data = [], [], evaluation.datamodule
-        views = enumerate(zip(chosen, threads.ordered(data.view, chosen)))
+        read = threads.ordered(lambda picture: decoded.pop(picture.image, None) or data.view(picture), chosen)
+        views = enumerate(zip(chosen, read))
         with threads.Background() as submit:
             for index, (picture, view) in track(views, f"evaluating {TITLES[split]}", len(chosen), "pictures"):
                 if not (view.mask > 0).any():
@@ -145,14 +150,21 @@ class Evaluator:
         return {f"{column}_fitted": value for column, value in self.protocol(comparison).items()}
 
 
-def _damaged(split: str, pictures: Sequence[Any], datamodule: Any) -> list[str]:
-    """The damaged pictures of a split, with a warning for each. Raises UserError if they are too many."""
-    views = threads.ordered(datamodule.view_or_damage, pictures)
-    errors = {str(picture.image): view for picture, view in zip(pictures, views) if isinstance(view, UserError)}
+def _decoded(split: str, pictures: Sequence[Any], datamodule: Any) -> tuple[dict[Path, Any], list[str]]:
+    """The views of a split by their files, up to `MOST_BYTES`, and the damaged pictures, with a warning for each.
+
+    Raises UserError if too many are damaged. All are decoded, since nothing may be written before that is known.
+    """
+    views, errors, free = {}, {}, MOST_BYTES
+    for picture, view in zip(pictures, threads.ordered(datamodule.view_or_damage, pictures)):
+        if isinstance(view, UserError):
+            errors[str(picture.image)] = view
+        elif (size := view.image.nbytes + view.mask.nbytes) <= free:
+            views[picture.image], free = view, free - size
     refuse_damage(list(errors.values()), len(pictures), TITLES[split])
     for error in errors.values():
         log.warning("A picture is left out of the evaluation: %s", error)
-    return list(errors)
+    return views, list(errors)
 
 
 def _render(avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> tuple[Comparison, float]:

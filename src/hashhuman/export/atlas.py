@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage, sparse
+from scipy import ndimage
 from torch import Tensor
 
 from hashhuman.errors import UserError
 from hashhuman.export.packages import export_package
+from hashhuman.export.surface import pieces
 
 PADDING = 4  # texels between charts, so that smaller versions of the texture do not mix them
 
@@ -63,9 +64,7 @@ def signed_areas(uv: Float[np.ndarray, "W 2"], faces: Int[np.ndarray, "F 3"]) ->
 
 def unmirrored(uv: Float[np.ndarray, "W 2"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "W 2"]:
     """Flips each chart whose faces are mirrored, in place of its bounding box, so that no area is negative."""
-    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
-    graph = sparse.coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), [len(uv)] * 2)
-    count, chart = sparse.csgraph.connected_components(graph, directed=False)
+    count, chart = pieces(faces, len(uv))
     mirrored = (np.bincount(chart[faces[:, 0]], signed_areas(uv, faces), count) < 0)[chart]
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, chart, uv[:, 0])

@@ -25,19 +25,10 @@ class Exports:
         datamodule: the run's.
         rigging: makes the mesh.
         fps: frames per second if the subject folder does not say when its pictures were taken.
-        motion: the motion to export; None: the filmed one.
     """
 
-    def __init__(
-        self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float, motion: Motion | None = None
-    ) -> None:
-        self._avatar, self._datamodule, self._rigging, self._fps, self._motion = (
-            avatar,
-            datamodule,
-            rigging,
-            fps,
-            motion,
-        )
+    def __init__(self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float) -> None:
+        self._avatar, self._datamodule, self._rigging, self._fps = avatar, datamodule, rigging, fps
 
     @functools.cached_property
     def skeleton(self) -> Skeleton:
@@ -46,8 +37,8 @@ class Exports:
 
     @functools.cached_property
     def motion(self) -> Motion:
-        """The motion."""
-        return self._motion or captured(self._avatar, self._datamodule, self._fps)
+        """The filmed motion."""
+        return captured(self._avatar, self._datamodule, self._fps)
 
     @functools.cached_property
     def mesh(self) -> RiggedMesh:
@@ -86,13 +77,13 @@ class Exporter(Product):
         if set(OF_MESHES) & {*([format] if isinstance(format, str) else format)}:
             require_mesh_packages()
 
-    def __call__(self, avatar: Any, datamodule: Any, folder: Path, motion: Motion | None = None) -> dict[str, Path]:
+    def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> dict[str, Path]:
         """Writes the chosen formats of an avatar into a folder. Returns each one's path.
 
         Raises:
             UserError: if the avatar is empty, a package is missing or a file cannot be written.
         """
-        exports = Exports(avatar, datamodule, self.rigging, self.fps, motion)
+        exports = Exports(avatar, datamodule, self.rigging, self.fps)
         return {name: self.formats[name](exports, folder) for name in self.chosen}
 
     def make(self, evaluation: Evaluation) -> Made:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.body.visibility import world_vertices
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 
@@ -115,7 +116,7 @@ def exported(name: str, template: BodyTemplate, poses: Sequence[BodyPose], times
     transl = torch.stack([pose.transl for pose in poses]).double().numpy()
     root = orient @ template.joints[0].double().numpy() + transl
     turn = _upright(orient)
-    lowest = min(float((_vertices(template, pose) @ torch.from_numpy(turn[1]).float()).min()) for pose in poses)
+    lowest = min(float((world_vertices(template, pose) @ torch.from_numpy(turn[1]).float()).min()) for pose in poses)
     move = -np.array([turn[0] @ root[0], lowest, turn[2] @ root[0]])
     matrices[:, 0] = turn @ orient @ matrices[:, 0]
     quaternions = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_quat().reshape(*matrices.shape[:2], 4)
@@ -139,8 +140,3 @@ def _upright(orient: Float[np.ndarray, "F 3 3"]) -> Float[np.ndarray, "3 3"]:
         front = np.cross(up, np.eye(3)[np.abs(up).argmin()])
     front /= np.linalg.norm(front)
     return np.stack([np.cross(up, front), up, front])
-
-
-def _vertices(template: BodyTemplate, pose: BodyPose) -> Float[torch.Tensor, "V 3"]:
-    """The body's vertices in the world (m)."""
-    return skinning.transform(pose.world_from_posed(), template.pose_vertices(pose.body_pose))

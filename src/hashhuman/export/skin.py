@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from hashhuman.body.nearest import nearest
 from hashhuman.body.template import BodyTemplate
 from hashhuman.export.surface import Surface
 from hashhuman.geometry import skinning
@@ -37,13 +37,11 @@ def carried_over(surface: Surface, template: BodyTemplate, neighbors: int, smoot
         neighbors: number of nearest vertices.
         smoothness: s (m) of their weights exp(-(d^2 - d_min^2) / 2 s^2).
     """
-    body = template.canonical_vertices.cpu().numpy()
-    distance, nearest = KDTree(body).query(surface.vertices.numpy(), neighbors, workers=-1)
-    # SciPy drops the second axis for one neighbour.
-    distance, nearest = np.reshape(distance, (-1, neighbors)), np.reshape(nearest, (-1, neighbors))
+    found = nearest(surface.vertices.double(), template.canonical_vertices, neighbors)
+    distance, index = (values.cpu().numpy() for values in found)
     share = np.exp((distance[:, :1] ** 2 - distance**2) / (2 * smoothness**2))
     share /= share.sum(1, keepdims=True)
-    weights = np.einsum("vk,vkj->vj", share, template.lbs_weights.cpu().numpy()[nearest].astype(float))
+    weights = np.einsum("vk,vkj->vj", share, template.lbs_weights.cpu().numpy()[index].astype(float))
     return Skin(*strongest(weights))
 
 

@@ -147,13 +147,18 @@ def labelled(marked: Bool[np.ndarray, "X Y Z"]) -> Int[np.ndarray, "X Y Z"]:
     return labels
 
 
+def pieces(faces: Int[np.ndarray, "F 3"], n_vertices: int) -> tuple[int, Int[np.ndarray, "V"]]:
+    """The number of connected pieces of a mesh, and the piece of each vertex."""
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = sparse.coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), [n_vertices] * 2)
+    return sparse.csgraph.connected_components(graph, directed=False)
+
+
 def largest_pieces(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
 ) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "G 3"]]:
     """The largest connected piece, and others of at least `SMALLEST_PIECE` of its volume."""
-    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
-    graph = sparse.coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), [len(vertices)] * 2)
-    _, piece = sparse.csgraph.connected_components(graph, directed=False)
+    _, piece = pieces(faces, len(vertices))
     a, b, c = vertices.astype(float)[faces].transpose(1, 0, 2)
     volume = np.bincount(piece[faces[:, 0]], (a * np.cross(b, c)).sum(1) / 6)
     kept = faces[(volume >= SMALLEST_PIECE * volume.max())[piece[faces[:, 0]]]]

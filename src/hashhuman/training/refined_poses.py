@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hashhuman.body.visibility import world_vertices
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
-from hashhuman.geometry import skinning
 from hashhuman.io import files
 from hashhuman.pose.table import RefinedPoses
 from hashhuman.training import run
@@ -53,8 +53,7 @@ def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False) -
             "Th": pose.transl.numpy().reshape(1, 3),
         }
         files.save_npy(half / f"smpl_params/{frame}.npy", params)
-        vertices = skinning.transform(pose.world_from_posed(), template.pose_vertices(pose.body_pose))
-        writer.write_vertices(frame, np.asarray(vertices))
+        writer.write_vertices(frame, np.asarray(world_vertices(template, pose)))
     for path in taken:
         path.rename(path.with_name(path.name + KEPT))
     for name in FOLDERS:

@@ -8,7 +8,7 @@ from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
-from preprocess.masks import blazepose
+from preprocess.masks import matting
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.stage import is_finished, run_stages
 from tests.preprocess.masks.clip import BYSTANDER, film, iou
@@ -116,7 +116,7 @@ def test_ragged_outlines_are_not_taken(tmp_path, monkeypatch):
     run(tmp_path, matting=False)
     before = [read(tmp_path, frame) for frame in range(2)]
     speckled = np.random.default_rng(0).random
-    monkeypatch.setattr(blazepose, "matte", lambda image, mask, plate: speckled(mask.shape).astype(np.float32))
+    monkeypatch.setattr(matting, "matte", lambda image, mask, plate: speckled(mask.shape).astype(np.float32))
     run(tmp_path)
     assert not (tmp_path / "plate").exists()
     assert all(np.array_equal(read(tmp_path, frame), mask) for frame, mask in enumerate(before))

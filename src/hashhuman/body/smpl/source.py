@@ -6,7 +6,6 @@ model and are only compared with it.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +94,7 @@ def read_raw(model: Path) -> dict[str, np.ndarray]:
 def stamp(model: Path) -> list[str]:
     """Names and SHA-256 of the files that a conversion is made of, and the conversion's format."""
     lines = [f"format {FORMAT}"]
-    for path in sources(model):
-        with path.open("rb") as file:
-            lines.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}")
-    return lines
+    return [*lines, *(f"{path.name} {files.sha256(path)}" for path in sources(model))]
 
 
 def _read_converted(target: Path, expected: list[str]) -> SmplArrays | None:

@@ -50,7 +50,15 @@ def to_8bit(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return (x.clamp(0, 1) * 255).round() / 255
 
 
-class Strict(nn.Module):
+class WithLpips(nn.Module):
+    """A protocol with a network for LPIPS, or with none; then its columns are left out."""
+
+    def __init__(self, lpips: LPIPS | None) -> None:
+        super().__init__()
+        self.lpips = lpips
+
+
+class Strict(WithLpips):
     """Metrics with data range 1 and explicit regions, of the rendered picture rounded to 8 bits.
 
     All regions come from the true mask. `full` is the whole picture, with a black background in both pictures. `box` is
@@ -68,10 +76,6 @@ class Strict(nn.Module):
     """
 
     name = "strict"
-
-    def __init__(self, lpips: LPIPS | None):
-        super().__init__()
-        self.lpips = lpips
 
     @property
     def columns(self) -> dict[str, str]:
@@ -114,7 +118,7 @@ class Strict(nn.Module):
         return figures
 
 
-class LegacyNVR(nn.Module):
+class LegacyNVR(WithLpips):
     """Metrics as instant-nvr's evaluator computes them. They cannot be compared with those of `Strict`.
 
     Both pictures are set to black where a pixel's ray misses the body's box: the box of the posed vertices along the
@@ -137,8 +141,7 @@ class LegacyNVR(nn.Module):
     name = "legacy_nvr"
 
     def __init__(self, lpips: LPIPS | None, whole_picture: bool = True, box_padding: float = 0.05):
-        super().__init__()
-        self.lpips = lpips
+        super().__init__(lpips)
         self.whole_picture = whole_picture
         self.box_padding = box_padding
 
@@ -173,7 +176,7 @@ class LegacyNVR(nn.Module):
         return figures
 
 
-class PeopleSnapshot(nn.Module):
+class PeopleSnapshot(WithLpips):
     """Metrics as tables on PeopleSnapshot give them since InstantAvatar (Jiang et al. 2023): whole pictures on white.
 
     SSIM has the Gaussian window of its paper and data range 1. LPIPS gets pictures in [0, 1], although the network
@@ -185,10 +188,6 @@ class PeopleSnapshot(nn.Module):
     """
 
     name = "people_snapshot"
-
-    def __init__(self, lpips: LPIPS | None):
-        super().__init__()
-        self.lpips = lpips
 
     @property
     def columns(self) -> dict[str, str]:
