@@ -187,7 +187,8 @@ def with_page(given, avatar, datamodule, motion, index, joints, vertices) -> Non
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
         page = browser.new_page(viewport={"width": 960, "height": 640})
         page.goto((given.run / "export/avatar.html").resolve().as_uri())
-        page.wait_for_function("window.viewer !== undefined")
+        while not page.evaluate("window.viewer !== undefined"):  # the page's policy forbids `wait_for_function`
+            page.wait_for_timeout(100)
         moments = motion.times[index].tolist()
         found = [page.evaluate("t => viewer.joints(t)", moment) for moment in moments]
         box = [page.evaluate("t => viewer.bounds(t)", moment) for moment in moments]
