@@ -8,7 +8,7 @@ from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.errors import UserError
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 from hashhuman.neighbors.base import NeighborIndex, Pairs
 from hashhuman.neighbors.grid import GridNeighbors
 
@@ -23,7 +23,7 @@ class InverseSkinning:
         reach: the greatest height above the body's surface (m) at which points are kept: clothes and hair.
         depth: the greatest depth below it (m): deeper points are never visible.
         smoothness: s (m).
-        kernels: auto, triton or torch; Triton's need `neighbors=grid`.
+        kernels: auto, triton, numba or torch; Triton's and Numba's need `neighbors=grid`.
     """
 
     def __init__(self, reach: float, depth: float, smoothness: float, kernels: str = "auto") -> None:
@@ -68,6 +68,13 @@ class InverseSkinning:
             )
         if capacity is not None:
             raise UserError("step=graph needs Triton's kernels and neighbors=grid: use step=eager")
+        if isinstance(neighbors, GridNeighbors) and looped(self.kernels, points.position.device):
+            from hashhuman.deformer import inverse_skinning_loops
+
+            if not inverse_skinning_loops.differentiable(points, bodies):
+                return inverse_skinning_loops.carry(
+                    points, bodies, neighbors, uv, cells, self.reach, self.depth, self.smoothness
+                )
         posed = bodies.to_posed(points.position, points.frame)
         with torch.no_grad():
             pairs = neighbors.query(posed, points.frame, max(self.reach, self.depth))

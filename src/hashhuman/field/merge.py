@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 
 
 def merge(
@@ -18,13 +18,18 @@ def merge(
         color: RGB of M rows.
         density: density of the rows (1/m).
         slots: the row of each of N points in each of P parts, -1 for none (`CanonicalPairs.slots`).
-        kernels: auto, triton or torch.
+        kernels: auto, triton, numba or torch.
     """
     if chosen(kernels, color.device):
         from hashhuman.field import merge_kernels
 
         return merge_kernels.merge(color, density, slots)
-    row = winners(density, slots)
+    if looped(kernels, color.device):
+        from hashhuman.field import merge_loops
+
+        row = merge_loops.winners(density, slots)
+    else:
+        row = winners(density, slots)
     color, density = torch.cat([color, color.new_zeros(1, 3)]), torch.cat([density, density.new_zeros(1)])
     row = torch.where(row < 0, len(density) - 1, row)  # points without rows read the zeros at the end
     return color.index_select(0, row), density.index_select(0, row)

@@ -1,4 +1,4 @@
-"""Decides whether Triton's kernels or plain PyTorch are used."""
+"""Decides whether Triton's kernels, Numba's loops or plain PyTorch are used."""
 
 import functools
 import importlib.util
@@ -39,14 +39,24 @@ def chosen(kernels: str, device: torch.device) -> bool:
     """Whether to use Triton for tensors on a device.
 
     Args:
-        kernels: auto (Triton on a GPU), triton or torch.
+        kernels: auto (Triton on a GPU), triton, numba or torch.
         device: the device of the tensors.
 
     Raises:
-        UserError: for another value of `kernels`, and for triton on a device on which it cannot run.
+        UserError: for another value of `kernels`, and for triton or numba on a device on which they cannot run.
     """
-    if kernels not in ("auto", "triton", "torch"):
-        raise UserError(f"kernels={kernels} is none of auto, triton and torch.")
+    if kernels not in ("auto", "triton", "numba", "torch"):
+        raise UserError(f"kernels={kernels} is none of auto, triton, numba and torch.")
     if kernels == "triton":
         require(device, "kernels=triton")
+    if kernels == "numba" and device.type != "cpu":
+        raise UserError("kernels=numba runs on the CPU only: choose kernels=auto, triton or torch.")
     return kernels == "triton" or (kernels == "auto" and device.type == "cuda" and installed())
+
+
+def looped(kernels: str, device: torch.device) -> bool:
+    """Whether to use Numba's loops for tensors on a device, where there are loops: on a CPU, with auto or numba.
+
+    Args and errors are those of `chosen`.
+    """
+    return not chosen(kernels, device) and kernels != "torch" and device.type == "cpu"

@@ -44,10 +44,11 @@ class TorchMLPs(nn.Module):
         """Output of the network of each row's part; 0 in unused rows."""
         real = rows.mask()[:, None]
         x = torch.where(real, x, 0)
+        # Splitting and unbinding once makes one gradient of all parts; slices would each make one, mostly of zeros.
+        layers = [(weights.unbind(), biases.unbind()) for weights, biases in zip(self.weights, self.biases)]
         outputs = []
-        for p, mine in enumerate(rows.slices()):
-            y = x[mine]
-            for layer, (weights, biases) in enumerate(zip(self.weights, self.biases)):
+        for p, y in enumerate(x.split(rows.sizes)):
+            for layer, (weights, biases) in enumerate(layers):
                 y = torch.addmm(biases[p], y.relu() if layer else y, weights[p])
             outputs.append(y)
         return torch.where(real, torch.cat(outputs), 0)

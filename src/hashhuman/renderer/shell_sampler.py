@@ -10,7 +10,7 @@ from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.errors import UserError
 from hashhuman.geometry import box
 from hashhuman.geometry.rays import Rays
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.volume import Samples
 
@@ -23,7 +23,7 @@ class ShellSampler:
     Args:
         step: distance between samples (m).
         per_bin: samples of a bin. A bin lies in the shell if its midpoint does.
-        kernels: auto, triton or torch.
+        kernels: auto, triton, numba or torch.
     """
 
     def __init__(self, step: float, per_bin: int, kernels: str = "auto") -> None:
@@ -60,6 +60,12 @@ class ShellSampler:
             )
         if capacity is not None:
             raise UserError("step=graph needs Triton's kernels, kernels=auto or triton: use step=eager")
+        if looped(self.kernels, rays.rays_o.device):
+            from hashhuman.renderer import shell_sampler_loops
+
+            return shell_sampler_loops.sample(
+                rays, bodies, shell, self.step, self.per_bin, self.n_bins(shell), jitter, ray_mask, bins
+            )
         near, far = self.span(rays, bodies, shell)
         meets = near < far if ray_mask is None else ray_mask & (near < far)
         met = meets.nonzero()[:, 0]

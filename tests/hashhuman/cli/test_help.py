@@ -48,5 +48,5 @@ def test_from_the_shell_and_from_any_folder(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.index("python train.py video=foo") < done.stdout.index("groups of options")
-    assert "auto | tinycudann | torch | triton" in done.stdout and "== Config ==" not in done.stdout
+    assert "auto | numba | tinycudann | torch | triton" in done.stdout and "== Config ==" not in done.stdout
     assert list(tmp_path.iterdir()) == []

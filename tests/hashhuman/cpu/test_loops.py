@@ -1,0 +1,45 @@
+"""Loops on several threads."""
+
+import numpy as np
+import pytest
+import torch
+
+from hashhuman.cpu.loops import array, compiled, in_parallel
+
+
+@compiled
+def _square(first, last, values, out):
+    for i in range(first, last):
+        out[i] = values[i] * values[i]
+    return first, last
+
+
+@pytest.mark.parametrize(("n_threads", "ends"), [(1, [1000]), (3, [333, 666, 1000]), (64, [333, 666, 1000])])
+def test_ranges_follow_each_other(n_threads: int, ends: list[int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    values, out = np.arange(1000.0), np.zeros(1000)
+    spans = in_parallel(_square, 1000, values, out)
+    assert spans == list(zip([0, *ends[:-1]], ends))
+    np.testing.assert_array_equal(out, values**2)
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def fails(first: int, last: int) -> None:
+        if first:
+            raise ArithmeticError("in the second half")
+
+    with pytest.raises(ArithmeticError, match="second half"):
+        in_parallel(fails, 1000)
+
+
+def test_nothing_to_do():
+    assert in_parallel(lambda first, last: last - first, 0) == [0]
+
+
+def test_arrays_share_memory_where_they_can():
+    values = torch.zeros(4, 3, requires_grad=True)
+    array(values)[0] = 1
+    assert values[0, 0] == 1
+    assert array(values.t()).flags.c_contiguous and array(values, torch.long).dtype == np.int64
