@@ -138,7 +138,7 @@ def test_no_such_subject(tmp_path):
         ("network=triton", "network=triton needs a CUDA device"),
         ("step=graph", "needs a GPU: use step=eager"),
         ("field.parts.body=null", r"field\.parts\.body has no joints"),
-        ("kernels=tpu", "kernels=tpu is none of auto, triton and torch"),
+        ("kernels=tpu", "kernels=tpu is none of auto, triton, numba and torch"),
         ("data.train_cameras=0", r"data\.train_cameras=0 must be a list"),
     ],
 )
