@@ -26,11 +26,12 @@ SAME_PICTURE = 0.5  # pictures: a row of the file farther away belongs to anothe
 
 
 class ImportedFit(NativeFit):
-    """Takes poses from files of WHAM, GVHMR, TRAM, 4D-Humans, ROMP, AMASS or a plain .npz; writes what a fit writes.
+    """Takes poses from files of other tools (`source/`) or a plain .npz; writes what a fit writes.
 
-    SMPL takes the poses and the shape as they are. Another body gets poses by bone directions. If the file holds joint
-    positions, its shape follows from their bone lengths; if not, its position follows from the keypoints. The stages
-    may then refine what they free, as in the native fit.
+    The tool's own body takes poses and shape as they are. Another body gets poses by bone directions. If the file holds
+    joint positions, its shape follows from their bone lengths; if not, its position follows from the keypoints. If the
+    file holds points on the body, shape and poses are fitted to them. The stages may then refine what they free, as in
+    the native fit.
 
     Args:
         body, stages, surface, pictures, device, force: as for `NativeFit`; without stages the tool's poses are kept.

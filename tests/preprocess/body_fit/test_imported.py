@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.anny import AnnyBody
 from hashhuman.body.conventions import smpl_transl
-from hashhuman.body.template import SMPL_JOINTS
+from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
@@ -23,11 +23,14 @@ from preprocess.body_fit.init.from_motion import shape_of_bones
 from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
 from preprocess.body_fit.source.amass import Amass
+from preprocess.body_fit.source.gem import LIMBS, Gem
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import _follow
 from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
+from tests.preprocess.body_fit.source import tools
 from tests.preprocess.body_fit.source.tools import PARENTS
 
 joblib = pytest.importorskip("joblib")
@@ -61,10 +64,14 @@ def subject(moving, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def smpl_pose(body: AnnyBody, truth: Posed) -> np.ndarray:
-    """The rotations (F, 24, 3, 3) of a body that rests in a T-pose and lies where the true one does."""
+def smpl_pose(body: AnnyBody, truth: Posed, limbs: dict[str, torch.Tensor] | None = None) -> np.ndarray:
+    """The rotations (F, 24, 3, 3) of a body that rests in a T-pose and lies where the true one does.
+
+    `limbs` are the directions of its limbs at rest, SMPL's if they are None.
+    """
     template = body.template(body.shape_mean)
-    turned = truth.bone_transforms[..., :3, :3] @ alignment(template, t_pose(SMPL_JOINTS)).transpose(-1, -2)
+    directions = t_pose(SMPL_JOINTS) if limbs is None else limbs
+    turned = truth.bone_transforms[..., :3, :3] @ alignment(template, directions).transpose(-1, -2)
     local = turned.clone()
     for j, parent in enumerate(PARENTS[1:], 1):
         local[:, j] = turned[:, parent].transpose(-1, -2) @ turned[:, j]
@@ -309,7 +316,83 @@ def test_a_refused_file_leaves_the_last_fit_whole(body, subject, given, tmp_path
     assert not [p for p in subject.rglob(".*") if p.is_file()]
 
 
+def test_gem_x_stands_where_the_persons_size_puts_it(body, moving, subject, tmp_path):
+    """SOMA's bones are not known without its files: pose from the file, size and place from the keypoints."""
+    K, truth, _ = moving
+    limbs = {name: torch.from_numpy(direction).float() for name, direction in LIMBS.items()}
+    rotations = smpl_pose(body, truth, limbs)
+    vectors = np.zeros((14, 77, 3))
+    for j, name in enumerate(tools.SOMA_OF_SMPL):
+        vectors[:, tools.SOMA_ORDER.index(name)] = Rotation.from_matrix(rotations[:, j]).as_rotvec()
+    params = {
+        "global_orient": vectors[:, 0],
+        "body_pose": vectors[:, 1:].reshape(14, -1),
+        "identity_coeffs": np.zeros((14, 45)),
+        "scale_params": np.zeros((14, 69)),
+        "transl": truth.joints[:, 0].numpy() * 1.05,  # taller than the body here, and as much farther away
+    }
+    camera = K.clone()
+    camera[:2, 2] += 0.5  # pixels from the corner
+    content = {
+        "body_params_incam": {name: torch.from_numpy(value).float() for name, value in params.items()},
+        "K_fullimg": camera.repeat(14, 1, 1),
+    }
+    path = tmp_path / "hpe_results.pt"
+    torch.save(content, path)
+    SubjectWriter(subject).update_meta(video={"pictures": list(range(14)), "seconds": [t / 10 for t in range(14)]})
+    try:
+        report = imported(body, subject, path, Gem())
+    finally:
+        times = list(range(0, 28, 2))
+        SubjectWriter(subject).update_meta(video={"pictures": times, "seconds": [t / 10 for t in times]})
+    assert off(report, truth).max() < 0.001
+    assert np.linalg.norm(report["joints"][:, 0] - truth.joints[:, 0].numpy(), axis=1).max() < 0.05
+    assert report["reprojection_error"].max() < 1
+
+
 # ------------------------------------------------------------------ SMPL's family
+
+
+class SmplxLike(AnnyBody):
+    """A body that says that it is SMPL-X."""
+
+    name = "smplx"
+
+
+def prompthmr(body: AnnyBody, moving) -> tuple[dict[str, Any], BodyTemplate]:
+    """PromptHMR's file of the moving body, as if that were SMPL-X; and the body."""
+    K, truth, sequence = moving
+    shape = sequence.shape_vector().detach()
+    template = body.template(shape)
+    turned = truth.bone_transforms[:, :22, :3, :3].double()
+    local = [turned[:, 0]] + [turned[:, p].mT @ turned[:, j] for j, p in enumerate(PARENTS[:22]) if j]
+    rotmat = torch.cat([torch.stack(local, 1), torch.eye(3).repeat(14, 33, 1, 1)], 1).numpy()
+    # by definition: vertices = R (rest - pelvis) + pelvis + trans
+    trans = (truth.joints[:, 0] - template.joints[0]).numpy()
+    smplx = {"rotmat": rotmat, "shape": np.tile(shape.numpy(), (14, 1)), "trans": trans}
+    camera = {"img_focal": float(K[0, 0]), "img_center": K[:2, 2].numpy() + 0.5}
+    return {"camera": camera, "people": {1: {"frames": np.arange(0, 28, 2), "smplx_cam": smplx}}}, template
+
+
+def test_smplx_takes_smplx_as_it_is(body, moving, subject, tmp_path):
+    """Its orientation turns about the pelvis, which lies off the origin: joints come back within a millimetre."""
+    content, template = prompthmr(body, moving)
+    assert template.joints[0].norm() > 0.1
+    joblib.dump(content, tmp_path / "results.pkl")
+    report = imported(SmplxLike(), subject, tmp_path / "results.pkl", PromptHmr())
+    apart = np.linalg.norm(report["joints"] - moving[1].joints.numpy(), axis=-1)
+    assert apart[:, :22].max() < 1e-3
+
+
+def test_smpl_and_smplx_share_poses_but_neither_shape_nor_origin(body, moving, subject, tmp_path):
+    content, _ = prompthmr(body, moving)
+    smplx = content["people"][1]["smplx_cam"]
+    smplx["trans"] = smplx["trans"] + [0, 0.13, 0]  # SMPL-X has its pelvis elsewhere at rest
+    smplx["shape"] = smplx["shape"] + 5
+    joblib.dump(content, tmp_path / "results.pkl")
+    report = imported(SmplLike(), subject, tmp_path / "results.pkl", PromptHmr())
+    assert off(report, moving[1]).max() < 0.001
+    assert np.linalg.norm(report["joints"][:, 0] - moving[1].joints[:, 0].numpy(), axis=1).max() < 0.03
 
 
 def test_smpl_takes_poses_shape_and_translation_as_they_are(moving, subject, given, tmp_path):

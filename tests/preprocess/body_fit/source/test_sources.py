@@ -1,14 +1,20 @@
 """Readers of other tools' files return the motion that the files were made of, under the subject's camera."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
+from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
+from preprocess.body_fit.source import gem
+from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.motion import Motion, Source, resample
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
@@ -22,12 +28,13 @@ def read(tool: str, tmp_path: Path, *people: Truth, source: Source | None = None
     return (source or tools.SOURCES[tool]()).read(path, *HALF)
 
 
-@pytest.mark.parametrize("tool", ["wham", "tram", "hmr2", "npz"])
+@pytest.mark.parametrize("tool", ["wham", "tram", "hmr2", "npz", "prompthmr"])
 def test_poses_and_times_are_the_tools(tool: str, tmp_path: Path):
     truth = Truth(0)
     [motion] = read(tool, tmp_path, truth)
     np.testing.assert_array_equal(motion.at, FRAMES)
-    np.testing.assert_allclose(motion.rotations, truth.matrices, atol=1e-6)
+    assert motion.rotations is not None and motion.rotations.shape[1] == (22 if tool == "prompthmr" else 24)
+    np.testing.assert_allclose(motion.rotations, truth.matrices[:, : motion.rotations.shape[1]], atol=1e-6)
     np.testing.assert_allclose(motion.transl, truth.transl, atol=1e-6)
     np.testing.assert_allclose(motion.betas, truth.betas[0], atol=1e-6)
 
@@ -38,6 +45,63 @@ def test_gvhmr_has_a_row_for_every_picture_and_no_hands(tmp_path: Path):
     np.testing.assert_array_equal(motion.at, np.arange(len(FRAMES)))
     np.testing.assert_allclose(motion.rotations, truth.matrices[:, :22], atol=1e-6)
     np.testing.assert_allclose(motion.transl, truth.transl, atol=1e-6)
+
+
+def test_gem_smpl_is_smplx_without_the_rows_of_a_text(tmp_path: Path):
+    truth = Truth(0)
+    [motion] = read("gem", tmp_path, truth)
+    assert motion.body == "smplx" and motion.rotations is not None
+    np.testing.assert_array_equal(motion.at, np.arange(len(FRAMES)))
+    np.testing.assert_allclose(motion.rotations, truth.matrices[:, :22], atol=1e-6)
+    np.testing.assert_allclose(motion.transl, truth.transl, atol=1e-6)
+    np.testing.assert_allclose(motion.betas, truth.betas[0], atol=1e-6)
+    content = tools.gem(truth)
+    content["segment_info"][1]["type"] = "video"
+    tools.DUMP["gem"](tmp_path / "two.pt", content)
+    with pytest.raises(UserError, match="motions of 2 videos"):
+        Gem().read(tmp_path / "two.pt", *HALF)
+    tools.DUMP["gvhmr"](tmp_path / "gvhmr.pt", tools.gvhmr(truth))
+    with pytest.raises(UserError, match="use preprocess/body_fit/source=gvhmr"):
+        Gem().read(tmp_path / "gvhmr.pt", *HALF)
+
+
+def test_gem_x_turns_somas_joints(tmp_path: Path):
+    """Its translation is where the hips are, and its rotations are from SOMA's own T-pose."""
+    truth = Truth(0)
+    [motion] = read("gem_x", tmp_path, truth)
+    assert motion.body == "soma" and motion.rotations is not None
+    np.testing.assert_allclose(motion.rotations[:, :22], truth.matrices[:, :22], atol=1e-6)
+    np.testing.assert_allclose(motion.rotations[:, 22:], np.broadcast_to(np.eye(3), (5, 2, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(motion.transl, truth.joints[:, 0], atol=1e-6)
+    content = tools.gem_x(truth)
+    neck = 3 * (tools.SOMA_ORDER.index("Neck2") - 1)
+    content["body_params_incam"]["body_pose"][:, neck : neck + 3] = torch.tensor([0.1, 0.2, -0.3])
+    tools.DUMP["gem_x"](tmp_path / "neck.pt", content)
+    [bent] = Gem().read(tmp_path / "neck.pt", *HALF)
+    assert bent.rotations is not None
+    between = Rotation.from_rotvec([0.1, 0.2, -0.3]).as_matrix()
+    np.testing.assert_allclose(bent.rotations[:, 15], between @ truth.matrices[:, 15], atol=1e-6)
+
+
+def test_soma_rests_as_annys_package_has_it():
+    """The joints, their parents and the T-pose, against the copy of SOMA's rig that comes with Anny (Apache-2.0)."""
+    paths = pytest.importorskip("anny.paths")
+    rig = torch.load(paths.get_anny_root_dir() / "data" / "soma" / "soma_rig.pt", weights_only=True)
+    names = rig["bone_labels"]
+    assert list(gem.SOMA) == names[1:]
+    assert list(gem.SOMA.values())[1:] == [names[parent] for parent in rig["bone_parents"][2:]]
+    place = dict(zip(names, rig["t_pose_world"][:, :3, 3].double().numpy()))
+    for name, direction in gem.LIMBS.items():
+        start = gem.JOINTS[SMPL_JOINTS.index(name)]
+        end = {"Leg": "Shin", "Shin": "Foot", "Arm": "ForeArm", "ForeArm": "Hand"}[re.sub("Left|Right", "", start)]
+        bone = place[start.replace(re.sub("Left|Right", "", start), end)] - place[start]
+        np.testing.assert_allclose(bone / np.linalg.norm(bone), direction, atol=1e-3)
+
+
+def test_prompthmr_counts_the_pictures_that_it_took(tmp_path: Path):
+    [motion] = read("prompthmr", tmp_path, Truth(0), source=PromptHmr(step=2))
+    np.testing.assert_array_equal(motion.at, 2 * FRAMES + 1)
+    assert motion.body == "smplx"
 
 
 def test_amass_counts_seconds_in_a_world_without_camera(tmp_path: Path):
@@ -53,6 +117,9 @@ def test_amass_counts_seconds_in_a_world_without_camera(tmp_path: Path):
     [
         ("wham", np.hypot(*HALF)),
         ("gvhmr", np.hypot(*HALF)),
+        ("gem", np.hypot(*HALF)),
+        ("gem_x", np.hypot(*HALF)),
+        ("prompthmr", 300),
         ("tram", 350),  # 700 in the video, which is twice as wide
         ("hmr2", 5000 / 256 * 320),
         ("npz", 250),
@@ -107,6 +174,10 @@ def test_worlds_are_the_cameras_turned(tmp_path: Path):
     assert motion.K is None
     np.testing.assert_allclose(motion.rotations[:, 0], turn @ truth.matrices[:, 0], atol=1e-6)
     np.testing.assert_allclose(motion.transl, truth.transl @ turn.T, atol=1e-6)
+    [motion] = read("prompthmr", tmp_path, truth, source=PromptHmr("world"))
+    assert motion.K is None and motion.rotations is not None
+    np.testing.assert_allclose(motion.rotations[:, 0], turn @ truth.matrices[:, 0], atol=1e-6)
+    np.testing.assert_allclose(motion.transl, truth.transl @ turn.T, atol=1e-6)
     turn = Rotation.from_euler("y", 90, degrees=True).as_matrix()
     [motion] = read("tram", tmp_path, truth, source=Tram("world"))
     assert motion.K is None
@@ -122,7 +193,7 @@ def test_extrinsics_of_the_plain_file(tmp_path: Path):
     np.testing.assert_allclose(R @ [1, 0, 0] + T, [0, 2, 2], atol=1e-12)
 
 
-@pytest.mark.parametrize("tool", ["wham", "tram", "hmr2"])
+@pytest.mark.parametrize("tool", ["wham", "tram", "hmr2", "prompthmr"])
 def test_everybody_is_read_and_placed(tool: str, tmp_path: Path):
     found = read(tool, tmp_path, Truth(0, x=-1.0), Truth(1, np.array([0, 1, 5]), x=1.0))
     found.sort(key=lambda motion: -len(motion.at))

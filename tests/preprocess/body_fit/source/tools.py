@@ -14,10 +14,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from preprocess.body_fit.source.amass import Amass
+from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.gvhmr import Gvhmr
 from preprocess.body_fit.source.hmr2 import Hmr2
 from preprocess.body_fit.source.motion import Source
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
@@ -80,6 +82,97 @@ def gvhmr(person: Truth) -> Any:
         "K_fullimg": K.repeat(len(flat), 1, 1),
         "net_outputs": {"static_conf_logits": torch.zeros(1, len(flat), 6)},
     }
+
+
+def gem(person: Truth) -> Any:
+    """GEM-SMPL's `smpl_params.pt`, of a run that also made a motion of a text."""
+    params = gvhmr(person)
+    count = len(person.frames)
+    text = {name: torch.zeros(3, value.shape[1]) for name, value in params["smpl_params_incam"].items()}
+
+    def mixed(key: str) -> dict[str, torch.Tensor]:
+        return {name: torch.cat([text[name], value]) for name, value in params[key].items()}
+
+    return {
+        "body_params_incam": mixed("smpl_params_incam"),
+        "body_params_global": mixed("smpl_params_global"),
+        "K_fullimg": torch.cat([torch.eye(3).repeat(3, 1, 1), params["K_fullimg"]]),
+        "segment_info": [
+            {"start": 3, "end": 3 + count, "type": "video", "video_path": "clip.mp4"},
+            {"start": 0, "end": 3, "type": "text", "caption": "a person waves"},
+        ],
+    }
+
+
+SOMA_OF_SMPL = (
+    "Hips", "LeftLeg", "RightLeg", "Spine1", "LeftShin", "RightShin", "Spine2", "LeftFoot", "RightFoot", "Chest",
+    "LeftToeBase", "RightToeBase", "Neck1", "LeftShoulder", "RightShoulder", "Head", "LeftArm", "RightArm",
+    "LeftForeArm", "RightForeArm", "LeftHand", "RightHand",
+)  # fmt: skip
+SOMA_ORDER = (
+    "Hips", "Spine1", "Spine2", "Chest", "Neck1", "Neck2", "Head", *["a part of the face"] * 4,
+    "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand", *["a part of a finger"] * 24,
+    "RightShoulder", "RightArm", "RightForeArm", "RightHand", *["a part of a finger"] * 24,
+    "LeftLeg", "LeftShin", "LeftFoot", "LeftToeBase", "LeftToeEnd",
+    "RightLeg", "RightShin", "RightFoot", "RightToeBase", "RightToeEnd",
+)  # fmt: skip
+
+
+def gem_x(person: Truth) -> Any:
+    """GEM-X's `hpe_results.pt`; fingers and face turn as they like, and the neck bends at its second joint."""
+    count, rng = len(person.frames), np.random.default_rng(1)
+    vectors = rng.normal(0, 0.3, (count, 77, 3))
+    for name, rotations in zip(SOMA_OF_SMPL, np.moveaxis(person.vectors, 1, 0)):
+        vectors[:, SOMA_ORDER.index(name)] = rotations
+    vectors[:, SOMA_ORDER.index("Neck2")] = 0
+    flat = torch.tensor(vectors.reshape(count, -1)).float()
+    params = {
+        "body_pose": flat[:, 3:],
+        "identity_coeffs": torch.zeros(count, 45),
+        "scale_params": torch.ones(count, 69),
+        "global_orient": flat[:, :3],
+        "transl": torch.tensor(person.joints[:, 0]).float(),
+    }
+    return {
+        "body_params_global": {**params, "transl": params["transl"] + 1},
+        "body_params_incam": params,
+        "K_fullimg": gvhmr(person)["K_fullimg"],
+        "net_outputs": {"model_output": {"pred_cam": torch.zeros(1, count, 3), "extra": [None, "text"]}},
+    }
+
+
+def prompthmr(*people: Truth) -> Any:
+    turn, tracks = Rotation.from_euler("x", 180, degrees=True), {}
+    for i, person in enumerate(people, 1):
+        count = len(person.frames)
+        pose = np.concatenate([person.vectors[:, :22], np.zeros((count, 33, 3))], 1)
+        matrices = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(count, 55, 3, 3)
+        world = pose.copy()
+        world[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+        tracks[i] = {
+            "track_id": i,
+            "frames": person.frames,
+            "bboxes": np.zeros((count, 4)),
+            "smplx_cam": {
+                "rotmat": matrices.astype(np.float32),
+                "pose": pose[:, :25].reshape(count, 75).astype(np.float32),
+                "shape": person.betas.astype(np.float32),
+                "trans": person.transl.astype(np.float32),
+                "contact": np.zeros((count, 6), bool),
+            },
+            "smplx_world": {
+                "pose": world.reshape(count, 165).astype(np.float32),
+                "shape": person.betas.astype(np.float32),
+                "trans": turn.apply(person.transl).astype(np.float32),
+            },
+        }
+    camera = {
+        "pred_cam_R": np.tile(np.eye(3, dtype=np.float32), (10, 1, 1)),
+        "pred_cam_T": np.zeros((10, 3), np.float32),
+        "img_focal": np.float64(600.0),
+        "img_center": np.array([VIDEO[0] / 2, VIDEO[1] / 2]),
+    }
+    return {"camera": camera, "people": tracks, "timings": {}, "has_tracks": True, "contact_joint_ids": [7, 10]}
 
 
 def tram(*people: Truth) -> Any:
@@ -210,11 +303,15 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 
 CONTENT: dict[str, Callable[..., Any]] = {
-    "wham": wham, "gvhmr": gvhmr, "tram": tram, "hmr2": hmr2, "romp": romp, "amass": amass, "npz": npz,
+    "wham": wham, "gvhmr": gvhmr, "gem": gem, "gem_x": gem_x, "prompthmr": prompthmr, "tram": tram, "hmr2": hmr2,
+    "romp": romp, "amass": amass, "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
     "gvhmr": lambda path, content: torch.save(content, path),
+    "gem": lambda path, content: torch.save(content, path),
+    "gem_x": lambda path, content: torch.save(content, path),
+    "prompthmr": lambda path, content: joblib.dump(content, path),
     "tram": _dump_folder,
     "hmr2": lambda path, content: joblib.dump(content, path, compress=3),
     "romp": _dump_archive,
@@ -222,5 +319,6 @@ DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
-    "wham": Wham, "gvhmr": Gvhmr, "tram": Tram, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "npz": Npz,
+    "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "gem_x": Gem, "prompthmr": PromptHmr, "tram": Tram, "hmr2": Hmr2,
+    "romp": Romp, "amass": Amass, "npz": Npz,
 }  # fmt: skip
