@@ -22,11 +22,13 @@ from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.init.from_motion import shape_of_bones
 from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
+from preprocess.body_fit.source import sam3d_body
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.gem import LIMBS, Gem
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import _follow
+from preprocess.body_fit.source.sam3d_body import Sam3dBody
 from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
@@ -348,6 +350,32 @@ def test_gem_x_stands_where_the_persons_size_puts_it(body, moving, subject, tmp_
     assert off(report, truth).max() < 0.001
     assert np.linalg.norm(report["joints"][:, 0] - truth.joints[:, 0].numpy(), axis=1).max() < 0.05
     assert report["reprojection_error"].max() < 1
+
+
+def sam3d_folder(body, moving, folder: Path, noise: float = 0.0) -> Path:
+    """SAM 3D Body's files of the moving body: its landmarks at the points of the same names, others anywhere."""
+    K, truth, sequence = moving
+    names = tuple(sam3d_body.LANDMARKS)
+    moments = torch.einsum("k,kljc->ljc", sequence.basis(), body.landmark_basis(names))
+    places = torch.einsum("fjab,ljb->fla", truth.bone_transforms[:, :, :3], moments).detach().double().numpy()
+    rng = np.random.default_rng(0)
+    points = truth.joints[:, :1].numpy() + rng.normal(0, 0.3, (14, 70, 3))
+    points[:, list(sam3d_body.LANDMARKS.values())] = places + rng.normal(0, noise, places.shape)
+    size = round(float(K[0, 2]) * 2 + 1)
+    for frame in range(14):
+        person = tools.sam3d_person(points[frame], np.array([0.05, 0.9, 3.0]), float(K[0, 0]) * 2, (2 * size, 2 * size))
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / f"{2 * frame:05d}_0.npz", **person)  # of the video, twice as large as the subject
+    return folder
+
+
+@pytest.mark.parametrize(("noise", "mean", "most"), [(0.0, 0.0005, 0.004), (0.01, 0.016, 0.06)])
+def test_points_on_the_body_decide_shape_and_pose(noise, mean, most, body, moving, subject, tmp_path):
+    """SAM 3D Body's: with a centimetre of noise on every point too."""
+    report = imported(body, subject, sam3d_folder(body, moving, tmp_path / "x", noise), Sam3dBody())
+    apart = np.linalg.norm(report["joints"] - moving[1].joints.numpy(), axis=-1)
+    assert apart.mean() < mean and apart.max() < most
+    assert not report["interpolated"].any() and report["reprojection_error"].max() < 3
 
 
 # ------------------------------------------------------------------ SMPL's family

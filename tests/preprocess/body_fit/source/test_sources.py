@@ -10,12 +10,14 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
-from preprocess.body_fit.source import gem
+from preprocess.body_fit.source import gem, sam3d_body
+from preprocess.body_fit.source.follow import picture_numbers_of
 from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.motion import Motion, Source, resample
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
+from preprocess.body_fit.source.sam3d_body import Sam3dBody
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
 from tests.preprocess.body_fit.source import tools
@@ -102,6 +104,104 @@ def test_prompthmr_counts_the_pictures_that_it_took(tmp_path: Path):
     [motion] = read("prompthmr", tmp_path, Truth(0), source=PromptHmr(step=2))
     np.testing.assert_array_equal(motion.at, 2 * FRAMES + 1)
     assert motion.body == "smplx"
+
+
+def test_sam3d_bodys_points_are_in_the_axes_of_the_camera(tmp_path: Path):
+    """y and z are flipped already, and metres: nothing is to be done but to add pred_cam_t."""
+    people = Truth(0, x=-1.0), Truth(1, np.array([2, 3, 9]), x=1.0)
+    found = read("sam3d_body", tmp_path, *people)
+    found.sort(key=lambda motion: motion.transl[0, 0])
+    for motion, truth in zip(found, people):
+        np.testing.assert_array_equal(motion.at, truth.frames)
+        assert motion.rotations is None and motion.points is not None and motion.seen is not None
+        expected = tools.sam3d_points(truth)[:, [sam3d_body.LANDMARKS[name] for name in motion.landmarks]]
+        np.testing.assert_allclose(motion.points, expected, atol=1e-5)
+        assert motion.K is not None
+        np.testing.assert_allclose(motion.K, [[250, 0, 159.5], [0, 250, 89.5], [0, 0, 1]], atol=1e-3)
+        pixels = expected @ motion.K.T
+        np.testing.assert_allclose(motion.seen, (pixels[..., :2] / pixels[..., 2:]).mean(1), atol=1e-3)
+
+
+def test_sam3d_body_reads_no_angle_of_mhr(tmp_path: Path):
+    """They are in other axes than the points, and mean nothing without MHR's skeleton."""
+    [expected] = read("sam3d_body", tmp_path, Truth(0))
+    content = tools.sam3d_body(Truth(0))
+    for person in content.values():
+        for name in ("pred_global_rots", "mhr_model_params", "scale_params", "pred_vertices"):
+            person[name] = person[name] * -3
+    tools.DUMP["sam3d_body"](tmp_path / "other", content)
+    [motion] = Sam3dBody().read(tmp_path / "other", *HALF)
+    assert motion.points is not None and expected.points is not None
+    np.testing.assert_array_equal(motion.points, expected.points)
+
+
+@pytest.mark.parametrize("harm", ["MHR's axes", "centimetres", "a crop", "another lens"])
+def test_sam3d_body_notices_points_that_are_not_where_they_were_seen(harm: str, tmp_path: Path):
+    content = tools.sam3d_body(Truth(0))
+    for person in content.values():
+        if harm == "MHR's axes":
+            person["pred_keypoints_3d"] = person["pred_keypoints_3d"] * np.float32([1, -1, -1])
+        elif harm == "centimetres":
+            person["pred_keypoints_3d"] = person["pred_keypoints_3d"] * 100 + np.float32([0, 0, 400])
+        elif harm == "a crop":
+            person["pred_keypoints_2d"] = person["pred_keypoints_2d"] - np.float32([100, 0])
+        else:
+            person["focal_length"] = person["focal_length"] * np.float32(1.3)
+    tools.DUMP["sam3d_body"](tmp_path / "x", content)
+    expected = "whose shape is not that of the subject's" if harm == "a crop" else "are not where pred_keypoints_3d"
+    with pytest.raises(UserError, match=expected):
+        Sam3dBody().read(tmp_path / "x", *HALF)
+
+
+def test_sam3d_body_with_another_lens_in_each_picture(tmp_path: Path):
+    """Its guess of the focal length changes from picture to picture, and the depth with it; the size does not."""
+    truth = Truth(0)
+    content = tools.sam3d_body(truth)
+    points, chosen = tools.sam3d_points(truth), list(sam3d_body.LANDMARKS.values())
+    for row, name in enumerate(content):
+        factor = (0.9, 1.0, 1.0, 1.1, 1.0)[row]
+        farther = np.array([0, 0, points[row, chosen, 2].mean() * (factor - 1)])
+        root = truth.transl[row] + farther
+        content[name] = tools.sam3d_person(points[row] + farther, root, 500 * factor, tools.VIDEO)
+    tools.DUMP["sam3d_body"](tmp_path / "x", content)
+    [motion] = Sam3dBody().read(tmp_path / "x", *HALF)
+    [expected] = read("sam3d_body", tmp_path, truth)
+    assert motion.points is not None and expected.points is not None
+    np.testing.assert_allclose(motion.points, expected.points, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["a list", "dictionaries", "nobody"])
+def test_sam3d_bodys_people_in_one_file(form: str, tmp_path: Path):
+    content = tools.sam3d_body(Truth(0, x=-1.0), Truth(1, x=1.0))
+    for frame in FRAMES:
+        people = [content[f"clip3_{frame:06d}_{i}.npz"] for i in (0, 1)]
+        path = tmp_path / f"{frame + 1}.npz"
+        if form == "a list":
+            np.savez(path, outputs=np.array(people, object))
+        elif form == "dictionaries":
+            np.savez(path, *(np.array(person, object) for person in people))
+        else:
+            np.savez(path, outputs=np.array([]))
+    if form == "nobody":
+        with pytest.raises(UserError, match="found no person"):
+            Sam3dBody().read(tmp_path, *HALF)
+    else:
+        found = Sam3dBody().read(tmp_path, *HALF)
+        assert len(found) == 2
+        np.testing.assert_array_equal(found[0].at, FRAMES + 1)  # names begin with 3, so they count from 0
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["a_9", "a_10", "a_11"], [9, 10, 11]),
+        (["v2_0001_0", "v2_0001_1", "v2_0002_0"], [0, 0, 1]),
+        (["7_0", "7_1", "8_0", "8_1"], [7, 7, 8, 8]),
+        (["left", "right"], [0, 1]),
+    ],
+)
+def test_pictures_are_named_by_number_and_perhaps_person(names: list[str], numbers: list[int]):
+    assert picture_numbers_of(names) == numbers
 
 
 def test_amass_counts_seconds_in_a_world_without_camera(tmp_path: Path):

@@ -21,6 +21,7 @@ from preprocess.body_fit.source.motion import Source
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
+from preprocess.body_fit.source.sam3d_body import Sam3dBody
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
 
@@ -175,6 +176,47 @@ def prompthmr(*people: Truth) -> Any:
     return {"camera": camera, "people": tracks, "timings": {}, "has_tracks": True, "contact_joint_ids": [7, 10]}
 
 
+def sam3d_person(points: np.ndarray, cam_t: np.ndarray, focal: float, size: tuple[int, int]) -> dict[str, Any]:
+    """SAM 3D Body's dictionary of one person, made as it makes it of MHR's points.
+
+    Args:
+        points: 70 points in the camera's axes (m).
+        cam_t: where the root is (m).
+        focal: in pixels of the picture.
+        size: of the picture, width and height.
+    """
+    mhr = (points - cam_t) * [1, -1, -1] * 100  # y up, z backward, in centimetres
+    returned = mhr / 100 * [1, -1, -1]
+    seen = (returned + cam_t) * [focal, focal, 1]
+    pixels = seen[:, :2] / seen[:, 2:] + np.array(size) / 2
+    rng = np.random.default_rng(3)
+    return {
+        "focal_length": np.float32(focal),
+        "pred_keypoints_3d": returned.astype(np.float32),
+        "pred_keypoints_2d": pixels.astype(np.float32),
+        "pred_vertices": rng.normal(size=(40, 3)).astype(np.float32),
+        "pred_cam_t": cam_t.astype(np.float32),
+        "pred_global_rots": Rotation.random(127, rng).as_matrix().astype(np.float32),
+        "mhr_model_params": rng.normal(size=204).astype(np.float32),
+        "scale_params": rng.normal(size=28).astype(np.float32),
+        "mask": None,
+    }
+
+
+def sam3d_points(person: Truth) -> np.ndarray:
+    """70 points (F, 70, 3) about the person."""
+    return person.transl[:, None] + np.random.default_rng(2).normal(0, 0.4, (70, 3))
+
+
+def sam3d_body(*people: Truth) -> Any:
+    """{file: content} of the folder."""
+    files = {}
+    for i, person in enumerate(people):
+        for frame, points, transl in zip(person.frames, sam3d_points(person), person.transl):
+            files[f"clip3_{frame:06d}_{i}.npz"] = sam3d_person(points, transl + 0.1, 500.0, VIDEO)
+    return files
+
+
 def tram(*people: Truth) -> Any:
     """{file: content} of the folder."""
     width, height = VIDEO
@@ -296,6 +338,12 @@ def _dump_folder(path: Path, content: Any) -> None:
         np.save(path / name, value)
 
 
+def _dump_archives(path: Path, content: Any) -> None:
+    path.mkdir(exist_ok=True)
+    for name, value in content.items():
+        _dump_archive(path / name, value)
+
+
 def _dump_archive(path: Path, content: Any) -> None:
     ragged = {name: np.array(value, object) for name, value in content.items() if isinstance(value, list) and value}
     with open(path, "wb") as file:
@@ -304,7 +352,7 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 CONTENT: dict[str, Callable[..., Any]] = {
     "wham": wham, "gvhmr": gvhmr, "gem": gem, "gem_x": gem_x, "prompthmr": prompthmr, "tram": tram, "hmr2": hmr2,
-    "romp": romp, "amass": amass, "npz": npz,
+    "romp": romp, "sam3d_body": sam3d_body, "amass": amass, "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
@@ -315,10 +363,11 @@ DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "tram": _dump_folder,
     "hmr2": lambda path, content: joblib.dump(content, path, compress=3),
     "romp": _dump_archive,
+    "sam3d_body": _dump_archives,
     "amass": _dump_archive,
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
     "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "gem_x": Gem, "prompthmr": PromptHmr, "tram": Tram, "hmr2": Hmr2,
-    "romp": Romp, "amass": Amass, "npz": Npz,
+    "romp": Romp, "sam3d_body": Sam3dBody, "amass": Amass, "npz": Npz,
 }  # fmt: skip
