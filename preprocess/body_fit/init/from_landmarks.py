@@ -47,11 +47,13 @@ def fit_landmarks(
 
     Args:
         sequence: whose parameters are set; the clothes stay as they are.
-        landmarks: the body model's names of the P points; those of `TRUNK`, `HEAD` and `LIMBS` among them.
+        landmarks: the body model's names of the P points; those of `TRUNK`, `HEAD` and `LIMBS` among them. Others may
+            be points that the body lacks, and are left out.
         points: positions (m) in the axes of a camera.
         steps: at most.
     """
-    problem = _Problem(sequence.body, tuple(landmarks), points.double())
+    known = [i for i, name in enumerate(landmarks) if _has(sequence.body, name)]
+    problem = _Problem(sequence.body, tuple(landmarks[i] for i in known), points[:, known].double())
     pose = problem.begin()
     cost, damping = problem.cost(pose), 1e-3
     for _ in range(steps):
@@ -197,6 +199,14 @@ class _Problem:
             )
             columns.append((ahead - behind).flatten(1) / (2 * DIFFERENCE))
         return torch.stack(columns, -1)
+
+
+def _has(body: BodyModel, landmark: str) -> bool:
+    try:
+        body.landmark_basis((landmark,))
+    except KeyError:
+        return False
+    return True
 
 
 def _cross(v: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hashhuman.body.anny import AnnyBody
+from hashhuman.body.anny import YUP_FROM_ANNY, AnnyBody, joint_of_bone
 from hashhuman.body.conventions import smpl_transl
 from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.data.subject import Subject, SubjectWriter
@@ -22,9 +22,10 @@ from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.init.from_motion import shape_of_bones
 from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
-from preprocess.body_fit.source import sam3d_body
+from preprocess.body_fit.source import anny_rig, sam3d_body
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.gem import LIMBS, Gem
+from preprocess.body_fit.source.multihmr_anny import MultiHmrAnny
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import _follow
@@ -376,6 +377,49 @@ def test_points_on_the_body_decide_shape_and_pose(noise, mean, most, body, movin
     apart = np.linalg.norm(report["joints"] - moving[1].joints.numpy(), axis=-1)
     assert apart.mean() < mean and apart.max() < most
     assert not report["interpolated"].any() and report["reprojection_error"].max() < 3
+
+
+def test_multi_hmr_on_anny_gives_shape_pose_and_place(body, moving, subject, tmp_path):
+    """Written as poses of the old rig, in each bone's own axes; read back within a millimetre."""
+    K, truth, sequence = moving
+    model, shape = anny_rig._model(), sequence.shape_vector().detach()
+    with torch.no_grad():
+        rest = model(phenotype_kwargs=dict(zip(anny_rig.SHAPE, shape[:, None])))["rest_bone_poses"][0]
+    axes, labels, yup = rest[:, :3, :3], list(model.bone_labels), torch.tensor(YUP_FROM_ANNY)
+    # every bone's skin turns as that of the joint that it moves with; those of the face, as the head's
+    joint = [SMPL_JOINTS.index(_joint_of(label)) for label in labels]
+    turns = truth.bone_transforms[:, joint, :3, :3] @ yup
+    parents = list(model.bone_parents)
+    local = torch.stack(
+        [turns[:, 0] @ axes[0]]
+        + [axes[b].mT @ turns[:, parents[b]].mT @ turns[:, b] @ axes[b] for b in range(1, len(labels))], 1
+    )  # fmt: skip
+    pelvis = body.template(shape).joints[0] @ yup
+    root = truth.joints[:, 0] + turns[:, 0] @ (rest[0, :3, 3] - pelvis)
+    side = 672
+    camera = K * (side / (2 * K[0, 2] + 1))
+    camera[:2, 2], camera[2, 2] = side / 2, 1
+    points = truth.joints[:, :1] + torch.randn(14, 163, 3, generator=torch.Generator().manual_seed(0)) * 0.3
+    for frame in range(14):
+        pixels = points[frame] @ camera.T
+        person = {
+            "K": camera,
+            "rotvec": torch.from_numpy(Rotation.from_matrix(local[frame].detach().numpy()).as_rotvec()).float(),
+            "shape": torch.cat([shape, torch.full((5,), 0.5)]),
+            "transl_pelvis": root[frame, None].clone(),
+            "j2d": pixels[:, :2] / pixels[:, 2:],
+        }
+        torch.save([person], tmp_path / f"{2 * frame:06d}.jpg_multiHMR_672_L_anny.png.pt")
+    report = imported(body, subject, tmp_path, MultiHmrAnny())
+    assert np.linalg.norm(report["joints"] - truth.joints.numpy(), axis=-1).max() < 1e-3
+    np.testing.assert_allclose(Subject(subject).template().joints, body.template(shape).joints, atol=1e-5)
+
+
+def _joint_of(label: str) -> str:
+    try:
+        return joint_of_bone(label)
+    except KeyError:
+        return "head"
 
 
 # ------------------------------------------------------------------ SMPL's family

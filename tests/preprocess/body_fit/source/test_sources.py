@@ -14,6 +14,7 @@ from preprocess.body_fit.source import gem, sam3d_body
 from preprocess.body_fit.source.follow import picture_numbers_of
 from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.motion import Motion, Source, resample
+from preprocess.body_fit.source.multihmr_anny import MultiHmrAnny
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
@@ -189,6 +190,32 @@ def test_sam3d_bodys_people_in_one_file(form: str, tmp_path: Path):
         found = Sam3dBody().read(tmp_path, *HALF)
         assert len(found) == 2
         np.testing.assert_array_equal(found[0].at, FRAMES + 1)  # names begin with 3, so they count from 0
+
+
+def test_multi_hmr_sees_a_padded_square(tmp_path: Path):
+    """Its K and 2D points are of 672 x 672 pixels, in which the picture has bars above and below."""
+    truth = Truth(0)
+    [motion] = read("multihmr_anny", tmp_path, truth)
+    np.testing.assert_array_equal(motion.at, FRAMES)
+    assert motion.body == "anny" and motion.K is not None and motion.seen is not None and motion.joints is not None
+    focal = 582 / 672 * 320
+    np.testing.assert_allclose(motion.K, [[focal, 0, 159.5], [0, focal, 89.5], [0, 0, 1]], atol=1e-3)
+    np.testing.assert_allclose(motion.betas, np.full(6, 0.5))
+    # the root bone's head, as the package places it, lies 8 cm from the free body's pelvis
+    assert 0.05 < np.linalg.norm(motion.joints[:, 0] - truth.transl, axis=1).max() < 0.15
+    pixels = motion.joints[:, 0] @ motion.K.T
+    assert np.abs(motion.seen - pixels[:, :2] / pixels[:, 2:]).max() < 40  # the middle of random points
+
+
+def test_multi_hmr_that_finds_nobody(tmp_path: Path):
+    content = tools.multihmr_anny(Truth(0))
+    content[next(iter(content))] = ({}, [])
+    tools.DUMP["multihmr_anny"](tmp_path / "x", content)
+    [motion] = MultiHmrAnny().read(tmp_path / "x", *HALF)
+    np.testing.assert_array_equal(motion.at, FRAMES[1:])
+    tools.DUMP["multihmr_anny"](tmp_path / "none", dict.fromkeys(content, ({}, [])))
+    with pytest.raises(UserError, match="found no person"):
+        MultiHmrAnny().read(tmp_path / "none", *HALF)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.gvhmr import Gvhmr
 from preprocess.body_fit.source.hmr2 import Hmr2
 from preprocess.body_fit.source.motion import Source
+from preprocess.body_fit.source.multihmr_anny import MultiHmrAnny
 from preprocess.body_fit.source.npz import Npz
 from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
@@ -217,6 +218,28 @@ def sam3d_body(*people: Truth) -> Any:
     return files
 
 
+def multihmr_anny(*people: Truth) -> Any:
+    """{file: content} of the folder: what Multi-HMR's model returns for each picture, on Anny."""
+    rng, files = np.random.default_rng(4), {}
+    for frame in sorted({int(frame) for person in people for frame in person.frames}):
+        here = [(p, int(np.flatnonzero(p.frames == frame)[0])) for p in people if frame in p.frames]
+        humans = []
+        for person, row in here:
+            place = torch.tensor(person.transl[row]).float()
+            points = place + torch.tensor(rng.normal(0, 0.4, (163, 3))).float()
+            humans.append({
+                "K": torch.tensor([[582.0, 0, 336], [0, 582, 336], [0, 0, 1]]),  # of the padded square, 672 wide
+                "transl": place - torch.tensor([0, 0.6, 0]),
+                "transl_pelvis": place[None],
+                "rotvec": torch.tensor(rng.normal(0, 0.1, (163, 3))).float(),
+                "shape": torch.full((11,), 0.5),
+                "v3d": points[:50],
+                "j2d": 582 * points[:, :2] / points[:, 2:] + 336,
+            })  # fmt: skip
+        files[f"clip3_{frame:06d}.jpg_multiHMR_672_L_anny.png.pt"] = humans
+    return files
+
+
 def tram(*people: Truth) -> Any:
     """{file: content} of the folder."""
     width, height = VIDEO
@@ -338,6 +361,12 @@ def _dump_folder(path: Path, content: Any) -> None:
         np.save(path / name, value)
 
 
+def _dump_tensors(path: Path, content: Any) -> None:
+    path.mkdir(exist_ok=True)
+    for name, value in content.items():
+        torch.save(value, path / name)
+
+
 def _dump_archives(path: Path, content: Any) -> None:
     path.mkdir(exist_ok=True)
     for name, value in content.items():
@@ -352,7 +381,7 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 CONTENT: dict[str, Callable[..., Any]] = {
     "wham": wham, "gvhmr": gvhmr, "gem": gem, "gem_x": gem_x, "prompthmr": prompthmr, "tram": tram, "hmr2": hmr2,
-    "romp": romp, "sam3d_body": sam3d_body, "amass": amass, "npz": npz,
+    "romp": romp, "sam3d_body": sam3d_body, "multihmr_anny": multihmr_anny, "amass": amass, "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
@@ -364,10 +393,11 @@ DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "hmr2": lambda path, content: joblib.dump(content, path, compress=3),
     "romp": _dump_archive,
     "sam3d_body": _dump_archives,
+    "multihmr_anny": _dump_tensors,
     "amass": _dump_archive,
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
     "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "gem_x": Gem, "prompthmr": PromptHmr, "tram": Tram, "hmr2": Hmr2,
-    "romp": Romp, "sam3d_body": Sam3dBody, "amass": Amass, "npz": Npz,
+    "romp": Romp, "sam3d_body": Sam3dBody, "multihmr_anny": MultiHmrAnny, "amass": Amass, "npz": Npz,
 }  # fmt: skip
