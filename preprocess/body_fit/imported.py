@@ -22,6 +22,7 @@ from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
+COUNTING = 2  # pictures by which tools count a video's pictures differently
 SAME_PICTURE = 0.5  # pictures: a row of the file farther away belongs to another picture
 
 
@@ -86,6 +87,7 @@ class ImportedFit(NativeFit):
         known = video_index(subject)
         found, reaches = [], []
         for motion in people:
+            self._refuse_longer(motion, known)
             at = known.seconds if motion.seconds else known.pictures.astype(float)
             if at is None:
                 raise UserError(
@@ -111,6 +113,14 @@ class ImportedFit(NativeFit):
                 "(preprocess.frames.start, stop)."
             )
         return functools.partial(init_from_motion, motion=motion, path=self.path), filled
+
+    def _refuse_longer(self, motion: Motion, known: VideoIndex) -> None:
+        """Raises UserError if the motion goes on after the video's end."""
+        if not motion.seconds and known.total and motion.at[-1] >= known.total + COUNTING:
+            raise UserError(
+                f"{self.path} has poses up to picture {motion.at[-1]:.0f} (from 0), but the video has {known.total} "
+                "pictures: run the tool on this video."
+            )
 
     def _refuse_shift(self, motion: Motion, known: VideoIndex, keypoints: Seen) -> None:
         """Raises UserError if the poses are those of other pictures."""

@@ -174,6 +174,20 @@ def test_gaps_are_filled_in_and_said_to_be(body, moving, subject, given, tmp_pat
         imported(body, subject, write(tmp_path / "x.npz", given | few))
 
 
+def test_poses_of_a_longer_video_are_refused(body, subject, given, tmp_path):
+    """Tools count a video's pictures alike but for one or two; the video has 28, of which every other is used."""
+    meta = Subject(subject).meta["video"]
+    path = write(tmp_path / "x.npz", given | {"frames": given["frames"] + 3})
+    SubjectWriter(subject).update_meta(video={**meta, "total": 28})
+    try:
+        imported(body, subject, write(tmp_path / "y.npz", given))
+        with pytest.raises(UserError, match=r"up to picture 29 .* but the video has 27 pictures"):
+            SubjectWriter(subject).update_meta(video={**meta, "total": 27})
+            imported(body, subject, path)
+    finally:
+        SubjectWriter(subject).update_meta(video=meta)
+
+
 def test_stages_fit_what_they_free(body, moving, subject, given, tmp_path):
     """Places are off by as much as a tool's depth may be: they follow the points, the pose stays."""
     given["joints"] = given["joints"] + [0.1, 0, 0]
