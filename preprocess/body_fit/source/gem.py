@@ -24,7 +24,7 @@ import numpy as np
 from hashhuman.body.anny import PARENTS
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
-from preprocess.body_fit.source.camera import rescaled
+from preprocess.body_fit.source.camera import image_points, rescaled
 from preprocess.body_fit.source.checks import axis_angles, entry, smpl_joints
 from preprocess.body_fit.source.motion import Coordinates, Motion, Source, camera_or_world
 from preprocess.body_fit.source.tensors import load_torch
@@ -108,10 +108,13 @@ class Gem(Source):
                 "betas": betas[rows].mean(0),
                 "body": "smplx",
             }
+        K = rescaled(K, 2 * K[0, 2], width)
+        world = self.coordinates == "world"
         motion = Motion(
             at=np.arange(rows.stop - rows.start, dtype=float),
             transl=transl[rows],
-            K=None if self.coordinates == "world" else rescaled(K, 2 * K[0, 2], width),
+            K=None if world else K,
+            seen=None if world else image_points(K, transl[rows]),
             **own,
         )
         return [motion]

@@ -66,6 +66,17 @@ def test_points_that_the_body_lacks_are_left_out(other):
     assert (found().joints - sequence().joints).norm(dim=-1).mean() < 0.003
 
 
+def test_points_that_stray_by_a_centimetre(body, moving):
+    """In each direction and frame by itself."""
+    sequence = moving[2]
+    with torch.no_grad():
+        moments = torch.einsum("k,kljc->ljc", sequence.basis(), body.landmark_basis(NAMES))
+        points = torch.einsum("fjab,ljb->fla", moving[1].bone_transforms[:, :, :3], moments)
+    noise = 0.01 * torch.randn(points.shape, generator=torch.Generator().manual_seed(0))
+    apart = (fitted(body, points + noise, sequence.surface)().joints - moving[1].joints).norm(dim=-1)
+    assert apart.mean() < 0.016 and apart.max() < 0.06
+
+
 def test_what_no_point_tells_stays_at_rest(body, other):
     """Nothing shows the fingers' joint."""
     sequence, points = other
