@@ -17,7 +17,7 @@ from preprocess.body_fit.init.from_motion import init_from_motion
 from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.join import Seen, group, join
 from preprocess.body_fit.source.motion import Motion, Source, resample
-from preprocess.body_fit.source.shift import shift_of
+from preprocess.body_fit.source.shift import counts_frames, shift_of
 from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
@@ -124,6 +124,12 @@ class ImportedFit(NativeFit):
 
     def _refuse_shift(self, motion: Motion, known: VideoIndex, keypoints: Seen) -> None:
         """Raises UserError if the poses are those of other pictures."""
+        if counts_frames(motion, known.pictures.astype(float), keypoints):
+            raise UserError(
+                f"{self.path} numbers the subject's frames, not the video's pictures, of which some are left out "
+                "(preprocess.frames.start, step): run the tool on the video itself, or name its files by the video's "
+                "numbers."
+            )
         if (late := shift_of(motion, known.pictures.astype(float), keypoints)) != 0:
             raise UserError(
                 f"{self.path}: the person is {abs(late)} pictures {'late' if late > 0 else 'early'} against the "
