@@ -17,20 +17,22 @@ from preprocess.body_fit.init.from_motion import init_from_motion
 from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.join import Seen, group, join
 from preprocess.body_fit.source.motion import Motion, Source, resample
-from preprocess.body_fit.source.shift import shift_of
+from preprocess.body_fit.source.shift import counts_frames, shift_of
 from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
+COUNTING = 2  # pictures by which tools count a video's pictures differently
 SAME_PICTURE = 0.5  # pictures: a row of the file farther away belongs to another picture
 
 
 class ImportedFit(NativeFit):
-    """Takes poses from files of WHAM, GVHMR, TRAM, 4D-Humans, ROMP, AMASS or a plain .npz; writes what a fit writes.
+    """Takes poses from files of other tools (`source/`) or a plain .npz; writes what a fit writes.
 
-    SMPL takes the poses and the shape as they are. Another body gets poses by bone directions. If the file holds joint
-    positions, its shape follows from their bone lengths; if not, its position follows from the keypoints. The stages
-    may then refine what they free, as in the native fit.
+    The tool's own body takes poses and shape as they are. Another body gets poses by bone directions. If the file holds
+    joint positions, its shape follows from their bone lengths; if not, its position follows from the keypoints. If the
+    file holds points on the body, shape and poses are fitted to them. The stages may then refine what they free, as in
+    the native fit.
 
     Args:
         body, stages, surface, pictures, device, force: as for `NativeFit`; without stages the tool's poses are kept.
@@ -85,6 +87,7 @@ class ImportedFit(NativeFit):
         known = video_index(subject)
         found, reaches = [], []
         for motion in people:
+            self._refuse_longer(motion, known)
             at = known.seconds if motion.seconds else known.pictures.astype(float)
             if at is None:
                 raise UserError(
@@ -111,8 +114,22 @@ class ImportedFit(NativeFit):
             )
         return functools.partial(init_from_motion, motion=motion, path=self.path), filled
 
+    def _refuse_longer(self, motion: Motion, known: VideoIndex) -> None:
+        """Raises UserError if the motion goes on after the video's end."""
+        if not motion.seconds and known.total and motion.at[-1] >= known.total + COUNTING:
+            raise UserError(
+                f"{self.path} has poses up to picture {motion.at[-1]:.0f} (from 0), but the video has {known.total} "
+                "pictures: run the tool on this video."
+            )
+
     def _refuse_shift(self, motion: Motion, known: VideoIndex, keypoints: Seen) -> None:
         """Raises UserError if the poses are those of other pictures."""
+        if counts_frames(motion, known.pictures.astype(float), keypoints):
+            raise UserError(
+                f"{self.path} numbers the subject's frames, not the video's pictures, of which some are left out "
+                "(preprocess.frames.start, step): run the tool on the video itself, or name its files by the video's "
+                "numbers."
+            )
         if (late := shift_of(motion, known.pictures.astype(float), keypoints)) != 0:
             raise UserError(
                 f"{self.path}: the person is {abs(late)} pictures {'late' if late > 0 else 'early'} against the "

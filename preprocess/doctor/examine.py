@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -13,6 +14,7 @@ from hashhuman.errors import UserError
 from preprocess.doctor import clip, fit
 from preprocess.doctor.detect import inspect_pictures
 from preprocess.doctor.installed import installed
+from preprocess.doctor.poses import poses
 from preprocess.doctor.weights import weights
 from preprocess.findings import Finding, Verdict
 from preprocess.frames.monocular import VideoFrames
@@ -45,7 +47,7 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
         *_clip(checks["clip"], recordings, config.keypoints, not recorded), *clip.recording(recorded),
-        *_fit(checks["fit"], subject, stages),
+        *_poses(frames, recordings, stages), *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
@@ -64,6 +66,15 @@ def _clip(
         topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
         findings += [dataclasses.replace(finding, topic=topic) for finding in found]
     return findings
+
+
+def _poses(
+    frames: VideoFrames | SynchronisedFrames, recordings: Mapping[str, Sample], stages: Sequence[Stage]
+) -> list[Finding]:
+    """The findings on poses that another tool found in the (first) recording."""
+    first = next(iter(recordings.values()))
+    height, width = first.images[0].shape[:2]
+    return poses(stages, frames.start + frames.step * np.arange(first.count), width, height)
 
 
 def _fit(checks: fit.FitChecks, subject: Path, stages: Sequence[Stage]) -> list[Finding]:

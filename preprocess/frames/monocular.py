@@ -115,7 +115,12 @@ class VideoFrames(Stage):
         writer.write_annots([camera], [np.zeros(5)], [[path] for path in written])
         for note in notes.lines():
             log.warning("%s: %s", self.path, note)
-        about = {"size": [width, height], "focal_assumed": self.lens is None and not self.focal, "notes": notes.lines()}
+        about = {
+            "size": [width, height],
+            "total": count_pictures(self.path),
+            "focal_assumed": self.lens is None and not self.focal,
+            "notes": notes.lines(),
+        }
         writer.update_meta(video={**source, **index_entries(sources), **about})
         size_and_lens = f"{camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
         return "; ".join([f"{len(written)} pictures, {size_and_lens}", *notes.lines()])

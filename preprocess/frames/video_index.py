@@ -27,6 +27,8 @@ class VideoIndex:
     """(F,) float64: seconds since the video's first picture; None if there was no video."""
     size: tuple[int, int] | None
     """Width and height of the video's own pictures (pixels); None if unknown."""
+    total: int | None = None
+    """How many pictures the whole video has; None if it does not say."""
 
 
 def video_index(subject: Path) -> VideoIndex:
@@ -38,12 +40,13 @@ def video_index(subject: Path) -> VideoIndex:
     try:
         pictures, seconds = np.asarray(video["pictures"]), np.asarray(video.get("seconds", []), float)
         size = video.get("size") and (int(video["size"][0]), int(video["size"][1]))
+        total = video.get("total") and int(video["total"])
         fits = pictures.ndim == 1 and pictures.dtype.kind == "i" and seconds.shape == pictures.shape
     except (TypeError, ValueError, LookupError, OverflowError):
         fits = False
     if not fits or frames.max() >= len(pictures):
         raise UserError(f"{subject / 'subject.json'} does not fit the pictures: run the frames stage again.")
-    return VideoIndex(pictures[frames], seconds[frames], size)
+    return VideoIndex(pictures[frames], seconds[frames], size, total)
 
 
 def recorded_notes(subject: Path) -> list[str]:

@@ -13,13 +13,15 @@ from hashhuman.body.model import BodyModel
 from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.errors import UserError
 from preprocess.body_fit.evidence.evidence import Evidence
-from preprocess.body_fit.geometry import project, sixd_from_matrix
+from preprocess.body_fit.geometry import matrix_from_6d, project, sixd_from_matrix
 from preprocess.body_fit.init import placement
+from preprocess.body_fit.init.from_landmarks import fit_landmarks
 from preprocess.body_fit.init.retarget import alignment, measured_limbs, retarget, t_pose
 from preprocess.body_fit.sequence import BodySequence
 from preprocess.body_fit.source.motion import Motion
 
 ELSEWHERE = 0.3  # of the person's height in the picture: a body farther from the keypoints is another person's
+SMPL_FAMILY = {"smpl", "smplx"}  # they rest alike, but their shapes and origins differ
 BONE = 0.01  # metres: deviation of the bone lengths of two bodies
 
 
@@ -35,8 +37,13 @@ def init_from_motion(sequence: BodySequence, evidence: Evidence, motion: Motion,
 
     Raises UserError if the body ends up behind the camera or away from the keypoints.
     """
-    root, rest = _take_pose(sequence, motion)
-    root, pelvis, K = _in_front_of_camera(sequence, evidence, motion, root, rest)
+    if motion.points is None:
+        root, rest = _take_pose(sequence, motion)
+        pelvis = _pelvis(motion, rest)
+    else:
+        fit_landmarks(sequence, motion.landmarks, torch.from_numpy(motion.points).float())
+        root, pelvis = matrix_from_6d(sequence.root), sequence().joints[:, 0]
+    root, pelvis, K = _in_front_of_camera(sequence, evidence, motion, root, pelvis)
     if not (pelvis[:, 2] > 0.1).all():
         raise UserError(
             f"{path} has the person behind the camera: its camera axes must be x right, y down, z forward (OpenCV)."
@@ -48,37 +55,45 @@ def init_from_motion(sequence: BodySequence, evidence: Evidence, motion: Motion,
 
 
 def _take_pose(sequence: BodySequence, motion: Motion) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "3"] | None]:
-    """Sets shape and pose; returns the root's rotation, and the pelvis joint at rest (m) if the body is SMPL."""
+    """Sets shape and pose; returns the root's rotation, and the pelvis joint at rest (m) if it is the motion's body."""
+    assert motion.rotations is not None
     body, names = sequence.body, SMPL_JOINTS[: motion.rotations.shape[1]]
     limbs = {} if motion.joints is None else measured_limbs(motion.rotations, motion.joints, names, PARENTS)
-    same_rest = body.name == "smpl"
-    if same_rest:
+    same_body = body.name == motion.body
+    same_rest = same_body or {body.name, motion.body} <= SMPL_FAMILY
+    if same_body:
         betas, count = torch.zeros_like(body.shape_mean), min(len(body.shape_mean), len(motion.betas))
         betas[:count] = torch.from_numpy(motion.betas[:count]).float()
         sequence.shape.copy_((betas - body.shape_mean) / body.shape_deviation)
     elif limbs:
         sequence.shape.copy_(shape_of_bones(body, {name: float(bone.norm()) for name, bone in limbs.items()}))
     template = body.template(sequence.shape_vector())
-    directions = {} if same_rest else {**t_pose(names), **limbs}
+    usual = t_pose(names) if motion.limbs is None else {n: torch.from_numpy(v).float() for n, v in motion.limbs.items()}
+    directions = {} if same_rest else {**usual, **limbs}
     rotations = torch.from_numpy(motion.rotations).float()
     root, pose = retarget(rotations, names, PARENTS, template, alignment(template, directions))
     sequence.pose.copy_(pose)
-    return root, template.joints[0] if same_rest else None
+    return root, template.joints[0] if same_body else None
+
+
+def _pelvis(motion: Motion, rest: Float[Tensor, "3"] | None) -> Float[Tensor, "F 3"] | None:
+    """The pelvis (m) in the motion's axes, from its joints or from the pelvis at rest; None if both are unknown."""
+    if motion.joints is not None and np.isfinite(motion.joints[:, 0]).all():
+        return torch.from_numpy(motion.joints[:, 0]).float()
+    return None if rest is None else torch.from_numpy(motion.transl).float() + rest
 
 
 def _in_front_of_camera(
     sequence: BodySequence, evidence: Evidence, motion: Motion, root: Float[Tensor, "F 3 3"],
-    rest: Float[Tensor, "3"] | None,
+    pelvis: Float[Tensor, "F 3"] | None,
 ) -> tuple[Float[Tensor, "F 3 3"], Float[Tensor, "F 3"], Float[Tensor, "3 3"]]:  # fmt: skip
     """Root rotation and pelvis (m) in the axes of a camera, and its intrinsics.
 
-    That is the tool's camera; if the tool gives none, it is the subject's.
+    That is the tool's camera; if the tool gives none, it is the subject's. Where the pelvis is unknown, it follows from
+    the translations and the keypoints.
     """
     image, weight = evidence.image, evidence.image_weight
     transl = torch.from_numpy(motion.transl).float()
-    pelvis = None if rest is None else transl + rest
-    if motion.joints is not None and np.isfinite(motion.joints[:, 0]).all():
-        pelvis = torch.from_numpy(motion.joints[:, 0]).float()
     if motion.K is None:
         K = evidence.K
         landmarks = _landmarks(sequence, root) + (transl if pelvis is None else pelvis)[:, None]

@@ -15,6 +15,8 @@ from preprocess.body_fit.source.checks import entry, smpl_pose
 from preprocess.body_fit.source.motion import Motion, Source
 from preprocess.validate import numeric_array
 
+SMPLX = 165  # numbers of a pose of SMPL-X
+
 
 class Amass(Source):
     """Reads an AMASS-style .npz. The camera is found from the keypoints.
@@ -28,7 +30,7 @@ class Amass(Source):
 
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
         content = load_object_npz(path)  # some files hold labels as objects
-        pose = smpl_pose(entry(content, "poses", path), path, "poses")
+        pose = smpl_pose(poses := entry(content, "poses", path), path, "poses")
         key = "mocap_frame_rate" if "mocap_frame_rate" in content else "mocap_framerate"
         rate = float(numeric_array(entry(content, key, path), path, key))
         if rate <= 0:
@@ -39,6 +41,7 @@ class Amass(Source):
             transl=numeric_array(entry(content, "trans", path), path, "trans", len(pose), 3),
             betas=numeric_array(entry(content, "betas", path), path, "betas", None),
             K=None,
+            body="smplx" if poses.reshape(len(pose), -1).shape[1] == SMPLX else "smpl",
             seconds=True,
         )
         return [motion]

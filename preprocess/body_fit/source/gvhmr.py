@@ -46,5 +46,6 @@ class Gvhmr(Source):
             transl=numeric_array(entry(params, "transl", path), path, "transl", count, 3),
             betas=numeric_array(entry(params, "betas", path), path, "betas", count, None).mean(0),
             K=None if self.coordinates == "world" else rescaled(K, 2 * K[0, 2], width),
+            body="smplx",
         )
         return [motion]

@@ -83,18 +83,18 @@ def join(motions: Sequence[Motion], apart: float) -> Motion:
             rows.append((motion, free))
             taken = np.concatenate([taken, motion.at[free]])
     order = np.argsort(taken, kind="stable")
-    count = min(motion.rotations.shape[1] for motion, _ in rows)  # the hands may be missing
 
     def stacked(name: str) -> np.ndarray | None:
         values = [getattr(motion, name) for motion, _ in rows]
         if any(value is None for value in values):
             return None
-        chosen = [value[which] for value, (_, which) in zip(values, rows)]
-        return np.concatenate([value[:, :count] if value.ndim > 2 else value for value in chosen])[order]
+        count = min(value.shape[1] for value in values) if values[0].ndim > 1 else None  # the hands may be missing
+        chosen = [value[which, :count] for value, (_, which) in zip(values, rows)]
+        return np.concatenate(chosen)[order]
 
     lengths = np.array([len(which) for _, which in rows], float)
     size = min(len(motion.betas) for motion, _ in rows)
     betas = np.average([motion.betas[:size] for motion, _ in rows], axis=0, weights=lengths)
-    fields = {name: stacked(name) for name in ("rotations", "transl", "joints", "seen")}
+    fields = {name: stacked(name) for name in ("rotations", "transl", "joints", "points", "seen")}
     names = " and ".join(motion.track for motion, _ in rows)
     return dataclasses.replace(first, at=taken[order], betas=betas, track=names, **fields)

@@ -18,10 +18,9 @@ from hashhuman.errors import UserError
 from hashhuman.io.files import load_object_npz
 from preprocess.body_fit.source.camera import centred
 from preprocess.body_fit.source.checks import entry, picture_numbers, smpl_pose
+from preprocess.body_fit.source.follow import detection_of, follow, picture_numbers_of
 from preprocess.body_fit.source.motion import Motion, Source, ordered
-from preprocess.frames.numbering import first_number, numbers_in
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.tracks import Track, link
 from preprocess.validate import numeric_array
 
 FAR = 10.0  # focal length over the long side: from so far away, the perspective is as weak as ROMP's
@@ -44,21 +43,14 @@ class Romp(Source):
 
 def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """Follows people from picture to picture; returns tracks in ROMP's own form: {frame_id, smpl_thetas, ...}."""
-    tracks: list[Track] = []
-    names = [Path(str(name)).stem for name in results]
-    numbers = numbers_in(names) or range(len(names))
-    first = first_number(numbers) if len(numbers) else 0
-    owners: dict[int, dict[str, Any]] = {}
-    for number, picture in sorted(zip(numbers, results.values()), key=lambda entry: entry[0]):
-        people = _people(picture, path)
-        detections = [_detection(person, path) for person in people]
-        owners |= {id(detection): person for detection, person in zip(detections, people)}
-        link(tracks, number - first, detections)
-    found = []
-    for track in tracks:
-        rows = [owners[id(detection)] for _, detection in sorted(track.detections.items())]
-        found.append({"frame_id": sorted(track.detections), **{k: [row[k] for row in rows] for k in KEYS}})
-    return found
+    if not results:
+        return []
+    numbers = picture_numbers_of([Path(str(name)).stem for name in results])
+    pictures = zip(numbers, (_people(picture, path) for picture in results.values()))
+    return [
+        {"frame_id": numbers, **{key: [row[key] for row in rows] for key in KEYS}}
+        for numbers, rows in follow(pictures, lambda person: _detection(person, path))
+    ]
 
 
 KEYS = ("smpl_thetas", "smpl_betas", "cam", "joints", "pj2d_org")
@@ -75,10 +67,7 @@ def _people(picture: Any, path: Path) -> list[dict[str, Any]]:
 
 
 def _detection(person: dict[str, Any], path: Path) -> Detection:
-    points = numeric_array(person["pj2d_org"], path, "pj2d_org", None, 2)
-    if len(points) < 2 or not np.ptp(points, axis=0).all():
-        raise UserError(f"{path}: pj2d_org must hold points of a person that do not coincide: create the file again.")
-    return Detection(points, np.ones(len(points)), np.concatenate([points.min(0), points.max(0)]), 1.0)
+    return detection_of(numeric_array(person["pj2d_org"], path, "pj2d_org", None, 2), path, "pj2d_org")
 
 
 def _motion(name: str, track: Any, path: Path, width: int, height: int) -> Motion:

@@ -1,4 +1,4 @@
-"""Notices that a tool's pictures are numbered otherwise than the video's: its person lags behind the keypoints."""
+"""Notices that a tool's pictures are numbered otherwise than the video's: its person strays from the keypoints."""
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,21 @@ def shift_of(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> int
     stray = {shift: _stray(motion, at + shift, keypoints) for shift in range(-FARTHEST, FARTHEST + 1)}
     best = min(stray, key=lambda shift: (stray[shift], abs(shift)))
     return best if stray[0] > STRAY and stray[best] < CLEARLY * stray[0] else 0
+
+
+def counts_frames(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> bool:
+    """Whether the motion clearly numbers the subject's frames (0, 1, 2, ...) and not the video's pictures.
+
+    So it is when a tool looked at the pictures in the subject's folder, of which some of the video's were left out.
+
+    Args:
+        motion, at, keypoints: as for `shift_of`.
+    """
+    frames = np.arange(float(len(at)))
+    if motion.seen is None or motion.seconds or len(motion.at) < 2 or (at == frames).all():
+        return False
+    as_frames, as_pictures = _stray(motion, frames, keypoints), _stray(motion, at, keypoints)
+    return as_frames <= STRAY < as_pictures and as_frames < CLEARLY * as_pictures
 
 
 def _stray(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> float:

@@ -76,6 +76,7 @@ def _in_world(motion: Motion, camera: Any, path: Path) -> Motion:
         raise UserError(
             f"{path} has cameras of {len(R)} pictures, but bodies up to picture {motion.at[-1]:.0f}: run TRAM again."
         )
+    assert motion.rotations is not None
     R, T = R[motion.at.astype(int)], T[motion.at.astype(int)]
     turned = np.concatenate([R[:, None] @ motion.rotations[:, :1], motion.rotations[:, 1:]], 1)
     # exact up to a constant: the pelvis' position in the rest body, which is not rotated here

@@ -258,6 +258,7 @@ RANGES: dict[str, Range] = {
     "weights.*": at_least_zero("the weight of a term"),
     "free.*": positive("the learning rate of a parameter"),
     "surface": count("vertices that represent the skin"),
+    "source.step": count("every n-th picture"),
     "source.offset": Range("seconds of the motion before the video begins"),
     "gpu": count("a GPU's number", 0, null=True),
     "margin": at_least_zero("a share of the person's box"),

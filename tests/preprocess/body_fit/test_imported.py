@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hashhuman.body.anny import AnnyBody
+from hashhuman.body.anny import YUP_FROM_ANNY, AnnyBody, joint_of_bone
 from hashhuman.body.conventions import smpl_transl
-from hashhuman.body.template import SMPL_JOINTS
+from hashhuman.body.template import SMPL_JOINTS, BodyTemplate
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
@@ -22,12 +22,18 @@ from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.init.from_motion import shape_of_bones
 from preprocess.body_fit.init.retarget import alignment, t_pose
 from preprocess.body_fit.sequence import Posed
+from preprocess.body_fit.source import anny_rig, sam3d_body
 from preprocess.body_fit.source.amass import Amass
+from preprocess.body_fit.source.gem import LIMBS, Gem
+from preprocess.body_fit.source.multihmr_anny import MultiHmrAnny
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import _follow
+from preprocess.body_fit.source.sam3d_body import Sam3dBody
 from preprocess.body_fit.source.wham import Wham
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import run_stages
+from tests.preprocess.body_fit.source import tools
 from tests.preprocess.body_fit.source.tools import PARENTS
 
 joblib = pytest.importorskip("joblib")
@@ -61,10 +67,14 @@ def subject(moving, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def smpl_pose(body: AnnyBody, truth: Posed) -> np.ndarray:
-    """The rotations (F, 24, 3, 3) of a body that rests in a T-pose and lies where the true one does."""
+def smpl_pose(body: AnnyBody, truth: Posed, limbs: dict[str, torch.Tensor] | None = None) -> np.ndarray:
+    """The rotations (F, 24, 3, 3) of a body that rests in a T-pose and lies where the true one does.
+
+    `limbs` are the directions of its limbs at rest, SMPL's if they are None.
+    """
     template = body.template(body.shape_mean)
-    turned = truth.bone_transforms[..., :3, :3] @ alignment(template, t_pose(SMPL_JOINTS)).transpose(-1, -2)
+    directions = t_pose(SMPL_JOINTS) if limbs is None else limbs
+    turned = truth.bone_transforms[..., :3, :3] @ alignment(template, directions).transpose(-1, -2)
     local = turned.clone()
     for j, parent in enumerate(PARENTS[1:], 1):
         local[:, j] = turned[:, parent].transpose(-1, -2) @ turned[:, j]
@@ -162,6 +172,20 @@ def test_gaps_are_filled_in_and_said_to_be(body, moving, subject, given, tmp_pat
     few = {k: v[:3] for k, v in given.items() if len(v) == 14}
     with pytest.raises(UserError, match="in 3 of 14 pictures only"):
         imported(body, subject, write(tmp_path / "x.npz", given | few))
+
+
+def test_poses_of_a_longer_video_are_refused(body, subject, given, tmp_path):
+    """Tools count a video's pictures alike but for one or two; the video has 28, of which every other is used."""
+    meta = Subject(subject).meta["video"]
+    path = write(tmp_path / "x.npz", given | {"frames": given["frames"] + 3})
+    SubjectWriter(subject).update_meta(video={**meta, "total": 28})
+    try:
+        imported(body, subject, write(tmp_path / "y.npz", given))
+        with pytest.raises(UserError, match=r"up to picture 29 .* but the video has 27 pictures"):
+            SubjectWriter(subject).update_meta(video={**meta, "total": 27})
+            imported(body, subject, path)
+    finally:
+        SubjectWriter(subject).update_meta(video=meta)
 
 
 def test_stages_fit_what_they_free(body, moving, subject, given, tmp_path):
@@ -309,7 +333,151 @@ def test_a_refused_file_leaves_the_last_fit_whole(body, subject, given, tmp_path
     assert not [p for p in subject.rglob(".*") if p.is_file()]
 
 
+def test_gem_x_stands_where_the_persons_size_puts_it(body, moving, subject, tmp_path):
+    """SOMA's bones are not known without its files: pose from the file, size and place from the keypoints."""
+    K, truth, _ = moving
+    limbs = {name: torch.from_numpy(direction).float() for name, direction in LIMBS.items()}
+    rotations = smpl_pose(body, truth, limbs)
+    vectors = np.zeros((14, 77, 3))
+    for j, name in enumerate(tools.SOMA_OF_SMPL):
+        vectors[:, tools.SOMA_ORDER.index(name)] = Rotation.from_matrix(rotations[:, j]).as_rotvec()
+    params = {
+        "global_orient": vectors[:, 0],
+        "body_pose": vectors[:, 1:].reshape(14, -1),
+        "identity_coeffs": np.zeros((14, 45)),
+        "scale_params": np.zeros((14, 69)),
+        "transl": truth.joints[:, 0].numpy() * 1.05,  # taller than the body here, and as much farther away
+    }
+    camera = K.clone()
+    camera[:2, 2] += 0.5  # pixels from the corner
+    content = {
+        "body_params_incam": {name: torch.from_numpy(value).float() for name, value in params.items()},
+        "K_fullimg": camera.repeat(14, 1, 1),
+    }
+    path = tmp_path / "hpe_results.pt"
+    torch.save(content, path)
+    SubjectWriter(subject).update_meta(video={"pictures": list(range(14)), "seconds": [t / 10 for t in range(14)]})
+    try:
+        report = imported(body, subject, path, Gem())
+    finally:
+        times = list(range(0, 28, 2))
+        SubjectWriter(subject).update_meta(video={"pictures": times, "seconds": [t / 10 for t in times]})
+    assert off(report, truth).max() < 0.001
+    assert np.linalg.norm(report["joints"][:, 0] - truth.joints[:, 0].numpy(), axis=1).max() < 0.05
+    assert report["reprojection_error"].max() < 1
+
+
+def sam3d_folder(body, moving, folder: Path) -> Path:
+    """SAM 3D Body's files of the moving body: its landmarks at the points of the same names, others anywhere."""
+    K, truth, sequence = moving
+    names = tuple(sam3d_body.LANDMARKS)
+    moments = torch.einsum("k,kljc->ljc", sequence.basis(), body.landmark_basis(names))
+    places = torch.einsum("fjab,ljb->fla", truth.bone_transforms[:, :, :3], moments).detach().double().numpy()
+    rng = np.random.default_rng(0)
+    points = truth.joints[:, :1].numpy() + rng.normal(0, 0.3, (14, 70, 3))
+    points[:, list(sam3d_body.LANDMARKS.values())] = places
+    size = round(float(K[0, 2]) * 2 + 1)
+    for frame in range(14):
+        person = tools.sam3d_person(points[frame], np.array([0.05, 0.9, 3.0]), float(K[0, 0]) * 2, (2 * size, 2 * size))
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / f"{2 * frame:05d}_0.npz", **person)  # of the video, twice as large as the subject
+    return folder
+
+
+def test_points_on_the_body_decide_shape_and_pose(body, moving, subject, tmp_path):
+    """SAM 3D Body's."""
+    report = imported(body, subject, sam3d_folder(body, moving, tmp_path / "x"), Sam3dBody())
+    apart = np.linalg.norm(report["joints"] - moving[1].joints.numpy(), axis=-1)
+    assert apart.mean() < 0.0005 and apart.max() < 0.004
+    assert not report["interpolated"].any() and report["reprojection_error"].max() < 1
+
+
+def test_multi_hmr_on_anny_gives_shape_pose_and_place(body, moving, subject, tmp_path):
+    """Written as poses of the old rig, in each bone's own axes; read back within a millimetre."""
+    K, truth, sequence = moving
+    model, shape = anny_rig._model(), sequence.shape_vector().detach()
+    with torch.no_grad():
+        rest = model(phenotype_kwargs=dict(zip(anny_rig.SHAPE, shape[:, None])))["rest_bone_poses"][0]
+    axes, labels, yup = rest[:, :3, :3], list(model.bone_labels), torch.tensor(YUP_FROM_ANNY)
+    # every bone's skin turns as that of the joint that it moves with; those of the face, as the head's
+    joint = [SMPL_JOINTS.index(_joint_of(label)) for label in labels]
+    turns = truth.bone_transforms[:, joint, :3, :3] @ yup
+    parents = list(model.bone_parents)
+    local = torch.stack(
+        [turns[:, 0] @ axes[0]]
+        + [axes[b].mT @ turns[:, parents[b]].mT @ turns[:, b] @ axes[b] for b in range(1, len(labels))], 1
+    )  # fmt: skip
+    pelvis = body.template(shape).joints[0] @ yup
+    root = truth.joints[:, 0] + turns[:, 0] @ (rest[0, :3, 3] - pelvis)
+    side = 672
+    camera = K * (side / (2 * K[0, 2] + 1))
+    camera[:2, 2], camera[2, 2] = side / 2, 1
+    points = truth.joints[:, :1] + torch.randn(14, 163, 3, generator=torch.Generator().manual_seed(0)) * 0.3
+    for frame in range(14):
+        pixels = points[frame] @ camera.T
+        person = {
+            "K": camera,
+            "rotvec": torch.from_numpy(Rotation.from_matrix(local[frame].detach().numpy()).as_rotvec()).float(),
+            "shape": torch.cat([shape, torch.full((5,), 0.5)]),
+            "transl_pelvis": root[frame, None].clone(),
+            "j2d": pixels[:, :2] / pixels[:, 2:],
+        }
+        torch.save([person], tmp_path / f"{2 * frame:06d}.jpg_multiHMR_672_L_anny.png.pt")
+    report = imported(body, subject, tmp_path, MultiHmrAnny())
+    assert np.linalg.norm(report["joints"] - truth.joints.numpy(), axis=-1).max() < 1e-3
+    np.testing.assert_allclose(Subject(subject).template().joints, body.template(shape).joints, atol=1e-5)
+
+
+def _joint_of(label: str) -> str:
+    try:
+        return joint_of_bone(label)
+    except KeyError:
+        return "head"
+
+
 # ------------------------------------------------------------------ SMPL's family
+
+
+class SmplxLike(AnnyBody):
+    """A body that says that it is SMPL-X."""
+
+    name = "smplx"
+
+
+def prompthmr(body: AnnyBody, moving) -> tuple[dict[str, Any], BodyTemplate]:
+    """PromptHMR's file of the moving body, as if that were SMPL-X; and the body."""
+    K, truth, sequence = moving
+    shape = sequence.shape_vector().detach()
+    template = body.template(shape)
+    turned = truth.bone_transforms[:, :22, :3, :3].double()
+    local = [turned[:, 0]] + [turned[:, p].mT @ turned[:, j] for j, p in enumerate(PARENTS[:22]) if j]
+    rotmat = torch.cat([torch.stack(local, 1), torch.eye(3).repeat(14, 33, 1, 1)], 1).numpy()
+    # by definition: vertices = R (rest - pelvis) + pelvis + trans
+    trans = (truth.joints[:, 0] - template.joints[0]).numpy()
+    smplx = {"rotmat": rotmat, "shape": np.tile(shape.numpy(), (14, 1)), "trans": trans}
+    camera = {"img_focal": float(K[0, 0]), "img_center": K[:2, 2].numpy() + 0.5}
+    return {"camera": camera, "people": {1: {"frames": np.arange(0, 28, 2), "smplx_cam": smplx}}}, template
+
+
+def test_smplx_takes_smplx_as_it_is(body, moving, subject, tmp_path):
+    """Its orientation turns about the pelvis, which lies off the origin: joints come back within a millimetre."""
+    content, template = prompthmr(body, moving)
+    assert template.joints[0].norm() > 0.1
+    joblib.dump(content, tmp_path / "results.pkl")
+    report = imported(SmplxLike(), subject, tmp_path / "results.pkl", PromptHmr())
+    apart = np.linalg.norm(report["joints"] - moving[1].joints.numpy(), axis=-1)
+    assert apart[:, :22].max() < 1e-3
+
+
+def test_smpl_and_smplx_share_poses_but_neither_shape_nor_origin(body, moving, subject, tmp_path):
+    content, _ = prompthmr(body, moving)
+    smplx = content["people"][1]["smplx_cam"]
+    smplx["trans"] = smplx["trans"] + [0, 0.13, 0]  # SMPL-X has its pelvis elsewhere at rest
+    smplx["shape"] = smplx["shape"] + 5
+    joblib.dump(content, tmp_path / "results.pkl")
+    report = imported(SmplLike(), subject, tmp_path / "results.pkl", PromptHmr())
+    assert off(report, moving[1]).max() < 0.001
+    assert np.linalg.norm(report["joints"][:, 0] - moving[1].joints[:, 0].numpy(), axis=1).max() < 0.03
 
 
 def test_smpl_takes_poses_shape_and_translation_as_they_are(moving, subject, given, tmp_path):

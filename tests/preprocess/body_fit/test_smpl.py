@@ -14,9 +14,11 @@ from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz, write_image
 from preprocess.body_fit.geometry import project
+from preprocess.body_fit.init import from_landmarks
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS, WORLD_BIAS
 from preprocess.body_fit.native import NativeFit
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
+from preprocess.body_fit.source import sam3d_body
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import is_finished, run_stages
@@ -170,3 +172,18 @@ def test_instant_nvr_finds_everything(subject: Path):
     assert load_npy(lbs / "tvertices.npy").shape == big.shape and load_npy(lbs / "tbw.npy").shape[-1] == count + 1
     uv = load_npy(subject / "bigpose_uv.npy")
     assert uv.min() >= 0 and uv.max() <= 1 and np.ptp(uv[..., 0]) > 0.5
+
+
+def test_points_of_another_tool_fit_the_users_model_too(shown: tuple[Camera, Posed, SmplBody]):
+    """Within 5 mm on average, though its landmarks may be fewer."""
+    _, truth, smpl = shown
+    names = tuple(sam3d_body.LANDMARKS)
+    known = [i for i, name in enumerate(names) if from_landmarks._has(smpl, name)]
+    basis = smpl.basis(smpl.shape_mean)
+    moments = torch.einsum("k,kljc->ljc", basis, smpl.landmark_basis(tuple(names[i] for i in known)))
+    points = torch.full((FRAMES, len(names), 3), 9.0)
+    points[:, known] = torch.einsum("fjab,ljb->fla", truth.bone_transforms[:, :, :3], moments)
+    surface = spread_vertices(smpl.template(smpl.shape_mean).vertices, 100)
+    sequence = BodySequence(smpl, LANDMARKS, OFFSETS, surface, FRAMES)
+    from_landmarks.fit_landmarks(sequence, names, points)
+    assert (sequence().joints - truth.joints).norm(dim=-1).mean() < 0.005

@@ -20,6 +20,7 @@ from preprocess.findings import Finding, Verdict, worst
 from preprocess.quality import MeasuredQuality, quality_path
 from preprocess.stage import run_stages
 from tests.preprocess import actors
+from tests.preprocess.body_fit.source import tools
 from tests.preprocess.clips import damage, grey_levels, write_video
 from tests.preprocess.subjects import finished_toy
 
@@ -61,6 +62,19 @@ def test_before_preprocessing(config, tmp_path: Path):
     assert values["pictures"] == "20" and values["size"] == "320 x 240" and values["rate"] == "25 per second"
     assert values["person found"] == "12 of 12 pictures" and values["fit"] == "not made yet"
     assert not (tmp_path / "subject").exists()
+
+
+@pytest.mark.usefixtures("_actor")
+def test_poses_of_another_tool(config, tmp_path: Path):
+    tools.DUMP["wham"](tmp_path / "wham.pkl", tools.wham(tools.Truth(0)))
+    options = ["preprocess/body_fit=import", f"preprocess.body_fit.path='{tmp_path / 'wham.pkl'}'"]
+    read = examined(config(*options, "preprocess/body_fit/source=wham"), tmp_path / "subject")
+    assert topics(read) == ["installed", "machine", "weights", "clip", "poses", "fit"]
+    values = {finding.name: finding.value for finding in read if finding.topic == "poses"}
+    assert values["pictures"] == "25 % of the pictures; numbered 2 to 7"  # of 20
+    other = examined(config(*options), tmp_path / "subject")
+    advice = [finding.advice for finding in other if finding.topic == "poses"]
+    assert advice == ["use preprocess/body_fit/source=wham"]
 
 
 @pytest.mark.usefixtures("_actor")

@@ -1,11 +1,13 @@
 """A motion that is late or early against the keypoints is noticed, and one that is not, is not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from preprocess.body_fit.source.join import Seen
 from preprocess.body_fit.source.motion import Motion
-from preprocess.body_fit.source.shift import shift_of
+from preprocess.body_fit.source.shift import counts_frames, shift_of
 
 FRAMES = 80
 TALL = 400.0  # pixels
@@ -30,6 +32,18 @@ def test_a_shift_is_found(step: int, late: int):
     keypoints = Seen(middle(pictures), np.full(len(pictures), TALL), np.ones(len(pictures), bool))
     assert shift_of(motion(late), pictures, keypoints) == late
     assert shift_of(motion(late, noise=3), pictures, keypoints) == late
+
+
+@pytest.mark.parametrize(("start", "step"), [(0, 2), (0, 3), (30, 1), (10, 2)])
+def test_numbers_of_the_subjects_frames_are_told_from_the_videos(start: int, step: int):
+    pictures = np.arange(float(start), 2 * FRAMES, step)
+    keypoints = Seen(middle(pictures), np.full(len(pictures), TALL), np.ones(len(pictures), bool))
+    frames = np.arange(float(len(pictures)))
+    seen = middle(pictures) + np.array([4, 60])
+    of_frames = dataclasses.replace(motion(0), at=frames, rotations=None, transl=np.zeros((len(frames), 3)), seen=seen)
+    assert counts_frames(of_frames, pictures, keypoints)
+    assert not counts_frames(motion(0, noise=3), pictures, keypoints)
+    assert not counts_frames(of_frames, frames, keypoints)  # all pictures are used: there is no difference
 
 
 def test_somebody_who_stands_still_tells_nothing():

@@ -14,11 +14,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from preprocess.body_fit.source.amass import Amass
+from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.gvhmr import Gvhmr
 from preprocess.body_fit.source.hmr2 import Hmr2
 from preprocess.body_fit.source.motion import Source
+from preprocess.body_fit.source.multihmr_anny import MultiHmrAnny
 from preprocess.body_fit.source.npz import Npz
+from preprocess.body_fit.source.prompthmr import PromptHmr
 from preprocess.body_fit.source.romp import Romp
+from preprocess.body_fit.source.sam3d_body import Sam3dBody
 from preprocess.body_fit.source.tram import Tram
 from preprocess.body_fit.source.wham import Wham
 
@@ -80,6 +84,160 @@ def gvhmr(person: Truth) -> Any:
         "K_fullimg": K.repeat(len(flat), 1, 1),
         "net_outputs": {"static_conf_logits": torch.zeros(1, len(flat), 6)},
     }
+
+
+def gem(person: Truth) -> Any:
+    """GEM-SMPL's `smpl_params.pt`, of a run that also made a motion of a text."""
+    params = gvhmr(person)
+    count = len(person.frames)
+    text = {name: torch.zeros(3, value.shape[1]) for name, value in params["smpl_params_incam"].items()}
+
+    def mixed(key: str) -> dict[str, torch.Tensor]:
+        return {name: torch.cat([text[name], value]) for name, value in params[key].items()}
+
+    return {
+        "body_params_incam": mixed("smpl_params_incam"),
+        "body_params_global": mixed("smpl_params_global"),
+        "K_fullimg": torch.cat([torch.eye(3).repeat(3, 1, 1), params["K_fullimg"]]),
+        "segment_info": [
+            {"start": 3, "end": 3 + count, "type": "video", "video_path": "clip.mp4"},
+            {"start": 0, "end": 3, "type": "text", "caption": "a person waves"},
+        ],
+    }
+
+
+SOMA_OF_SMPL = (
+    "Hips", "LeftLeg", "RightLeg", "Spine1", "LeftShin", "RightShin", "Spine2", "LeftFoot", "RightFoot", "Chest",
+    "LeftToeBase", "RightToeBase", "Neck1", "LeftShoulder", "RightShoulder", "Head", "LeftArm", "RightArm",
+    "LeftForeArm", "RightForeArm", "LeftHand", "RightHand",
+)  # fmt: skip
+SOMA_ORDER = (
+    "Hips", "Spine1", "Spine2", "Chest", "Neck1", "Neck2", "Head", *["a part of the face"] * 4,
+    "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand", *["a part of a finger"] * 24,
+    "RightShoulder", "RightArm", "RightForeArm", "RightHand", *["a part of a finger"] * 24,
+    "LeftLeg", "LeftShin", "LeftFoot", "LeftToeBase", "LeftToeEnd",
+    "RightLeg", "RightShin", "RightFoot", "RightToeBase", "RightToeEnd",
+)  # fmt: skip
+
+
+def gem_x(person: Truth) -> Any:
+    """GEM-X's `hpe_results.pt`; fingers and face turn as they like, and the neck bends at its second joint."""
+    count, rng = len(person.frames), np.random.default_rng(1)
+    vectors = rng.normal(0, 0.3, (count, 77, 3))
+    for name, rotations in zip(SOMA_OF_SMPL, np.moveaxis(person.vectors, 1, 0)):
+        vectors[:, SOMA_ORDER.index(name)] = rotations
+    vectors[:, SOMA_ORDER.index("Neck2")] = 0
+    flat = torch.tensor(vectors.reshape(count, -1)).float()
+    params = {
+        "body_pose": flat[:, 3:],
+        "identity_coeffs": torch.zeros(count, 45),
+        "scale_params": torch.ones(count, 69),
+        "global_orient": flat[:, :3],
+        "transl": torch.tensor(person.joints[:, 0]).float(),
+    }
+    return {
+        "body_params_global": {**params, "transl": params["transl"] + 1},
+        "body_params_incam": params,
+        "K_fullimg": gvhmr(person)["K_fullimg"],
+        "net_outputs": {"model_output": {"pred_cam": torch.zeros(1, count, 3), "extra": [None, "text"]}},
+    }
+
+
+def prompthmr(*people: Truth) -> Any:
+    turn, tracks = Rotation.from_euler("x", 180, degrees=True), {}
+    for i, person in enumerate(people, 1):
+        count = len(person.frames)
+        pose = np.concatenate([person.vectors[:, :22], np.zeros((count, 33, 3))], 1)
+        matrices = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(count, 55, 3, 3)
+        world = pose.copy()
+        world[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+        tracks[i] = {
+            "track_id": i,
+            "frames": person.frames,
+            "bboxes": np.zeros((count, 4)),
+            "smplx_cam": {
+                "rotmat": matrices.astype(np.float32),
+                "pose": pose[:, :25].reshape(count, 75).astype(np.float32),
+                "shape": person.betas.astype(np.float32),
+                "trans": person.transl.astype(np.float32),
+                "contact": np.zeros((count, 6), bool),
+            },
+            "smplx_world": {
+                "pose": world.reshape(count, 165).astype(np.float32),
+                "shape": person.betas.astype(np.float32),
+                "trans": turn.apply(person.transl).astype(np.float32),
+            },
+        }
+    camera = {
+        "pred_cam_R": np.tile(np.eye(3, dtype=np.float32), (10, 1, 1)),
+        "pred_cam_T": np.zeros((10, 3), np.float32),
+        "img_focal": np.float64(600.0),
+        "img_center": np.array([VIDEO[0] / 2, VIDEO[1] / 2]),
+    }
+    return {"camera": camera, "people": tracks, "timings": {}, "has_tracks": True, "contact_joint_ids": [7, 10]}
+
+
+def sam3d_person(points: np.ndarray, cam_t: np.ndarray, focal: float, size: tuple[int, int]) -> dict[str, Any]:
+    """SAM 3D Body's dictionary of one person, made as it makes it of MHR's points.
+
+    Args:
+        points: 70 points in the camera's axes (m).
+        cam_t: where the root is (m).
+        focal: in pixels of the picture.
+        size: of the picture, width and height.
+    """
+    mhr = (points - cam_t) * [1, -1, -1] * 100  # y up, z backward, in centimetres
+    returned = mhr / 100 * [1, -1, -1]
+    seen = (returned + cam_t) * [focal, focal, 1]
+    pixels = seen[:, :2] / seen[:, 2:] + np.array(size) / 2
+    rng = np.random.default_rng(3)
+    return {
+        "focal_length": np.float32(focal),
+        "pred_keypoints_3d": returned.astype(np.float32),
+        "pred_keypoints_2d": pixels.astype(np.float32),
+        "pred_vertices": rng.normal(size=(40, 3)).astype(np.float32),
+        "pred_cam_t": cam_t.astype(np.float32),
+        "pred_global_rots": Rotation.random(127, rng).as_matrix().astype(np.float32),
+        "mhr_model_params": rng.normal(size=204).astype(np.float32),
+        "scale_params": rng.normal(size=28).astype(np.float32),
+        "mask": None,
+    }
+
+
+def sam3d_points(person: Truth) -> np.ndarray:
+    """70 points (F, 70, 3) about the person."""
+    return person.transl[:, None] + np.random.default_rng(2).normal(0, 0.4, (70, 3))
+
+
+def sam3d_body(*people: Truth) -> Any:
+    """{file: content} of the folder."""
+    files = {}
+    for i, person in enumerate(people):
+        for frame, points, transl in zip(person.frames, sam3d_points(person), person.transl):
+            files[f"clip3_{frame:06d}_{i}.npz"] = sam3d_person(points, transl + 0.1, 500.0, VIDEO)
+    return files
+
+
+def multihmr_anny(*people: Truth) -> Any:
+    """{file: content} of the folder: what Multi-HMR's model returns for each picture, on Anny."""
+    rng, files = np.random.default_rng(4), {}
+    for frame in sorted({int(frame) for person in people for frame in person.frames}):
+        here = [(p, int(np.flatnonzero(p.frames == frame)[0])) for p in people if frame in p.frames]
+        humans = []
+        for person, row in here:
+            place = torch.tensor(person.transl[row]).float()
+            points = place + torch.tensor(rng.normal(0, 0.4, (163, 3))).float()
+            humans.append({
+                "K": torch.tensor([[582.0, 0, 336], [0, 582, 336], [0, 0, 1]]),  # of the padded square, 672 wide
+                "transl": place - torch.tensor([0, 0.6, 0]),
+                "transl_pelvis": place[None],
+                "rotvec": torch.tensor(rng.normal(0, 0.1, (163, 3))).float(),
+                "shape": torch.full((11,), 0.5),
+                "v3d": points[:50],
+                "j2d": 582 * points[:, :2] / points[:, 2:] + 336,
+            })  # fmt: skip
+        files[f"clip3_{frame:06d}.jpg_multiHMR_672_L_anny.png.pt"] = humans
+    return files
 
 
 def tram(*people: Truth) -> Any:
@@ -203,6 +361,18 @@ def _dump_folder(path: Path, content: Any) -> None:
         np.save(path / name, value)
 
 
+def _dump_tensors(path: Path, content: Any) -> None:
+    path.mkdir(exist_ok=True)
+    for name, value in content.items():
+        torch.save(value, path / name)
+
+
+def _dump_archives(path: Path, content: Any) -> None:
+    path.mkdir(exist_ok=True)
+    for name, value in content.items():
+        _dump_archive(path / name, value)
+
+
 def _dump_archive(path: Path, content: Any) -> None:
     ragged = {name: np.array(value, object) for name, value in content.items() if isinstance(value, list) and value}
     with open(path, "wb") as file:
@@ -210,17 +380,24 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 
 CONTENT: dict[str, Callable[..., Any]] = {
-    "wham": wham, "gvhmr": gvhmr, "tram": tram, "hmr2": hmr2, "romp": romp, "amass": amass, "npz": npz,
+    "wham": wham, "gvhmr": gvhmr, "gem": gem, "gem_x": gem_x, "prompthmr": prompthmr, "tram": tram, "hmr2": hmr2,
+    "romp": romp, "sam3d_body": sam3d_body, "multihmr_anny": multihmr_anny, "amass": amass, "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
     "gvhmr": lambda path, content: torch.save(content, path),
+    "gem": lambda path, content: torch.save(content, path),
+    "gem_x": lambda path, content: torch.save(content, path),
+    "prompthmr": lambda path, content: joblib.dump(content, path),
     "tram": _dump_folder,
     "hmr2": lambda path, content: joblib.dump(content, path, compress=3),
     "romp": _dump_archive,
+    "sam3d_body": _dump_archives,
+    "multihmr_anny": _dump_tensors,
     "amass": _dump_archive,
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
-    "wham": Wham, "gvhmr": Gvhmr, "tram": Tram, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "npz": Npz,
+    "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "gem_x": Gem, "prompthmr": PromptHmr, "tram": Tram, "hmr2": Hmr2,
+    "romp": Romp, "sam3d_body": Sam3dBody, "multihmr_anny": MultiHmrAnny, "amass": Amass, "npz": Npz,
 }  # fmt: skip
