@@ -1,18 +1,24 @@
 """The body_fit stage with the user's own bodies.
 
-They lie in a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`, in the layout of a subject.
+They lie in a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`, in the layout of a subject. The names
+of neural body's folders are known too (`hashhuman.data.subject.layout`).
 """
 
+import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from rich.progress import Progress
+from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.damage import DAMAGED
 from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.data.subject.layout import names_in
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
@@ -28,6 +34,8 @@ LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
 class FolderFit(Stage):
     """Copies bodies fitted elsewhere into the subject, and checks them.
 
+    A few missing poses are filled in between their neighbours, and reported as interpolated.
+
     Args:
         path: the folder. `smpl_params/F.npy` is the subject's frame F, in the world coordinates of `annots.npy`.
         pictures: how many pictures to draw.
@@ -40,14 +48,14 @@ class FolderFit(Stage):
 
     def __init__(self, path: str, pictures: int = 12, force: bool = False):
         self.path, self.pictures, self.force = Path(path).expanduser(), pictures, force
+        self._names = names_in(self.path)
         for needed in ("smpl_params", "smpl_lbs"):
-            if not (self.path / needed).is_dir():
-                raise UserError(
-                    f"There is no folder {self.path / needed}: preprocess.body_fit.path must name fitted bodies."
-                )
+            if not (folder := self.path / self._names[needed]).is_dir():
+                raise UserError(f"There is no folder {folder}: preprocess.body_fit.path must name fitted bodies.")
 
     def inputs(self, subject: Path) -> list[Path]:
-        given = [self.path / name for name in ("smpl_params", "smpl_lbs", "smpl_vertices", "subject.json")]
+        names = (self._names["smpl_params"], self._names["smpl_lbs"], self._names["smpl_vertices"], "subject.json")
+        given = [self.path / name for name in names]
         return [subject / "annots.npy", *(path for path in given if path.exists())]
 
     def outputs(self, subject: Path) -> list[Path]:
@@ -59,7 +67,8 @@ class FolderFit(Stage):
 
     def run(self, subject: Path, progress: Progress) -> str:
         paths = image_paths(subject)
-        self._copy(subject, list(paths))
+        absent = self._copy(subject, list(paths))
+        _fill(subject, [frame for frame in paths if frame not in absent], absent)
         given = Subject(subject)
         template, camera = given.template(), given.camera(CAMERA)
         SubjectWriter(subject).write_template(template)
@@ -75,24 +84,31 @@ class FolderFit(Stage):
             SubjectWriter(subject).write_vertices(frame, vertices[-1])
             overlaps.append(result.network_iou(subject, frame, vertices[-1], template.faces.numpy(), camera))
         report = result.FitReport.of_given(list(paths), overlaps, joints, template.joint_names)
+        report = dataclasses.replace(report, interpolated=np.isin(report.frames, absent))
         report.save(result.report_path(subject))
         pictures.draw_sequence(paths, vertices, template, camera, subject / "pictures" / self.name, self.pictures)
-        return f"{len(paths)} bodies copied, {report.summary()}"
+        return f"{len(paths) - len(absent)} bodies copied, {report.summary()}"
 
-    def _copy(self, subject: Path, frames: list[int]) -> None:
-        params = self.path / "smpl_params"
+    def _copy(self, subject: Path, frames: list[int]) -> list[int]:
+        """Copies the files of the rest body and of the frames, and returns the frames without a pose.
+
+        Raises UserError if there are many.
+        """
+        params = self.path / self._names["smpl_params"]
         absent = [frame for frame in frames if not (params / f"{frame}.npy").exists()]
-        if absent:
+        if len(absent) > DAMAGED * len(frames):
             raise UserError(
                 f"{params} lacks {absent[0]}.npy: it must hold one file for each of the {len(frames)} pictures."
             )
         needed = [Path("smpl_params") / f"{frame}.npy" for frame in frames]
-        needed += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames]
+        needed += [Path("smpl_vertices") / f"{frame}.npy" for frame in frames if frame not in absent]
         needed += [path.relative_to(subject) for path in result.template_paths(subject)]
         for name in needed:
-            if (self.path / name).exists():
+            given = self.path / self._names[name.parts[0]] / name.name
+            if given.exists():
                 with atomic_path(subject / name) as path:
-                    shutil.copyfile(self.path / name, path)
+                    shutil.copyfile(given, path)
+        return absent
 
     def _check(self, frame: int, vertices: np.ndarray, pose: BodyPose, template: BodyTemplate, camera: Camera) -> None:
         """Raises UserError for a body outside the picture, and for vertices that do not agree with the parameters."""
@@ -113,3 +129,18 @@ class FolderFit(Stage):
                 f"{self.path / 'smpl_vertices'}/{frame}.npy lies {100 * distance:.0f} cm from the body that "
                 "smpl_params and smpl_lbs make: Rh must rotate about the origin (world = R(Rh) posed + Th)."
             )
+
+
+def _fill(subject: Path, known: Sequence[int], absent: Sequence[int]) -> None:
+    """Writes the poses of the absent frames: between those of their neighbours, and at either end the nearest one."""
+    if not absent:
+        return
+    reader, writer = Subject(subject), SubjectWriter(subject)
+    poses = [reader.pose(frame) for frame in known]
+    at = np.clip(absent, known[0], known[-1])
+    turns = torch.stack([torch.cat([pose.orient[None], pose.body_pose]) for pose in poses]).double().numpy()
+    joints = [Slerp(known, Rotation.from_rotvec(turns[:, j]))(at).as_rotvec() for j in range(turns.shape[1])]
+    transl = np.stack([np.interp(at, known, axis) for axis in torch.stack([p.transl for p in poses]).numpy().T], 1)
+    for row, frame in enumerate(absent):
+        turn = torch.from_numpy(np.stack([joint[row] for joint in joints])).float()
+        writer.write_pose(frame, BodyPose(turn[1:], turn[0], torch.from_numpy(transl[row]).float()))

@@ -6,14 +6,18 @@ import pytest
 
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.data.subject.layout import names_in
 from hashhuman.errors import UserError
 
 
 class Listing(Subject):
     """A subject with nothing but a list of pictures."""
 
-    def __init__(self, cameras: int, frames: list[int], train_frames: int | None = None) -> None:
-        self.root, self.frames = Path("listing"), frames
+    def __init__(
+        self, cameras: int, frames: list[int], train_frames: int | None = None, posed: list[int] | None = None
+    ) -> None:
+        self.root, self.frames, self._names = Path("listing"), frames, names_in(Path("listing"))
+        self.posed_frames = frames if posed is None else posed
         self.scene = None if train_frames is None else {"frames": train_frames}
         self.camera_names = [f"{c:02d}" for c in range(cameras)]
         self.pictures = [Picture(c, f, Path(f"{c}/{f}"), None, None) for f in frames for c in range(cameras)]
@@ -100,3 +104,15 @@ def test_the_folder_says_how_many_frames_train():
 def test_nothing_to_train_on(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         split(Listing(2, list(range(5))), **options)
+
+
+def test_a_missing_pose_is_left_out_and_said(caplog: pytest.LogCaptureFixture):
+    frames = list(range(20))
+    splits = split(Listing(1, frames, posed=[f for f in frames if f != 7]), holdout_every=10)
+    assert frames_of(splits, "train", 0) == [f for f in frames if f not in (7, 5, 16)]
+    assert frames_of(splits, "heldout", 0) == [5, 16]
+    assert "frame 7 has no pose" in caplog.text
+    outside = split(Listing(1, frames, posed=frames[:15]), train_frames=10)  # as where a fit ends before the video
+    assert frames_of(outside, "novel_pose", 0) == [10, 11, 12, 13, 14]
+    with pytest.raises(UserError, match=r"lacks the poses of 5 of 20 training frames \(the first: 15\.npy\)"):
+        split(Listing(1, frames, posed=frames[:15]))
