@@ -1,7 +1,7 @@
 """The body_fit stage with the user's own bodies.
 
-They lie in a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`, in the layout of a subject. The names
-of neural body's folders are known too (`hashhuman.data.subject.layout`).
+They lie in a folder with `smpl_params/`, `smpl_lbs/` and perhaps `smpl_vertices/`, in the layout of a subject. Neural
+body's names of these folders are known too (`hashhuman.data.subject.layout`).
 """
 
 import dataclasses

@@ -17,7 +17,8 @@ The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices m
     subject.json, scene.json      joint names, and how the files were made; both optional
 
 Folders of neural body, animatable NeRF and their successors are read under their own names (`layout.names_in`):
-params/ or new_params/, vertices/ or new_vertices/, lbs/, annots_new.npy; `poses` of 3 (J - 1) numbers leave the root out.
+params/ or new_params/, vertices/ or new_vertices/, lbs/, annots_new.npy; `poses` of 3 (J - 1) numbers leave out
+the root.
 
 The reader derives vertices, big-pose vertices, rest vertices, texture coordinates and volumes if their files are
 missing. CC is the camera and FFFFFF the frame, with leading zeros; F is the frame without.

@@ -21,7 +21,7 @@ TOOLS = list(tools.CONTENT)
 # what a reader does not look at, or need not find
 UNREAD = {
     "verts", "pose_world", "trans_world", "net_outputs", "smpl_params_global", "pred_cam", "pred_pose", "pred_cam_R",
-    "pred_cam_T", "mask", "conf", "shot", "results", "center_confs", "gender", "dmpls", "pj2d_org",
+    "pred_cam_T", "mask", "conf", "shot", "results", "center_confs", "gender", "dmpls", "pj2d_org", "smpl_loss",
 }  # fmt: skip
 OPTIONAL = {"frames", "size", "joints", "sequence_results"}
 

@@ -3,6 +3,7 @@
 `CONTENT[tool]` makes what the tool holds in memory when it writes, `DUMP[tool]` writes it as the tool does.
 """
 
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from preprocess.body_fit.source.aist import Aist
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.gvhmr import Gvhmr
 from preprocess.body_fit.source.hmr2 import Hmr2
@@ -183,6 +185,15 @@ def amass(person: Truth) -> Any:
     }
 
 
+def aist(person: Truth) -> Any:
+    return {
+        "smpl_poses": person.vectors.reshape(-1, 72).astype(np.float32),
+        "smpl_scaling": np.array([93.5], np.float32),
+        "smpl_trans": (93.5 * person.transl).astype(np.float32),
+        "smpl_loss": 1.25,
+    }
+
+
 def npz(person: Truth) -> Any:
     flat = person.vectors.reshape(-1, 72)
     return {
@@ -210,7 +221,8 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 
 CONTENT: dict[str, Callable[..., Any]] = {
-    "wham": wham, "gvhmr": gvhmr, "tram": tram, "hmr2": hmr2, "romp": romp, "amass": amass, "npz": npz,
+    "wham": wham, "gvhmr": gvhmr, "tram": tram, "hmr2": hmr2, "romp": romp, "amass": amass, "aist": aist,
+    "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
@@ -219,8 +231,10 @@ DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "hmr2": lambda path, content: joblib.dump(content, path, compress=3),
     "romp": _dump_archive,
     "amass": _dump_archive,
+    "aist": lambda path, content: path.write_bytes(pickle.dumps(content, pickle.HIGHEST_PROTOCOL)),
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
-    "wham": Wham, "gvhmr": Gvhmr, "tram": Tram, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "npz": Npz,
+    "wham": Wham, "gvhmr": Gvhmr, "tram": Tram, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "aist": Aist,
+    "npz": Npz,
 }  # fmt: skip
