@@ -26,7 +26,8 @@ def split(
 ) -> dict[str, list[Picture]]:
     """Divides a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
 
-    The training window consists of `train_frames` frames: every `frame_step`-th from position `first_frame` on.
+    The training window consists of `train_frames` frames: every `frame_step`-th from position `first_frame` on. If
+    subject.json states the splits of a published data set, these are taken, unless an option below names frames.
 
     Args:
         subject: the subject folder.
@@ -62,17 +63,23 @@ def split(
             f"data.train_cameras={list(train_cameras)} must name some of {subject.root}'s {have} cameras, from 0."
         )
     count = subject.train_frames if train_frames is None else train_frames
-    window = subject.frames[first_frame::frame_step][:count]
+    named = train_frames is not None or test_frames is not None or holdout_every or first_frame or frame_step != 1
+    stated = None if named else subject.splits
+    if stated is None:
+        window = subject.frames[first_frame::frame_step][:count]
+    else:
+        window = sorted({*stated["train"], *stated["heldout"]} & set(subject.frames))
     if not window:
         raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
     unposed = _without_pose(subject, window)
     nobody, shown = _without_person(subject, train_cameras, window)
     shown = [frame for frame in shown if frame not in unposed]
     held = set(shown[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
+    held = held if stated is None else held | set(stated["heldout"])
     train = set(shown) - held
     if shown and not train:
         raise UserError(f"{subject.root} has no frame left to train on: check data.holdout_every.")
-    outside = _novel_frames(subject, window, frame_step, test_frames)
+    outside = _novel_frames(subject, window, frame_step, test_frames) if stated is None else stated["novel_pose"]
     tested_views, tested_poses = set(window[::test_every]), set(outside[::test_every])
     # One camera shows new poses only in its own later frames; with several, its frames would be no novel view.
     alone = {picture.camera for picture in subject.pictures} <= set(train_cameras)

@@ -24,6 +24,10 @@ SUFFIXES = (".png", ".jpg", ".npy")
 """Of masks and part labels, in the order in which they are looked for."""
 
 
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int) for each in value)
+
+
 class Subject(SubjectBody):
     """A subject folder.
 
@@ -114,6 +118,22 @@ class Subject(SubjectBody):
     def train_frames(self) -> int | None:
         """Number of training frames that scene.json states (`frames`); None if it states none."""
         return None if self.scene is None else self.scene.get("frames")
+
+    @functools.cached_property
+    def splits(self) -> dict[str, list[int]] | None:
+        """The frames of `train`, `heldout` and `novel_pose` that subject.json states; None if it states none."""
+        stated = self.meta.get("splits")
+        if stated is None:
+            return None
+        names = {"train", "heldout", "novel_pose"}
+        if not isinstance(stated, dict) or stated.keys() != names or not all(map(_is_numbers, stated.values())):
+            raise UserError(
+                f"{self.root / 'subject.json'}: splits must hold the frames of train, heldout and novel_pose."
+            )
+        frames = [frame for row in stated.values() for frame in row]
+        if len(frames) != len(set(frames)):
+            raise UserError(f"{self.root / 'subject.json'}: splits names a frame twice.")
+        return stated
 
     @functools.cached_property
     def _sizes(self) -> dict[int, tuple[int, int]]:
