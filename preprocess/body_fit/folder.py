@@ -6,14 +6,12 @@ body's names of these folders are known too (`hashhuman.data.subject.layout`).
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from rich.progress import Progress
-from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data.damage import DAMAGED
@@ -24,6 +22,7 @@ from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import atomic_path
 from preprocess.body_fit import pictures, result
+from preprocess.body_fit.fill import filled_in
 from preprocess.frames.images import CAMERA, image_paths
 from preprocess.stage import Stage
 
@@ -68,8 +67,10 @@ class FolderFit(Stage):
     def run(self, subject: Path, progress: Progress) -> str:
         paths = image_paths(subject)
         absent = self._copy(subject, list(paths))
-        _fill(subject, [frame for frame in paths if frame not in absent], absent)
         given = Subject(subject)
+        known = {frame: given.pose(frame) for frame in paths if frame not in absent}
+        for frame, pose in (filled_in(known, absent) if absent else {}).items():
+            SubjectWriter(subject).write_pose(frame, pose)
         template, camera = given.template(), given.camera(CAMERA)
         SubjectWriter(subject).write_template(template)
 
@@ -129,18 +130,3 @@ class FolderFit(Stage):
                 f"{self.path / 'smpl_vertices'}/{frame}.npy lies {100 * distance:.0f} cm from the body that "
                 "smpl_params and smpl_lbs make: Rh must rotate about the origin (world = R(Rh) posed + Th)."
             )
-
-
-def _fill(subject: Path, known: Sequence[int], absent: Sequence[int]) -> None:
-    """Writes the poses of the absent frames: between those of their neighbours, and at either end the nearest one."""
-    if not absent:
-        return
-    reader, writer = Subject(subject), SubjectWriter(subject)
-    poses = [reader.pose(frame) for frame in known]
-    at = np.clip(absent, known[0], known[-1])
-    turns = torch.stack([torch.cat([pose.orient[None], pose.body_pose]) for pose in poses]).double().numpy()
-    joints = [Slerp(known, Rotation.from_rotvec(turns[:, j]))(at).as_rotvec() for j in range(turns.shape[1])]
-    transl = np.stack([np.interp(at, known, axis) for axis in torch.stack([p.transl for p in poses]).numpy().T], 1)
-    for row, frame in enumerate(absent):
-        turn = torch.from_numpy(np.stack([joint[row] for joint in joints])).float()
-        writer.write_pose(frame, BodyPose(turn[1:], turn[0], torch.from_numpy(transl[row]).float()))

@@ -44,7 +44,7 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *_clip(checks["clip"], recordings, config.keypoints, not recorded), *clip.recording(recorded),
+        *_clip(checks["clip"], recordings, config.get("keypoints") or {}, not recorded), *clip.recording(recorded),
         *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 

@@ -33,8 +33,8 @@ class GivenMask:
     """Where it is from, for messages."""
 
 
-Masks = Mapping[int, Callable[[], GivenMask]]
-"""What reads the mask of each of the subject's frames that has one."""
+Masks = Mapping[int, Callable[[], GivenMask | None]]
+"""What reads the mask of each of the subject's frames; None, or no entry, for a frame without one."""
 
 
 class GivenMasks(Stage):
@@ -63,12 +63,13 @@ class GivenMasks(Stage):
         height, width = camera.height, camera.width
         render = PartRenderer(reader.template())
         masks = self.masks(reader, video_index(subject), lambda frame: render(camera, reader.vertices(frame)) != 0)
-        absent = []
+        absent, count = [], 0
         for picture in progress.track(reader.pictures, description="masks"):
             frame = picture.frame
             body, mask = render(camera, reader.vertices(frame)), np.zeros((height, width), np.float32)
-            if frame in masks:
-                given = masks[frame]()
+            given = masks[frame]() if frame in masks else None
+            if given is not None:
+                count += 1
                 mask = chosen(fit(given.content, height, width, given.path), around(body != 0), given.path)
             if not mask.any():
                 absent.append(frame)
@@ -79,4 +80,4 @@ class GivenMasks(Stage):
             raise UserError(f"All masks in {self.path} are empty: name the folder of the person's masks.")
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
-        return f"{len(masks)} masks from {self.path}{none}"
+        return f"{count} masks from {self.path}{none}"
