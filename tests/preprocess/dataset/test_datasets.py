@@ -49,11 +49,11 @@ def who(arrays) -> Person:
     return miniature.person(N, arrays)
 
 
-def made(dataset: Dataset, smpl: Path, subject: Path, sex: str = "NEUTRAL", **frames) -> Subject:
+def made(dataset: Dataset, smpl: Path, subject: Path, sex: str = "NEUTRAL", masks: bool = True) -> Subject:
     body = functools.partial(SmplBody, root=str(smpl), model=f"SMPL_{sex}.pkl")
     fit = DatasetFit(body, dataset, pictures=1)
     assert fit.missing() is None
-    run_stages([DatasetFrames(dataset, **frames), fit, DatasetMasks(dataset, pictures=1)], subject)
+    run_stages([DatasetFrames(dataset), fit, *([DatasetMasks(dataset, pictures=1)] if masks else [])], subject)
     return Subject(subject)
 
 
@@ -106,7 +106,7 @@ def test_a_pose_that_was_never_written_is_filled_in(who: Person, smpl: Path, tmp
     folder = miniature.people_snapshot(tmp_path / "female-9", who)
     with h5py.File(folder / "reconstructed_poses.hdf5", "r+") as file:
         file["pose"][-1] = file["trans"][-1] = 0
-    subject = made(PeopleSnapshot(str(folder), {}), smpl, tmp_path / "subject", "FEMALE")
+    subject = made(PeopleSnapshot(str(folder), {}), smpl, tmp_path / "subject", "FEMALE", masks=False)
     assert load_npz(tmp_path / "subject/body_fit.npz")["interpolated"].nonzero()[0].tolist() == [N - 1]
     np.testing.assert_allclose(subject.vertices(N - 1), subject.vertices(N - 2), atol=1e-5)
     with h5py.File(folder / "reconstructed_poses.hdf5", "r+") as file:
@@ -160,9 +160,9 @@ def test_instant_avatar(arrays, smpl: Path, tmp_path: Path, suffix: str):
     assert [p.frame for p in split(subject)["heldout"]] == [5]
     better = miniature.with_vertices(who.pose + 0.02, who.transl, who.shapes, arrays)
     miniature.write_poses(folder / "poses_optimized.npz", better, slice(None))
-    subject = made(InstantAvatar(str(folder), SPLITS), smpl, tmp_path / "other")
+    subject = made(InstantAvatar(str(folder), SPLITS), smpl, tmp_path / "other", masks=False)
     assert np.abs(subject.vertices(3) - (better.vertices[3] @ R.T + T)).max() < 5e-5
-    subject = made(InstantAvatar(str(folder), SPLITS, poses="poses.npz"), smpl, tmp_path / "first")
+    subject = made(InstantAvatar(str(folder), SPLITS, poses="poses.npz"), smpl, tmp_path / "first", masks=False)
     assert np.abs(subject.vertices(3) - (who.vertices[3] @ R.T + T)).max() < 5e-5
 
 
@@ -231,7 +231,7 @@ def test_neuman_shapes_that_differ_from_picture_to_picture(who: Person, arrays, 
     shapes = who.shapes + rng.normal(0, 0.2, who.shapes.shape)
     each = miniature.with_vertices(who.pose, who.transl, shapes, arrays)
     folder = miniature.neuman(tmp_path / "lab", each)
-    subject = made(NeuMan(str(folder), "optimized", "segmentations", ["test"]), smpl, tmp_path / "subject")
+    subject = made(NeuMan(str(folder), "optimized", "segmentations", ["test"]), smpl, tmp_path / "subject", masks=False)
     bodies = load_npz(tmp_path / "subject/body_fit.npz")["joints"]
     taken = subject.meta["video"]["pictures"]
     for row, number in enumerate(taken):
