@@ -45,7 +45,7 @@ class Hdf5:
             with h5py.File(self.path, "r") as file:
                 # a link, or an array kept elsewhere, would read other files
                 own = name in file and isinstance(file.get(name, getlink=True), h5py.HardLink)
-                array = file[name] if own else None
+                array: Any = file[name] if own else None
                 if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external:
                     raise UserError(f"{self.path} has no array {name!r} of its own: is it this data set's?")
                 if not array.shape or array.dtype.kind not in "biuf" or array.ndim > 3:
