@@ -30,6 +30,7 @@ from preprocess.pipeline import subject_folder
 from preprocess.stage import Stage
 from preprocess.stage_order import STAGES
 from tests import smpl_files, toy
+from tests.preprocess.dataset import miniature
 
 CONF = Path(__file__).parents[1] / "conf"
 ARCHITECTURE = CONF.parent / "docs/architecture.md"
@@ -93,8 +94,20 @@ def _resolvers():
     train.register_resolvers()
 
 
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a recording in the layouts of all data sets at once, but for what h5py would write."""
+    folder, who = tmp_path_factory.mktemp("data") / "mine", miniature.person(2, miniature.model())
+    miniature.neuman(folder, who)
+    miniature.instant_avatar(folder, who, np.eye(4))
+    miniature.film(folder, np.ones((2, miniature.SIZE, miniature.SIZE), bool))
+    for name in ("masks.hdf5", "reconstructed_poses.hdf5"):
+        (folder / name).touch()
+    return folder
+
+
 @pytest.fixture
-def composed(tmp_path: Path, toy_folder: Path):
+def composed(tmp_path: Path, toy_folder: Path, recording: Path):
     """Composes a config, with the toy wherever a folder is missing, and tables small enough for it."""
     video = tmp_path / "clip.mp4"
     video.touch()
@@ -109,7 +122,10 @@ def composed(tmp_path: Path, toy_folder: Path):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose(root, [*overrides, *given])
         for key in missing(OmegaConf.to_container(config)):
-            OmegaConf.update(config, key, str(video if key == "video" else toy_folder))
+            film = (
+                recording if "DatasetFrames" in str(OmegaConf.select(config, "preprocess.frames._target_")) else video
+            )
+            OmegaConf.update(config, key, str(film if key == "video" else toy_folder))
         return OmegaConf.create(shrunk(OmegaConf.to_container(config, resolve=True)))
 
     return make
@@ -152,6 +168,7 @@ NO_NUMBERS = {
     "models": "a folder",
     "test_frames": "three numbers, which the splits check",
     "parts": "a folder",
+    "dataset.poses": "a file",
     "results": "a folder",
     "background": "true, false or null: as the pictures suggest",
     "person": "a number, a point or null, which the stage checks",
@@ -233,6 +250,8 @@ def test_bodies(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HASHHUMAN_MODELS", str(tmp_path))
     arrays = smpl_files.model(toy.template())
     smpl_files.write_tree(tmp_path / "smpl", toy.template(), arrays)
+    for sex in ("FEMALE", "MALE"):
+        smpl_files.write_pickle(tmp_path / f"smpl/SMPL_{sex}.pkl", arrays)
     (tmp_path / "smplx").mkdir()
     np.savez(tmp_path / "smplx/SMPLX_NEUTRAL.npz", **arrays)
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -67,7 +67,7 @@ def test_preprocessing_needs_its_extra():
 
 def test_tests_need_their_extra():
     used = imported((ROOT / "tests").rglob("*.py")) - {"pyyaml"}  # Hydra's
-    allowed = declared("preprocess", "export", "wandb", "test")
+    allowed = declared("preprocess", "export", "datasets", "wandb", "test")
     assert used <= allowed
     assert declared("test") - declared() - used == {"hashhuman", "beartype"}  # itself; an option of pytest
 

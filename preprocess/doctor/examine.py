@@ -13,6 +13,7 @@ from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from preprocess.doctor import clip, fit
 from preprocess.doctor.detect import inspect_pictures
+from preprocess.doctor.given import given
 from preprocess.doctor.installed import installed
 from preprocess.doctor.poses import poses
 from preprocess.doctor.weights import weights
@@ -46,16 +47,21 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *_clip(checks["clip"], recordings, config.keypoints, not recorded), *clip.recording(recorded),
-        *_poses(frames, recordings, stages), *_fit(checks["fit"], subject, stages),
+        *given(stages), *_clip(checks["clip"], recordings, config.get("keypoints"), not recorded),
+        *clip.recording(recorded), *_poses(frames, recordings, stages), *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
 def _clip(
-    checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any], notes: bool
+    checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any] | None, notes: bool
 ) -> list[Finding]:
-    """The findings on each recording, with the samples' `notes` or without; each of several has its own topic."""
+    """The findings on each recording, with the samples' `notes` or without; each of several has its own topic.
+
+    Without keypoints, nobody is searched for: poses and masks are given.
+    """
     findings = []
+    if keypoints is None:
+        return [finding for sample in recordings.values() if notes for finding in clip.recording(sample.notes)]
     for index, (name, sample) in enumerate(recordings.items()):
         person = (keypoints.get("people") or {}).get(index) if index else keypoints.get("person")
         try:

@@ -14,7 +14,7 @@ TOPIC = "installed"
 CORE = "core"
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DRIVER = Path("/proc/driver/nvidia")
-OPTIONAL = ("wandb",)  # extras that only some options need
+OPTIONAL = ("datasets", "wandb")  # extras that only some options need
 
 
 def installed() -> list[Finding]:

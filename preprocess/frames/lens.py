@@ -95,6 +95,16 @@ class Rectifier:
             image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
         return image
 
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """The rectified mask of a picture, not shrunk: several ids (H, W) as uint16, or coverage (H, W), float32."""
+        coverage = mask.dtype.kind == "f" or mask.max() <= 1
+        mask = mask.astype(np.float32 if coverage else np.uint16, copy=False)
+        if not self._maps:
+            return mask
+        # with fixed-point maps, INTER_NEAREST takes the farther pixel (findings/)
+        maps = cv2.convertMaps(*self._maps, cv2.CV_32FC1)
+        return cv2.remap(mask, *maps, interpolation=cv2.INTER_LINEAR if coverage else cv2.INTER_NEAREST)
+
     def camera(self) -> Camera:
         """The camera of the rectified pictures. World coordinates are the camera's own (R = 1, T = 0)."""
         width, height = self.size

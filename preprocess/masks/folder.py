@@ -1,93 +1,85 @@
 """Stage 4 with the user's own masks; part labels are the user's too, or drawn from the fitted body."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from rich.progress import Progress
+from jaxtyping import UInt8
 
 from hashhuman.data import lip
-from hashhuman.data.silhouette import around
 from hashhuman.data.spacing import evenly_spaced
-from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
 from hashhuman.io.listing import listed
-from hashhuman.io.masks import SUFFIXES, read_mask
+from hashhuman.io.masks import SUFFIXES, read_ids_or_coverage, read_mask
 from preprocess.frames.numbering import numbers_in, rows_of_pictures
 from preprocess.frames.video_index import VideoIndex, video_index
-from preprocess.masks.draw import draw_stage
-from preprocess.masks.outputs import mask_outputs
-from preprocess.masks.parts import PartRenderer, spread_classes
-from preprocess.stage import Stage
+from preprocess.masks import stack
+from preprocess.masks.given import DrawBody, GivenMask, GivenMasks, Masks
+from preprocess.masks.stack import MaskStack
 
 Files = dict[int, Path]  # by the subject's frame
-DrawBody = Callable[[int], Bool[np.ndarray, "H W"]]  # the pixels that the body covers in a frame
 
 
-class FolderMasks(Stage):
+class FolderMasks(GivenMasks):
     """Writes `mask/` and `schp/` from the user's files.
 
     Args:
         path: a folder with a mask for each picture, of any kind that `hashhuman.io.masks` reads, or a folder of such
-            folders, one for each object. Files are matched by the video's numbers in their names or, if there are as
-            many as pictures, by order. A picture without a mask, or with an empty one, is not trained on.
+            folders, one for each object; or a file with the masks of all pictures (`preprocess.masks.stack`). Masks are
+            matched by the video's numbers in their names or, if there are as many as pictures, by order. A picture
+            without a mask, or with an empty one, is not trained on.
         parts: a folder of part labels in the colours of the LIP palette, named likewise; None: drawn from the body.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
 
-    name: ClassVar[str] = "masks"
-
     def __init__(self, path: str, parts: str | None = None, pictures: int = 12, force: bool = False) -> None:
         self.path, self.parts = Path(path), Path(parts) if parts else None
         self.pictures = pictures
         self.force = force
+        self._parts: Files = {}
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
         given = [folder for folder in (self.path, self.parts) if folder]
         return [*given, subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
 
-    def outputs(self, subject: Path) -> list[Path]:
-        return mask_outputs(subject, self.name)
-
     def settings(self) -> dict[str, Any]:
         return {"path": str(self.path), "parts": self.parts and str(self.parts), "pictures": self.pictures}
 
-    def run(self, subject: Path, progress: Progress) -> str:
-        reader, writer = Subject(subject), SubjectWriter(subject)
-        camera, index = reader.camera(0), video_index(subject)
-        render = PartRenderer(reader.template())
-        masks = self._masks(reader, index, lambda frame: render(camera, reader.vertices(frame)) != 0)
-        parts = files_of_frames(self.parts, reader.frames, index) if self.parts else {}
-        absent = []
-        for picture in progress.track(reader.pictures, description="masks"):
-            path, body = masks.get(picture.frame), render(camera, reader.vertices(picture.frame))
-            mask = np.zeros((camera.height, camera.width), np.float32)
-            if path is not None:
-                mask = read_mask(path, camera.height, camera.width, around(body != 0))
-            if not mask.any():
-                absent.append(picture.frame)
-            if self.parts and picture.frame in parts:
-                labels = read_parts(parts[picture.frame], camera.height, camera.width)
-            else:
-                labels = spread_classes(body, mask > 0.5)
-            writer.write_mask(picture.camera, picture.frame, mask)
-            writer.write_parts(picture.camera, picture.frame, labels)
-        if len(absent) == len(reader.pictures):
-            raise UserError(f"All masks in {self.path} are empty: name the folder of the person's masks.")
-        draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
-        none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
-        return f"{len(masks)} masks from {self.path}{none}, parts from {self.parts or 'the fitted body'}"
+    def run(self, subject: Path, progress: Any) -> str:
+        self._parts = files_of_frames(self.parts, Subject(subject).frames, video_index(subject)) if self.parts else {}
+        return f"{super().run(subject, progress)}, parts from {self.parts or 'the fitted body'}"
 
-    def _masks(self, reader: Subject, index: VideoIndex, body: DrawBody) -> Files:
-        """The mask of each frame that has one; of several folders, one for each object, that which fits the bodies."""
+    def parts_of(self, frame: int, height: int, width: int) -> UInt8[np.ndarray, "H W"] | None:
+        return read_parts(self._parts[frame], height, width) if frame in self._parts else None
+
+    def masks(self, reader: Subject, index: VideoIndex, body: DrawBody) -> Masks:
+        if self.path.is_file() and self.path.suffix.lower() in stack.SUFFIXES:
+            return _of_stack(MaskStack(self.path), reader.frames, index)
         folders = mask_folders(self.path)
         found = [files_of_frames(folder, reader.frames, index) for folder in folders]
-        return found[0] if len(found) == 1 else max(found, key=lambda files: _overlap(files, body))
+        # of several folders, one for each object, that which fits the bodies
+        files = found[0] if len(found) == 1 else max(found, key=lambda files: _overlap(files, body))
+        return {frame: functools.partial(_read, path) for frame, path in files.items()}
+
+
+def _read(path: Path) -> GivenMask:
+    return GivenMask(read_ids_or_coverage(path), path)
+
+
+def _of_stack(masks: MaskStack, frames: Sequence[int], index: VideoIndex) -> dict[int, Callable[[], GivenMask]]:
+    """The masks of a file, by the subject's frames."""
+
+    def read(row: int) -> GivenMask:
+        return GivenMask(masks[row], masks.path)
+
+    rows = rows_of_pictures(masks.numbers, len(masks.numbers), index, str(masks.path))
+    return {frame: functools.partial(read, row) for frame, row in zip(frames, rows) if row is not None}
 
 
 def mask_folders(path: Path) -> list[Path]:
@@ -131,7 +123,7 @@ def files_of_frames(folder: Path, frames: Sequence[int], index: VideoIndex) -> F
 
 def read_parts(path: Path, height: int, width: int) -> UInt8[np.ndarray, "{height} {width}"]:
     """Part labels as LIP classes. Raises UserError if their size is not the pictures', or a colour is not LIP's."""
-    colours = _read(path, height, width)
+    colours = _read_colours(path, height, width)
     if colours.ndim == 2:
         colours = np.repeat(colours[..., None], 3, -1)
     classes = lip.decode(colours)
@@ -140,7 +132,7 @@ def read_parts(path: Path, height: int, width: int) -> UInt8[np.ndarray, "{heigh
     return classes
 
 
-def _read(path: Path, height: int, width: int) -> np.ndarray:
+def _read_colours(path: Path, height: int, width: int) -> np.ndarray:
     image = read_image(path)
     if image.shape[:2] != (height, width):
         size = f"{image.shape[1]} x {image.shape[0]}"

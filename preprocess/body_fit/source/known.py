@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hashhuman.errors import UserError
+from preprocess.body_fit.source.aist import Aist
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.gvhmr import Gvhmr
@@ -20,7 +21,8 @@ from preprocess.body_fit.source.wham import Wham
 
 SOURCES: Mapping[str, Callable[[], Source]] = {
     "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "prompthmr": PromptHmr, "tram": Tram, "sam3d_body": Sam3dBody,
-    "multihmr_anny": MultiHmrAnny, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "npz": Npz,
+    "multihmr_anny": MultiHmrAnny, "hmr2": Hmr2, "romp": Romp, "amass": Amass, "aist": Aist,
+    "npz": Npz,
 }  # fmt: skip
 
 

@@ -245,6 +245,8 @@ RANGES: dict[str, Range] = {
     "frames.step": count("every n-th picture"),
     "easymocap.step": count("every n-th picture"),
     "frames.unit": positive("metres in the calibration's unit"),
+    "dataset.first_pose": count("the row of the first pose", 0),
+    "dataset.splits.*.*.*": count("a picture's number, or a step", 0),
     "frames.offsets.*": count("pictures left out at the beginning", 0),
     "focal": positive("pixels", null=True),
     "pictures": count("pictures to draw or check"),

@@ -1,11 +1,15 @@
 """Divides a subject's pictures into those that train the avatar and those that evaluate it."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from hashhuman.data.damage import DAMAGED
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
 from hashhuman.io import threads
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "heldout", "novel_view", "novel_pose")
 
@@ -22,7 +26,8 @@ def split(
 ) -> dict[str, list[Picture]]:
     """Divides a subject's pictures into `train`, `heldout`, `novel_view` and `novel_pose`.
 
-    The training window consists of `train_frames` frames: every `frame_step`-th from position `first_frame` on.
+    The training window consists of `train_frames` frames: every `frame_step`-th from position `first_frame` on. If
+    subject.json states the splits of a published data set, these are taken, unless an option below names frames.
 
     Args:
         subject: the subject folder.
@@ -44,11 +49,12 @@ def split(
         novel_pose: pictures of the other cameras before and after the window, or of the training cameras if the subject
             has no other.
         Frames that `frame_step` skips are in no split, unless `test_frames` names them. A training camera's picture of
-        the window that shows nobody (its mask is empty) neither trains nor is held out.
+        the window that shows nobody (its mask is empty) neither trains nor is held out. A picture without a pose is in
+        no split, and the log says so.
 
     Raises:
-        UserError: if a training camera does not exist, nothing is left to train on, or `test_frames` is not three
-            numbers in order, names no frame of the subject, or names one that trains.
+        UserError: if a training camera does not exist, nothing is left to train on, too many poses are missing, or
+            `test_frames` is not three numbers in order, names no frame of the subject, or names one that trains.
     """
     unknown = [camera for camera in train_cameras if not 0 <= camera < len(subject.camera_names)]
     if unknown or not train_cameras:
@@ -57,22 +63,30 @@ def split(
             f"data.train_cameras={list(train_cameras)} must name some of {subject.root}'s {have} cameras, from 0."
         )
     count = subject.train_frames if train_frames is None else train_frames
-    window = subject.frames[first_frame::frame_step][:count]
+    named = train_frames is not None or test_frames is not None or holdout_every or first_frame or frame_step != 1
+    stated = None if named else subject.splits
+    if stated is None:
+        window = subject.frames[first_frame::frame_step][:count]
+    else:
+        window = sorted({*stated["train"], *stated["heldout"]} & set(subject.frames))
     if not window:
         raise UserError(f"{subject.root} has no frame left to train on: check data.train_frames and data.first_frame.")
+    unposed = _without_pose(subject, window)
     nobody, shown = _without_person(subject, train_cameras, window)
+    shown = [frame for frame in shown if frame not in unposed]
     held = set(shown[holdout_every // 2 :: holdout_every]) if holdout_every > 0 else set()
+    held = held if stated is None else held | set(stated["heldout"])
     train = set(shown) - held
     if shown and not train:
         raise UserError(f"{subject.root} has no frame left to train on: check data.holdout_every.")
-    outside = _novel_frames(subject, window, frame_step, test_frames)
+    outside = _novel_frames(subject, window, frame_step, test_frames) if stated is None else stated["novel_pose"]
     tested_views, tested_poses = set(window[::test_every]), set(outside[::test_every])
     # One camera shows new poses only in its own later frames; with several, its frames would be no novel view.
     alone = {picture.camera for picture in subject.pictures} <= set(train_cameras)
 
     splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
     for picture in subject.pictures:
-        if picture.image in nobody:
+        if picture.image in nobody or picture.frame in unposed:
             continue
         if picture.camera in train_cameras:
             if picture.frame in train:
@@ -88,6 +102,25 @@ def split(
     if not splits["train"]:
         raise UserError(f"{subject.root} has no picture of cameras {list(train_cameras)} to train on.")
     return splits
+
+
+def _without_pose(subject: Subject, window: Sequence[int]) -> set[int]:
+    """The frames without a pose, which are logged. Raises UserError if too many of the window are among them."""
+    posed = set(subject.posed_frames)
+    unposed = [frame for frame in subject.frames if frame not in posed]
+    absent = [frame for frame in window if frame not in posed]
+    if len(absent) > DAMAGED * len(window):
+        raise UserError(
+            f"{subject.path('smpl_params')} lacks the poses of {len(absent)} of {len(window)} training frames (the "
+            f"first: {absent[0]}.npy), and at most {DAMAGED:.0%} may be left out: fit them, or choose other frames "
+            "with data.first_frame and data.train_frames."
+        )
+    if unposed:
+        frames = (
+            f"frame {unposed[0]} has" if len(unposed) == 1 else f"{len(unposed)} frames (from {unposed[0]} on) have"
+        )
+        log.warning("%s: %s no pose, and nothing is trained on or measured there", subject.path("smpl_params"), frames)
+    return set(unposed)
 
 
 def _without_person(

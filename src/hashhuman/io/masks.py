@@ -7,9 +7,10 @@ alpha                   coverage, if it varies
 few colours             ids, black or else the border's colour being the background; shades of one colour: coverage
 many colours            a cut-out: what differs from an evenly coloured border is the person
 .npy, .npz              truth values, ids, coverage in [0, 1], or SAM's logits (some are negative; above 0 is the
-                            person); a first axis counts objects
+                        person); a first axis counts objects; beside boxes and scores, what SAM's code calls masks
 """
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hashhuman.errors import UserError
 from hashhuman.io import files, limits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy", ".npz")
+_MASKS = ("masks", "out_binary_masks", "pred_masks")  # beside scores, boxes and logits of SAM 2 and SAM 3
 _IDS = 50  # more ids, or colours, than this are no ids
 _AREA = 0.1  # of the masked pixels: where so many lie in even areas below the highest value, the values are ids
 _SHADE = 10  # 8-bit levels by which colours differ that JPEG has made of one
@@ -52,7 +54,7 @@ def read_ids_or_coverage(path: Path) -> np.ndarray:
     Raises UserError if the file is absent or damaged, or is no mask.
     """
     if path.suffix.lower() in (".npy", ".npz"):
-        return _from_array(_load_array(path), path)
+        return from_array(_load_array(path), path)
     return _from_picture(_load_picture(path), path)
 
 
@@ -109,7 +111,7 @@ def of_person(ids: np.ndarray, near: Bool[np.ndarray, "H W"] | None) -> Bool[np.
 
 def _load_array(path: Path) -> np.ndarray:
     if path.suffix.lower() == ".npz":
-        arrays = files.load_npz(path)
+        arrays = without_scores(files.load_npz(path))
         if len(arrays) != 1:
             raise UserError(f"{path} must hold one array, the mask, but holds {', '.join(arrays) or 'none'}.")
         return next(iter(arrays.values()))
@@ -119,7 +121,17 @@ def _load_array(path: Path) -> np.ndarray:
     return array
 
 
-def _from_array(array: np.ndarray, path: Path) -> np.ndarray:
+def without_scores(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of an archive's arrays, the masks alone, if it holds what SAM's code returns together with them."""
+    named = {name: array for name, array in arrays.items() if name in _MASKS}
+    return named if len(named) == 1 else dict(arrays)
+
+
+def from_array(array: np.ndarray, path: Path) -> np.ndarray:
+    """The ids or coverage (H, W) in an array of any of the kinds above; see `read_ids_or_coverage`.
+
+    Raises UserError, which names `path`, for any other array.
+    """
     if array.dtype.kind not in "buif" or array.ndim < 2 or not np.isfinite(array).all() or not array.size:
         raise UserError(f"{path} must hold a mask of numbers or truth values, height x width.")
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):

@@ -46,7 +46,7 @@ def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False) -
     writer, subject, template = SubjectWriter(half), data.subject, data.subject.template()
     for frame in subject.posed_frames:
         pose = module.avatar.refined_pose(subject.pose(frame), frame)
-        params = files.load_npy(subject.root / f"smpl_params/{frame}.npy")
+        params = files.load_npy(subject.path(f"smpl_params/{frame}.npy"))
         params |= {
             "poses": pose.body_pose.numpy().reshape(1, -1),
             "Rh": pose.orient.numpy().reshape(1, 3),

@@ -1,19 +1,30 @@
 """The division into training and test pictures."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
+from hashhuman.data.subject.layout import names_in
 from hashhuman.errors import UserError
 
 
 class Listing(Subject):
     """A subject with nothing but a list of pictures."""
 
-    def __init__(self, cameras: int, frames: list[int], train_frames: int | None = None) -> None:
-        self.root, self.frames = Path("listing"), frames
+    def __init__(
+        self,
+        cameras: int,
+        frames: list[int],
+        train_frames: int | None = None,
+        posed: list[int] | None = None,
+        stated: Any = None,
+    ) -> None:
+        self.root, self.frames, self._names = Path("listing"), frames, names_in(Path("listing"))
+        self.posed_frames = frames if posed is None else posed
+        self.meta = {} if stated is None else {"splits": stated}
         self.scene = None if train_frames is None else {"frames": train_frames}
         self.camera_names = [f"{c:02d}" for c in range(cameras)]
         self.pictures = [Picture(c, f, Path(f"{c}/{f}"), None, None) for f in frames for c in range(cameras)]
@@ -100,3 +111,37 @@ def test_the_folder_says_how_many_frames_train():
 def test_nothing_to_train_on(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         split(Listing(2, list(range(5))), **options)
+
+
+def test_a_missing_pose_is_left_out_and_said(caplog: pytest.LogCaptureFixture):
+    frames = list(range(20))
+    splits = split(Listing(1, frames, posed=[f for f in frames if f != 7]), holdout_every=10)
+    assert frames_of(splits, "train", 0) == [f for f in frames if f not in (7, 5, 16)]
+    assert frames_of(splits, "heldout", 0) == [5, 16]
+    assert "frame 7 has no pose" in caplog.text
+    outside = split(Listing(1, frames, posed=frames[:15]), train_frames=10)  # as where a fit ends before the video
+    assert frames_of(outside, "novel_pose", 0) == [10, 11, 12, 13, 14]
+    with pytest.raises(UserError, match=r"lacks the poses of 5 of 20 training frames \(the first: 15\.npy\)"):
+        split(Listing(1, frames, posed=frames[:15]))
+
+
+def test_the_splits_of_a_published_data_set():
+    stated = {"train": [0, 2, 4, 6], "heldout": [3], "novel_pose": [8, 9]}
+    listing = Listing(1, list(range(12)), stated=stated)
+    splits = split(listing)
+    assert {name: frames_of(splits, name, 0) for name in SPLITS} == stated | {"novel_view": []}
+    assert frames_of(split(listing, test_every=2), "novel_pose", 0) == [8]
+    others = split(listing, train_frames=5)  # the command line names frames
+    assert frames_of(others, "train", 0) == [0, 1, 2, 3, 4]
+    assert frames_of(split(listing, holdout_every=10), "heldout", 0) == [5]
+    fewer = Listing(1, [0, 2, 3, 9], stated=stated)  # as where preprocess.frames.stop leaves pictures out
+    assert frames_of(split(fewer), "train", 0) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], {"train": [0]}, {"train": [0], "heldout": 3, "novel_pose": []},
+              {"train": ["a"], "heldout": [], "novel_pose": []}, {"train": [0, 1], "heldout": [1], "novel_pose": []}],
+)  # fmt: skip
+def test_splits_that_are_none(wrong: Any):
+    with pytest.raises(UserError, match=r"subject\.json: splits (must hold the frames|names a frame twice)"):
+        split(Listing(1, [0, 1, 2], stated=wrong))

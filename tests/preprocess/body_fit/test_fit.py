@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rich.progress import Progress
+from scipy.spatial.transform import Rotation
 
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
@@ -190,19 +191,40 @@ def test_folder_fit_takes_what_native_wrote(subject, tmp_path):
     assert len(list((target / "smpl_vertices").glob("*.npy"))) == len(before["frames"])
 
 
+def test_folder_fit_fills_in_a_missing_pose(subject, tmp_path):
+    """In a folder that has neural body's names."""
+    source, target = tmp_path / "source", tmp_path / "other"
+    shutil.copytree(subject[0], source, ignore=shutil.ignore_patterns("images", "keypoints", "smpl_vertices"))
+    for old, new in (("smpl_params", "new_params"), ("smpl_lbs", "lbs")):
+        (source / old).rename(source / new)
+    (source / "new_params/5.npy").unlink()
+    shutil.copytree(subject[0], target, ignore=shutil.ignore_patterns("smpl_*", "body_fit*", "stages"))
+    run_stages([FolderFit(str(source), pictures=1)], target)
+    written, before = Subject(target), Subject(subject[0])
+    assert load_npz(target / "body_fit.npz")["interpolated"].nonzero()[0].tolist() == [5]
+    poses = {frame: written.pose(frame) for frame in (4, 5, 6)}
+    assert torch.allclose(poses[5].transl, (poses[4].transl + poses[6].transl) / 2, atol=1e-5)
+    turns = {f: Rotation.from_rotvec(np.vstack([p.orient, p.body_pose])) for f, p in poses.items()}
+    first, second = turns[4].inv() * turns[5], turns[5].inv() * turns[6]
+    assert np.allclose(first.as_matrix(), second.as_matrix(), atol=1e-4) and first.magnitude().max() > 0.05
+    assert np.allclose(written.vertices(4), before.vertices(4), atol=1e-4)
+
+
 def test_folder_fit_refuses_what_does_not_fit(subject, tmp_path):
     source, _ = subject
     with pytest.raises(UserError, match="smpl_params"):
         FolderFit(str(tmp_path))
     wrong = tmp_path / "wrong"
     shutil.copytree(source, wrong, ignore=shutil.ignore_patterns("smpl_vertices"))
-    (wrong / "smpl_params" / "3.npy").unlink()
+    for frame in (3, 6):
+        (wrong / "smpl_params" / f"{frame}.npy").unlink()
     target = tmp_path / "target"
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("smpl_*", "body_fit*", "stages"))
     with pytest.raises(UserError, match=r"lacks 3\.npy"), Progress(disable=True) as progress:
         FolderFit(str(wrong)).run(target, progress)
 
-    shutil.copy(source / "smpl_params" / "2.npy", wrong / "smpl_params" / "3.npy")
+    for frame in (3, 6):
+        shutil.copy(source / "smpl_params" / "2.npy", wrong / "smpl_params" / f"{frame}.npy")
     away = {"poses": np.zeros((1, 72)), "Rh": np.zeros((1, 3)), "Th": np.array([[90.0, 0, 0]])}
     save_npy(wrong / "smpl_params" / "0.npy", away)
     with pytest.raises(UserError, match="outside the picture"), Progress(disable=True) as progress:

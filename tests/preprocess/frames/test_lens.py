@@ -70,3 +70,19 @@ def test_camera_file(tmp_path: Path) -> None:
 def test_wrong_camera(camera: dict) -> None:
     with pytest.raises(UserError, match="the camera"):
         Lens.parse(camera)
+
+
+def test_masks_are_rectified_as_pictures_are() -> None:
+    """Each pixel of a map of ids is the one nearest to where the lens sees it; coverage is interpolated."""
+    K, D = np.array([[300.0, 0, 165], [0, 310, 115], [0, 0, 1]]), np.array([-0.25, 0.08, 0.002, -0.001, 0.0])
+    rectify = Rectifier(Lens(K, D), 240, 320, max_size=None)
+    rows, columns = np.mgrid[0:240, 0:320]
+    rays = np.stack([columns, rows, np.ones_like(rows)], -1).reshape(-1, 3) @ np.linalg.inv(rectify.K).T
+    seen = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), K, D)[0].reshape(240, 320, 2)
+    inside = ((seen > 1) & (seen < [318, 238])).all(-1)
+    x, y = seen[inside].round().astype(int).T
+    ids = rectify.mask(columns % 5 + 5 * (rows % 7))
+    assert ids.dtype == np.uint16 and (ids[inside] == x % 5 + 5 * (y % 7)).mean() > 0.95  # maps have steps of a 32nd
+    ramp = rectify.mask((columns / 319).astype(np.float32))
+    np.testing.assert_allclose(ramp[inside] * 319, seen[inside][:, 0], atol=0.05)
+    assert rectify.mask(np.ones((240, 320), bool))[inside].min() == 1  # of one id, coverage

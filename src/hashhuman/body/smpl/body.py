@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hashhuman.body import blend_shapes
 from hashhuman.body.linear import LinearBody
-from hashhuman.body.smpl import source
+from hashhuman.body.smpl import names, source
 from hashhuman.body.smpl.landmarks import landmarks
 from hashhuman.body.template import BodyTemplate
 from hashhuman.geometry import skinning
@@ -25,7 +25,8 @@ class SmplBody(LinearBody):
 
     Args:
         root: the folder with the model's files (`hashhuman.body.smpl.source`).
-        model: name of the model file in it: the original .pkl or .npz, or one that `hashhuman convert-smpl` wrote.
+        model: name of the model file in it: the original .pkl or .npz, or one that `hashhuman convert-smpl` wrote. The
+            names that sites and tools give the same file are known (`hashhuman.body.smpl.names`).
 
     Raises:
         UserError: if the files are missing, malformed or of different bodies.
@@ -34,7 +35,7 @@ class SmplBody(LinearBody):
     name = "smpl"
 
     def __init__(self, root: Path | str, model: str) -> None:
-        body = source.load(Path(root).expanduser() / model)
+        body = source.load(names.find(Path(root).expanduser(), model))
         self.joint_names, self.parents = body.joint_names, body.parents
         self.faces = torch.from_numpy(body.faces)
         self.lbs_weights = torch.from_numpy(body.weights)
@@ -51,12 +52,12 @@ class SmplBody(LinearBody):
     @staticmethod
     def require(root: Path | str, model: str) -> None:
         """Raises UserError where the model's file does not exist."""
-        source.require(Path(root).expanduser() / model)
+        source.require(names.find(Path(root).expanduser(), model))
 
     @staticmethod
     def files(root: Path | str, model: str) -> list[Path]:
         """The model file and the files beside it that belong to it."""
-        return source.sources(Path(root).expanduser() / model)
+        return source.sources(names.find(Path(root).expanduser(), model))
 
     def basis(self, shape: Float[Tensor, "S"]) -> Float[Tensor, "K"]:
         """1, then the betas."""

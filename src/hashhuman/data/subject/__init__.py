@@ -14,7 +14,12 @@ The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices m
     smpl_lbs/                     joints J x 3, parents J, faces F x 3, weights V x J, tvertices V x 3 (rest), uv V x 2,
                                   bigpose_vertices V x 3, bigpose_bw X x Y x Z x (J + 1), bweights/F.npy likewise
     bigpose_uv.npy                X x Y x Z x 2
-    subject.json, scene.json      joint names, and how the files were made; both optional
+    subject.json, scene.json      joint names, how the files were made, and the `splits` of a published data set: the
+                                  frames of train, heldout and novel_pose; both optional
+
+Folders of neural body, animatable NeRF and their successors are read under their own names (`layout.names_in`):
+params/ or new_params/, vertices/ or new_vertices/, lbs/, annots_new.npy; `poses` of 3 (J - 1) numbers leave out
+the root.
 
 The reader derives vertices, big-pose vertices, rest vertices, texture coordinates and volumes if their files are
 missing. CC is the camera and FFFFFF the frame, with leading zeros; F is the frame without.

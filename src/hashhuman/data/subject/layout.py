@@ -1,6 +1,7 @@
 """Definitions that the reader and the writer of a subject folder share."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,32 @@ TALLEST = 10.0  # metres: no person is that tall, and a body in millimetres or c
 FARTHEST = 10_000.0  # metres from the origin; single precision leaves millimetres there
 LARGEST_ANGLE = 4 * np.pi  # radians: fits count turns on at times, but degrees are larger
 MILLIMETRES = 1000.0  # in a metre: `T` of annots.npy is in millimetres
+
+# Poses and vertices, skinning, and the list of pictures, under this project's names and under those that neural body,
+# animatable NeRF and their successors read (github.com/zju3dv). Of theirs, `new_` was fitted anew, and is better.
+_POSES = (("smpl_params", "smpl_vertices"), ("new_params", "new_vertices"), ("params", "vertices"))
+_SKINNING = ("smpl_lbs", "lbs")
+_ANNOTS = ("annots.npy", "annots_new.npy")
+# CoreView_313 and _315 of ZJU-MoCap call a picture CoreView_313_Camera_(1)_0001_2019-08-23_16-08-50.592.jpg, and the
+# pose in it 1.npy.
+_FRAME = re.compile(r"([0-9]{1,9})|CoreView_[0-9]+_Camera_\([0-9]+\)_([0-9]{1,9})_.*")
+
+
+def names_in(root: Path) -> dict[str, str]:
+    """What a subject folder calls smpl_params, smpl_vertices, smpl_lbs and annots.npy; so if it has none of the names.
+
+    Poses and vertices are of one fit.
+    """
+    params, vertices = next((row for row in _POSES if (root / row[0]).is_dir()), _POSES[0])
+    lbs = next((name for name in _SKINNING if (root / name).is_dir()), _SKINNING[0])
+    annots = next((name for name in _ANNOTS if (root / name).exists()), _ANNOTS[0])
+    return {"smpl_params": params, "smpl_vertices": vertices, "smpl_lbs": lbs, "annots.npy": annots}
+
+
+def frame_of(stem: str) -> int | None:
+    """The frame's number in a picture's name without suffix; None if it is not named by one."""
+    match = _FRAME.fullmatch(stem)
+    return int(match[1] or match[2]) if match else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Reads a subject folder: its cameras, pictures, masks and part labels, and (`SubjectBody`) its body."""
 
 import functools
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +15,7 @@ from hashhuman.data.silhouette import around, silhouette
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.data.subject.arrays import shape_text
 from hashhuman.data.subject.body import SubjectBody
-from hashhuman.data.subject.layout import VERSION, Picture
+from hashhuman.data.subject.layout import VERSION, Picture, frame_of
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files, masks
@@ -24,7 +23,9 @@ from hashhuman.io import files, masks
 SUFFIXES = (".png", ".jpg", ".npy")
 """Of masks and part labels, in the order in which they are looked for."""
 
-_NUMBER = re.compile(r"[0-9]{1,9}")  # of a frame
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int) for each in value)
 
 
 class Subject(SubjectBody):
@@ -34,7 +35,8 @@ class Subject(SubjectBody):
 
     Args:
         root: the subject folder.
-        smpl_meta: a folder with `faces.npy`, `parents.npy` and `weights.npy`, for folders whose `smpl_lbs/` lacks them.
+        smpl_meta: for folders whose `smpl_lbs/` is incomplete, a folder with `faces.npy`, `parents.npy` and
+            `weights.npy`, or SMPL's own file, from which joints and rest vertices come too.
 
     The constructor and every method raise UserError for a file that is malformed, or that is missing and cannot be
     derived.
@@ -53,8 +55,11 @@ class Subject(SubjectBody):
                 f"There is no subject folder {self.root}; preprocess a video into it, or correct data.root."
             )
         smpl_meta = Path(smpl_meta) if smpl_meta is not None else None
-        if smpl_meta is not None and not smpl_meta.is_dir():
-            raise UserError(f"There is no folder {smpl_meta}; data.smpl_meta names one with faces.npy and weights.npy.")
+        if smpl_meta is not None and not smpl_meta.exists():
+            raise UserError(
+                f"There is no folder {smpl_meta}; data.smpl_meta names one with faces.npy and weights.npy, or "
+                "SMPL's file."
+            )
         self.meta = self._json("subject.json") or {}
         version, names = self.meta.get("version", VERSION), self.meta.get("joint_names", [])
         if not isinstance(version, int) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
@@ -65,14 +70,14 @@ class Subject(SubjectBody):
         self.scene = self._json("scene.json")
         if self.scene is not None and not isinstance(self.scene.get("frames"), int | None):
             raise UserError(f"{self.root / 'scene.json'}: frames must be a number: correct it.")
-        self._annots = read_annots(self.root / "annots.npy")
+        self._annots = read_annots(self.path("annots.npy"))
         self.camera_names = [f"{camera:02d}" for camera in range(len(self._annots.K))]
         for row in reversed(self._annots.pictures):
             for camera, path in enumerate(row):
                 self.camera_names[camera] = path.parent.name or self.camera_names[camera]  # pictures beside annots.npy
         self.pictures = self._present(self._annots.pictures)
         if not self.pictures:
-            raise UserError(f"{self.root} holds none of the pictures that its annots.npy lists.")
+            raise UserError(f"{self.root} holds none of the pictures that its {self._names['annots.npy']} lists.")
         self.frames = sorted({picture.frame for picture in self.pictures})
 
     def _json(self, name: str) -> dict[str, Any] | None:
@@ -102,16 +107,33 @@ class Subject(SubjectBody):
             for camera, path in enumerate(row):
                 image = self.root / path
                 if image.name in names(image.parent):
-                    if not _NUMBER.fullmatch(path.stem):
+                    frame = frame_of(path.stem)
+                    if frame is None:
                         raise UserError(f"{image} is not named by its frame's number, like images/00/000012.jpg.")
                     mask, parts = find(("mask", "mask_cihp"), path), find(("schp",), path)
-                    pictures.append(Picture(camera, int(path.stem), image, mask, parts))
+                    pictures.append(Picture(camera, frame, image, mask, parts))
         return pictures
 
     @property
     def train_frames(self) -> int | None:
         """Number of training frames that scene.json states (`frames`); None if it states none."""
         return None if self.scene is None else self.scene.get("frames")
+
+    @functools.cached_property
+    def splits(self) -> dict[str, list[int]] | None:
+        """The frames of `train`, `heldout` and `novel_pose` that subject.json states; None if it states none."""
+        stated = self.meta.get("splits")
+        if stated is None:
+            return None
+        names = {"train", "heldout", "novel_pose"}
+        if not isinstance(stated, dict) or stated.keys() != names or not all(map(_is_numbers, stated.values())):
+            raise UserError(
+                f"{self.root / 'subject.json'}: splits must hold the frames of train, heldout and novel_pose."
+            )
+        frames = [frame for row in stated.values() for frame in row]
+        if len(frames) != len(set(frames)):
+            raise UserError(f"{self.root / 'subject.json'}: splits names a frame twice.")
+        return stated
 
     @functools.cached_property
     def _sizes(self) -> dict[int, tuple[int, int]]:
@@ -234,12 +256,12 @@ class Subject(SubjectBody):
 
     def sources(self, pictures: Sequence[Picture]) -> list[Path]:
         """All existing files from which pictures, plates, masks, part labels and bodies are read, sorted."""
-        bodies = (
-            self.root / folder / f"{p.frame}.npy" for folder in ("smpl_params", "smpl_vertices") for p in pictures
-        )
+        folders = ("smpl_params", "smpl_vertices")
+        bodies = (self.path(f"{folder}/{p.frame}.npy") for folder in folders for p in pictures)
         named = (path for p in pictures for path in (p.image, p.mask, p.parts) if path is not None)
-        folders = (self.root / "smpl_lbs", *([self.smpl_meta] if self.smpl_meta is not None else []))
-        shared = (path for folder in folders for path in folder.glob("*.npy"))
+        meta = [] if self.smpl_meta is None else [self.smpl_meta]
+        shared = [path for folder in (self.path("smpl_lbs"), *meta) for path in folder.glob("*.npy")]
+        shared += [path for path in meta if path.is_file()]
         plates = (path for camera in {p.camera for p in pictures} for path in self._plate_paths(camera))
-        once = {*bodies, *named, *shared, *plates, self.root / "annots.npy", self.root / "subject.json"}
+        once = {*bodies, *named, *shared, *plates, self.path("annots.npy"), self.root / "subject.json"}
         return sorted(path for path in once if path.exists())

@@ -12,7 +12,8 @@ from hashhuman.body.template import SMPL_JOINTS
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import files
-from tests import toy
+from tests import smpl_files, toy
+from tests.hashhuman.data.subject.change import edit
 
 
 def skinned(body, frame: int) -> np.ndarray:
@@ -88,6 +89,61 @@ def test_smpl_meta(toy_copy: Path, tmp_path: Path, toy_template):
         Subject(toy_copy).template()
     with pytest.raises(UserError, match=r"no folder .*nowhere"):
         Subject(toy_copy, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("poses", "vertices"), [("params", "vertices"), ("new_params", "new_vertices")])
+def test_the_names_of_neural_body(toy_copy: Path, toy_template, poses: str, vertices: str):
+    expected = Subject(toy_copy).vertices(1)
+    for old, new in (("smpl_params", poses), ("smpl_vertices", vertices), ("smpl_lbs", "lbs")):
+        (toy_copy / old).rename(toy_copy / new)
+    (toy_copy / "annots.npy").rename(toy_copy / "annots_new.npy")
+    subject = Subject(toy_copy)
+    assert subject.posed_frames == [0, 1]
+    np.testing.assert_array_equal(subject.vertices(1), expected)
+    torch.testing.assert_close(subject.template().vertices, toy_template.vertices)
+    names = {path.relative_to(toy_copy).parts[0] for path in subject.sources(subject.pictures)}
+    assert {poses, vertices, "lbs", "annots_new.npy"} <= names
+
+
+def test_a_newer_fit_is_taken_with_its_own_vertices(toy_copy: Path):
+    for name in ("params", "vertices"):
+        (toy_copy / f"smpl_{name}").rename(toy_copy / name)
+    shutil.copytree(toy_copy / "params", toy_copy / "new_params")
+    edit(toy_copy / "new_params/1.npy", Th=np.array([[0.5, 0, 0]]))
+    subject = Subject(toy_copy)
+    np.testing.assert_array_equal(subject.pose(1).transl, [0.5, 0, 0])
+    # there are no new_vertices: the old ones are those of the old poses
+    moved = subject.vertices(1) - files.load_npy(toy_copy / "vertices/1.npy")
+    np.testing.assert_allclose(
+        moved, np.broadcast_to(np.array([0.5, 0, 0]) - toy.pose(1).transl.numpy(), (40, 3)), atol=1e-5
+    )
+
+
+def test_poses_without_the_root(toy_copy: Path):
+    expected = Subject(toy_copy).pose(1)
+    edit(toy_copy / "smpl_params/1.npy", poses=expected.body_pose[1:].reshape(1, -1).numpy())
+    torch.testing.assert_close(Subject(toy_copy).pose(1).body_pose, expected.body_pose)
+
+
+def test_the_body_comes_from_smpls_own_file(toy_copy: Path, toy_template, tmp_path: Path):
+    """A folder of neural body without `lbs/`: joints and rest vertices are those of SMPL with the poses' shape."""
+    arrays = smpl_files.model(toy_template)
+    model = smpl_files.write_pickle(tmp_path / "models/SMPL_NEUTRAL.pkl", arrays)
+    shutil.rmtree(toy_copy / "smpl_lbs")
+    betas = np.array([0.7, -0.4])
+    for frame in range(2):
+        edit(toy_copy / f"smpl_params/{frame}.npy", shapes=betas[None])
+    subject = Subject(toy_copy, model)
+    rest = arrays["v_template"] + arrays["shapedirs"][..., :2] @ betas
+    np.testing.assert_allclose(subject.template().vertices, rest, atol=1e-5)
+    np.testing.assert_allclose(subject.template().joints, arrays["J_regressor"] @ rest, atol=1e-5)
+    assert subject.template().parents == (-1, 0, 0, 0, 0)
+    assert model in subject.sources(subject.pictures)
+    edit(toy_copy / "smpl_params/0.npy", shapes=np.zeros((1, 9)))
+    with pytest.raises(UserError, match="shapes must hold 1 to 3 finite numbers, not 1 x 9"):
+        Subject(toy_copy, model).template()
+    with pytest.raises(UserError, match=r"joints\.npy does not exist; name the folder .* or SMPL's file"):
+        Subject(toy_copy).template()
 
 
 def test_joint_names(toy_copy: Path, tmp_path: Path):

@@ -187,3 +187,26 @@ def test_camera_without_pictures(toy_copy: Path):
     assert {p.camera for p in subject.pictures} == {0}
     with pytest.raises(UserError, match=r"no picture of camera 1 \(01\)"):
         subject.camera(1)
+
+
+def test_pictures_as_coreview_313_names_them(toy_copy: Path):
+    """Folders with spaces and brackets; the frame's number stands before the time of day, and counts from 1."""
+    expected = Subject(toy_copy).image(Subject(toy_copy).pictures[0])
+    rows = []
+    for frame in range(2):
+        rows.append({"ims": []})
+        for camera in range(2):
+            stem = f"CoreView_313_Camera_({camera + 1})_{frame + 1:04d}_2019-08-23_16-08-5{frame}.{592 + 41 * frame}"
+            for old, new in (("images", "."), ("mask", "mask_cihp"), ("schp", "schp")):
+                target = toy_copy / new / f"Camera ({camera + 1})" / f"{stem}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (toy_copy / old / f"{camera:02d}/{frame:06d}.png").rename(target)
+            rows[-1]["ims"].append(f"Camera ({camera + 1})/{stem}.png")
+        (toy_copy / f"smpl_params/{1 - frame}.npy").rename(toy_copy / f"smpl_params/{2 - frame}.npy")
+    edit(toy_copy / "annots.npy", ims=rows)
+    subject = Subject(toy_copy)
+    assert subject.frames == subject.posed_frames == [1, 2]
+    assert subject.camera_names == ["Camera (1)", "Camera (2)"]
+    assert all(picture.mask and picture.parts for picture in subject.pictures)
+    np.testing.assert_array_equal(subject.image(subject.pictures[0]), expected)
+    assert subject.mask(subject.pictures[3]).any()

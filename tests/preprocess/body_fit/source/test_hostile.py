@@ -23,7 +23,7 @@ UNREAD = {
     "verts", "pose_world", "trans_world", "net_outputs", "smpl_params_global", "pred_cam", "pred_pose", "pred_cam_R",
     "pred_cam_T", "mask", "conf", "shot", "results", "center_confs", "gender", "dmpls", "pj2d_org",
     "body_params_global", "smplx_world", "contact", "bboxes", "identity_coeffs", "scale_params", "track_id",
-    "has_tracks", "contact_joint_ids", "pred_vertices", "pred_global_rots", "mhr_model_params", "v3d",
+    "has_tracks", "contact_joint_ids", "pred_vertices", "pred_global_rots", "mhr_model_params", "v3d", "smpl_loss",
 }  # fmt: skip
 UNREAD_PAIRS = {("smplx_cam", "pose"), (0, "transl")}  # with what they are in
 IN_FOLDER = {"tram": "camera.npy", "sam3d_body": "000001_0.npz", "multihmr_anny": "000001.pt"}

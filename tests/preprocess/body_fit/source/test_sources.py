@@ -239,6 +239,16 @@ def test_amass_counts_seconds_in_a_world_without_camera(tmp_path: Path):
     np.testing.assert_allclose(motion.rotations, truth.matrices[:, :22], atol=1e-6)
 
 
+def test_aist_is_brought_to_smpls_own_size(tmp_path: Path):
+    """Its file holds a body of 93.5 times that size, in centimetres, sixty rows a second."""
+    truth = Truth(0)
+    [motion] = read("aist", tmp_path, truth)
+    assert motion.seconds and motion.K is None and not motion.betas.any()
+    np.testing.assert_allclose(motion.at, np.arange(5) / 60)
+    np.testing.assert_allclose(motion.rotations, truth.matrices, atol=1e-6)
+    np.testing.assert_allclose(motion.transl, truth.transl, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("tool", "focal"),
     [

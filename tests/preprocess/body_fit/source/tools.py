@@ -3,6 +3,7 @@
 `CONTENT[tool]` makes what the tool holds in memory when it writes, `DUMP[tool]` writes it as the tool does.
 """
 
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from preprocess.body_fit.source.aist import Aist
 from preprocess.body_fit.source.amass import Amass
 from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.gvhmr import Gvhmr
@@ -341,6 +343,15 @@ def amass(person: Truth) -> Any:
     }
 
 
+def aist(person: Truth) -> Any:
+    return {
+        "smpl_poses": person.vectors.reshape(-1, 72).astype(np.float32),
+        "smpl_scaling": np.array([93.5], np.float32),
+        "smpl_trans": (93.5 * person.transl).astype(np.float32),
+        "smpl_loss": 1.25,
+    }
+
+
 def npz(person: Truth) -> Any:
     flat = person.vectors.reshape(-1, 72)
     return {
@@ -381,7 +392,7 @@ def _dump_archive(path: Path, content: Any) -> None:
 
 CONTENT: dict[str, Callable[..., Any]] = {
     "wham": wham, "gvhmr": gvhmr, "gem": gem, "gem_x": gem_x, "prompthmr": prompthmr, "tram": tram, "hmr2": hmr2,
-    "romp": romp, "sam3d_body": sam3d_body, "multihmr_anny": multihmr_anny, "amass": amass, "npz": npz,
+    "romp": romp, "sam3d_body": sam3d_body, "multihmr_anny": multihmr_anny, "amass": amass, "aist": aist, "npz": npz,
 }  # fmt: skip
 DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "wham": lambda path, content: joblib.dump(content, path),
@@ -395,9 +406,10 @@ DUMP: dict[str, Callable[[Path, Any], Any]] = {
     "sam3d_body": _dump_archives,
     "multihmr_anny": _dump_tensors,
     "amass": _dump_archive,
+    "aist": lambda path, content: path.write_bytes(pickle.dumps(content, pickle.HIGHEST_PROTOCOL)),
     "npz": _dump_archive,
 }
 SOURCES: dict[str, Callable[[], Source]] = {
     "wham": Wham, "gvhmr": Gvhmr, "gem": Gem, "gem_x": Gem, "prompthmr": PromptHmr, "tram": Tram, "hmr2": Hmr2,
-    "romp": Romp, "sam3d_body": Sam3dBody, "multihmr_anny": MultiHmrAnny, "amass": Amass, "npz": Npz,
+    "romp": Romp, "sam3d_body": Sam3dBody, "multihmr_anny": MultiHmrAnny, "amass": Amass, "aist": Aist, "npz": Npz,
 }  # fmt: skip
