@@ -29,14 +29,15 @@ from hashhuman.training.manifest import Manifest
 from preprocess.frames.decode import DEMO_CAMERA
 
 ROOT = Path(__file__).parents[1]
-PICTURES, SIDE, RATE = 6, 256, 30  # of a clip; pixels; 1/s
+PICTURES, SIDE, RATE = 6, 640, 30  # of a clip; pixels; 1/s
 SABOTAGE = ("not a video", "cut off", "nobody", "empty")
 OPTIONS = (
     "data=monocular", "experiment=cpu", "preprocess.force=false", "preprocess.gate=false", "preprocess.report=null",
     "preprocess.keypoints.mirror=false", "preprocess.keypoints.pictures=1", "preprocess.body_fit.pictures=1",
     "preprocess.masks.pictures=1", "preprocess.body_fit.surface=300",
-    "preprocess.body_fit.stages=[{steps:80,weights:{points:1,world:0.1,smooth:0.15,limits:0.1,rest:0.06,shape:0.003},"
-    "free:{root:0.02,pose:0.02,pelvis:0.01,shape:0.1}}]",
+    "preprocess.body_fit.stages=[{steps:80,weights:{points:1,world:0.1,smooth:0.15,smooth_pose:0.3,limits:0.1,rest:0.06,"
+    "shape:0.003,inside:4,contour:4},free:{root:0.02,pose:0.02,pelvis:0.01,shape:0.1}}]",
+    "preprocess.frames.max_size=480", "data.max_size=240",
     "encoder.n_levels=3", "encoder.log2_hashmap_size=9", "encoder.finest_voxel=0.02", "field.width=16",
     "renderer.sampler.step=0.06", "renderer.sampler.per_bin=2", "renderer.occupancy.resolution=16",
     "neighbors.max_points=300", "neighbors.voxel=0.06", "metrics.lpips=null", "trainer.max_steps=150",

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from hashhuman.io import leftovers
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, save_json, sha256
 from hashhuman.io.inside import check_inside
+from hashhuman.io.progress import several
 from preprocess.subject_copy import copy_path, keep_copy, restore
 from preprocess.unfinished import Unfinished, discard
 
@@ -272,7 +273,6 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
         sentence = stage.missing()
         if sentence is not None:
             raise UserError(sentence)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     for stage in stages:
         start = time.monotonic()
         if not due_stages([stage], subject, force):
@@ -280,7 +280,7 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
         else:
             if force or stage.force:
                 discard(subject, stage.name)
-            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            with several(console) as progress:
                 summary = run_stage(stage, subject, progress)
         seconds = time.monotonic() - start
         line = f"{stage.name:<13} {summary:<56} {seconds:6.1f} s  {stage.outputs(subject)[0]}"
