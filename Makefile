@@ -23,6 +23,8 @@ test: $(VENV)/.test  ## all tests
 lint: $(VENV)/.dev  ## style, suspicious code, types, which folder may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src preprocess train.py eval.py benchmarks docs .ci
+	$(BIN)/python .ci/lock.py --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache --no-logo
 
@@ -30,8 +32,8 @@ clean:  ## removes .venv and what tools left; keeps data/, models/ and outputs/
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One file an extra of pyproject.toml says that it is installed. With LOCK=.ci/requirements.txt, as for the checks, packages
-# are exactly those of the file, by their hashes; all but PyTorch, whose build suits the machine.
+# One file an extra of pyproject.toml says that it is installed. With LOCK=.ci/requirements.txt, as for the checks,
+# packages are exactly those of the file, by their hashes; all but PyTorch, whose build suits the machine.
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo "installing hashhuman[$*] into $(VENV): minutes the first time"
 	@start=$$(date +%s); \

@@ -1,7 +1,7 @@
 """Writes .ci/requirements.txt: the exact packages that the checks run with, each with the hashes of its archives.
 
     python .ci/lock.py             # needs uv (`pip install uv`) and a registry
-    python .ci/lock.py --check     # only says whether the file fits pyproject.toml
+    python .ci/lock.py --check     # only says whether the file fits pyproject.toml and .ci/advisories.toml
 
 PyTorch is left out, with what comes with it: which build suits is known to the machine, and a machine without a GPU has
 installed it beforehand. Packages of the environment that runs this script keep their versions.
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / ".ci/requirements.txt"
@@ -55,6 +57,17 @@ def write() -> None:
     LOCK.write_text(HEADER + "\n".join(chosen) + "\n")
 
 
+def refused(locked: dict[str, str]) -> list[str]:
+    """Packages of the file that an advisory forbids, with the reason."""
+    found = []
+    for advisory in tomllib.loads((ROOT / ".ci/advisories.toml").read_text())["advisory"]:
+        name, bad = advisory["package"], SpecifierSet(advisory["versions"])
+        version = re.search(r"==([\w.]+)", locked.get(name, ""))
+        if version and version[1] in bad:
+            found.append(f"{name} {version[1]}: {advisory['why']}")
+    return found
+
+
 def main() -> None:
     """Writes the file, or checks it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,6 +77,8 @@ def main() -> None:
     locked = blocks(LOCK.read_text())
     missing = sorted(required() - locked.keys())
     bare = sorted(name for name, block in locked.items() if "--hash=sha256:" not in block)
+    if forbidden := refused(locked):
+        sys.exit(f"{LOCK.relative_to(ROOT)} has {'; '.join(forbidden)}.")
     if missing or bare:
         sys.exit(f"{LOCK.relative_to(ROOT)} lacks {missing or 'hashes of ' + str(bare)}: run python .ci/lock.py.")
 
