@@ -1,6 +1,7 @@
 # Python 3.11 or newer; to choose one: make install PYTHON=/path/to/python3.12
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -22,6 +23,8 @@ test: $(VENV)/.test  ## all tests
 lint: $(VENV)/.dev  ## style, suspicious code, types, which folder may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src preprocess train.py eval.py benchmarks docs .ci
+	$(BIN)/python .ci/lock.py --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache --no-logo
 
@@ -29,11 +32,13 @@ clean:  ## removes .venv and what tools left; keeps data/, models/ and outputs/
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One file an extra of pyproject.toml says that it is installed.
+# One file an extra of pyproject.toml says that it is installed. With LOCK=.ci/requirements.txt, as for the checks,
+# packages are exactly those of the file, by their hashes; all but PyTorch, whose build suits the machine.
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo "installing hashhuman[$*] into $(VENV): minutes the first time"
 	@start=$$(date +%s); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]' || exit; \
+	$(if $(LOCK),$(PIP) --require-hashes --no-deps --requirement $(LOCK) || exit;) \
+	$(PIP) --editable '.[$*]' || exit; \
 	touch $@; echo "installed in $$(($$(date +%s) - start)) s"
 
 $(BIN)/python:

@@ -4,6 +4,7 @@ Each node of a volume gets the values of the nearest surface point. `hashhuman.b
 `hashhuman.data.subject` the files.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rich.progress import Progress
 from hashhuman.body import volumes
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.io import files
-from preprocess.stage import Stage
+from hashhuman.io.journal import Arrays
+from preprocess.stage import Stage, unfinished
 
 
 def closest_on_surface(
@@ -87,10 +89,15 @@ class BlendWeightVolumes(Stage):
         files.save_npy(subject / "smpl_lbs" / "tbw.npy", tbw)
         progress.advance(task)
 
-        for frame in frames:
+        def write(frame: int) -> Arrays:
             posed = reader.posed_vertices(frame)
             volume = volumes.blend_weight_volume(posed, faces, weights, closest=closest_on_surface)[0]
             writer.write_blend_weight_volume(volume, frame)
-            progress.advance(task)
+            return {}
+
+        with unfinished(self, subject).journal() as journal:
+            for frame in frames:
+                journal.once(str(frame), functools.partial(write, frame), [writer.blend_weights_path(frame)])
+                progress.advance(task)
         size = " x ".join(map(str, bw.shape[:3]))
         return f"{size} nodes, {bw.shape[-1]} joints" + (f", {len(frames)} posed volumes" if frames else "")

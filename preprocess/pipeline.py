@@ -1,9 +1,11 @@
 """Makes the subject folder of a video: runs its stages, and refuses a bad fit."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from hashhuman.checks.folders import check_writable
@@ -16,7 +18,7 @@ from preprocess.findings import Finding, Verdict
 from preprocess.frames.decode import subject_name
 from preprocess.quality import MeasuredQuality, Quality, quality_path
 from preprocess.stage import Stage, due_stages, run_stages
-from preprocess.stage_order import make_stages
+from preprocess.stage_order import STAGES, make_stages
 
 
 def subject_folder(video: str, workspace: Path, subject: str | None = None) -> Path:
@@ -51,6 +53,7 @@ class Preprocessing:
 
         Raises UserError for bad input, and for a bad fit if `gate` is set. Stages that have finished stay finished.
         """
+        refuse_unused_easymocap(self.config)
         stages = make_stages(self.config)
         self._check(due_stages(stages, subject, self.config["force"]), subject)
         run_stages(stages, subject, force=self.config["force"])
@@ -68,6 +71,25 @@ class Preprocessing:
             check_writable(subject, "workspace=")
         if any(not (cache_root() / asset.filename).exists() for stage in due for asset in stage.assets()):
             check_writable(cache_root(), "the environment variable HASHHUMAN_MODELS")
+
+
+def refuse_unused_easymocap(config: Mapping[str, Any]) -> None:
+    """Raises UserError if the command line says something about EasyMocap, and no stage uses it.
+
+    Args:
+        config: the config node `preprocess`.
+    """
+    given = [text for text in _overrides() if re.match(r"\+*preprocess[./]easymocap\b", text)]
+    if given and not any("easymocap" in (config.get(name) or {}) for name in STAGES):
+        raise UserError(
+            f"{given[0]} has no effect, since no stage uses EasyMocap: add preprocess/keypoints=easymocap, or "
+            "preprocess/body_fit=easymocap body=smpl, or leave it out."
+        )
+
+
+def _overrides() -> list[str]:
+    """The overrides on the command line; none outside Hydra."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def refuse_bad_fit(findings: Sequence[Finding], subject: Path) -> None:

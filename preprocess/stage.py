@@ -2,12 +2,13 @@
 
 A finished stage leaves a stamp, `stages/<name>.json`: its settings, and the size and SHA-256 of every input and output
 file. While the stamp holds, the stage is skipped. A changed setting, a changed input or a damaged output therefore runs
-it again, and an interrupted run loses at most one stage.
+it again. A long stage keeps what it has finished (`unfinished`), so that after an interruption it goes on from there.
 """
 
 import abc
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -18,14 +19,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from hashhuman.errors import UserError
 from hashhuman.io import leftovers
 from hashhuman.io.assets import Asset
-from hashhuman.io.files import load_json, save_json
+from hashhuman.io.files import load_json, save_json, sha256
 from hashhuman.io.inside import check_inside
+from hashhuman.io.progress import several
 from preprocess.subject_copy import copy_path, keep_copy, restore
+from preprocess.unfinished import Unfinished, discard
 
 CONSOLE = Console()
 SET_ASIDE = "set_aside"
@@ -89,8 +92,8 @@ class FileStamp:
     def of(path: Path) -> "FileStamp":
         """The stamp of a file as it is now."""
         status = path.stat()
-        with path.open("rb") as file:
-            return FileStamp(status.st_size, status.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+        identity = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        return FileStamp(status.st_size, status.st_mtime_ns, _sha256(path.absolute(), identity))
 
     def holds(self, path: Path) -> bool:
         """Whether the file still has the stamped content."""
@@ -98,6 +101,12 @@ class FileStamp:
         if (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns):
             return True
         return status.st_size == self.size and FileStamp.of(path).sha256 == self.sha256
+
+
+@functools.lru_cache(maxsize=2**16)
+def _sha256(path: Path, identity: tuple[int, ...]) -> str:
+    """The SHA-256 of a file. Every stage reads the pictures: while `identity` is the same, they are hashed once."""
+    return sha256(path)
 
 
 def digest(files: Sequence[Path]) -> str:
@@ -165,6 +174,16 @@ def _settings(stage: Stage) -> dict[str, Any]:
     return json.loads(json.dumps({"version": stage.version, **stage.settings()}))
 
 
+def unfinished(stage: Stage, subject: Path) -> Unfinished:
+    """What a former run of the stage, with the same settings and inputs, had finished when it was stopped.
+
+    A stage asks for it in its `run`. It is deleted when the stage has finished.
+    """
+    inputs = {key: FileStamp.of(path).sha256 for key, path in files_under(stage.inputs(subject), subject).items()}
+    key = json.dumps([type(stage).__qualname__, _settings(stage), inputs], sort_keys=True)
+    return Unfinished(subject, stage.name, hashlib.sha256(key.encode()).hexdigest())
+
+
 @contextlib.contextmanager
 def _clearing(stage: Stage, subject: Path) -> Iterator[list[Path]]:
     """Afterwards, clears a stage's outputs of files that were there before and that the stage has not written.
@@ -222,6 +241,7 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
     outputs = _stamp_files(files_under(stage.outputs(subject), subject))
     keep_copy(subject)  # before the stamp, which says that all is done
     save_json(stamp_path(stage, subject), {"settings": _settings(stage), "inputs": inputs, "outputs": outputs})
+    discard(subject, stage.name)
     moved = f"; {len(foreign)} files that it had not written are in {SET_ASIDE}/" if foreign else ""
     return f"{summary}{moved}"
 
@@ -237,7 +257,7 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
     Args:
         stages: in order.
         subject: the subject's folder.
-        force: run every stage, finished or not; a stage's own `force` does so for that stage.
+        force: run every stage from its beginning, finished or not; a stage's own `force` does so for that stage.
         console: to print to.
 
     First it restores a damaged subject.json, and deletes what killed runs have left half-written.
@@ -253,13 +273,14 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
         sentence = stage.missing()
         if sentence is not None:
             raise UserError(sentence)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     for stage in stages:
         start = time.monotonic()
         if not due_stages([stage], subject, force):
             summary = "unchanged, skipped"
         else:
-            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            if force or stage.force:
+                discard(subject, stage.name)
+            with several(console) as progress:
                 summary = run_stage(stage, subject, progress)
         seconds = time.monotonic() - start
         line = f"{stage.name:<13} {summary:<56} {seconds:6.1f} s  {stage.outputs(subject)[0]}"

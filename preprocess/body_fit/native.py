@@ -27,11 +27,12 @@ from preprocess.body_fit.geometry import project
 from preprocess.body_fit.init.from_points import init_from_points
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.optimise.minimise import minimise
+from preprocess.body_fit.optimise.snapshots import Keeper
 from preprocess.body_fit.optimise.terms import Terms
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
-from preprocess.stage import Stage
+from preprocess.stage import Stage, unfinished
 
 Initialise = Callable[[BodySequence, Evidence], None]
 """Sets the parameters of a sequence to the first estimate that the fit starts from."""
@@ -91,8 +92,9 @@ class NativeFit(Stage):
         weighted = {name for stage in self.stages for name in stage["weights"]}
         evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks, weighted)
         sequence, posed = fit(
-            body, evidence, self.stages, self.surface, lambda: progress.advance(steps), initialise, self.device
-        )
+            body, evidence, self.stages, self.surface, lambda: progress.advance(steps), initialise, self.device,
+            unfinished(self, subject),
+        )  # fmt: skip
 
         shape = sequence.shape_vector().detach()
         template = body.template(shape)
@@ -134,7 +136,7 @@ def init_from_evidence(sequence: BodySequence, evidence: Evidence) -> None:
 
 def fit(
     body: BodyModel, evidence: Evidence, stages: Sequence[Mapping[str, Any]], surface: int, tick: Callable[[], None],
-    initialise: Initialise = init_from_evidence, device: torch.device | str = "cpu",
+    initialise: Initialise = init_from_evidence, device: torch.device | str = "cpu", keeper: Keeper | None = None,
 ) -> tuple[BodySequence, Posed]:  # fmt: skip
     """Fits the body to the evidence of a whole sequence.
 
@@ -146,6 +148,7 @@ def fit(
         tick: called after each step.
         initialise: sets the first estimate.
         device: where to minimise.
+        keeper: keeps snapshots (`optimise.minimise`).
 
     Returns:
         The parameters, and the body posed with them (m, camera axes); both on the CPU.
@@ -156,7 +159,7 @@ def fit(
     sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
     initialise(sequence, evidence)
     try:
-        posed = minimise(Terms(sequence.to(device), evidence), stages, tick)
+        posed = minimise(Terms(sequence.to(device), evidence), stages, tick, keeper)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"fitting {len(evidence.image)} pictures needs more GPU memory than is free: end other programs that use "

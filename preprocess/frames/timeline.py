@@ -1,6 +1,7 @@
 """What a video says of its pictures: when they are shown, how wide their pixels are, and whether some are missing."""
 
 import dataclasses
+import functools
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,7 +31,13 @@ class Timeline:
 
     @staticmethod
     def of(path: Path) -> "Timeline":
-        """Raises UserError if the file is not a video."""
+        """Reads a file; once while it stays the same. Raises UserError if it is not a video."""
+        state = path.stat() if path.is_file() else None
+        return Timeline._read(path, state and (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+    @staticmethod
+    @functools.lru_cache(maxsize=16)
+    def _read(path: Path, identity: tuple[int, ...] | None) -> "Timeline":
         with opened(path) as container:
             stream = film(container)
             packets = [packet for packet in container.demux(stream) if packet.size]

@@ -1,6 +1,6 @@
 """Stage 2 by our own networks: MoveNet finds and identifies the person, BlazePose heavy estimates the pose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,17 +11,19 @@ from hashhuman.errors import UserError
 from hashhuman.io import threads
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_rgb, write_image, write_image_fast
+from hashhuman.io.journal import Arrays, Journal
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.frames.images import image_paths
 from preprocess.keypoints import draw
 from preprocess.keypoints.crop import MARGIN, Crop
-from preprocess.keypoints.follow import Follower, smooth_crops
+from preprocess.keypoints.follow import Follower, follow, smooth_crops
 from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import Pose, PoseNetwork, PoseNetworks
-from preprocess.keypoints.tracks import Track, choose, left_to_right, link
-from preprocess.stage import Stage
+from preprocess.keypoints.search import find_people
+from preprocess.keypoints.tracks import Track, choose, left_to_right
+from preprocess.stage import Stage, unfinished
 
 # Crops of the second pass are tighter (1.15 of the circle's diameter, not 1.25), since the person's position is known.
 ZOOM = 1.15 / MARGIN
@@ -84,32 +86,35 @@ class BlazePoseKeypoints(Stage):
         return [BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE]
 
     def run(self, subject: Path, progress: Progress) -> str:
+        with unfinished(self, subject).journal() as journal:
+            return self._run(subject, journal, progress)
+
+    def _run(self, subject: Path, journal: Journal, progress: Progress) -> str:
         detector, network = MoveNet(), PoseNetwork()
         paths = image_paths(subject)
-        track, count = self._find(paths, detector, subject, progress)
-        follower = Follower(network, detector, track, self.every, self.score)
         files = list(paths.values())
+        track, count = self._find(files, detector, subject, journal, progress)
+        follower = Follower(network, detector, track, self.every, self.score)
         keypoints = Keypoints.empty(list(paths))
         networks = PoseNetworks()
 
-        def follow() -> Iterator[Crop | None]:
-            for i, image in enumerate(threads.ordered(read_rgb, files)):
-                pose = follower(i, image)
-                yield pose and pose.crop
-
-        def estimate(numbered: tuple[int, Crop | None]) -> Pose | None:
+        def estimate(numbered: tuple[int, Crop | None]) -> Arrays:
             row, crop = numbered
-            image = read_rgb(files[row])
-            pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
-            mask = pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8)
-            write_image_fast(segmentation_folder(subject) / f"{files[row].stem}.png", mask)
-            return pose
+            mask = segmentation_folder(subject) / f"{files[row].stem}.png"
+
+            def compute() -> Arrays:
+                image = read_rgb(files[row])
+                pose = crop and networks(image, crop.zoomed(ZOOM), self.mirror)
+                write_image_fast(mask, pose.mask(*image.shape[:2]) if pose else np.zeros(image.shape[:2], np.uint8))
+                return _row(pose) if pose else {}
+
+            return journal.once(f"pose/{row}", compute, [mask])
 
         # This thread follows the person, a few pictures ahead of the threads that estimate the final poses.
-        poses = threads.ordered(estimate, enumerate(smooth_crops(follow(), self.smoothing)))
+        poses = threads.ordered(estimate, enumerate(smooth_crops(follow(follower, files, journal), self.smoothing)))
         for row, pose in progress.track(enumerate(poses), total=len(files), description="pose"):
-            if pose is not None:
-                _fill(keypoints, row, pose)
+            for name, values in pose.items():
+                getattr(keypoints, name)[row] = values
         self._refuse_absent(int(keypoints.detected.sum()), len(files))
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
@@ -117,17 +122,15 @@ class BlazePoseKeypoints(Stage):
         others = f"; {count} people found, see people.jpg" if count > 1 else ""
         return f"person in {keypoints.detected.sum()} of {len(files)} pictures{others}"
 
-    def _find(self, paths: dict[int, Path], detector: MoveNet, subject: Path, progress: Progress) -> tuple[Track, int]:
+    def _find(
+        self, files: list[Path], detector: MoveNet, subject: Path, journal: Journal, progress: Progress
+    ) -> tuple[Track, int]:
         """The person's track over every n-th picture, and how many people were found."""
-        files = list(paths.values())
-        tracks: list[Track] = []
-        chosen = range(0, len(files), self.every)
-        height, width = read_rgb(files[0]).shape[:2]
-        images = threads.ordered(lambda index: read_rgb(files[index]), chosen)
-        for index, image in progress.track(zip(chosen, images), total=len(chosen), description="finding people"):
-            link(tracks, index, detector(image))
-        track = choose(tracks, self.person, width, height)
+        first = read_rgb(files[0])
+        tracks = find_people(files, self.every, detector, journal, progress)
+        track = choose(tracks, self.person, first.shape[1], first.shape[0])
         people = left_to_right(tracks)
+        chosen = range(0, len(files), self.every)
         index = max(chosen, key=lambda i: (i in track.detections, sum(i in t.detections for t in tracks)))
         seen = [t for t in people if index in t.detections]
         drawn = draw.draw_people(read_rgb(files[index]), [t.detections[index] for t in seen], seen.index(track))
@@ -143,8 +146,8 @@ class BlazePoseKeypoints(Stage):
             )
 
 
-def _fill(keypoints: Keypoints, row: int, pose: Pose) -> None:
-    keypoints.detected[row] = True
-    for name in ("score", "image_points", "visibility", "presence", "world_points"):
-        getattr(keypoints, name)[row] = getattr(pose, name)
-    keypoints.crop[row] = pose.crop.image_from_crop
+def _row(pose: Pose) -> Arrays:
+    """A picture's row of `Keypoints`, by field."""
+    fields = ("score", "image_points", "visibility", "presence", "world_points")
+    values = {name: np.asarray(getattr(pose, name)) for name in fields}
+    return {**values, "detected": np.array(True), "crop": pose.crop.image_from_crop}

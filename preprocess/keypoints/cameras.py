@@ -11,15 +11,17 @@ from rich.progress import Progress
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
-from hashhuman.io.files import atomic_path, read_rgb
+from hashhuman.io.files import atomic_path
+from hashhuman.io.journal import Journal
 from preprocess.frames.images import image_paths
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.keypoints.same_person import same_person
-from preprocess.keypoints.tracks import Track, choose, link
+from preprocess.keypoints.search import find_people
+from preprocess.keypoints.tracks import choose
 from preprocess.keypoints.triangulate import triangulated_world_points
 from preprocess.multiview.views import open_view
-from preprocess.stage import Stage
+from preprocess.stage import Stage, unfinished
 
 Person = int | Sequence[float] | None
 
@@ -78,12 +80,17 @@ class CameraKeypoints(Stage):
         return self.detector(person=self.person).assets()
 
     def run(self, subject: Path, progress: Progress) -> str:
+        with unfinished(self, subject).journal() as journal:
+            return self._run(subject, journal, progress)
+
+    def _run(self, subject: Path, journal: Journal, progress: Progress) -> str:
         reader = Subject(subject)
         summaries = []
         followed = None
         for camera in range(len(reader.camera_names)):
             view = open_view(subject, camera)
-            tracks = self._tracks(view, progress)
+            files = list(image_paths(view).values())
+            tracks = find_people(files, self.every, MoveNet(), journal, progress, name=f"camera {camera}")
             if followed is None:
                 followed = choose(tracks, self.person, reader.camera(camera).width, reader.camera(camera).height)
                 person: Person = self.person
@@ -100,11 +107,3 @@ class CameraKeypoints(Stage):
             metric = triangulated_world_points(seen, [reader.camera(camera) for camera in range(len(summaries))])
             dataclasses.replace(seen[0], world_points=metric).save(points_path(subject))
         return "; ".join(dict.fromkeys(summaries)) + f" of {len(summaries)} cameras"
-
-    def _tracks(self, view: Path, progress: Progress) -> list[Track]:
-        """The tracks of all people in a camera, over every n-th picture."""
-        detector, tracks = MoveNet(), []
-        files = list(image_paths(view).values())
-        for index in progress.track(range(0, len(files), self.every), description="finding people"):
-            link(tracks, index, detector(read_rgb(files[index])))
-        return tracks

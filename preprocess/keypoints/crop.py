@@ -39,6 +39,15 @@ class Crop:
         reach = np.abs(detection.box.reshape(2, 2) - hips).max()
         return Crop(hips, 2 * MARGIN * float(reach), 0.0)
 
+    def to_array(self) -> np.ndarray:
+        """Centre, side and angle (4,) as float64, from which `from_array` makes the same crop."""
+        return np.array([*self.center, self.side, self.angle])
+
+    @staticmethod
+    def from_array(values: np.ndarray) -> "Crop":
+        """The crop of `to_array`."""
+        return Crop(values[:2], float(values[2]), float(values[3]))
+
     def zoomed(self, factor: float) -> "Crop":
         """The crop with the same centre and `factor` times the side."""
         return dataclasses.replace(self, side=self.side * factor)

@@ -1,5 +1,6 @@
 """Stage 2 with the user's own points: an .npz file of `Keypoints`, or a folder of OpenPose's BODY_25 files."""
 
+import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ from rich.progress import Progress
 from hashhuman.errors import UserError
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import load_json, read_image, read_rgb, write_image_fast
+from hashhuman.io.journal import Arrays
 from hashhuman.io.listing import listed
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.frames.images import image_paths
@@ -20,7 +22,7 @@ from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import PoseNetwork
 from preprocess.skeleton import HIPS
-from preprocess.stage import Stage
+from preprocess.stage import Stage, unfinished
 
 
 class FolderKeypoints(Stage):
@@ -101,17 +103,25 @@ class FolderKeypoints(Stage):
     def _lift(self, keypoints: Keypoints, paths: dict[int, Path], subject: Path, progress: Progress) -> None:
         """Adds the network's metric points where they are unknown, and writes its masks."""
         network = PoseNetwork()
-        for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
+
+        def lifted(row: int, path: Path, mask: Path) -> Arrays:
             image = read_rgb(path)
-            mask = np.zeros(image.shape[:2], np.uint8)
-            if keypoints.detected[row]:
-                crop = _crop(keypoints.image_points[row], keypoints.visibility[row])
-                pose = network(image, network(image, crop).next_crop, mirror=True)
-                unknown = np.isnan(keypoints.world_points[row])
-                keypoints.world_points[row][unknown] = pose.world_points[unknown]
-                keypoints.crop[row] = pose.crop.image_from_crop
-                mask = pose.mask(*image.shape[:2])
-            write_image_fast(segmentation_folder(subject) / f"{path.stem}.png", mask)
+            if not keypoints.detected[row]:
+                write_image_fast(mask, np.zeros(image.shape[:2], np.uint8))
+                return {}
+            crop = _crop(keypoints.image_points[row], keypoints.visibility[row])
+            pose = network(image, network(image, crop).next_crop, mirror=True)
+            write_image_fast(mask, pose.mask(*image.shape[:2]))
+            return {"world_points": pose.world_points, "crop": pose.crop.image_from_crop}
+
+        with unfinished(self, subject).journal() as journal:
+            for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
+                mask = segmentation_folder(subject) / f"{path.stem}.png"
+                found = journal.once(f"pose/{row}", functools.partial(lifted, row, path, mask), [mask])
+                if found:
+                    unknown = np.isnan(keypoints.world_points[row])
+                    keypoints.world_points[row][unknown] = found["world_points"][unknown]
+                    keypoints.crop[row] = found["crop"]
 
 
 def _largest_person(file: Path) -> np.ndarray | None:

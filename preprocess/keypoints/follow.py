@@ -2,10 +2,14 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from hashhuman.io import threads
+from hashhuman.io.files import read_rgb
+from hashhuman.io.journal import Journal
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.movenet import Detection, MoveNet
 from preprocess.keypoints.pose_network import Pose, PoseNetwork
@@ -58,6 +62,26 @@ class Follower:
         first = self.network(image, Crop.of_detection(person))  # only gives a better crop than the rough box
         pose = self.network(image, first.next_crop) if first.score >= self.score else first
         return pose if pose.score >= self.score and not _is_lost(pose.next_crop, person) else None
+
+
+def follow(follower: Follower, files: Sequence[Path], journal: Journal) -> Iterator[Crop | None]:
+    """The crop of the person in each picture; None where the person is not in it.
+
+    Args:
+        follower: before its first picture.
+        files: the pictures, in order.
+        journal: has the pictures that were followed before an interruption.
+    """
+    done = 0
+    while (record := journal.get(f"follow/{done}")) is not None:
+        follower.crop = Crop.from_array(record["next"]) if "next" in record else None
+        yield Crop.from_array(record["crop"]) if "crop" in record else None
+        done += 1
+    for index, image in enumerate(threads.ordered(read_rgb, files[done:]), start=done):
+        pose = follower(index, image)
+        crops = {"crop": pose and pose.crop, "next": follower.crop}
+        journal.add(f"follow/{index}", {name: crop.to_array() for name, crop in crops.items() if crop is not None})
+        yield crops["crop"]
 
 
 def _is_lost(crop: Crop, person: Detection) -> bool:

@@ -14,6 +14,7 @@ from hashhuman.data.subject import Picture, Subject, SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import threads
 from hashhuman.io.files import read_image
+from hashhuman.io.journal import Arrays, Journal
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
@@ -21,8 +22,8 @@ from preprocess.masks.draw import draw_stage
 from preprocess.masks.matting import lengthening, matte
 from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.parts import PartRenderer, spread_classes
-from preprocess.masks.plate import measure_plate
-from preprocess.stage import Stage
+from preprocess.masks.plate import Plate, measure_plate
+from preprocess.stage import Stage, unfinished
 
 Box = tuple[slice, slice]  # rows, columns
 _SEEN = 26  # 8-bit probability from which a pixel may show the person
@@ -119,6 +120,10 @@ class BlazePoseMasks(Stage):
         return {name: getattr(self, name) for name in ("background", "background_pictures", "matting", "pictures")}
 
     def run(self, subject: Path, progress: Progress) -> str:
+        with unfinished(self, subject).journal() as journal:
+            return self._run(subject, journal, progress)
+
+    def _run(self, subject: Path, journal: Journal, progress: Progress) -> str:
         reader = Subject(subject)
         render = PartRenderer(reader.template())
         clip = _Clip.read(reader, progress)
@@ -127,41 +132,65 @@ class BlazePoseMasks(Stage):
         region = _box_around(anywhere, clip.unit, _MARGIN * clip.unit, height, width)
         background = self._background(reader, render, clip, region)
         masker = _Masker(reader, render, clip, region, background)
-        steps = threads.ordered(masker, range(len(reader.pictures)))
+
+        def mask(index: int) -> float:
+            written = _written(masker.writer, reader.pictures[index])
+            # A picture whose outlines are done has no longer the files of its first mask.
+            record = journal.get(f"outlines/{index}", written) or journal.once(
+                f"mask/{index}", lambda: {"share": np.array(masker(index))}, written
+            )
+            return record["share"].item()
+
+        steps = threads.ordered(mask, range(len(reader.pictures)))
         shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
         outlines = ""
         if self.matting and background is not None:
-            outlines = self._follow_outlines(subject, clip.detected, progress)
+            outlines = self._follow_outlines(subject, clip.detected, shares, journal, progress)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         camera = "moving camera" if background is None else "static camera"
         empty = f", nobody in {shares.count(0.0)} of them" if 0.0 in shares else ""
         filled = np.mean([share for share in shares if share] or [0.0])
         return f"{len(shares)} masks{empty}, {camera}{outlines}; the person fills {100 * filled:.0f} % of the picture"
 
-    def _follow_outlines(self, folder: Path, detected: set[int], progress: Progress) -> str:
+    def _follow_outlines(
+        self, folder: Path, detected: set[int], shares: list[float], journal: Journal, progress: Progress
+    ) -> str:
         """Writes the plate, and the masks again with the coverage that it shows. Returns a phrase on it.
 
         Frames in which nobody was detected are left out: the person may be there unseen, and is no part of the plate.
         Nothing is written if the new outlines would be ragged, as where sharpening or noise surrounds the person.
         """
         reader, writer = Subject(folder), SubjectWriter(folder)
-        pictures = [picture for picture in reader.pictures if picture.frame in detected]
-        plate = measure_plate(reader, evenly_spaced(pictures, self.background_pictures))
-        tried = evenly_spaced(pictures, _TRIED)
-        if np.median([lengthening(reader.image(p), reader.mask(p), plate) for p in tried]) > _RAGGED:
+        chosen = [index for index, picture in enumerate(reader.pictures) if picture.frame in detected]
+        # Measured on masks that are about to be replaced, so that it cannot be measured again.
+        measured = journal.once("plate", lambda: self._measure_plate(reader, [reader.pictures[i] for i in chosen]))
+        if not measured:
             return ", outlines without the plate, which would make them ragged"
+        plate = Plate(**measured)
         writer.write_plate(0, plate.colour, plate.known)
 
-        def follow(picture: Picture) -> None:
-            mask, parts = reader.mask(picture), reader.parts(picture)
-            covered = matte(reader.image(picture), mask, plate)
-            writer.write_mask(picture.camera, picture.frame, covered)
-            writer.write_parts(picture.camera, picture.frame, spread_classes(parts, np.rint(covered * 255) > 127))
+        def follow(index: int) -> None:
+            picture = reader.pictures[index]
 
-        steps = threads.ordered(follow, pictures)
-        for _ in progress.track(steps, total=len(pictures), description="outlines"):
+            def compute() -> Arrays:
+                mask, parts = reader.mask(picture), reader.parts(picture)
+                covered = matte(reader.image(picture), mask, plate)
+                writer.write_mask(picture.camera, picture.frame, covered)
+                writer.write_parts(picture.camera, picture.frame, spread_classes(parts, np.rint(covered * 255) > 127))
+                return {"share": np.array(shares[index])}
+
+            journal.once(f"outlines/{index}", compute, _written(writer, picture))
+
+        for _ in progress.track(threads.ordered(follow, chosen), total=len(chosen), description="outlines"):
             pass
         return ", outlines by the plate"
+
+    def _measure_plate(self, reader: Subject, pictures: list[Picture]) -> Arrays:
+        """The fields of the plate; none if the outlines that it gives are ragged."""
+        plate = measure_plate(reader, evenly_spaced(pictures, self.background_pictures))
+        tried = evenly_spaced(pictures, _TRIED)
+        ragged = np.median([lengthening(reader.image(p), reader.mask(p), plate) for p in tried]) > _RAGGED
+        return {} if ragged else vars(plate)
 
     def _background(self, reader: Subject, render: PartRenderer, clip: _Clip, region: Box) -> Background | None:
         """The background in a region of the pictures, or None if it is not to be used."""
@@ -229,6 +258,11 @@ class _Masker:
         known = np.zeros(colour.shape[:2], bool)
         colour[self.region], known[self.region] = self.background.colour, self.background.known
         return Background(colour[box], known[box])
+
+
+def _written(writer: SubjectWriter, picture: Picture) -> list[Path]:
+    """The files of a picture that the stage writes."""
+    return [path(picture.camera, picture.frame) for path in (writer.mask_path, writer.parts_path)]
 
 
 def _box_around(seen: Bool[np.ndarray, "h w"], scale: float, margin: float, height: int, width: int) -> Box:

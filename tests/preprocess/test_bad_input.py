@@ -17,7 +17,7 @@ from hashhuman.cli import hydra_main
 from hashhuman.errors import UserError
 from hashhuman.io.files import read_image
 from preprocess.__main__ import main
-from preprocess.keypoints import blazepose
+from preprocess.keypoints import blazepose, follow, search
 from preprocess.pipeline import Preprocessing
 from tests.preprocess import actors
 from tests.preprocess.clips import damage, grey_levels, write_video
@@ -69,6 +69,15 @@ def test_no_such_video_from_the_shell(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("there is no video 'nope'") and done.stderr.count("\n") == 1
+
+
+def test_easymocap_that_no_stage_uses(preprocess: Preprocess) -> None:
+    clip()
+    said = preprocess("video=clip", "preprocess/easymocap=run")
+    assert said.startswith("preprocess/easymocap=run has no effect") and "preprocess/keypoints=easymocap" in said
+    assert "preprocess.easymocap.gpu=1" in preprocess("video=clip", "preprocess.easymocap.gpu=1")
+    used = preprocess("video=clip", "preprocess/easymocap=run", "preprocess/keypoints=easymocap")
+    assert "preprocess.easymocap.root" in used and not finished()
 
 
 def test_no_video_given(preprocess: Preprocess) -> None:
@@ -232,7 +241,8 @@ def test_nobody_in_the_video(preprocess: Preprocess) -> None:
 def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """A video of as many pictures as the script has, and networks that know the script."""
     clip(pictures=[actors.picture(0)] * len(script))
-    monkeypatch.setattr(blazepose, "read_rgb", lambda path: actors.picture(int(path.stem)))
+    for module in (blazepose, follow, search):
+        monkeypatch.setattr(module, "read_rgb", lambda path: actors.picture(int(path.stem)))
     monkeypatch.setattr(blazepose, "MoveNet", lambda: actors.FakeMoveNet(script))
     for name in ("PoseNetwork", "PoseNetworks"):
         monkeypatch.setattr(blazepose, name, lambda: actors.FakePoseNetwork(script))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hashhuman.errors import UserError
 from preprocess.body_fit.optimise.gradients import ObjectiveGradients
+from preprocess.body_fit.optimise.snapshots import Forgetful, Keeper, Snapshots
 from preprocess.body_fit.optimise.terms import Terms
 from preprocess.body_fit.sequence import Posed
 
@@ -25,7 +26,9 @@ SHARP = 0.3  # frames: a smaller deviation has no effect, and is skipped
 SETTINGS = ("steps", "weights", "free", "blur")
 
 
-def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[], None]) -> Posed:
+def minimise(
+    terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[], None], keeper: Keeper | None = None
+) -> Posed:
     """Runs the stages on the sequence of the terms, by Adam with a cosine schedule, and returns the body it ends with.
 
     Args:
@@ -33,33 +36,51 @@ def minimise(terms: Terms, stages: Sequence[Mapping[str, Any]], tick: Callable[[
         stages: mappings with `steps`, `weights` {term: weight}, `free` {parameter: learning rate} and optionally
             `blur`, the deviation (frames) of the Gaussian that blurs the gradient at first.
         tick: called after each step.
+        keeper: keeps snapshots; a minimisation that finds one goes on from there. None: there are none.
 
     Raises UserError for a setting, a term or a parameter that does not exist.
     """
     sequence = terms.sequence
     for stage in stages:
         _check(terms, stage)
-        groups = [{"params": [getattr(sequence, name)], "lr": rate} for name, rate in stage["free"].items()]
-        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        moving = [getattr(sequence, name) for name in sequence.PER_FRAME if name in stage["free"]]
-        steps = stage["steps"]
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda i, n=steps: LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * i / n))
-        )
-        set_gradients = ObjectiveGradients(terms, stage["weights"], list(stage["free"]))
-        for step in range(steps):
-            if step % REMATCH == 0:
-                set_gradients.rematch()
-            set_gradients()
-            deviation = stage.get("blur", 0) * (1 - step / (BLURRED * steps))
-            if deviation > SHARP:
-                for parameter in moving:
-                    parameter.grad = blur(parameter.grad, deviation)
-            optimizer.step()
-            schedule.step()
+    snapshots = Snapshots(sequence, keeper or Forgetful())
+    for index, stage in enumerate(stages):
+        done = snapshots.steps_done(index, stage["steps"])
+        for _ in range(done):
             tick()
+        if done < stage["steps"]:
+            _run(terms, stage, index, done, snapshots, tick)
+            snapshots.take(index + 1, 0)
     with torch.no_grad():
         return sequence()
+
+
+def _run(
+    terms: Terms, stage: Mapping[str, Any], index: int, done: int, snapshots: Snapshots, tick: Callable[[], None]
+) -> None:
+    """Runs the steps of a stage that are not done."""
+    sequence, steps = terms.sequence, stage["steps"]
+    groups = [{"params": [getattr(sequence, name)], "lr": rate} for name, rate in stage["free"].items()]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    if done:
+        snapshots.restore(optimizer)
+    moving = [getattr(sequence, name) for name in sequence.PER_FRAME if name in stage["free"]]
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda i: LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * (done + i) / steps))
+    )
+    set_gradients = ObjectiveGradients(terms, stage["weights"], list(stage["free"]))
+    for step in range(done, steps):
+        if step % REMATCH == 0:  # also where snapshots are taken: correspondences are searched after it
+            snapshots.take_if_due(index, step, optimizer)
+            set_gradients.rematch()
+        set_gradients()
+        deviation = stage.get("blur", 0) * (1 - step / (BLURRED * steps))
+        if deviation > SHARP:
+            for parameter in moving:
+                parameter.grad = blur(parameter.grad, deviation)
+        optimizer.step()
+        schedule.step()
+        tick()
 
 
 def blur(x: Float[Tensor, "F *rest"], deviation: float) -> Float[Tensor, "F *rest"]:

@@ -1,16 +1,19 @@
 """Stage 4 with our own implementation of the parsing network and a published checkpoint."""
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from rich.progress import Progress
 
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
 from hashhuman.gpu.device import device_named
 from hashhuman.io.assets import cache_root
+from hashhuman.io.journal import Arrays
 from preprocess.keypoints.points import points_files
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.outputs import mask_outputs
@@ -18,7 +21,7 @@ from preprocess.masks.schp.checkpoint import load_network, missing_checkpoint
 from preprocess.masks.schp.labels import LABEL_SETS
 from preprocess.masks.schp.parser import Parser
 from preprocess.masks.schp.person import PersonBoxes, PersonWriter, describe
-from preprocess.stage import Stage
+from preprocess.stage import Stage, unfinished
 
 
 class SchpMasks(Stage):
@@ -78,13 +81,17 @@ class SchpMasks(Stage):
         parser = Parser(network, labels, self.scales, self.flip, self.margin, device)
         boxes, writer = PersonBoxes(reader), PersonWriter(reader)
 
-        def parse(picture: Picture) -> float:
+        def parse(picture: Picture) -> Arrays:
             body, box = writer.body(picture), boxes(picture)
             classes = body * 0 if box is None else parser(reader.image(picture), box)
-            return writer.write(picture, labels.to_lip(classes, body), body)
+            return {"share": np.array(writer.write(picture, labels.to_lip(classes, body), body))}
 
-        with ThreadPoolExecutor() as pool:
-            steps = pool.map(parse, reader.pictures)
+        def parsed(picture: Picture) -> float:
+            name = f"{picture.camera}/{picture.frame}"
+            return journal.once(name, functools.partial(parse, picture), writer.paths(picture))["share"].item()
+
+        with unfinished(self, subject).journal() as journal, ThreadPoolExecutor() as pool:
+            steps = pool.map(parsed, reader.pictures)
             shares = list(progress.track(steps, total=len(reader.pictures), description="masks"))
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         return describe(shares)

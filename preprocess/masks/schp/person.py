@@ -1,5 +1,7 @@
 """Separates the person from others: the box to parse, and the labels that belong to the person."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -63,6 +65,10 @@ class PersonWriter:
     def body(self, picture: Picture) -> UInt8[np.ndarray, "H W"]:
         """LIP classes of the fitted body in a picture."""
         return self.render(self.subject.camera(picture.camera), self.subject.vertices(picture.frame))
+
+    def paths(self, picture: Picture) -> list[Path]:
+        """The files of a picture that `write` writes."""
+        return [path(picture.camera, picture.frame) for path in (self.writer.mask_path, self.writer.parts_path)]
 
     def write(self, picture: Picture, labels: UInt8[np.ndarray, "H W"], body: UInt8[np.ndarray, "H W"]) -> float:
         """Writes the labels that belong to the person, and returns the fraction of the picture that they fill.

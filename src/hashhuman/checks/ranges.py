@@ -172,6 +172,7 @@ RANGES: dict[str, Range] = {
     "batches_per_epoch": count("training steps between two validations"),
     "val_views": count("pictures that validation renders", 0),
     "cache_mb": at_least_zero("MiB of pictures kept for the next run; 0: none"),
+    "memory_mb": at_least_zero("MiB of pixels kept in memory"),
     "source.n_frames": count("frames of the scene"),
     "source.n_novel": count("frames with new poses", 0),
     "source.n_cameras": count("cameras of the scene"),

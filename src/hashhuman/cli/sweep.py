@@ -34,19 +34,27 @@ class JobResult:
     status: int  # exit status of the process; negative: the number of the signal that ended it
     started: float  # seconds since the epoch
     seconds: float
+    reason: str | None = None  # of its failure, as a sentence, where its output does not tell
+
+    @property
+    def outcome(self) -> str:
+        """What is said as soon as it has ended."""
+        return f"{'done' if self.status == 0 else 'FAILED'} after {self.seconds:.0f} s"
 
     @property
     def last_line(self) -> str:
         """The last line of its output that is not blank."""
+        if not self.job.log.exists():
+            return ""
         lines = self.job.log.read_text(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     @property
     def failure(self) -> str | None:
-        """The reason of its failure: its last line of output; None: it did not fail."""
+        """The reason of its failure: `reason`, or its last line of output; None: it did not fail."""
         if self.status == 0:
             return None
-        return self.last_line or f"its process ended with status {self.status} and printed nothing."
+        return self.reason or self.last_line or f"its process ended with status {self.status} and printed nothing."
 
     def finished_run(self, overrides: Sequence[str], folder: Path) -> FinishedRun:
         """Converts it for the table of the sweep."""
@@ -126,7 +134,7 @@ def _run(label: str, job: Job, device: str | None, n_parallel: int, running: set
         status = process.wait()
         running.discard(process)
     result = JobResult(job, device, status, started, time.perf_counter() - start)
-    print(f"{label}{where}: {'done' if status == 0 else 'FAILED'} after {result.seconds:.0f} s", flush=True)
+    print(f"{label}{where}: {result.outcome}", flush=True)
     return result
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from hashhuman.data.outlines import Outlines
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
 from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.data.shelf import Shelf
 from hashhuman.data.splits import SPLITS, split
 from hashhuman.data.subject import Picture, Subject
 from hashhuman.errors import UserError
@@ -64,6 +65,8 @@ class SubjectDataModule(L.LightningDataModule):
             over the novel views, the held-out frames or the training pictures.
         reach: pixels that may show something within this distance (m) of the body are kept.
         cache_mb: MiB of decoded pictures kept in the subject's folder `cache` for the next run; 0 keeps none.
+        memory_mb: MiB of pixels kept in memory; the others lie in a file in the subject's folder `cache`, which is gone
+            when the run ends. On a GPU, the pixels are on the GPU besides.
         strict: refuse damaged pictures; else they are left out of training and evaluation, with a warning.
 
     Raises:
@@ -87,6 +90,7 @@ class SubjectDataModule(L.LightningDataModule):
         val_views: int,
         reach: float,
         cache_mb: int,
+        memory_mb: int | float = 4096,
         strict: bool = False,
     ) -> None:
         super().__init__()
@@ -98,6 +102,7 @@ class SubjectDataModule(L.LightningDataModule):
         self.ray_sampler, self.batches_per_epoch, self.val_views = ray_sampler, batches_per_epoch, val_views
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
         self.cache = PixelCache(self.subject.root / "cache", cache_mb)
+        self.shelf = Shelf(memory_mb, self.subject.root / "cache")
         self.store: PixelStore | None = None
         self._crops: tuple[Crops, list[Picture]] | None = None
 
@@ -119,7 +124,7 @@ class SubjectDataModule(L.LightningDataModule):
         if stage == "fit" and self.store is None:
             crops, pictures = self.crops()
             refuse_contradiction(self.subject, pictures)
-            self.store = PixelStore.of(crops, *self._views_of(pictures), self.device)
+            self.store = PixelStore.of(crops, *self._views_of(pictures), self.device, self.shelf)
 
     def crops(self) -> tuple[Crops, list[Picture]]:
         """The cropped training pictures, from the cache, or decoded on all cores; and which pictures these are.
@@ -136,15 +141,23 @@ class SubjectDataModule(L.LightningDataModule):
         settings = {"format": 2, "reach": self.reach, "max_size": self.max_size, "parts": lip.PART_CLASSES}
         key = pixel_cache.stamp(self.subject.sources(pictures), **settings)
         if (crops := self.cache.get(key)) is not None:
-            return crops, pictures
+            return Crops.join([crops], self.shelf), pictures
         self.subject.template()  # cached before the threads start, so that not every thread reads it
-        cut = list(threads.ordered(self._cut, pictures))
-        damaged = [each for each in cut if isinstance(each, UserError)]
-        refuse_damage(damaged, len(cut), "training pictures")
-        crops = Crops.join([each for each in cut if isinstance(each, Crops)])
+        damaged: dict[Picture, UserError] = {}
+
+        def whole() -> Iterator[Crops]:
+            for picture, each in zip(pictures, threads.ordered(self._cut, pictures)):
+                if isinstance(each, Crops):
+                    yield each
+                else:
+                    damaged[picture] = each
+
+        crops = Crops.join(whole(), self.shelf)
+        refuse_damage(list(damaged.values()), len(pictures), "training pictures")
         if damaged:  # not kept for the next run, which shall warn as well
-            log.warning("%d of %d training pictures are left out: %s", len(damaged), len(cut), damaged[0])
-            return crops, [picture for picture, each in zip(pictures, cut) if isinstance(each, Crops)]
+            why = next(iter(damaged.values()))
+            log.warning("%d of %d training pictures are left out: %s", len(damaged), len(pictures), why)
+            return crops, [picture for picture in pictures if picture not in damaged]
         self.cache.put(key, crops)
         return crops, pictures
 

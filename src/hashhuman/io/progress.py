@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
@@ -123,6 +123,49 @@ def progress(title: str, total: int | None, unit: str = "", done: int = 0, keep:
         keep: whether a bar stays when the task is finished.
     """
     return Bar(title, total, done, keep) if Console().is_terminal else Lines(title, total, unit, done)
+
+
+class TaskLines(RichProgress):
+    """Rich's progress of several tasks where there is no terminal: lines such as `pose: 120/3000, 34 s`.
+
+    A line is printed when `LONGEST` seconds have passed since the last one, so that short tasks print none.
+
+    Args:
+        console: to print to.
+        clock: returns seconds from any origin.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console=console, auto_refresh=False, disable=True, get_time=clock)
+        self.shown_at = clock()
+
+    def advance(self, task_id: TaskID, advance: int | float = 1) -> None:
+        """Counts, and prints a line if one is due."""
+        super().advance(task_id, advance)
+        self._show(task_id)
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Changes the task, and prints a line if one is due."""
+        super().update(task_id, **changes)
+        self._show(task_id)
+
+    def _show(self, task_id: TaskID) -> None:
+        now = self.get_time()
+        if now - self.shown_at < LONGEST:
+            return
+        self.shown_at = now
+        task = self._tasks[task_id]
+        count = f"{task.completed:.0f}/{task.total:.0f}" if task.total else f"{task.completed:.0f}"
+        line = f"{task.description}: {count}, {task.elapsed or 0:.0f} s"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def several(console: Console) -> RichProgress:
+    """The progress of several tasks, to be used in a `with`: bars in a terminal, `TaskLines` elsewhere."""
+    if not console.is_terminal:
+        return TaskLines(console)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return RichProgress(*columns, console=console, transient=True)
 
 
 def track(items: Iterable[T], title: str, total: int | None = None, unit: str = "") -> Iterator[T]:

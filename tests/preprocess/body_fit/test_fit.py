@@ -1,5 +1,6 @@
 """The fit recovers a motion that it is shown, and the stage writes what it found."""
 
+import contextlib
 import dataclasses
 import functools
 import shutil
@@ -10,6 +11,7 @@ import pytest
 import torch
 from rich.progress import Progress
 from scipy.spatial.transform import Rotation
+from torch.optim import Adam
 
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
@@ -24,11 +26,15 @@ from preprocess.body_fit.folder import FolderFit
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.landmarks import WORLD_BIAS
 from preprocess.body_fit.native import NativeFit, fit
+from preprocess.body_fit.optimise import snapshots
 from preprocess.body_fit.optimise.terms import Terms
+from preprocess.body_fit.sequence import Posed
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
 from preprocess.raster import rasterise
 from preprocess.stage import run_stages
+from preprocess.unfinished import Unfinished
 from tests.preprocess.body_fit.conftest import FRAMES
+from tests.preprocess.strikes import Stopped, Strike
 
 LOST = [5, 6]  # frames without a detection
 PRIORS = {"limits": 0.1, "rest": 0.003, "shape": 0.003, "smooth": 0.003, "smooth_pose": 0.003}
@@ -127,6 +133,27 @@ def test_unknown_settings_terms_and_parameters_are_refused(body, shown):
     ):
         with pytest.raises(UserError, match=word):
             fit(body, evidence, [stage], 10, lambda: None)
+
+
+@pytest.mark.parametrize(("at", "again"), [(17, 6), (33, 1), (46, 0)])
+def test_a_fit_that_is_stopped_goes_on_to_the_same_result(body, shown, monkeypatch, tmp_path, at, again):
+    """Snapshots are taken where correspondences are searched anyway, every ten steps, and after each stage."""
+    monkeypatch.setattr(snapshots, "EVERY", 0)
+    stages = [{**stage, "steps": steps, "blur": 2} for stage, steps in zip(STAGES, (21, 24))]
+    evidence, steps = seen_in(*shown), []
+    whole, posed = fit(body, evidence, stages, 60, lambda: None)
+    taken = Strike(monkeypatch, Adam, "step", at)
+    for _ in range(2):
+        steps.clear()
+        with contextlib.suppress(Stopped):
+            resumed, same = fit(
+                body, evidence, stages, 60, lambda: steps.append(1), keeper=Unfinished(tmp_path, "body_fit", "key")
+            )
+    assert len(steps) == 45 and taken.calls == 45 + again + (at < 46)
+    for (name, expected), value in zip(whole.named_parameters(), resumed.parameters()):
+        assert torch.equal(expected, value), name
+    for field in dataclasses.fields(Posed):
+        assert torch.equal(getattr(posed, field.name), getattr(same, field.name)), field.name
 
 
 @pytest.fixture(scope="module")

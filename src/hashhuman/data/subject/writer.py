@@ -35,6 +35,10 @@ class SubjectWriter:
         """The path of a picture's part labels."""
         return self.root / "schp" / f"{camera:02d}" / f"{frame:06d}.png"
 
+    def blend_weights_path(self, frame: int) -> Path:
+        """The path of the volume of skinning weights around a frame's posed body."""
+        return self.root / "smpl_lbs" / "bweights" / f"{frame}.npy"
+
     def write_annots(
         self, cameras: Sequence[Camera], distortions: Sequence[np.ndarray], images: Sequence[Sequence[Path]]
     ) -> None:
@@ -114,8 +118,8 @@ class SubjectWriter:
 
         Its last channel is the distance to the body (m); see `hashhuman.body.volumes`.
         """
-        name = "bigpose_bw.npy" if frame is None else f"bweights/{frame}.npy"
-        files.save_npy(self.root / "smpl_lbs" / name, volume.astype(np.float32))
+        path = self.root / "smpl_lbs" / "bigpose_bw.npy" if frame is None else self.blend_weights_path(frame)
+        files.save_npy(path, volume.astype(np.float32))
 
     def write_uv_volume(self, volume: Float[np.ndarray, "X Y Z 2"]) -> None:
         """Writes bigpose_uv.npy: the volume of texture coordinates around the canonical body."""

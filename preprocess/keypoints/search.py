@@ -1,0 +1,56 @@
+"""Looks for people in every n-th picture."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from hashhuman.io import threads
+from hashhuman.io.files import read_rgb
+from hashhuman.io.journal import Arrays, Journal
+from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.tracks import Track, link
+
+
+def find_people(
+    files: Sequence[Path], every: int, detector: MoveNet, journal: Journal, progress: Progress, name: str = "people"
+) -> list[Track]:
+    """The tracks of all people.
+
+    Args:
+        files: the pictures, in order.
+        every: the detector sees every n-th picture.
+        detector: finds people in a picture.
+        journal: has the pictures that were searched before an interruption.
+        progress: shows a progress bar.
+        name: of the records in the journal.
+    """
+    chosen = range(0, len(files), every)
+    tracks: list[Track] = []
+
+    def read(index: int) -> np.ndarray | None:
+        return None if f"{name}/{index}" in journal else read_rgb(files[index])
+
+    images = threads.ordered(read, chosen)
+    for index, image in progress.track(zip(chosen, images), total=len(chosen), description="finding people"):
+
+        def detect(index: int = index, image: np.ndarray | None = image) -> Arrays:
+            return _packed(detector(read_rgb(files[index]) if image is None else image))
+
+        link(tracks, index, _unpacked(journal.once(f"{name}/{index}", detect)))
+    return tracks
+
+
+def _packed(people: list[Detection]) -> Arrays:
+    fields = [field.name for field in dataclasses.fields(Detection)]
+    return {f"{i}/{field}": np.array(getattr(person, field)) for i, person in enumerate(people) for field in fields}
+
+
+def _unpacked(arrays: Arrays) -> list[Detection]:
+    count = sum(name.endswith("/score") for name in arrays)
+    return [
+        Detection(arrays[f"{i}/points"], arrays[f"{i}/point_scores"], arrays[f"{i}/box"], arrays[f"{i}/score"].item())
+        for i in range(count)
+    ]
