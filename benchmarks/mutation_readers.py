@@ -190,6 +190,12 @@ def cameras(folder: Path) -> list[Path]:
     view = '<fov_video left="0" top="0" right="999" bottom="749"/>'
     camera = f'<camera serial="7">{view}<transform x="1" y="2" z="3" {turn}/><intrinsic {lens}/></camera>'
     (folder / "rig.qca.txt").write_text(f"<calibration><cameras>{camera}</cameras></calibration>")
+    numbers = {
+        "size": [48.0, 32.0], "matrix": np.eye(3).tolist(), "distortions": [0.0] * 4, "rotation": pose["R"],
+        "translation": pose["T"], "fisheye": "false",
+    }  # fmt: skip
+    table = "\n".join(f"{key} = {value}" for key, value in numbers.items())
+    (folder / "rig.toml").write_text(f'[one]\nname = "one"\n{table}\n\n[metadata]\nadjusted = false\nerror = 0.0\n')
     return sorted(folder.iterdir())
 
 
@@ -243,7 +249,7 @@ READERS = [
     Reader("videos", several(mp4=write_video, mkv=write_video, avi=write_video,
                              gif=lambda p: write_video(p, "gif"), mpg=lambda p: write_video(p, "mpeg1video")),
            read_video, weight=3),
-    Reader("calibrations: YAML, XML, JSON", cameras, read_calibration, text=True, weight=3),
+    Reader("calibrations: YAML, XML, JSON, TOML", cameras, read_calibration, text=True, weight=3),
     Reader("JSON: lens", one("a.json", write_text({"K": np.eye(3).tolist(), "D": [0] * 5})),
            lambda p: Lens.parse(str(p)), text=True),
     Reader("JSON: OpenPose", one("a.json", write_text(OPENPOSE)), read_people, text=True),
