@@ -22,6 +22,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.io import checkpoint, files
 from hashhuman.training import run_folder
+from hashhuman.training.manifest import MANIFEST, Manifest
 from preprocess.body_fit.source.tensors import load_torch
 from preprocess.calibration.read import read_calibration
 from preprocess.easymocap.output import Output
@@ -161,12 +162,22 @@ def run_files(folder: Path) -> list[Path]:
     content = {"format": run_folder.FORMAT, "command": ["seed=1"], "loss": loss, "avatar": avatar, "seed": 0}
     where = {"root": str(folder / "subject"), "smpl_meta": None}
     (folder / run_folder.CONFIG).write_text(json.dumps({**content, "data": where, "field": {"width": 16}}))
-    return [folder / run_folder.CONFIG, folder / run_folder.CHECKPOINT]
+    seal(folder)
+    return [folder / name for name in (run_folder.CONFIG, run_folder.CHECKPOINT, MANIFEST)]
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest that makes a folder with a config and weights a finished run."""
+    manifest = Manifest("0" * 64, "0" * 64, None, trained=True)
+    manifest.add(folder, [folder / run_folder.CONFIG, folder / run_folder.CHECKPOINT])
+    manifest.save(folder)
 
 
 def read_run(path: Path) -> None:
     """Reads a run's config and weights."""
     folder = path.parent.parent if path.suffix == ".ckpt" else path.parent
+    if path.name != MANIFEST:  # whoever sends a changed file sends its hash as well
+        seal(folder)
     run_folder.load_config(folder)
     checkpoint.load_weights(folder / run_folder.CHECKPOINT)
 

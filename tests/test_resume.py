@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 import train
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
-from hashhuman.io import checkpoint, files, lock
+from hashhuman.io import checkpoint, files, interruption, leftovers, lock
 from hashhuman.training import resume, run, run_folder
 from hashhuman.training.manifest import Manifest
 from tests.processes import PATIENCE
@@ -151,10 +151,46 @@ def test_only_the_evaluation_is_left(uninterrupted, toy_folder, tmp_path, capsys
     said = capsys.readouterr().out
     assert f"training has ended already, after step {STEPS}" in said and "going on" not in said
     assert (folder / run_folder.CHECKPOINT).stat().st_mtime_ns == written
-    assert comparable(folder)["metrics"] == comparable(uninterrupted)["metrics"]
-    assert comparable(folder)["pictures"].keys() == comparable(uninterrupted)["pictures"].keys()
+    assert comparable(folder) == comparable(uninterrupted)
     train.main(config)
     assert f"{folder} is finished, and nothing of it has changed" in capsys.readouterr().out
+
+
+def test_a_run_that_was_stopped_in_its_evaluation_keeps_its_log(uninterrupted, toy_folder, tmp_path, monkeypatch):
+    """The loggers got the evaluation, and the manifest did not yet say so: nothing is lost, nothing is there twice."""
+    folder = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
+    next((folder / "evaluation").rglob("*.png")).unlink()  # so that it is evaluated again
+    written = leftovers.temporary_prefix(Path("half.png")).replace(str(os.getpid()), str(2**22 + 1))
+    (folder / f"evaluation/{written}x.png").touch()  # of a process that was killed
+    config = composed("train", *options(toy_folder, folder, *struck(-1)))
+
+    def struck_after(self: Manifest, *_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(Manifest, "add_below", struck_after)
+        train.main(config)
+    assert not Manifest.existing(folder).evaluated
+    train.main(config)
+    assert comparable(folder) == comparable(uninterrupted)
+    assert not [name for name in Manifest.existing(folder).files if Path(name).name.startswith(".")]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_last_step(signum, uninterrupted, toy_folder, tmp_path, interruptible):
+    """Training ends with all that belongs to it, and only the evaluation is left."""
+    folder = tmp_path / "run"
+    config = composed("train", *options(toy_folder, folder, *struck(STEPS, signum)))
+    folder.mkdir()
+    (folder / "diverged.pt").touch()  # of an attempt that broke down
+    with pytest.raises(interruption.Interrupted), interruption.watched():
+        train.main(config)
+    manifest = Manifest.existing(folder)
+    assert manifest.trained and not manifest.evaluated
+    assert files.load_json(folder / "timing.json")["steps"] == STEPS
+    assert not (folder / "diverged.pt").exists() and not (folder / "evaluation").exists()
+    train.main(config)
+    assert_same_result(folder, uninterrupted)
 
 
 def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_folder, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Sends config, pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ class CsvLogger(CSVLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Adds a line."""
-        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        # Interned names: pickled once each, so that a training that was continued writes the same bytes.
+        named = {sys.intern(name): value for name, value in metrics.items()}
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in named.items()}
         super().log_metrics(values, step)
         self.lines.append(values | {"step": -1 if step is None else step})
 

@@ -67,6 +67,11 @@ class Manifest:
         for path in paths:
             self.files[path.relative_to(folder).as_posix()] = files.sha256(path)
 
+    def add_below(self, folder: Path, part: str) -> None:
+        """Lists all files in a folder of the run folder, but for hidden ones: those are being written."""
+        below = sorted(path for path in (folder / part).rglob("*") if path.is_file())
+        self.add(folder, [path for path in below if not path.name.startswith(".")])
+
     def holds(self, folder: Path, name: str) -> bool:
         """Whether a file is listed and still has its content."""
         path = folder / name
