@@ -208,6 +208,40 @@ def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_fol
         run.load(folder)
 
 
+def test_a_subject_that_has_changed_is_refused(toy_folder, tmp_path, capsys):
+    """While the run is unfinished, and afterwards; a finished one may outlive its subject."""
+    subject, folder = Path(shutil.copytree(toy_folder, tmp_path / "toy")), tmp_path / "run"
+    config = [*options(subject, folder, *struck(5)), "eval.splits=[]", "trainer.max_steps=8", "data.val_views=0"]
+    with pytest.raises(ZeroDivisionError):
+        train.main(composed("train", *config))
+    sentence = rf"{subject} has changed since {folder} was begun with it .*: choose another run_dir="
+    changed = [next((subject / "mask").rglob("*.png")), subject / "smpl_params/2.npy"]
+    for path, other in zip(changed, (subject / "mask/01/000005.png", subject / "smpl_params/3.npy")):
+        content = path.read_bytes()
+        path.write_bytes(other.read_bytes())
+        with pytest.raises(UserError, match=sentence):
+            train.main(composed("train", *config))
+        path.write_bytes(content)
+        train.main(composed("train", *config))  # unfinished the first time, finished the second time
+    assert "is finished" in capsys.readouterr().out
+    shutil.rmtree(subject)
+    train.main(composed("train", *config))
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_a_run_with_classes_of_others_is_continued_if_they_are_admitted(uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.undo()  # what these tests admit
+    with pytest.raises(UserError, match=r"names tests\.strike\.Strike .* add admit=\[NAME\]"):
+        resume.chosen(composed("train", f"resume={uninterrupted}"))
+    words = [f"resume={uninterrupted}", "admit=[tests.strike.Strike]"]
+    monkeypatch.setattr(run_folder, "typed_overrides", lambda: words)
+    config = resume.chosen(composed("train", *words))
+    assert run_folder.digest(run_folder.content_of(config)) == Manifest.existing(uninterrupted).config
+    words.append("seed=3")
+    with pytest.raises(UserError, match="leave out seed=3"):
+        resume.chosen(composed("train", *words))
+
+
 def test_old_weights_beside_a_new_config_are_refused(uninterrupted, tmp_path):
     """Whoever copies or edits files by hand: the manifest belongs to one config and one set of weights."""
     folder = Path(shutil.copytree(uninterrupted, tmp_path / "run"))

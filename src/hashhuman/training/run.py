@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hashhuman.checks.ranges import check_ranges
 from hashhuman.checks.requirements import check_requirements
 from hashhuman.checks.types import check_types
 from hashhuman.data.datamodule import SubjectDataModule
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
@@ -46,8 +47,8 @@ def train(config: DictConfig) -> None:
     0 does the rest.
 
     Raises:
-        UserError: see `check_config` and `resume.begin`; also if the subject cannot be prepared, another process works
-            on the run, or training breaks down.
+        UserError: see `check_config`, `resume.begin` and `resume.check_subject`; also if the subject cannot be
+            prepared, another process works on the run, or training breaks down.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -61,13 +62,16 @@ def train(config: DictConfig) -> None:
     with lock.alone(folder, wait=False, inside=True), interruption.advising(f"go on with {continuation(folder)}"):
         leftovers.sweep(folder)
         manifest = resume.begin(folder, config)
-        if manifest.evaluated and all(manifest.holds(folder, name) for name in manifest.files):
+        if manifest.evaluated and all(manifest.holds(folder, name) for name in run_folder.results(manifest)):
+            if Path(config.data.root).is_dir():  # a finished run may outlive its subject
+                resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
             print(f"{folder} is finished, and nothing of it has changed (resume=false trains it again).", flush=True)
             return
         if config.source is not None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
+        resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
         trainer = _trainer(config)
         with ended(trainer.loggers):
@@ -202,11 +206,18 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
 
 def _built(config: DictConfig, source: Path) -> tuple[HumanModule, SubjectDataModule]:
     """`build` for the config of a run folder, whose values may be anything. Raises UserError if it makes no run."""
-    try:
+    with described_by(source):
         check_ranges(config)
         for key in ("data", "avatar", "loss", "optimizer", "step"):
             check_types(config[key], key)
         return build(config)
+
+
+@contextlib.contextmanager
+def described_by(source: Path) -> Iterator[None]:
+    """Context that uses the config of a run folder, in the file `source`. Raises UserError if it describes no run."""
+    try:
+        yield
     except (HydraException, OmegaConfBaseException, TypeError, ValueError, LookupError, AttributeError) as error:
         for cause in causes_of(error):
             if isinstance(cause, UserError):
