@@ -68,7 +68,7 @@ def export(config: DictConfig) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """All files below a folder but for those that state times."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if path.name not in ("metrics.json", "table.md")}
+    return {name: path.read_bytes() for name, path in found.items() if path.name != "metrics.json"}
 
 
 def strike(kind: str, signum: int) -> str:
