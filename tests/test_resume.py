@@ -162,6 +162,7 @@ def test_a_run_that_was_stopped_in_its_evaluation_keeps_its_log(uninterrupted, t
     next((folder / "evaluation").rglob("*.png")).unlink()  # so that it is evaluated again
     written = leftovers.temporary_prefix(Path("half.png")).replace(str(os.getpid()), str(2**22 + 1))
     (folder / f"evaluation/{written}x.png").touch()  # of a process that was killed
+    (folder / "checkpoints/step_00000028.ckpt").touch()  # it had ended training, and not yet deleted this
     config = composed("train", *options(toy_folder, folder, *struck(-1)))
 
     def struck_after(self: Manifest, *_: object) -> None:
@@ -173,6 +174,7 @@ def test_a_run_that_was_stopped_in_its_evaluation_keeps_its_log(uninterrupted, t
     assert not Manifest.existing(folder).evaluated
     train.main(config)
     assert comparable(folder) == comparable(uninterrupted)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
     assert not [name for name in Manifest.existing(folder).files if Path(name).name.startswith(".")]
 
 

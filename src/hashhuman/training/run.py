@@ -30,7 +30,7 @@ from hashhuman.io import checkpoint, files, interruption, leftovers, lock
 from hashhuman.io.packages import cause_of, causes_of
 from hashhuman.training import ddp, divergence, resume, run_folder, state
 from hashhuman.training.callbacks.carve import Carve
-from hashhuman.training.callbacks.checkpoints import newest
+from hashhuman.training.callbacks.checkpoints import delete_unlisted, newest
 from hashhuman.training.divergence import Diverged
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import ended, log_config, log_evaluation
@@ -116,6 +116,7 @@ def _trained(config: DictConfig, trainer: L.Trainer) -> tuple[HumanModule, Subje
     module, datamodule = build(config)
     content = load_weights(module, datamodule, folder, manifest)
     log_config(trainer.loggers, files.load_json(folder / run_folder.CONFIG))
+    delete_unlisted(folder, manifest)
     state.restore_logged(trainer.loggers, content.get("loggers", {}))
     module.to(trainer.strategy.root_device)
     return module, datamodule

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ class Checkpoints(L.Callback):
         self.manifest.files |= kept
         self.manifest.step = copy["step"]
         self.manifest.save(self.folder)
-        self._delete_but(kept)
+        delete_unlisted(self.folder, self.manifest)
 
     def _finish_writing(self) -> None:
         """Waits for the checkpoint that is being written, and raises what went wrong."""
@@ -176,15 +176,20 @@ class Checkpoints(L.Callback):
         self.manifest.files[run_folder.CHECKPOINT] = self.digest
         self.manifest.step, self.manifest.trained = step, True
         self.manifest.save(self.folder)
-        self._delete_but([run_folder.CHECKPOINT])
-        (self.folder / divergence.FILE).unlink(missing_ok=True)  # of an attempt that broke down
+        delete_unlisted(self.folder, self.manifest)
 
-    def _delete_but(self, names: Collection[str]) -> None:
-        for path in (self.folder / FOLDER).glob("*.ckpt"):
-            if path.relative_to(self.folder).as_posix() not in names:
+
+def delete_unlisted(folder: Path, manifest: Manifest) -> None:
+    """Deletes the checkpoints that a manifest does not list, half-written ones, and what a finished training replaces.
+
+    The manifest is saved before, so that a process that is killed in between leaves this to the next one.
+    """
+    for pattern in ("*.ckpt", ".*.ckpt"):
+        for path in (folder / FOLDER).glob(pattern):
+            if path.relative_to(folder).as_posix() not in manifest.files:
                 path.unlink(missing_ok=True)
-        for path in (self.folder / FOLDER).glob(".*.ckpt"):  # half-written ones of killed processes
-            path.unlink(missing_ok=True)
+    if manifest.trained:
+        (folder / divergence.FILE).unlink(missing_ok=True)  # of an attempt that broke down
 
 
 def listed(manifest: Manifest) -> list[str]:
