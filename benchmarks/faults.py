@@ -9,8 +9,9 @@ then be those of a command that nothing stopped, byte by byte but for stated tim
 command was stopped may not be made again: stages of the subject, steps before the last checkpoint, final weights, the
 evaluation after training. A signal must end the command with its status and one sentence.
 
-Attempts are kept in `--state`, one a line, and those that are there are not made again. The seed and the number of an
-attempt make it again. Exit status 1 if anything else happens.
+Attempts are kept in `--state`, one a line, and those that are there are not made again. Leave the checkout alone
+meanwhile: a run notes the revision of the code. The seed and the number of an attempt make it again. Exit status 1 if
+anything else happens.
 """
 
 import argparse

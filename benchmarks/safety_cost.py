@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the markdown file to write")
     parser.add_argument("overrides", nargs="*", help="of train.py")
     options = parser.parse_args()
-    words = [*QUICK, f"budget_s={options.seconds}", *options.overrides]
+    words = [*QUICK, f"budget_s={options.seconds:g}", *options.overrides]
     rows, ratios, counted = [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary).resolve()
@@ -82,7 +82,7 @@ def main() -> None:
         for pair in range(options.pairs):
             found = {}
             for safe in (True, False) if pair % 2 else (False, True):
-                more = [f"callbacks.checkpoint.every_s={options.every}"] if safe else []
+                more = [f"callbacks.checkpoint.every_s={options.every:g}"] if safe else []
                 found[safe] = timing(place, f"{pair}_{safe}", safe, [*words, *more])
             mine, theirs = found[True], found[False]
             ratios.append(mine["steps"] / theirs["steps"])
