@@ -1,12 +1,12 @@
 """Compares the steps that a training takes in a time budget with and without what makes it safe to interrupt.
 
-    python benchmarks/safety_cost.py [--pairs 5] [--seconds 10] [--every 5] [--out FILE.md] [-- OVERRIDES ...]
+    python benchmarks/safety_cost.py [--pairs 5] [--seconds 10] [--every S] [--out FILE.md] [-- OVERRIDES ...]
 
 Both trainings of a pair follow each other, in turn the one or the other first, so that what the machine does meanwhile
-falls on both. The one saves a checkpoint every so many seconds, hashes what it reads and writes, and locks its folder;
-the other one has no checkpoints, and hashes and locks do nothing. `budget_s` does not count what a checkpoint makes
-training wait, so that the ratio is also printed with that time counted. The scene is `data=synthetic` unless the
-overrides name another.
+falls on both. The one is as users have it: it saves checkpoints (every 20 s, or every `--every` seconds), hashes what
+it reads and writes, and locks its folder. The other one has no checkpoints, and hashes and locks do nothing. `budget_s`
+does not count what a checkpoint makes training wait, so that the ratio is also printed with that time counted. The scene
+is `data=synthetic` unless the overrides name another.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--every", type=float, default=5, help="seconds between two checkpoints")
+    parser.add_argument("--every", type=float, help="seconds between two checkpoints, instead of the default")
     parser.add_argument("--out", type=Path, help="the markdown file to write")
     parser.add_argument("overrides", nargs="*", help="of train.py")
     options = parser.parse_args()
@@ -82,7 +82,7 @@ def main() -> None:
         for pair in range(options.pairs):
             found = {}
             for safe in (True, False) if pair % 2 else (False, True):
-                more = [f"callbacks.checkpoint.every_s={options.every:g}"] if safe else []
+                more = [f"callbacks.checkpoint.every_s={options.every:g}"] if safe and options.every else []
                 found[safe] = timing(place, f"{pair}_{safe}", safe, [*words, *more])
             mine, theirs = found[True], found[False]
             ratios.append(mine["steps"] / theirs["steps"])
@@ -98,7 +98,8 @@ def main() -> None:
     rows += [["median", "", "", middle[0], "", middle[1]]]
     heads = ["pair", "steps, safe", "steps, bare", "ratio", "s of checkpoints", "ratio with these counted"]
     shown = " ".join(["python benchmarks/safety_cost.py", f"--pairs {options.pairs} --seconds {options.seconds:g}"])
-    shown += f" --every {options.every:g}" + "".join(f" {word}" for word in ["--"] * bool(options.overrides))
+    shown += f" --every {options.every:g}" if options.every else ""
+    shown += " --" if options.overrides else ""
     shown += "".join(f" {word}" for word in options.overrides if "/" not in word)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()}, CPU"
     text = (
