@@ -5,8 +5,8 @@
 Both trainings of a pair follow each other, in turn the one or the other first, so that what the machine does meanwhile
 falls on both. The one is as users have it: it saves checkpoints (every 20 s, or every `--every` seconds), hashes what
 it reads and writes, and locks its folder. The other one has no checkpoints, and hashes and locks do nothing. `budget_s`
-does not count what a checkpoint makes training wait, so that the ratio is also printed with that time counted. The scene
-is `data=synthetic` unless the overrides name another.
+does not count what a checkpoint makes training wait, so that the ratio is also printed with that time counted. The
+scene is `data=synthetic` unless the overrides name another.
 """
 
 import argparse
