@@ -2,12 +2,13 @@
 
 python eval.py run=<run folder> [metrics=legacy_nvr] [eval.products.images.pictures=all]
 
-The metrics, including the LPIPS network, are those of the run unless the command line says otherwise.
+Metrics, pictures and products are those of the run unless the command line says otherwise: also what it left out.
 Options: conf/eval.yaml and the groups in its defaults.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,6 +20,8 @@ def main(config: DictConfig) -> None:
     from hydra.utils import instantiate  # only after Hydra has checked the command line: these imports take seconds
 
     from hashhuman.checks import targets
+    from hashhuman.checks.ranges import check_ranges
+    from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption, lock
     from hashhuman.training import run, run_folder
@@ -28,9 +31,12 @@ def main(config: DictConfig) -> None:
     trained = run_folder.load_config(folder, changes, admitted)
     run_folder.check_links(folder)
     typed = run_folder.typed_overrides() or []
-    config.metrics = chosen_metrics(config.metrics, trained.metrics, typed)
-    config.eval.products = chosen_products(config.eval.products, trained.eval.products, typed)
-    evaluator = instantiate(config.eval)
+    with run.described_by(folder / run_folder.CONFIG):
+        config.metrics = chosen_metrics(config.metrics, trained.metrics, typed)
+        config.eval = chosen_evaluation(config.eval, trained.eval, typed)
+        check_ranges(config)
+        check_types(config.eval, "eval")
+        evaluator = instantiate(config.eval)
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
     with lock.alone(folder, inside=True), interruption.advising("the same command evaluates it anew"):
         module, datamodule, _ = run.load(folder, changes, admitted)
@@ -62,28 +68,37 @@ def chosen_metrics(composed: DictConfig, trained: DictConfig, typed: Sequence[st
     return chosen
 
 
-def chosen_products(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
-    """The products to make: sizes and numbers as in the run, which its preset chose to suit its machine.
+def chosen_evaluation(composed: DictConfig, trained: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The evaluation to make: pictures, sizes and products as in the run, which its preset chose to suit its machine.
 
     Args:
-        composed: `eval.products` as composed from the command line and the defaults.
-        trained: those of the run.
+        composed: the group `eval` as composed from the command line and the defaults.
+        trained: that of the run.
         typed: the overrides on the command line.
 
     Returns:
-        `composed`, in which the products that the run made have the run's options except for those that were typed,
-        also as another option that they refer to.
+        The evaluation of the run, with the options that were typed. What it left out (null) is made with the defaults
+        if one of its options is typed. Options that refer to others, as `protocol` does, still do.
     """
-    chosen = composed.copy()
-    for name in composed:
-        if trained.get(name) is not None and composed[name] is not None:
-            referring = [key for key in composed[name] if OmegaConf.is_interpolation(composed[name], key)]
-            chosen[name] = OmegaConf.merge(trained[name], {key: composed[name][key] for key in referring})
+    chosen = trained.copy()
+    _keep_references(chosen, composed)
     for key in (word.partition("=")[0].lstrip("+~") for word in typed):
-        option = key.removeprefix("eval.products.")
+        option = key.removeprefix("eval.")
         if option != key:
+            while "." in option and OmegaConf.select(chosen, option.rpartition(".")[0]) is None:
+                option = option.rpartition(".")[0]
             OmegaConf.update(chosen, option, OmegaConf.select(composed, option), force_add=True)
     return chosen
+
+
+def _keep_references(chosen: DictConfig, composed: DictConfig) -> None:
+    """Makes those options refer to others that do so in the composed config."""
+    written: Any = OmegaConf.to_container(composed, resolve=False)
+    for key in map(str, composed):
+        if key in chosen and OmegaConf.is_interpolation(composed, key):
+            chosen[key] = written[key]
+        elif isinstance(chosen.get(key), DictConfig) and isinstance(composed[key], DictConfig):
+            _keep_references(chosen[key], composed[key])
 
 
 if __name__ == "__main__":

@@ -1,178 +1,268 @@
-"""Kills a small run at points spread evenly over its time, starts it again, and compares the results.
+"""Stops the small pipeline at points spread evenly over its time, starts it again, and compares the results.
 
-    python benchmarks/faults.py --kills 20 --signals 6 --out benchmarks/results/faults.md
+    python benchmarks/faults.py [--kills 200] [--signals 60] [--seed 0] [--workers 1] [--state FILE] [--out FILE.md]
 
-The run is `train.py data=synthetic`: it renders its subject folder, trains and evaluates. Each time it is ended by
-SIGKILL (`--kills`), or by SIGTERM and SIGINT in turn (`--signals`), at a point of its own, and then started again by
-the same command until it ends. Compared with a run that nothing stopped: the weights and the step bit by bit, and the
-metrics but for the milliseconds of rendering. A restart may repeat no finished phase: what was prepared and trained
-stays.
+The pipeline is that of `small_pipeline.py`: a real video is preprocessed, an avatar is trained, evaluated (after
+training, and by eval.py) and exported. A quarter of all attempts goes to each of these four. A command is ended by
+SIGKILL, or by SIGTERM and SIGINT in turn, at a point of its own; then the same command runs to its end. All files must
+then be those of a command that nothing stopped, byte by byte but for stated times, and what was finished when the
+command was stopped may not be made again: stages of the subject, steps before the last checkpoint, final weights, the
+evaluation after training. A signal must end the command with its status and one sentence.
+
+Attempts are kept in `--state`, one a line, and those that are there are not made again. Leave the checkout alone
+meanwhile: a run notes the revision of the code. The seed and the number of an attempt make it again. Exit status 1 if
+anything else happens.
 """
 
 import argparse
+import dataclasses
+import json
 import os
 import platform
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from hashhuman.io import checkpoint, files
-from hashhuman.training import run_folder
-from hashhuman.training.manifest import Manifest
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-ROOT = Path(__file__).parents[1]
-RUN = (
-    "data=synthetic", "experiment=cpu", "source.n_frames=4", "source.n_novel=1", "source.n_cameras=2",
-    "source.size=48", "encoder.n_levels=3", "encoder.log2_hashmap_size=9", "encoder.finest_voxel=0.02",
-    "field.width=16", "renderer.sampler.step=0.06", "renderer.sampler.per_bin=2", "renderer.occupancy.resolution=16",
-    "data.ray_sampler.n_rays=256", "neighbors.max_points=300", "neighbors.voxel=0.06", "metrics.lpips=null",
-    "trainer.max_steps=100", "data.batches_per_epoch=40", "avatar.prune_after=20", "avatar.prune_every=10",
-    "data.val_views=1", "callbacks.checkpoint.every_steps=10", "eval.most=2", "eval.products.turntable=null",
-    "eval.products.canonical=null", "run_dir=run",
-)  # fmt: skip
+from benchmarks import small_pipeline as pipeline  # noqa: E402
+from benchmarks.small_pipeline import RUN, SUBJECT  # noqa: E402
+from benchmarks.tables import finish, markdown  # noqa: E402
+from hashhuman.training.manifest import Manifest  # noqa: E402
+
+PHASES = ("preprocessing", "training", "evaluation", "export")
+TRIES = (1.0, 0.8, 0.6, 0.4, 0.2)  # of the planned time, where a command has ended before it
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One interruption, and what came of it."""
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """When a command is stopped, and by what."""
 
-    name: str
-    after: float  # seconds from the start of the command
-    phase: str  # what the run was at
-    status: int  # exit status of the interrupted command
-    sentence: bool  # whether it said one sentence, where it could
-    equal: bool  # whether the final result is that of the uninterrupted run
-    repeated: str  # a finished phase that the restart repeated, if there is one
+    seed: int
+    number: int
+    signal: str
+    phase: str  # a command of `small_pipeline.COMMANDS`
+    share: float  # of the seconds that the command takes
 
 
-def start(folder: Path) -> subprocess.Popen:
-    """Starts the run in a folder, with one thread."""
-    variables = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *RUN]
-    return subprocess.Popen(
-        command, cwd=folder, env=os.environ | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What an attempt begins with, and must end with."""
+
+    source: Path | None  # the folder that it begins with; None: an empty one
+    seconds: float  # that the uninterrupted command takes, or the part of it that is stopped
+    whole: dict[str, str]  # `contents` of the folder after the uninterrupted command
 
 
-def phase(folder: Path) -> str:
-    """The phase that a run was stopped in, by what it left."""
-    manifest = Manifest.load(folder / "run") if (folder / "run").is_dir() else None
-    if manifest is None or not (folder / "data/subjects/synthetic/scene.json").exists():
-        return "preparing"
-    if not manifest.trained:
-        return "training"
-    return "finished" if manifest.evaluated else "evaluating"
+def planned(kills: int, signals: int, seed: int) -> list[Attempt]:
+    """All attempts, in an order in which any part of them is spread over all of it."""
+    attempts, rng = [], np.random.default_rng(seed)
+    for count, names in ((kills, ["SIGKILL"]), (signals, ["SIGTERM", "SIGINT"])):
+        for index in range(count):
+            place, of = divmod(index, len(PHASES))[0], -(-count // len(PHASES))
+            phase = PHASES[index % len(PHASES)]
+            name = names[place % len(names)]
+            if phase == "evaluation" and place // len(names) % 2:
+                phase = "evaluation again"
+            share = (place + rng.random()) / of
+            attempts.append(Attempt(seed, len(attempts), name, phase, share))
+    return [attempts[index] for index in rng.permutation(len(attempts))]
 
 
-def result(folder: Path) -> tuple:
-    """What must not depend on interruptions."""
-    weights = checkpoint.load(folder / "run" / run_folder.CHECKPOINT)
-    report = files.load_json(folder / "run/evaluation/metrics.json")
-    for split in report["splits"].values():
-        for row in (split["mean"], *split["each"]):
-            row.pop("render_ms", None)
-    return weights["step"], weights["state_dict"], report
+def starts(place: Path) -> dict[str, Start]:
+    """Runs every command once, without interruption. `place` is where all of them work; copies lie beside it."""
+    made: dict[str, Start] = {}
+
+    def copy(name: str) -> Path:
+        pipeline.replace(place.with_name(name), place)
+        return place.with_name(name)
+
+    def whole(phase: str, source: Path | None, seconds: float | None = None) -> None:
+        pipeline.replace(place, source)
+        took = pipeline.finished(phase, place)
+        made[phase] = Start(source, seconds or took, pipeline.contents(place))
+        print(f"{phase}: {took:.1f} s without interruption", flush=True)
+
+    whole("preprocessing", None)
+    prepared = copy("prepared")
+    process = pipeline.start("training", place)
+    seconds = process.wait(until=lambda: (found := manifest(place)) is not None and found.trained)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    trained = copy("trained")
+    whole("training", prepared, seconds)
+    finished = copy("finished")
+    whole("evaluation", trained)
+    whole("evaluation again", finished)
+    whole("export", finished)
+    if changed := pipeline.differences(made["evaluation"].whole, made["training"].whole):
+        raise SystemExit(f"an evaluation alone makes other files than one after training: {changed}")
+    return made
 
 
-def same(mine: tuple, theirs: tuple) -> bool:
-    """Whether two results are equal bit by bit."""
-    tensors = mine[1].keys() == theirs[1].keys() and all(
-        torch.equal(mine[1][name], theirs[1][name]) for name in mine[1]
-    )
-    return tensors and mine[0] == theirs[0] and mine[2] == theirs[2]
+def manifest(folder: Path) -> Manifest | None:
+    """The manifest of the run in a folder, if it has begun."""
+    return Manifest.load(folder / RUN) if (folder / RUN).is_dir() else None
 
 
-def interrupted(folder: Path, signum: int, after: float, whole: tuple) -> Fault:
-    """Interrupts a run, starts it again until it ends, and compares."""
-    process = start(folder)
-    try:
-        process.communicate(timeout=after)
-        said = ""
-    except subprocess.TimeoutExpired:
-        process.send_signal(signum)
-        _, said = process.communicate()
-    at = phase(folder)
-    step = (Manifest.load(folder / "run") or Manifest("", "", None)).step if (folder / "run").is_dir() else 0
-    again = start(folder)
-    printed, errors = again.communicate()
-    if again.returncode:
-        raise SystemExit(f"the restart after {signal.Signals(signum).name} at {after:.1f} s failed:\n{printed}{errors}")
-    began = re.search(r"going on after step (\d+)", printed)
-    repeated = ""
-    if at == "training" and step and (began is None or int(began[1]) != step):
-        repeated = "training"
-    if at in ("evaluating", "finished") and "trained " in printed:
-        repeated = "training"
-    sentence = signum == signal.SIGKILL or (said.startswith("Stopped by ") and said.count("\n") == 1)
-    equal = same(result(folder), whole)
-    return Fault(signal.Signals(signum).name, after, at, process.returncode, sentence, equal, repeated)
+def finished_files(folder: Path) -> dict[str, int]:
+    """The files that no command may make again: when each was changed."""
+    paths = list((folder / SUBJECT / "stages").glob("*.json"))
+    if (found := manifest(folder)) is not None and found.trained:
+        again = ("evaluation/strict/", "export/")  # made by commands whose only work they are
+        paths += [folder / RUN / name for name in found.files if found.evaluated and not name.startswith(again)]
+        paths += [folder / RUN / "checkpoints/last.ckpt"]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 
-def table(faults: list[Fault], seconds: float) -> str:
-    """A markdown table, one row for each signal and phase."""
-    lines = [
-        f"`benchmarks/faults.py` on {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; "
-        f"the uninterrupted run takes {seconds:.1f} s. Stopped {len(faults)} times.",
-        "",
-        "| signal | while | times | equal result | nothing finished was repeated | exit status | one sentence |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for key in sorted({(fault.name, fault.phase) for fault in faults}):
-        some = [fault for fault in faults if (fault.name, fault.phase) == key]
-        n, statuses = len(some), sorted({fault.status for fault in some})
-        equal, kept, told = (sum(x) for x in zip(*((f.equal, not f.repeated, f.sentence) for f in some)))
-        shown = "-" if key[0] == "SIGKILL" else f"{told} of {n}"
-        status = ", ".join(map(str, statuses))
-        lines.append(f"| {key[0]} | {key[1]} | {n} | {equal} of {n} | {kept} of {n} | {status} | {shown} |")
-    return "\n".join(lines) + "\n"
+def catches(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM: it has begun to read its command line."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def stopped(attempt: Attempt, begin: Start, place: Path) -> pipeline.Process | None:
+    """The command, ended by its signal; None if it always ended before."""
+    for part in TRIES:
+        pipeline.replace(place, begin.source)
+        process = pipeline.start(attempt.phase, place)
+        if attempt.signal != "SIGKILL":
+            process.wait(until=lambda pid=process.pid: catches(pid))
+        process.wait(seconds=attempt.share * begin.seconds * part)
+        if not process.ended():
+            os.kill(process.pid, signal.Signals[attempt.signal])
+            process.wait()
+        if process.status:
+            return process
+    return None
+
+
+def outcome(attempt: Attempt, begin: Start, place: Path) -> dict[str, Any]:
+    """Makes an attempt; returns its outcome, with `fault`, which is empty where all is well."""
+    process = stopped(attempt, begin, place)
+    if process is None:
+        return {"at": "-", "fault": "the command always ended before it was stopped"}
+    faults, said, number = [], process.err.read_text(), signal.Signals[attempt.signal]
+    if process.status != 128 + number:
+        faults.append(f"status {process.status}: {said[-2000:]}")
+    elif number != signal.SIGKILL and not (said.startswith(f"Stopped by {attempt.signal}: ") and said.count("\n") == 1):
+        faults.append(f"said {said[-2000:]!r}")
+    before, left = finished_files(place), manifest(place)
+    at = "begun" if left is None else "trained" if left.trained else f"step {left.step}"
+    again = pipeline.start(attempt.phase, place)
+    again.wait()
+    printed = again.out.read_text()
+    if again.status:
+        faults.append(f"the same command ended with {again.status}: {again.err.read_text()[-2000:]}")
+    if changed := pipeline.differences(pipeline.contents(place), begin.whole):
+        faults.append(f"other files: {changed}")
+    after = finished_files(place)
+    if repeated := [name for name, time in before.items() if after.get(name) != time]:
+        faults.append(f"made again: {repeated}")
+    if left is not None and left.step and not left.trained and f"going on after step {left.step} " not in printed:
+        faults.append(f"did not go on after step {left.step}")
+    return {"at": at, "finished": len(before), "fault": "; ".join(faults)}
+
+
+def work(attempts: Sequence[Attempt], state: Path) -> None:
+    """Makes attempts one after the other, and adds a line about each to `state`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary).resolve() / "place"
+        begun = starts(place)
+        for attempt in attempts:
+            line = dataclasses.asdict(attempt) | outcome(attempt, begun[attempt.phase], place)
+            with state.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            seconds = attempt.share * begun[attempt.phase].seconds
+            print(
+                f"{attempt.number:4d} {attempt.signal:<7} {attempt.phase:<16} {seconds:5.2f} s  {line['at']:<8} "
+                f"{line['fault'] or 'equal'}", flush=True,
+            )  # fmt: skip
+
+
+def lines_of(state: Path, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """What is known of these attempts: the last line about each."""
+    wanted = {(attempt.seed, attempt.number, attempt.signal, attempt.phase, attempt.share) for attempt in attempts}
+    lines = [json.loads(line) for line in state.read_text().splitlines()] if state.exists() else []
+    keys = ("seed", "number", "signal", "phase", "share")
+    found = {tuple(line[key] for key in keys): line for line in lines}
+    return [line for key, line in found.items() if key in wanted]
+
+
+def page(lines: Sequence[dict[str, Any]], command: str) -> str:
+    """The table: a row for each signal and command."""
+    rows = []
+    for name in ("SIGKILL", "SIGTERM", "SIGINT"):
+        for phase in pipeline.COMMANDS:
+            some = [line for line in lines if (line["signal"], line["phase"]) == (name, phase)]
+            faults = [line["fault"] for line in some]
+            if some:
+                equal, kept, told = (
+                    len(some) - sum(any(word in fault for word in words) for fault in faults)
+                    for words in (
+                        ("other files", "same command", "always ended"),
+                        ("made again", "did not go on"),
+                        ("status", "said"),
+                    )
+                )
+                rows.append([name, phase, str(len(some)), *map(str, (equal, kept, told))])
+    total = ["all", "", *(str(sum(int(row[i]) for row in rows)) for i in range(2, 6))]
+    heads = ["signal", "while", "times", "equal files", "nothing finished made again", "status and sentence"]
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__}"
+    text = f"# Commands that were stopped\n\n`{command}`, on {machine}\n\n{markdown(heads, [*rows, total])}\n\n"
+    return text + f"Compared but for what states times: {pipeline.TIMED}.\n"
 
 
 def main() -> None:
-    """Runs, interrupts, compares, prints."""
+    """Plans, makes what is not yet made, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--signals", type=int, default=60)
-    parser.add_argument("--seconds", type=float, help="stop after about so many seconds, with what was done until then")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make attempts at the same time")
+    parser.add_argument("--state", type=Path, help="file of attempts that are made; else nothing is kept")
     parser.add_argument("--out", type=Path, help="the markdown file to write")
-    arguments = parser.parse_args()
-    begun, faults = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as scratch:
-        first = Path(scratch) / "whole"
-        first.mkdir()
-        clock = time.monotonic()
-        process = start(first)
-        printed, errors = process.communicate()
-        seconds = time.monotonic() - clock
-        if process.returncode:
-            raise SystemExit(printed + errors)
-        whole = result(first)
-        plan = [(signal.SIGKILL, (i + 0.5) / arguments.kills) for i in range(arguments.kills)]
-        others = (signal.SIGTERM, signal.SIGINT)
-        plan += [(others[i % 2], (i + 0.5) / arguments.signals) for i in range(arguments.signals)]
-        for signum, share in sorted(plan, key=lambda planned: planned[1] * 7.31 % 1):  # spread, if time ends it early
-            if arguments.seconds is not None and time.monotonic() - begun > arguments.seconds:
-                break
-            folder = Path(scratch) / "interrupted"
-            folder.mkdir()
-            fault = interrupted(folder, signum, share * seconds, whole)
-            print(fault, file=sys.stderr, flush=True)
-            if fault.status != 0:  # else the run had ended before the signal was sent
-                faults.append(fault)
-            shutil.rmtree(folder)
-    text = table(faults, seconds)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text)
-    if not faults or not all(fault.equal and fault.sentence and not fault.repeated for fault in faults):
-        sys.exit(1)
+    options = parser.parse_args()
+    attempts = planned(options.kills, options.signals, options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        place, state = Path(temporary).resolve() / "first", options.state or Path(temporary, "state")
+        made = {line["number"] for line in lines_of(state, attempts)}
+        left = [attempt for attempt in attempts if attempt.number not in made]
+        print(f"{len(made)} of {len(attempts)} attempts are made already", flush=True)
+        if left:
+            place.mkdir()
+            for phase in ("preprocessing", "training", "evaluation again", "export"):
+                pipeline.import_what(phase, place)
+            children = []
+            for worker in range(options.workers):
+                if (child := os.fork()) == 0:
+                    status = 1
+                    try:
+                        work(left[worker :: options.workers], state)
+                        status = 0
+                    except BaseException:
+                        traceback.print_exc()
+                    finally:
+                        os._exit(status)
+                children.append(child)
+            for child in children:
+                os.waitpid(child, 0)
+        lines = lines_of(state, attempts)
+    command = f"python benchmarks/faults.py --kills {options.kills} --signals {options.signals} --seed {options.seed}"
+    for line in lines:
+        if line["fault"]:
+            print(json.dumps(line), file=sys.stderr)
+    bad = len(lines) < len(attempts) or any(line["fault"] for line in lines)
+    finish(page(lines, command), options.out, bad)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.io import checkpoint, files
 from hashhuman.training import run_folder
+from hashhuman.training.manifest import MANIFEST, Manifest
 from preprocess.body_fit.source.tensors import load_torch
 from preprocess.calibration.read import read_calibration
 from preprocess.easymocap.output import Output
@@ -161,12 +162,22 @@ def run_files(folder: Path) -> list[Path]:
     content = {"format": run_folder.FORMAT, "command": ["seed=1"], "loss": loss, "avatar": avatar, "seed": 0}
     where = {"root": str(folder / "subject"), "smpl_meta": None}
     (folder / run_folder.CONFIG).write_text(json.dumps({**content, "data": where, "field": {"width": 16}}))
-    return [folder / run_folder.CONFIG, folder / run_folder.CHECKPOINT]
+    seal(folder)
+    return [folder / name for name in (run_folder.CONFIG, run_folder.CHECKPOINT, MANIFEST)]
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest that makes a folder with a config and weights a finished run."""
+    manifest = Manifest("0" * 64, "0" * 64, None, trained=True)
+    manifest.add(folder, [folder / run_folder.CONFIG, folder / run_folder.CHECKPOINT])
+    manifest.save(folder)
 
 
 def read_run(path: Path) -> None:
     """Reads a run's config and weights."""
     folder = path.parent.parent if path.suffix == ".ckpt" else path.parent
+    if path.name != MANIFEST:  # whoever sends a changed file sends its hash as well
+        seal(folder)
     run_folder.load_config(folder)
     checkpoint.load_weights(folder / run_folder.CHECKPOINT)
 
@@ -190,6 +201,12 @@ def cameras(folder: Path) -> list[Path]:
     view = '<fov_video left="0" top="0" right="999" bottom="749"/>'
     camera = f'<camera serial="7">{view}<transform x="1" y="2" z="3" {turn}/><intrinsic {lens}/></camera>'
     (folder / "rig.qca.txt").write_text(f"<calibration><cameras>{camera}</cameras></calibration>")
+    numbers = {
+        "size": [48.0, 32.0], "matrix": np.eye(3).tolist(), "distortions": [0.0] * 4, "rotation": pose["R"],
+        "translation": pose["T"], "fisheye": "false",
+    }  # fmt: skip
+    table = "\n".join(f"{key} = {value}" for key, value in numbers.items())
+    (folder / "rig.toml").write_text(f'[one]\nname = "one"\n{table}\n\n[metadata]\nadjusted = false\nerror = 0.0\n')
     return sorted(folder.iterdir())
 
 
@@ -243,7 +260,7 @@ READERS = [
     Reader("videos", several(mp4=write_video, mkv=write_video, avi=write_video,
                              gif=lambda p: write_video(p, "gif"), mpg=lambda p: write_video(p, "mpeg1video")),
            read_video, weight=3),
-    Reader("calibrations: YAML, XML, JSON", cameras, read_calibration, text=True, weight=3),
+    Reader("calibrations: YAML, XML, JSON, TOML", cameras, read_calibration, text=True, weight=3),
     Reader("JSON: lens", one("a.json", write_text({"K": np.eye(3).tolist(), "D": [0] * 5})),
            lambda p: Lens.parse(str(p)), text=True),
     Reader("JSON: OpenPose", one("a.json", write_text(OPENPOSE)), read_people, text=True),

@@ -144,20 +144,39 @@ def test_a_missing_run_is_one_sentence(tmp_path):
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
-def test_products_are_those_of_the_run():
-    """Unless typed: a preset for a small machine makes a small turntable, also when the run is evaluated again."""
-    defaults = composed("eval", "run=x").eval.products
-    trained = defaults.copy()
-    trained.turntable.views, trained.turntable.height, trained.canonical = 4, 128, None
-    chosen = eval_script.chosen_products(defaults, trained, ["run=x"])
-    assert (chosen.turntable.views, chosen.turntable.height) == (4, 128)
-    assert chosen.canonical == defaults.canonical  # what the run left out can still be made
-    typed = composed(
-        "eval", "run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"
-    ).eval.products
-    words = ["run=x", "eval.products.turntable.views=12", "eval.products.comparisons=null"]
-    chosen = eval_script.chosen_products(typed, trained, words)
-    assert (chosen.turntable.views, chosen.turntable.height, chosen.comparisons) == (12, 128, None)
+def chosen(trained: DictConfig, *typed: str) -> DictConfig:
+    """The evaluation that eval.py makes of a run, resolved."""
+    config = composed("eval", "run=x", *typed)
+    config.eval = eval_script.chosen_evaluation(config.eval, trained, ["run=x", *typed])
+    OmegaConf.resolve(config)
+    return config.eval
+
+
+def trained(*typed: str) -> DictConfig:
+    """The evaluation in the config of a run."""
+    config = composed("eval", "run=x", *typed)
+    OmegaConf.resolve(config)
+    return OmegaConf.create(OmegaConf.to_container(config.eval))  # type: ignore[return-value]
+
+
+def test_the_evaluation_is_that_of_the_run():
+    """A preset for a small machine evaluates few pictures, and makes a small turntable or none; so does eval.py."""
+    small = ("eval.products.turntable.views=4", "eval.products.canonical=null", "eval.most=2", "eval.splits=[train]")
+    run = trained(*small, "+eval.products.more={_target_: hashhuman.evaluation.images.Images, pictures: 3}")
+    assert chosen(run) == run
+    assert instantiate(chosen(run, "metrics=legacy_nvr", "metrics.lpips=null")).protocol.name == "legacy_nvr"
+    typed = ("eval.products.turntable.views=12", "eval.products.comparisons=null", "eval.most=null")
+    again = chosen(run, *typed)
+    assert (again.most, again.splits, again.products.comparisons) == (None, ["train"], None)
+    assert (again.products.turntable.views, again.products.turntable.height) == (12, 512)
+    assert chosen(run, "~eval.products.turntable").products.turntable is None
+
+
+def test_what_the_run_left_out_is_made_if_it_is_typed():
+    run = trained("eval.products.turntable=null", "eval.products.canonical=null")
+    again = chosen(run, "eval.products.turntable.views=12")
+    assert (again.products.turntable.views, again.products.turntable.fps) == (12, 30)
+    assert again.products.canonical is None
 
 
 def test_files_to_take_away_are_one_option():
@@ -168,9 +187,8 @@ def test_files_to_take_away_are_one_option():
     assert "needs eval.products.export" in (explain(raised.value) or "")
 
 
-def test_formats_are_those_that_are_typed_and_not_those_of_the_run():
-    trained = composed("eval", "run=x", "eval.export=[glb]").eval.products
-    OmegaConf.resolve(trained)
-    typed = composed("eval", "run=x", "eval.export=[bvh]").eval.products
-    chosen = eval_script.chosen_products(typed, trained, ["run=x", "eval.export=[bvh]"])
-    assert chosen.export.format == ["bvh"] and trained.export.format == ["glb"]
+def test_formats_are_those_of_the_run_unless_others_are_typed():
+    run = trained("eval.export=[glb]")
+    assert chosen(run).products.export.format == ["glb"]
+    assert chosen(run, "eval.export=[bvh]").products.export.format == ["bvh"]
+    assert run.products.export.format == ["glb"]  # is left alone

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 import train
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
-from hashhuman.io import checkpoint, files, lock
+from hashhuman.io import checkpoint, files, interruption, leftovers, lock
 from hashhuman.training import resume, run, run_folder
 from hashhuman.training.manifest import Manifest
 from tests.processes import PATIENCE
@@ -151,10 +151,48 @@ def test_only_the_evaluation_is_left(uninterrupted, toy_folder, tmp_path, capsys
     said = capsys.readouterr().out
     assert f"training has ended already, after step {STEPS}" in said and "going on" not in said
     assert (folder / run_folder.CHECKPOINT).stat().st_mtime_ns == written
-    assert comparable(folder)["metrics"] == comparable(uninterrupted)["metrics"]
-    assert comparable(folder)["pictures"].keys() == comparable(uninterrupted)["pictures"].keys()
+    assert comparable(folder) == comparable(uninterrupted)
     train.main(config)
     assert f"{folder} is finished, and nothing of it has changed" in capsys.readouterr().out
+
+
+def test_a_run_that_was_stopped_in_its_evaluation_keeps_its_log(uninterrupted, toy_folder, tmp_path, monkeypatch):
+    """The loggers got the evaluation, and the manifest did not yet say so: nothing is lost, nothing is there twice."""
+    folder = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
+    next((folder / "evaluation").rglob("*.png")).unlink()  # so that it is evaluated again
+    written = leftovers.temporary_prefix(Path("half.png")).replace(str(os.getpid()), str(2**22 + 1))
+    (folder / f"evaluation/{written}x.png").touch()  # of a process that was killed
+    (folder / "checkpoints/step_00000028.ckpt").touch()  # it had ended training, and not yet deleted this
+    config = composed("train", *options(toy_folder, folder, *struck(-1)))
+
+    def struck_after(self: Manifest, *_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(Manifest, "add_below", struck_after)
+        train.main(config)
+    assert not Manifest.existing(folder).evaluated
+    train.main(config)
+    assert comparable(folder) == comparable(uninterrupted)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert not [name for name in Manifest.existing(folder).files if Path(name).name.startswith(".")]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_last_step(signum, uninterrupted, toy_folder, tmp_path, interruptible):
+    """Training ends with all that belongs to it, and only the evaluation is left."""
+    folder = tmp_path / "run"
+    config = composed("train", *options(toy_folder, folder, *struck(STEPS, signum)))
+    folder.mkdir()
+    (folder / "diverged.pt").touch()  # of an attempt that broke down
+    with pytest.raises(interruption.Interrupted), interruption.watched():
+        train.main(config)
+    manifest = Manifest.existing(folder)
+    assert manifest.trained and not manifest.evaluated
+    assert files.load_json(folder / "timing.json")["steps"] == STEPS
+    assert not (folder / "diverged.pt").exists() and not (folder / "evaluation").exists()
+    train.main(config)
+    assert_same_result(folder, uninterrupted)
 
 
 def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_folder, tmp_path, capsys):
@@ -170,6 +208,40 @@ def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_fol
     assert resume.chosen(composed("train", f"resume={folder}")).resume is None  # which would replace it again
     with pytest.raises(UserError, match="its training was stopped"):
         run.load(folder)
+
+
+def test_a_subject_that_has_changed_is_refused(toy_folder, tmp_path, capsys):
+    """While the run is unfinished, and afterwards; a finished one may outlive its subject."""
+    subject, folder = Path(shutil.copytree(toy_folder, tmp_path / "toy")), tmp_path / "run"
+    config = [*options(subject, folder, *struck(5)), "eval.splits=[]", "trainer.max_steps=8", "data.val_views=0"]
+    with pytest.raises(ZeroDivisionError):
+        train.main(composed("train", *config))
+    sentence = rf"{subject} has changed since {folder} was begun with it .*: choose another run_dir="
+    changed = [next((subject / "mask").rglob("*.png")), subject / "smpl_params/2.npy"]
+    for path, other in zip(changed, (subject / "mask/01/000005.png", subject / "smpl_params/3.npy")):
+        content = path.read_bytes()
+        path.write_bytes(other.read_bytes())
+        with pytest.raises(UserError, match=sentence):
+            train.main(composed("train", *config))
+        path.write_bytes(content)
+        train.main(composed("train", *config))  # unfinished the first time, finished the second time
+    assert "is finished" in capsys.readouterr().out
+    shutil.rmtree(subject)
+    train.main(composed("train", *config))
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_a_run_with_classes_of_others_is_continued_if_they_are_admitted(uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.undo()  # what these tests admit
+    with pytest.raises(UserError, match=r"names tests\.strike\.Strike .* add admit=\[NAME\]"):
+        resume.chosen(composed("train", f"resume={uninterrupted}"))
+    words = [f"resume={uninterrupted}", "admit=[tests.strike.Strike]"]
+    monkeypatch.setattr(run_folder, "typed_overrides", lambda: words)
+    config = resume.chosen(composed("train", *words))
+    assert run_folder.digest(run_folder.content_of(config)) == Manifest.existing(uninterrupted).config
+    words.append("seed=3")
+    with pytest.raises(UserError, match="leave out seed=3"):
+        resume.chosen(composed("train", *words))
 
 
 def test_old_weights_beside_a_new_config_are_refused(uninterrupted, tmp_path):

@@ -27,7 +27,7 @@ def read_storage(path: Path) -> dict[str, Any]:
         values = _READERS.get(path.suffix.lower(), _read_yaml)(path)
     except (yaml.YAMLError, ElementTree.ParseError, *_DAMAGE) as error:
         raise UserError(f"{path} is not a file of OpenCV's FileStorage: {cause_of(error)}.") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UserError(f"{path} must hold named matrices, as OpenCV's FileStorage writes them.")
     return values
 

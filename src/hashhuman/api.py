@@ -1,7 +1,7 @@
 """A finished run in Python: load it, give a pose and a camera, get a picture. `docs/export.md` shows it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from omegaconf import OmegaConf
 
 from hashhuman.body.template import BodyPose
+from hashhuman.checks import targets
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.device import device_named
 from hashhuman.training import run
@@ -54,17 +55,21 @@ class LoadedRun:
         return np.rint(255 * image.rgb.clamp(0, 1).cpu().numpy()).astype(np.uint8)
 
 
-def load(folder: str | Path, data_root: str | Path | None = None, device: str = "auto") -> LoadedRun:
+def load(
+    folder: str | Path, data_root: str | Path | None = None, device: str = "auto", admit: Collection[str] = ()
+) -> LoadedRun:
     """Loads a finished run.
 
     Args:
         folder: the run's folder.
         data_root: its subject folder, if that has moved.
         device: auto, cpu, cuda or cuda:1; auto: a GPU if there is one.
+        admit: classes of others that the run may name, such as my_lab.normals.NormalLoss, if you trust them.
 
     Raises:
-        UserError: if the folder is not a run that this revision can load, or its subject folder is missing.
+        UserError: if the folder is not a run that this revision can load, its subject folder is missing, or it names a
+            class that is not admitted.
     """
     moved = None if data_root is None else OmegaConf.create({"data": {"root": str(data_root)}})
-    module, data, config = run.load(folder, moved)
+    module, data, config = run.load(folder, moved, targets.admitted(admit))
     return LoadedRun(module.avatar.to(device_named(device, "device")), data, config)

@@ -67,6 +67,20 @@ class Avatar(Protocol):
         """
         ...
 
+    def fit_pose(
+        self, camera: Camera, image: Float[Tensor, "H W 3"], mask: Float[Tensor, "H W"], pose: BodyPose, **options: Any
+    ) -> BodyPose:
+        """Fits a pose to one picture, with the avatar as it is; for `eval.fit_poses`, whose options it gets.
+
+        Args:
+            camera: the view.
+            image: RGB in [0, 1], the person on black.
+            mask: the person's coverage in [0, 1].
+            pose: where to begin.
+            options: those of `eval.pose_fit`.
+        """
+        ...
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for a torch optimizer: each is a dictionary with `params` and `name`.
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     poses.add_argument("run", type=Path, help="the run folder")
     poses.add_argument("--to", type=Path, required=True, help="the folder that gets smpl_params/ and smpl_vertices/")
     poses.add_argument("--replace", action="store_true", help="keep folders of these names as smpl_params_fitted/ ...")
+    poses.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
     poses.set_defaults(command=write_poses)
     given = parser.parse_args(arguments)
     try:
@@ -47,7 +48,7 @@ def write_poses(given: argparse.Namespace) -> str:
     """Writes refined poses and returns a description; see `training/refined_poses.py`."""
     from hashhuman.training.refined_poses import write_refined_poses  # takes seconds, which other commands do not need
 
-    return write_refined_poses(given.run, given.to, given.replace)
+    return write_refined_poses(given.run, given.to, given.replace, given.admit)
 
 
 def convert_smpl(path: Path, out: Path | None = None) -> str:

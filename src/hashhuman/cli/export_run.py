@@ -1,6 +1,7 @@
 """The program `python -m hashhuman.export`: loads a finished run and writes files to take away."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,9 +13,8 @@ def export(config: DictConfig) -> None:
 
     from hashhuman.checks import targets
     from hashhuman.checks.requirements import check_requirements
-    from hashhuman.export.exporter import FOLDER
     from hashhuman.gpu.device import device_named
-    from hashhuman.io import lock
+    from hashhuman.io import interruption
     from hashhuman.training import run, run_folder
 
     check_requirements(config.export)
@@ -23,7 +23,26 @@ def export(config: DictConfig) -> None:
     run_folder.check_links(folder)
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), targets.admitted(config.admit))
     avatar = module.avatar.to(device_named(config.device, "device"))
-    out = folder / FOLDER if config.out is None else Path(config.out).expanduser()
-    with lock.alone(folder, inside=True) if config.out is None else contextlib.nullcontext():
-        for name, path in exporter(avatar, datamodule, out).items():
-            print(f"{name}: {path}", flush=True)
+    out = folder / run_folder.EXPORT if config.out is None else Path(config.out).expanduser()
+    with _part_of_the_run(folder) if config.out is None else contextlib.nullcontext():
+        made = exporter(avatar, datamodule, out)
+        interruption.check()
+    for name, path in made.items():
+        print(f"{name}: {path}", flush=True)
+
+
+@contextlib.contextmanager
+def _part_of_the_run(folder: Path) -> Iterator[None]:
+    """Context that writes the run's folder `export`: with its lock, and in the end listed in its manifest."""
+    from hashhuman.io import interruption, leftovers, lock
+    from hashhuman.training.manifest import Manifest
+    from hashhuman.training.run_folder import EXPORT
+
+    with lock.alone(folder, inside=True), interruption.advising("the same command exports it anew"):
+        leftovers.sweep(folder)
+        manifest = Manifest.existing(folder)
+        manifest.forget(EXPORT)
+        manifest.save(folder)  # what an earlier export left there counts no longer
+        yield
+        manifest.add_below(folder, EXPORT)
+        manifest.save(folder)

@@ -88,9 +88,16 @@ def load(path: Path, map_location: Any = "cpu", expected: str | None = None) -> 
 def load_weights(path: Path, expected: str | None = None) -> dict[str, torch.Tensor]:
     """The parameters and buffers in a checkpoint, by name, on the CPU; `expected` as for `load`.
 
-    Raises UserError as `load` does, and if there are none, or not all of their numbers are finite.
+    Raises UserError as `load` does, and as `weights_of`.
     """
-    content = load(path, expected=expected)
+    return weights_of(load(path, expected=expected), path)
+
+
+def weights_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The parameters and buffers in what was read from a checkpoint at `path`, by name.
+
+    Raises UserError if there are none, or not all of their numbers are finite.
+    """
     weights = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise UserError(f"{path} holds no weights: train the run again.")

@@ -65,7 +65,7 @@ def watched() -> Iterator[None]:
         yield
         check()
     finally:
-        _State.watching = False
+        _State.watching, _State.received, _State.deferring = False, None, False
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -1,6 +1,9 @@
 """Sends config, pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
 
 import contextlib
+import re
+import secrets
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from hashhuman.evaluation.product import Evaluation
-from hashhuman.io.files import read_image, write_image
+from hashhuman.io.files import atomic_path, read_image, write_image
 from hashhuman.io.packages import require_package, requiring
 
 
@@ -25,7 +28,9 @@ class CsvLogger(CSVLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Adds a line."""
-        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        # Interned names: pickled once each, so that a training that was continued writes the same bytes.
+        named = {sys.intern(name): value for name, value in metrics.items()}
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in named.items()}
         super().log_metrics(values, step)
         self.lines.append(values | {"step": -1 if step is None else step})
 
@@ -53,7 +58,8 @@ def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, *
     Args:
         project: name of the project in wandb.
         name: name of the run; None: wandb chooses one.
-        save_dir: folder of the local files, made if missing.
+        save_dir: folder of the local files, made if missing. Its file `wandb/run_id` has the run's id, so that a
+            training that is continued stays one run.
         offline: whether to write local files only.
         settings: further arguments of `wandb.init`.
 
@@ -61,8 +67,18 @@ def wandb_logger(project: str, name: str | None, save_dir: str, offline: bool, *
         UserError: if the package wandb is missing.
     """
     require_wandb()
-    Path(save_dir).mkdir(parents=True, exist_ok=True)
+    settings = {"id": _run_id(Path(save_dir) / "wandb/run_id")} | settings
     return WandbLogger(project=project, name=name, save_dir=save_dir, offline=offline, **settings)
+
+
+def _run_id(path: Path) -> str:
+    """The id in a file, which is written with a new one if it holds none."""
+    text = path.read_bytes()[:99].decode("ascii", errors="replace") if path.exists() else ""
+    if not re.fullmatch("[0-9a-f]{8}", text):
+        text = secrets.token_hex(4)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
+    return text
 
 
 @contextlib.contextmanager

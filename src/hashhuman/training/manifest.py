@@ -32,6 +32,7 @@ class Manifest:
     step: int = 0  # of the newest checkpoint
     trained: bool = False  # whether training has ended
     evaluated: bool = False  # whether the evaluation after training is complete
+    subject: str | None = None  # SHA-256 of what is read of the subject; None: training has not read it yet
     files: dict[str, str] = dataclasses.field(default_factory=dict)  # path in the run folder: SHA-256
 
     @classmethod
@@ -46,8 +47,9 @@ class Manifest:
         if not path.is_file():
             return None
         content = files.load_json(path)
-        types = {field.name: field.type for field in dataclasses.fields(cls)}
-        if not isinstance(content, dict) or content.keys() != types.keys() or not _is_sound(content):
+        names = {field.name for field in dataclasses.fields(cls)}
+        content = {"subject": None, **content} if isinstance(content, dict) else content  # earlier revisions lack it
+        if not isinstance(content, dict) or content.keys() != names or not _is_sound(content):
             raise UserError(f"{path} is not the manifest of a run: train the run again, with resume=false.")
         return cls(**content)
 
@@ -66,6 +68,11 @@ class Manifest:
         """Lists files of the run folder as they are now."""
         for path in paths:
             self.files[path.relative_to(folder).as_posix()] = files.sha256(path)
+
+    def add_below(self, folder: Path, part: str) -> None:
+        """Lists all files in a folder of the run folder, but for hidden ones: those are being written."""
+        below = sorted(path for path in (folder / part).rglob("*") if path.is_file())
+        self.add(folder, [path for path in below if not path.name.startswith(".")])
 
     def holds(self, folder: Path, name: str) -> bool:
         """Whether a file is listed and still has its content."""
@@ -86,6 +93,7 @@ def _is_sound(content: dict[str, Any]) -> bool:
     """Whether a manifest's values have their types, and its files lie in the run folder."""
     listed, step = content["files"], content["step"]
     texts = isinstance(content["config"], str) and isinstance(content["code"], str)
+    texts = texts and isinstance(content["subject"], str | None)
     switches = isinstance(content["trained"], bool) and isinstance(content["evaluated"], bool)
     if not (texts and switches and isinstance(step, int) and isinstance(listed, dict)):
         return False

@@ -1,11 +1,13 @@
 """Writes the refined poses of a run as a subject folder's `smpl_params/` and `smpl_vertices/`."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from hashhuman.body.visibility import world_vertices
+from hashhuman.checks import targets
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io import files
@@ -16,7 +18,7 @@ FOLDERS = ("smpl_params", "smpl_vertices")
 KEPT = "_fitted"  # suffix of the folders to which --replace moves what was there
 
 
-def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False) -> str:
+def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False, admit: Collection[str] = ()) -> str:
     """Writes the poses of all frames, and returns a description.
 
     Frames that were held out have interpolated corrections, and frames outside the training window the fitted pose.
@@ -26,11 +28,12 @@ def write_refined_poses(run_folder: Path, folder: Path, replace: bool = False) -
         run_folder: a run that was trained with `pose=refined`.
         folder: gets `smpl_params/` and `smpl_vertices/`.
         replace: if these exist, move them to `smpl_params_fitted/` and `smpl_vertices_fitted/`.
+        admit: classes of others that the run may name.
 
     Raises:
         UserError: if the run refined no poses, or either folder exists and may not be replaced.
     """
-    module, data, _ = run.load(run_folder)
+    module, data, _ = run.load(run_folder, admitted=targets.admitted(admit))
     if not isinstance(getattr(module.avatar, "poses", None), RefinedPoses):
         raise UserError(f"{run_folder} has no refined poses: train a run with pose=refined.")
     taken = [folder / name for name in FOLDERS if (folder / name).exists()]

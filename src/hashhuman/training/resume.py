@@ -13,10 +13,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hashhuman.checks import targets
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.io import files
 from hashhuman.training import run_folder
 from hashhuman.training.manifest import Manifest, code_digest
+
+BESIDE = ("resume=", "admit=")  # what may be typed where a run is continued with its own config
 
 
 def chosen(config: DictConfig) -> DictConfig:
@@ -26,10 +30,10 @@ def chosen(config: DictConfig) -> DictConfig:
         UserError: if `resume` is no folder of a run, or other options are typed beside `resume=FOLDER`.
     """
     if isinstance(config.resume, str):
-        typed = [text for text in run_folder.typed_overrides() or [] if not text.lstrip("+").startswith("resume=")]
+        typed = [text for text in run_folder.typed_overrides() or [] if not text.lstrip("+").startswith(BESIDE)]
         if typed:
             raise UserError(f"resume={config.resume} goes on with the run as it was configured: leave out {typed[0]}.")
-        return _moved(Path(config.resume))
+        return _moved(Path(config.resume), targets.admitted(config.admit))
     empty = not (Path(config.run_dir) / run_folder.CONFIG).exists()
     if config.resume is True and empty and (folder := _newest_unfinished(config)) is not None:
         config = config.copy()
@@ -37,9 +41,9 @@ def chosen(config: DictConfig) -> DictConfig:
     return config
 
 
-def _moved(folder: Path) -> DictConfig:
+def _moved(folder: Path, admitted: targets.Register) -> DictConfig:
     """The saved config of a run, whose folder may have moved since."""
-    content = run_folder.saved_content(folder)
+    content = run_folder.saved_content(folder, admitted)
     before, now = str(content["run_dir"]), str(folder.absolute())
 
     def replaced(node: Any) -> Any:
@@ -96,6 +100,22 @@ def begin(folder: Path, config: DictConfig) -> Manifest:
         run_folder.remove_outputs(folder)
     _write(folder, config, manifest)
     return manifest
+
+
+def check_subject(folder: Path, manifest: Manifest, subject: Subject) -> None:
+    """Notes what a run reads of its subject when the run begins, and compares it when the run is continued.
+
+    Raises UserError if pictures, masks or bodies are others than when the run began.
+    """
+    found = subject.digest()
+    if manifest.subject is None:
+        manifest.subject = found
+        manifest.save(folder)
+    elif manifest.subject != found:
+        raise UserError(
+            f"{subject.root} has changed since {folder} was begun with it (pictures, masks or bodies): choose another "
+            "run_dir=, or replace it by resume=false."
+        )
 
 
 def _write(folder: Path, config: DictConfig, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import lightning as L
 import torch
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,14 +22,15 @@ from hashhuman.checks.ranges import check_ranges
 from hashhuman.checks.requirements import check_requirements
 from hashhuman.checks.types import check_types
 from hashhuman.data.datamodule import SubjectDataModule
+from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.evaluation.product import Evaluation
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
-from hashhuman.io import checkpoint, files, interruption, lock
+from hashhuman.io import checkpoint, files, interruption, leftovers, lock
 from hashhuman.io.packages import cause_of, causes_of
-from hashhuman.training import ddp, divergence, resume, run_folder
-from hashhuman.training.callbacks.checkpoints import newest
+from hashhuman.training import ddp, divergence, resume, run_folder, state
+from hashhuman.training.callbacks.carve import Carve
+from hashhuman.training.callbacks.checkpoints import delete_unlisted, newest
 from hashhuman.training.divergence import Diverged
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import ended, log_config, log_evaluation
@@ -44,8 +47,8 @@ def train(config: DictConfig) -> None:
     0 does the rest.
 
     Raises:
-        UserError: see `check_config` and `resume.begin`; also if the subject cannot be prepared, another process works
-            on the run, or training breaks down.
+        UserError: see `check_config`, `resume.begin` and `resume.check_subject`; also if the subject cannot be
+            prepared, another process works on the run, or training breaks down.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -57,20 +60,23 @@ def train(config: DictConfig) -> None:
         _fit(config, _trainer(config))
         return
     with lock.alone(folder, wait=False, inside=True), interruption.advising(f"go on with {continuation(folder)}"):
+        leftovers.sweep(folder)
         manifest = resume.begin(folder, config)
-        if manifest.evaluated and all(manifest.holds(folder, name) for name in manifest.files):
+        if manifest.evaluated and all(manifest.holds(folder, name) for name in run_folder.results(manifest)):
+            if Path(config.data.root).is_dir():  # a finished run may outlive its subject
+                resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
             print(f"{folder} is finished, and nothing of it has changed (resume=false trains it again).", flush=True)
             return
         if config.source is not None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
+        resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
         trainer = _trainer(config)
         with ended(trainer.loggers):
             module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)
-            evaluation = _evaluate(evaluator, module.avatar, datamodule, folder)
-            log_evaluation(trainer.loggers, evaluation, Manifest.existing(folder).step)
+            _evaluate(evaluator, module.avatar, datamodule, folder, trainer.loggers)
 
 
 def _trainer(config: DictConfig) -> L.Trainer:
@@ -100,18 +106,26 @@ def _fit(config: DictConfig, trainer: L.Trainer) -> tuple[HumanModule, SubjectDa
 
 
 def _trained(config: DictConfig, trainer: L.Trainer) -> tuple[HumanModule, SubjectDataModule]:
-    """The module of a run whose training has ended, on the training device, for its evaluation."""
+    """The module of a run whose training has ended, on the training device, for its evaluation.
+
+    The loggers have what training logged, as after training.
+    """
     folder = Path(config.run_dir)
     manifest = Manifest.existing(folder)
     print(f"training has ended already, after step {manifest.step}: only the evaluation is left", flush=True)
     module, datamodule = build(config)
-    load_weights(module, datamodule, folder, manifest)
+    content = load_weights(module, datamodule, folder, manifest)
+    log_config(trainer.loggers, files.load_json(folder / run_folder.CONFIG))
+    delete_unlisted(folder, manifest)
+    state.restore_logged(trainer.loggers, content.get("loggers", {}))
     module.to(trainer.strategy.root_device)
     return module, datamodule
 
 
-def _evaluate(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, folder: Path) -> Evaluation:
-    """Evaluates into the run folder, and lists the files in its manifest."""
+def _evaluate(
+    evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, folder: Path, loggers: Sequence[Logger]
+) -> None:
+    """Evaluates into the run folder, tells the loggers, and lists the files in the manifest."""
     manifest = Manifest.existing(folder)
     if manifest.evaluated or manifest.below(run_folder.EVALUATION):
         manifest.evaluated = False
@@ -119,11 +133,10 @@ def _evaluate(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, fol
         manifest.save(folder)
     evaluation = evaluator(avatar, datamodule, folder / run_folder.EVALUATION)
     interruption.check()
-    made = (folder / run_folder.EVALUATION).rglob("*")
-    manifest.add(folder, sorted(path for path in made if path.is_file() and not path.name.startswith(".")))
+    log_evaluation(loggers, evaluation, manifest.step)
+    manifest.add_below(folder, run_folder.EVALUATION)
     manifest.evaluated = True
     manifest.save(folder)
-    return evaluation
 
 
 def evaluate_again(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule, folder: Path) -> None:
@@ -131,13 +144,14 @@ def evaluate_again(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule
 
     The caller holds the run folder's lock.
     """
+    leftovers.sweep(folder)
     part = f"{run_folder.EVALUATION}/{evaluator.protocol.name}"
     manifest = Manifest.existing(folder)
     manifest.forget(part)
     manifest.save(folder)  # what an earlier evaluation left there counts no longer
     evaluator(avatar, datamodule, folder / part)
     interruption.check()
-    manifest.add(folder, sorted(path for path in (folder / part).rglob("*") if path.is_file()))
+    manifest.add_below(folder, part)
     manifest.save(folder)
 
 
@@ -193,11 +207,18 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
 
 def _built(config: DictConfig, source: Path) -> tuple[HumanModule, SubjectDataModule]:
     """`build` for the config of a run folder, whose values may be anything. Raises UserError if it makes no run."""
-    try:
+    with described_by(source):
         check_ranges(config)
         for key in ("data", "avatar", "loss", "optimizer", "step"):
             check_types(config[key], key)
         return build(config)
+
+
+@contextlib.contextmanager
+def described_by(source: Path) -> Iterator[None]:
+    """Context that uses the config of a run folder, in the file `source`. Raises UserError if it describes no run."""
+    try:
+        yield
     except (HydraException, OmegaConfBaseException, TypeError, ValueError, LookupError, AttributeError) as error:
         for cause in causes_of(error):
             if isinstance(cause, UserError):
@@ -226,27 +247,34 @@ def load(
     return module.eval(), datamodule, config
 
 
-def load_weights(module: HumanModule, datamodule: SubjectDataModule, folder: Path, manifest: Manifest) -> None:
-    """Loads the final weights of a run.
+def load_weights(
+    module: HumanModule, datamodule: SubjectDataModule, folder: Path, manifest: Manifest
+) -> dict[str, Any]:
+    """Loads the final weights of a run. Returns the whole content of its checkpoint.
 
     Raises:
         UserError: if the checkpoint is damaged, is not the one that training wrote, or does not fit the module.
     """
     path = folder / run_folder.CHECKPOINT
-    weights = checkpoint.load_weights(path, expected=manifest.files.get(run_folder.CHECKPOINT, ""))
+    content = checkpoint.load(path, expected=manifest.files.get(run_folder.CHECKPOINT, ""))
+    weights = checkpoint.weights_of(content, path)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
             f"{path} does not fit its config and {datamodule.subject.root}: correct data.root, or train the run again."
         ) from error
+    return content
 
 
-def replay(folder: str | Path) -> dict[str, float]:
+def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict[str, float]:
     """Computes the losses of the rays with which a training broke down, with the weights of its last checkpoint.
+
+    A loss that draws places of its own, such as that of `callbacks.carve`, draws others than training did.
 
     Args:
         folder: the run folder, with `diverged.pt`.
+        admitted: the classes that the run may name; None: `targets.admitted()`.
 
     Returns:
         The loss terms, unweighted, by name.
@@ -255,11 +283,17 @@ def replay(folder: str | Path) -> dict[str, float]:
         UserError: if the folder has no undamaged `diverged.pt` or checkpoint.
     """
     folder = Path(folder)
-    config = OmegaConf.create(run_folder.saved_content(folder))
+    config = OmegaConf.create(run_folder.saved_content(folder, admitted))
+    assert isinstance(config, DictConfig)
     _, _, batch = divergence.load_batch(folder)
     module, datamodule = build(config)
-    if (saved := newest(folder, Manifest.existing(folder))) is not None:
+    saved = newest(folder, Manifest.existing(folder)) or {"callbacks": {}}
+    if "state_dict" in saved:
         module.load_state_dict(saved["state_dict"])
     scene = module.avatar.prepare(datamodule.train_poses, datamodule.train_frames)
+    for callback in instantiate(config.callbacks).values():
+        if isinstance(callback, Carve):  # without it, some losses have nothing to compare with
+            callback.load_state_dict(saved["callbacks"].get(callback.state_key, {}))
+            callback.begin(module.avatar, scene, datamodule)
     _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
     return {name: float(term.detach()) for name, term in terms.items()}

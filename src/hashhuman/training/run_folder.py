@@ -6,6 +6,7 @@ the config's own keys it has `format`, the version of this layout, and `command`
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -25,16 +26,11 @@ from hashhuman.io.packages import cause_of
 from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
 FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
-CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
-OUTPUTS = (
-    "checkpoints",
-    "evaluation",
-    "export",
-    "logs",
-    "timing.json",
-    "diverged.pt",
-)  # what training a run anew replaces
-BESIDE = ("format", "command", "resume")  # of config.json, and no part of the config that determines the result
+CONFIG, CHECKPOINT, EVALUATION, EXPORT = "config.json", "checkpoints/last.ckpt", "evaluation", "export"
+OUTPUTS = (  # what training a run anew replaces
+    "checkpoints", "evaluation", "export", "logs", "tensorboard", "wandb", "timing.json", "diverged.pt",
+)  # fmt: skip
+BESIDE = ("format", "command", "resume", "admit")  # of config.json, and no part of what determines the result
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
 
 
@@ -114,6 +110,11 @@ def check_links(folder: Path) -> None:
     check_inside(folder, [folder / name for name in OUTPUTS])
 
 
+def results(manifest: Manifest) -> list[str]:
+    """The listed files that a finished run must have: all but what was exported, which may be moved or edited."""
+    return [name for name in manifest.files if not name.startswith(f"{EXPORT}/")]
+
+
 def remove_outputs(folder: Path) -> None:
     """Deletes what an earlier training left in a run folder. Links are deleted, not what they point to."""
     for name in OUTPUTS:
@@ -149,7 +150,7 @@ def load_config(
     typed = overrides or OmegaConf.create({})
     for option in ("data.root", "data.smpl_meta"):
         path = _text_or_none(config, option, folder / CONFIG)
-        if path is not None and not Path(path).is_dir():
+        if path is not None and not os.path.isdir(path):  # False also for a name that the system does not admit
             if OmegaConf.select(typed, option) is not None:
                 raise UserError(f"{option}={path} is no folder: correct it.")
             raise UserError(

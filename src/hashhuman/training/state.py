@@ -1,12 +1,13 @@
 """The complete state of a training between two steps: what a checkpoint holds, and how training goes on from it."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -36,11 +37,7 @@ def snapshot(trainer: L.Trainer, module: Any) -> dict[str, Any]:
                 for callback in trainer.callbacks  # type: ignore[attr-defined]
                 if (state := callback.state_dict())
             },
-            "loggers": {
-                type(logger).__name__: logger.state_dict()  # type: ignore[attr-defined]
-                for logger in trainer.loggers
-                if hasattr(logger, "state_dict")
-            },
+            "loggers": logged(trainer.loggers),
         }
     )
 
@@ -56,10 +53,24 @@ def restore(trainer: L.Trainer, module: Any, state: dict[str, Any], steps_per_ep
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if callback.state_key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][callback.state_key])
-    for logger in trainer.loggers:
-        if type(logger).__name__ in state["loggers"]:
-            logger.load_state_dict(state["loggers"][type(logger).__name__])  # type: ignore[attr-defined]
+    restore_logged(trainer.loggers, state["loggers"])
     set_progress(trainer, state["step"], steps_per_epoch)
+
+
+def logged(loggers: Iterable[Logger]) -> dict[str, Any]:
+    """What those loggers have logged that keep it themselves, by their class."""
+    return {
+        type(logger).__name__: logger.state_dict()  # type: ignore[attr-defined]
+        for logger in loggers
+        if hasattr(logger, "state_dict")
+    }
+
+
+def restore_logged(loggers: Iterable[Logger], state: Mapping[str, Any]) -> None:
+    """Gives loggers what `logged` returned. They must have logged nothing yet."""
+    for logger in loggers:
+        if type(logger).__name__ in state:
+            logger.load_state_dict(state[type(logger).__name__])  # type: ignore[attr-defined]
 
 
 def set_progress(trainer: L.Trainer, step: int, steps_per_epoch: int) -> None:

@@ -61,6 +61,21 @@ def test_an_infinite_loss_stops_the_run(toy_folder, tmp_path):
     assert again.keys() == terms.keys() and all(math.isfinite(value) for value in again.values())
 
 
+def test_a_replay_carves_as_training_did(toy_folder, tmp_path):
+    """Without it, the loss that completes the body has nothing to say."""
+    options = (
+        f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=20", "data.train_frames=4", "seed=1",
+        "data.val_views=0", "data.cache_mb=0", "callbacks.checkpoint.every_steps=2", "callbacks=carved",
+        "callbacks.carve.least_views=1", "callbacks.carve.read_after=2", "callbacks.carve.read_every=1",
+        "+loss.poison._target_=tests.hashhuman.training.test_divergence.Poison", "+loss.poison.weight=1.0",
+        "+loss.poison.call=6", "eval.splits=[]",
+    )  # fmt: skip
+    with pytest.raises(UserError, match="Training broke down at step 6"):
+        train.main(composed("train", "data=zju_mocap", *SMALL, *TOY, *options))
+    assert load_batch(tmp_path)[1]["completion"] > 0
+    assert run.replay(tmp_path)["completion"] > 0
+
+
 def batch_of(count: int, value: float) -> RayBatch:
     rays = Rays(torch.full((count, 3), float(value)), torch.full((count, 3), value + 1.0), torch.arange(count))
     color = torch.full((count, 3), value + 2.0)

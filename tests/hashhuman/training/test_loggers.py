@@ -136,6 +136,18 @@ def test_a_failed_run_is_failed_in_wandb(tmp_path: Path, monkeypatch: pytest.Mon
     assert end.exit_code == 1
 
 
+def test_a_run_that_is_continued_stays_one_run_in_wandb(tmp_path: Path):
+    pytest.importorskip("wandb")
+
+    def name(folder: str, **settings: str) -> str:
+        return loggers.wandb_logger("hashhuman", None, str(tmp_path / folder), offline=True, **settings)._id  # type: ignore[return-value]
+
+    first = name("run")
+    assert name("run") == first != name("another") and name("run", id="mine") == "mine"
+    (tmp_path / "run/wandb/run_id").write_text("../../x")  # of a folder from anybody
+    assert name("run") not in (first, "../../x") and name("run") == name("run")
+
+
 def test_missing_wandb_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match="pip install wandb"):

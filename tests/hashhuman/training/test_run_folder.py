@@ -115,6 +115,8 @@ def test_another_format_is_one_sentence(folder, found):
 def test_a_subject_that_has_moved_is_one_sentence(folder, tmp_path):
     old = tmp_path / "data/subjects/foo"
     new = old.rename(tmp_path / "new")
+    with pytest.raises(UserError, match=r"^data\.root=x+ \.\.\. x+ is no folder: correct it\.$"):
+        run_folder.load_config(folder, OmegaConf.create({"data": {"root": 999 * "x"}}))
     with pytest.raises(UserError, match=rf"out was trained on {old}, .* add data\.root=FOLDER to say where"):
         run_folder.load_config(folder)
     moved = OmegaConf.create({"data": {"root": str(old)}})

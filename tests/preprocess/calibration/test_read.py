@@ -155,6 +155,7 @@ MATRIX = "K: !!opencv-matrix\n  rows: {}\n  cols: 3\n  dt: d\n  data: {}\n"
         ("a.yml", "%YAML:1.0\n---\nK: [1, 2", "not a file of OpenCV"),
         ("a.yml", "[" * 1500, "not a file of OpenCV"),
         ("a.yml", "", "must hold named matrices"),
+        ("a.yml", "names: [x]\n1.5: 3", "must hold named matrices"),
         ("a.yml", "other: 3", "holds no camera"),
         ("a.xml", "<opencv_storage><K type_id='opencv-matrix'><rows>3</rows></K></opencv_storage>", "not a file of"),
         ("a.xml", "<opencv_storage><K", "not a file of"),

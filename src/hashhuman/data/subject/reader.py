@@ -1,6 +1,7 @@
 """Reads a subject folder: its cameras, pictures, masks and part labels, and (`SubjectBody`) its body."""
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +19,7 @@ from hashhuman.data.subject.body import SubjectBody
 from hashhuman.data.subject.layout import VERSION, Picture, frame_of
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
-from hashhuman.io import files, masks
+from hashhuman.io import files, masks, threads
 
 SUFFIXES = (".png", ".jpg", ".npy")
 """Of masks and part labels, in the order in which they are looked for."""
@@ -253,6 +254,18 @@ class Subject(SubjectBody):
         size = image.shape[1::-1]
         x, y = cv2.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_32FC1)
         return cv2.remap(image, x, y, interpolation)
+
+    def digest(self) -> str:
+        """The SHA-256 of all that training and evaluation read here: the `sources` of all pictures, with their names.
+
+        It is the same wherever the folder lies. subject.json is left out, since reports write into it.
+        """
+        found = hashlib.sha256()
+        paths = [path for path in self.sources(self.pictures) if path != self.root / "subject.json"]
+        for path, content in zip(paths, threads.ordered(files.sha256, paths)):
+            name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+            found.update(f"{name}\0{content}\n".encode())
+        return found.hexdigest()
 
     def sources(self, pictures: Sequence[Picture]) -> list[Path]:
         """All existing files from which pictures, plates, masks, part labels and bodies are read, sorted."""

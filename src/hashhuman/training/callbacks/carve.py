@@ -40,11 +40,7 @@ class Carve(L.Callback):
         """Carves. Raises UserError for an avatar that cannot be carved."""
         if not callable(getattr(pl_module.avatar, "carve", None)):
             raise UserError("callbacks.carve needs an avatar with a method `carve`: use callbacks.carve=null.")
-        data: SubjectDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self.carve(pl_module.avatar, pl_module.scene, data)
-        self.surface = pl_module.avatar.surface
-        for name, value in self.read.items():
-            getattr(self.surface, name).copy_(value)
+        self.begin(pl_module.avatar, pl_module.scene, trainer.datamodule)  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Tensor]:
         """What has been read off the field: `height` (V) in metres, `color` (V, 3)."""
@@ -53,6 +49,13 @@ class Carve(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes what a checkpoint had read; it is set when training starts."""
         self.read = state_dict
+
+    def begin(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
+        """Carves an avatar, and gives its surface what the checkpoint that is continued had read."""
+        self.carve(avatar, scene, data)
+        self.surface = avatar.surface
+        for name, value in self.read.items():
+            getattr(self.surface, name).copy_(value)
 
     def carve(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
         """Carves an avatar with the poses of a scene, which may have changed since the last time."""

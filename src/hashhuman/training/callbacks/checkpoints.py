@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, interruption
-from hashhuman.training import run_folder, state
+from hashhuman.training import divergence, run_folder, state
 from hashhuman.training.callbacks.training_clock import TrainingClock
 from hashhuman.training.divergence import check_weights
 from hashhuman.training.manifest import Manifest
@@ -27,7 +27,8 @@ class Checkpoints(L.Callback):
     A checkpoint is `checkpoints/step_NNNNNNNN.ckpt`, the state between two steps (`training/state.py`). The state is
     copied on the device; a thread brings it to the host and writes it, so that training goes on meanwhile. Then the
     manifest of the run lists the new checkpoint, and only then is the one before the previous one deleted. When
-    training ends, `checkpoints/last.ckpt` has the weights alone, and the others are deleted.
+    training ends, `checkpoints/last.ckpt` has the weights and what was logged. It is listed, and the others are
+    deleted, after all callbacks have ended their work: a run whose training has ended lacks nothing of it.
 
     A signal saves a checkpoint at the end of the present step and raises `Interrupted`.
 
@@ -50,6 +51,7 @@ class Checkpoints(L.Callback):
         self.random: dict[str, Any] | None = None  # to be set before the first step of a continued training
         self.step, self.time = 0, 0.0  # of the last checkpoint
         self.writing: Future[None] | None = None
+        self.digest = ""  # of the final weights
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Restores the newest checkpoint."""
@@ -96,12 +98,17 @@ class Checkpoints(L.Callback):
             self._save(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Saves the final weights and deletes the checkpoints; a signal that was received meanwhile raises."""
+        """Writes the final weights."""
         if trainer.is_global_zero:
             self._finish_writing()
             with _clock_stopped(trainer, pl_module):
-                self._save_weights(trainer, pl_module)
+                self.digest = self._save_weights(trainer, pl_module)
         self.writer.shutdown()
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Lists the final weights and deletes the checkpoints; a signal that was received meanwhile raises."""
+        if trainer.is_global_zero:
+            self._end(trainer.global_step)
         interruption.no_longer_defer()
         interruption.check()
 
@@ -146,7 +153,7 @@ class Checkpoints(L.Callback):
         self.manifest.files |= kept
         self.manifest.step = copy["step"]
         self.manifest.save(self.folder)
-        self._delete_but(kept)
+        delete_unlisted(self.folder, self.manifest)
 
     def _finish_writing(self) -> None:
         """Waits for the checkpoint that is being written, and raises what went wrong."""
@@ -154,23 +161,35 @@ class Checkpoints(L.Callback):
             writing, self.writing = self.writing, None
             writing.result()
 
-    def _save_weights(self, trainer: L.Trainer, module: Any) -> None:
+    def _save_weights(self, trainer: L.Trainer, module: Any) -> str:
         module.watch.check(trainer.global_step)
         check_weights(module, trainer.global_step)
-        weights = {"state_dict": state.on_cpu(module.state_dict()), "step": trainer.global_step}
-        digest = checkpoint.save(self.folder / run_folder.CHECKPOINT, weights)
-        self.manifest.forget(FOLDER)
-        self.manifest.files[run_folder.CHECKPOINT] = digest
-        self.manifest.step, self.manifest.trained = trainer.global_step, True
-        self.manifest.save(self.folder)
-        self._delete_but([run_folder.CHECKPOINT])
+        content = {
+            "state_dict": state.on_cpu(module.state_dict()),
+            "step": trainer.global_step,
+            "loggers": state.logged(trainer.loggers),
+        }
+        return checkpoint.save(self.folder / run_folder.CHECKPOINT, content)
 
-    def _delete_but(self, names: Collection[str]) -> None:
-        for path in (self.folder / FOLDER).glob("*.ckpt"):
-            if path.relative_to(self.folder).as_posix() not in names:
+    def _end(self, step: int) -> None:
+        self.manifest.forget(FOLDER)
+        self.manifest.files[run_folder.CHECKPOINT] = self.digest
+        self.manifest.step, self.manifest.trained = step, True
+        self.manifest.save(self.folder)
+        delete_unlisted(self.folder, self.manifest)
+
+
+def delete_unlisted(folder: Path, manifest: Manifest) -> None:
+    """Deletes the checkpoints that a manifest does not list, half-written ones, and what a finished training replaces.
+
+    The manifest is saved before, so that a process that is killed in between leaves this to the next one.
+    """
+    for pattern in ("*.ckpt", ".*.ckpt"):
+        for path in (folder / FOLDER).glob(pattern):
+            if path.relative_to(folder).as_posix() not in manifest.files:
                 path.unlink(missing_ok=True)
-        for path in (self.folder / FOLDER).glob(".*.ckpt"):  # half-written ones of killed processes
-            path.unlink(missing_ok=True)
+    if manifest.trained:
+        (folder / divergence.FILE).unlink(missing_ok=True)  # of an attempt that broke down
 
 
 def listed(manifest: Manifest) -> list[str]:
