@@ -26,10 +26,12 @@ from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
 FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
+ANIMATE = "animate"  # below it, a folder for each motion
 OUTPUTS = (
     "checkpoints",
     "evaluation",
     "export",
+    ANIMATE,
     "logs",
     "timing.json",
     "diverged.pt",
