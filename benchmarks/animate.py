@@ -11,6 +11,7 @@ mean height (mm) of the avatar's lowest vertex in them, "below" the deepest vert
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from hashhuman.animate.anatomy import Anatomy, anatomy_of
 from hashhuman.animate.animator import Animator
 from hashhuman.animate.cameras import Orbit
 from hashhuman.animate.clip import Clip, clip_of
+from hashhuman.animate.ground import Ground
 from hashhuman.animate.readers.read import read
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.evaluation import drawing
@@ -44,8 +46,10 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--height", type=int, default=160)
     given = parser.parse_args()
-    print("| subject | motion | s | standing | slide of the motion | slide (cm/s) | above (mm) | below (mm) |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| subject | motion | s | standing | its slide | slide, moved | planted | off, moved | below | off, planted | below |"
+    )
+    print("|---" * 11 + "|")
     for folder in given.runs:
         module, datamodule, _ = run.load(folder, OmegaConf.create({}))
         rows = [animated(module.avatar, datamodule, source, given) for source in given.motions]
@@ -61,52 +65,68 @@ def clip_at(source: Path, fps: float) -> Clip:
     return clip_of(captured(module.avatar, datamodule, 30.0), Skeleton.of(datamodule.subject.template()))
 
 
-def animated(avatar, datamodule, source: Path, given) -> np.ndarray:
-    """Prints a motion's figures and returns its row of pictures."""
-    animator = Animator(
+def animator_of(given, plant: bool) -> Animator:
+    """As `conf/animate/default.yaml` makes it; without planting, a motion is only moved up or down as a whole."""
+    return Animator(
         fps=30,
         start=0.0,
         stop=given.seconds,
         retargeting=Retargeting(),
+        ground=Ground(plant=plant, still=0.25, low=0.05, least=0.1, fade=0.15),
         camera=Orbit(height=given.height, turns=0, azimuth=35),
         video=None,
         background=1.0,
         exporter=Exporter([], {}, None, 30.0),
     )
+
+
+def animated(avatar, datamodule, source: Path, given) -> np.ndarray:
+    """Prints a motion's figures and returns its row of pictures."""
+    template = datamodule.subject.template()
     clip = clip_at(source, given.amc_fps)
-    motion = animator.motion(avatar, datamodule, source.stem, clip)
     part = clip.sampled(30, 0.0, given.seconds)
-    print(
-        f"| {datamodule.subject.root.name} | {source.stem} | {figures(part, motion, datamodule.subject.template())} |"
-    )
+    motions = [animator_of(given, plant).motion(avatar, datamodule, source.stem, clip) for plant in (False, True)]
+    slide, standing = figures(part, motions, template)
+    deep = [figures_of_ground(motion, template, standing) for motion in motions]
+    cells = [
+        datamodule.subject.root.name,
+        source.stem,
+        f"{part.times[-1]:.1f}",
+        f"{standing.mean():.0%}",
+        f"{slide[0]:.1f}",
+    ]
+    cells += [f"{slide[i]:.1f}" for i in (1, 2)] + [text for pair in deep for text in pair]
+    print("| " + " | ".join(cells) + " |", flush=True)
     if not given.pictures:
         return np.zeros((1, 1, 3), np.uint8)
-    chosen = spread(range(len(motion.times)), COLUMNS)
-    images = [image for _, image in animator.pictures(avatar, datamodule, motion, chosen)]
+    chosen = spread(range(len(motions[1].times)), COLUMNS)
+    images = [image for _, image in animator_of(given, True).pictures(avatar, datamodule, motions[1], chosen)]
     return drawing.caption(np.concatenate(images, 1), source.stem)
 
 
-def figures(clip: Clip, motion: Motion, template) -> str:
+def figures(clip: Clip, motions: Sequence[Motion], template) -> tuple[list[float], np.ndarray]:
+    """Slides of the clip's own feet and of the motions' (cm/s), and in which frames a foot stands."""
     skeleton = Skeleton.of(template)
     theirs, ours = anatomy_of(clip.names, clip.parents), anatomy_of(skeleton.names, skeleton.parents)
-    height = poses.heights(motion, template)
-    joints = motion.joints(skeleton)
-    own, source, stands = [], [], np.zeros(len(height), bool)
+    slides, stands = [[] for _ in range(1 + len(motions))], np.zeros(len(clip.times), bool)
     for side in ("left", "right"):
         toes = upright(clip, theirs, f"{side}_toes") * scale(clip, theirs, skeleton, ours)
-        speed = speed_of(toes, motion.times)
-        standing = (speed < STILL) & (toes[:, 1] < toes[:, 1].min() + LOW)
-        own.append(along_ground(joints[:, ours.joints[f"{side}_toes"]], motion.times)[standing])
-        source.append(along_ground(toes, motion.times)[standing])
+        standing = (speed_of(toes, clip.times) < STILL) & (toes[:, 1] < toes[:, 1].min() + LOW)
+        own = [motion.joints(skeleton)[:, ours.joints[f"{side}_toes"]] for motion in motions]
+        for values, places in zip(slides, [toes, *own]):
+            values.append(along_ground(places, clip.times)[standing])
         stands |= standing
-    slide = [100 * np.concatenate(values).mean() if stands.any() else np.nan for values in (source, own)]
-    above = 1000 * height[stands].mean() if stands.any() else np.nan
-    numbers = [f"{motion.times[-1]:.1f}", f"{stands.mean():.0%}", f"{slide[0]:.1f}", f"{slide[1]:.1f}", f"{above:.0f}"]
-    return " | ".join([*numbers, f"{max(0, -1000 * height.min()):.1f}"])
+    return [100 * np.concatenate(values).mean() if stands.any() else np.nan for values in slides], stands
+
+
+def figures_of_ground(motion: Motion, template, standing: np.ndarray) -> list[str]:
+    """How far the lowest vertex lies from the ground where feet stand, and below it at most (mm)."""
+    height = 1000 * poses.heights(motion, template)
+    return [f"{np.abs(height[standing]).mean():.0f}" if standing.any() else "-", f"{max(0, -height.min()):.0f}"]
 
 
 def upright(clip: Clip, anatomy: Anatomy, joint: str) -> np.ndarray:
-    """A joint's positions in axes whose second is up, found apart from the retargeting: by the trunk's mean direction."""
+    """A joint's positions in axes whose second is up: the mean direction of the trunk, apart from the retargeting."""
     trunk = (clip.places[:, anatomy.spine[-1]] - clip.places[:, anatomy.joints["pelvis"]]).mean(0)
     up = int(np.abs(trunk).argmax())
     index = anatomy.get(joint)

@@ -104,9 +104,8 @@ def _hand_that_holds_fingers(found: dict[str, int], side: str, told: Sequence, p
     SMPL's hand is a place in the palm, without joints below.
     """
     for index, description in enumerate(told):
-        if description == (side, "hand") and (side, "fingers") in (
-            told[i] for i, p in enumerate(parents) if p == index
-        ):
+        below = {told[child] for child, parent in enumerate(parents) if parent == index}
+        if description == (side, "hand") and (side, "fingers") in below:
             found[f"{side}_wrist"] = index
 
 

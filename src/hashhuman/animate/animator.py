@@ -10,7 +10,8 @@ import torch
 from jaxtyping import UInt8
 
 from hashhuman.animate.clip import Clip
-from hashhuman.animate.poses import body_poses, on_ground
+from hashhuman.animate.ground import Ground
+from hashhuman.animate.poses import body_poses
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.evaluation import drawing
 from hashhuman.export.exporter import Exporter
@@ -29,6 +30,7 @@ class Animator:
         fps: frames per second of the video and the files.
         start, stop: the part of the clip that is shown (s); stop=None: to its end.
         retargeting: carries the clip over.
+        ground: puts it on the ground.
         camera: films it; see `hashhuman.animate.cameras`.
         video: mp4, gif, or None: no video.
         background: grey level in [0, 1].
@@ -44,6 +46,7 @@ class Animator:
         start: float,
         stop: float | None,
         retargeting: Retargeting,
+        ground: Ground,
         camera: CameraPath,
         video: Literal["mp4", "gif"] | None,
         background: float,
@@ -51,7 +54,8 @@ class Animator:
     ) -> None:
         self.require(video)
         self.fps, self.start, self.stop = fps, start, stop
-        self.retargeting, self.camera, self.video, self.background = retargeting, camera, video, background
+        self.retargeting, self.ground = retargeting, ground
+        self.camera, self.video, self.background = camera, video, background
         self.exporter = exporter
 
     @staticmethod
@@ -70,7 +74,7 @@ class Animator:
         part = clip.sampled(self.fps, self.start, self.stop)
         motion = self.retargeting(name, part, Skeleton.of(template))
         placed = captured(avatar, datamodule, self.exporter.fps).exported_from_world
-        return on_ground(dataclasses.replace(motion, exported_from_world=placed), template)
+        return self.ground(dataclasses.replace(motion, exported_from_world=placed), template)
 
     def __call__(self, avatar: Any, datamodule: Any, name: str, clip: Clip, folder: Path) -> dict[str, Path]:
         """Animates an avatar in evaluation mode.

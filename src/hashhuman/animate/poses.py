@@ -27,11 +27,9 @@ def body_poses(motion: Motion, template: BodyTemplate) -> list[BodyPose]:
 
 def heights(motion: Motion, template: BodyTemplate) -> Float[np.ndarray, "F"]:
     """The height (m) of the body's lowest vertex in each frame, above the ground of exported files."""
-    template, up, above = template.to("cpu"), motion.exported_from_world[1, :3], motion.exported_from_world[1, 3]
-    axis = torch.from_numpy(up).float()
-    return np.array(
-        [float((world_vertices(template, pose) @ axis).min()) + above for pose in body_poses(motion, template)]
-    )
+    template, poses = template.to("cpu"), body_poses(motion, template)
+    up, above = torch.from_numpy(motion.exported_from_world[1, :3]).float(), motion.exported_from_world[1, 3]
+    return np.array([float((world_vertices(template, pose) @ up).min()) + above for pose in poses])
 
 
 def on_ground(motion: Motion, template: BodyTemplate) -> Motion:

@@ -49,7 +49,9 @@ class Retargeting:
 
     def __post_init__(self) -> None:
         if self.up is not None and self.up.removeprefix("-") not in ("x", "y", "z"):
-            raise UserError(f"up={self.up} does not exist: choose among x, y, z, -x, -y, -z, or null.")
+            raise UserError(
+                f"animate.retargeting.up={self.up} does not exist: choose among x, y, z, -x, -y, -z, or null."
+            )
 
     def __call__(self, name: str, clip: Clip, skeleton: Skeleton) -> Motion:
         """The clip's motion on another skeleton, which begins above the origin and faces +z there.
@@ -77,7 +79,9 @@ class Retargeting:
 
     def _anatomies(self, clip: Clip, skeleton: Skeleton) -> tuple[Anatomy, Anatomy]:
         if unknown := [theirs for theirs in self.names.values() if theirs not in clip.names]:
-            raise UserError(f"names: the motion has no joint {unknown[0]}; it has {', '.join(clip.names)}.")
+            raise UserError(
+                f"animate.retargeting.names: the motion has no joint {unknown[0]}; it has {', '.join(clip.names)}."
+            )
         theirs = anatomy_of(clip.names, clip.parents, self.names)
         ours = anatomy_of(skeleton.names, skeleton.parents)
         if ours is None or not _is_enough(ours):
@@ -87,8 +91,8 @@ class Retargeting:
             )
         if theirs is None or not _is_enough(theirs):
             raise UserError(
-                f"The motion's joints are not recognised by name ({', '.join(clip.names[:8])} ...): say which is which, "
-                "such as names={left_hip: ..., right_hip: ..., left_knee: ...}."
+                f"The motion's joints are not recognised by name ({', '.join(clip.names[:6])} ...): say which is which "
+                "with animate.retargeting.names={left_hip: ..., right_hip: ..., left_knee: ...}."
             )
         return theirs, ours
 
@@ -97,19 +101,12 @@ class Retargeting:
         count = len(clip.times)
         if self.rest is not None:
             if not 0 <= self.rest < count:
-                raise UserError(f"rest={self.rest} must lie from 0 to {count - 1}, or be null.")
+                raise UserError(f"animate.retargeting.rest={self.rest} must lie from 0 to {count - 1}, or be null.")
             return clip.rested(self.rest)
         if _stands(clip.joints, theirs):
             return clip
         own = _directions(skeleton.joints @ _frame(skeleton.joints, ours), ours)
-        likeness = [
-            sum(
-                float(own[bone] @ way)
-                for bone, way in _directions(places @ _frame(places, theirs), theirs).items()
-                if bone in own
-            )
-            for places in clip.places
-        ]
+        likeness = [_likeness(own, places, theirs) for places in clip.places]
         return clip.rested(int(np.argmax(likeness)))
 
     def _world(self, clip: Clip, theirs: Anatomy, laid: np.ndarray) -> Float[np.ndarray, "3 3"]:
@@ -238,7 +235,9 @@ def _frame(joints: Float[np.ndarray, "J 3"], anatomy: Anatomy) -> Float[np.ndarr
     left = joints[pair[0]] - joints[pair[1]] if pair else np.eye(3)[0]
     left = left - (left @ up) * up
     if min(np.linalg.norm(up), np.linalg.norm(left)) < 1e-9:
-        raise UserError("The motion's hips or shoulders lie in one place at rest: choose another frame, rest=NUMBER.")
+        raise UserError(
+            "The motion's hips or shoulders lie in one place at rest: choose a frame, animate.retargeting.rest=NUMBER."
+        )
     left /= np.linalg.norm(left)
     return np.stack([left, up, np.cross(left, up)], 1)
 
@@ -271,6 +270,12 @@ def _stands(joints: Float[np.ndarray, "J 3"], anatomy: Anatomy) -> bool:
         return False
     legs = [way for bone, way in _directions(joints, anatomy).items() if bone.endswith(("hip", "knee"))]
     return all(way @ -up > np.cos(np.radians(STANDING)) for way in legs)
+
+
+def _likeness(own: Mapping[str, np.ndarray], joints: Float[np.ndarray, "J 3"], anatomy: Anatomy) -> float:
+    """How much the limbs of a pose point where `own` ones do, which are in the axes of their body."""
+    other = _directions(joints @ _frame(joints, anatomy), anatomy)
+    return sum(float(own[bone] @ other[bone]) for bone in own.keys() & other.keys())
 
 
 def _corrections(

@@ -246,6 +246,10 @@ RANGES: dict[str, Range] = {
     "animate.stop": positive("seconds of the motion; null: its end", null=True),
     "animate.background": share("the brightness of the background"),
     "retargeting.rest": count("a frame's position; null: found", 0, null=True),
+    "ground.still": at_least_zero("metres per second"),
+    "ground.low": positive("metres above the lowest place"),
+    "ground.least": at_least_zero("seconds"),
+    "ground.fade": positive("seconds"),
     "camera.height": count("the height of the pictures in pixels", 16, null=True),
     "camera.turns": Range("rounds around the person"),
     "camera.azimuth": Range("degrees beside the front"),
@@ -285,7 +289,7 @@ RANGES: dict[str, Range] = {
     "tolerance": at_least_zero("degrees"),
 }
 
-SWITCHES = ("force", "gate")  # the last part of their keys
+SWITCHES = ("force", "gate", "plant")  # the last part of their keys
 FOLDERS = ("workspace", "run_dir")  # which every run needs
 
 

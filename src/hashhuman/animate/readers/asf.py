@@ -29,7 +29,9 @@ class _Bone:
 
 
 def read_amc(path: Path, fps: float | None = None) -> Clip:
-    """The motion of an .amc file. The skeleton is the .asf beside it whose name the motion's begins with, or the only one.
+    """The motion of an .amc file.
+
+    The skeleton is the .asf beside it whose name the motion's begins with, or the only one there.
 
     Args:
         path: the file.
@@ -39,9 +41,7 @@ def read_amc(path: Path, fps: float | None = None) -> Clip:
         UserError: if a file is missing or damaged, or `fps` is None.
     """
     if fps is None:
-        raise UserError(
-            f"{path}: an .amc file states no frame rate: add motion_fps=120, CMU's own, or that of your copy."
-        )
+        raise UserError(f"{path}: an .amc file states no frame rate: add motion_fps=120 (CMU's own), or its own rate.")
     skeleton = _skeleton_of(path)
     with reading(skeleton, "ASF") as file:
         limits.check_size(file, limits.XML_BYTES)

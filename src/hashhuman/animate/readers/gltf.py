@@ -144,9 +144,8 @@ def _clip(gltf: _Gltf, animation: Mapping[str, Any]) -> Clip:
     tracks = _tracks(gltf, animation, len(nodes))
     skin = max(gltf.listed("skins"), key=lambda entry: len(entry.get("joints", [])), default={})
     moved = {node for node, _ in tracks}
-    chosen = set(skin.get("joints", [])) or {
-        node for node in range(len(nodes)) if moved & {node, *_line(node, parents)}
-    }
+    chosen = set(skin.get("joints", []))
+    chosen = chosen or {node for node in range(len(nodes)) if moved & {node, *_line(node, parents)}}
     order = [node for node in _ordered(parents) if node in chosen]
     if not order or not moved:
         raise ValueError("its clip moves no node")
