@@ -4,8 +4,9 @@ python benchmarks/animate.py RUN [RUN ...] --motions FILE_OR_RUN [...] [--second
 
 A foot counts as standing in the frames in which the motion's own toes move slower than 0.2 m/s, in metres of the
 avatar, and lie at most 5 cm above their lowest place of the clip. In these frames, "slide" is the mean speed of the
-toes along the ground (cm/s): first the motion's own, since recorded feet slide, too, then the avatar's. "Above" is the
-mean height (mm) of the avatar's lowest vertex in them, "below" the deepest vertex of all frames.
+toes along the ground (cm/s): first the motion's own, since recorded feet slide, too, then the avatar's, moved up or down
+as a whole, and with planted feet. "Off" is the mean distance (mm) of the avatar's lowest vertex from the ground in these
+frames, "below" the depth of the deepest vertex of all frames: also of hands that touch the ground.
 
 --pictures: a contact sheet for each run, a row for each motion, rendered from the field.
 """
@@ -46,10 +47,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--height", type=int, default=160)
     given = parser.parse_args()
-    print(
-        "| subject | motion | s | standing | its slide | slide, moved | planted | off, moved | below | off, planted | below |"
-    )
-    print("|---" * 11 + "|")
+    columns = "subject | motion | s | standing | its slide | slide, moved | planted | off, moved | below"
+    print(f"| {columns} | off, planted | below |\n" + "|---" * 11 + "|")
     for folder in given.runs:
         module, datamodule, _ = run.load(folder, OmegaConf.create({}))
         rows = [animated(module.avatar, datamodule, source, given) for source in given.motions]
@@ -88,14 +87,8 @@ def animated(avatar, datamodule, source: Path, given) -> np.ndarray:
     motions = [animator_of(given, plant).motion(avatar, datamodule, source.stem, clip) for plant in (False, True)]
     slide, standing = figures(part, motions, template)
     deep = [figures_of_ground(motion, template, standing) for motion in motions]
-    cells = [
-        datamodule.subject.root.name,
-        source.stem,
-        f"{part.times[-1]:.1f}",
-        f"{standing.mean():.0%}",
-        f"{slide[0]:.1f}",
-    ]
-    cells += [f"{slide[i]:.1f}" for i in (1, 2)] + [text for pair in deep for text in pair]
+    cells = [datamodule.subject.root.name, source.stem, f"{part.times[-1]:.1f}", f"{standing.mean():.0%}"]
+    cells += [f"{value:.1f}" for value in slide] + [text for pair in deep for text in pair]
     print("| " + " | ".join(cells) + " |", flush=True)
     if not given.pictures:
         return np.zeros((1, 1, 3), np.uint8)

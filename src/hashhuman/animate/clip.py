@@ -49,8 +49,8 @@ class Clip:
         end = self.times[-1] if stop is None else min(stop, self.times[-1])
         if start > end:
             raise UserError(
-                f"animate.start={start:g} and animate.stop={'null' if stop is None else f'{stop:g}'} leave nothing of a "
-                f"motion of {self.times[-1]:.2f} s: correct them."
+                f"animate.start={start:g} and animate.stop={'null' if stop is None else f'{stop:g}'} leave nothing of "
+                f"a motion of {self.times[-1]:.2f} s: correct them."
             )
         count = int((end - start) * fps + 1e-3) + 1  # a file's times are rounded
         clip = self.at(np.minimum(start + np.arange(count) / fps, self.times[-1]))
