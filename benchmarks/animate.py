@@ -4,8 +4,8 @@ python benchmarks/animate.py RUN [RUN ...] --motions FILE_OR_RUN [...] [--second
 
 A foot counts as standing in the frames in which the motion's own toes move slower than 0.2 m/s, in metres of the
 avatar, and lie at most 5 cm above their lowest place of the clip. In these frames, "slide" is the mean speed of the
-toes along the ground (cm/s): first the motion's own, since recorded feet slide, too, then the avatar's, moved up or down
-as a whole, and with planted feet. "Off" is the mean distance (mm) of the avatar's lowest vertex from the ground in these
+toes along the ground (cm/s): first the motion's own, since recorded feet slide, too, then the avatar's, moved up or
+down as a whole, and with planted feet. "Off" is the mean distance (mm) of the lowest vertex from the ground in these
 frames, "below" the depth of the deepest vertex of all frames: also of hands that touch the ground.
 
 --pictures: a contact sheet for each run, a row for each motion, rendered from the field.
@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from hashhuman.animate import poses
 from hashhuman.animate.anatomy import Anatomy, anatomy_of
 from hashhuman.animate.animator import Animator
-from hashhuman.animate.cameras import Orbit
+from hashhuman.animate.camera import Orbit
 from hashhuman.animate.clip import Clip, clip_of
 from hashhuman.animate.ground import Ground
 from hashhuman.animate.readers.read import read
@@ -72,7 +72,7 @@ def animator_of(given, plant: bool) -> Animator:
         stop=given.seconds,
         retargeting=Retargeting(),
         ground=Ground(plant=plant, still=0.25, low=0.05, least=0.1, fade=0.15),
-        camera=Orbit(height=given.height, turns=0, azimuth=35),
+        camera=Orbit(height=given.height, turns=0.0, azimuth=35.0),
         video=None,
         background=1.0,
         exporter=Exporter([], {}, None, 30.0),

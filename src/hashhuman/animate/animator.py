@@ -20,7 +20,7 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.io.progress import track
 from hashhuman.io.video import require_video, write_video
 
-CameraPath = Callable[..., list[Camera]]  # of `hashhuman.animate.cameras`
+CameraPath = Callable[..., list[Camera]]  # of `hashhuman.animate.camera`
 
 
 class Animator:
@@ -31,7 +31,7 @@ class Animator:
         start, stop: the part of the clip that is shown (s); stop=None: to its end.
         retargeting: carries the clip over.
         ground: puts it on the ground.
-        camera: films it; see `hashhuman.animate.cameras`.
+        camera: films it; see `hashhuman.animate.camera`.
         video: mp4, gif, or None: no video.
         background: grey level in [0, 1].
         exporter: writes the files.
@@ -71,7 +71,7 @@ class Animator:
             UserError: if the clip does not fit the options, or its joints are not recognised.
         """
         template = datamodule.subject.template()
-        part = clip.sampled(self.fps, self.start, self.stop)
+        part = clip.sampled(float(self.fps), self.start, self.stop)
         motion = self.retargeting(name, part, Skeleton.of(template))
         placed = captured(avatar, datamodule, self.exporter.fps).exported_from_world
         return self.ground(dataclasses.replace(motion, exported_from_world=placed), template)

@@ -49,9 +49,7 @@ class Retargeting:
 
     def __post_init__(self) -> None:
         if self.up is not None and self.up.removeprefix("-") not in ("x", "y", "z"):
-            raise UserError(
-                f"animate.retargeting.up={self.up} does not exist: choose among x, y, z, -x, -y, -z, or null."
-            )
+            raise UserError(f"animate.retargeting.up={self.up}: choose among x, y, z, -x, -y, -z, or null.")
 
     def __call__(self, name: str, clip: Clip, skeleton: Skeleton) -> Motion:
         """The clip's motion on another skeleton, which begins above the origin and faces +z there.

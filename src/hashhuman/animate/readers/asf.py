@@ -49,7 +49,7 @@ def read_amc(path: Path, fps: float | None = None) -> Clip:
     with reading(path, "AMC") as file:
         limits.check_size(file, limits.MOTION_BYTES)
         frames = _frames(file.read().decode("utf-8", "replace"), bones)
-    return _clip(bones, frames, degrees, fps)
+        return _clip(bones, frames, degrees, fps)
 
 
 def _skeleton_of(path: Path) -> Path:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.animate.clip import UP, Clip
+from hashhuman.errors import UserError
 from hashhuman.io import limits
 from hashhuman.io.files import reading
 
@@ -43,7 +44,9 @@ def read_glb(path: Path, clip: int | str | None = None) -> Clip:
         names = [str(animation.get("name", index)) for index, animation in enumerate(animations)]
         index = names.index(clip) if clip in names else clip or 0
         if not isinstance(index, int) or not 0 <= index < len(animations):
-            raise ValueError(f"it has no clip {clip}; its clips are: {', '.join(names) or 'none'}")
+            if not names:
+                raise UserError(f"{path} holds no animation: name a file with a motion.")
+            raise UserError(f"{path} has no clip {clip}: choose clip= among {', '.join(names)}.")
         return _clip(gltf, animations[index])
 
 

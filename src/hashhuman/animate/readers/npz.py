@@ -59,17 +59,16 @@ def _poses(content: Mapping[str, np.ndarray], path: Path) -> tuple[np.ndarray, n
     """Axis-angle rotations (F J 3) and translations (F 3)."""
     if {"poses", "trans"} <= content.keys():
         poses, trans = (_numbers(content, key, path) for key in ("poses", "trans"))
-        poses = poses.reshape(len(poses), -1)
     elif {"global_orient", "body_pose", "transl"} <= content.keys():
         orient, body, trans = (_numbers(content, key, path) for key in ("global_orient", "body_pose", "transl"))
-        if orient.size != 3 * len(body):
+        if not body.size or orient.size != 3 * len(body):
             raise UserError(f"{path}: global_orient must be {len(body)} x 3 numbers, as many as body_pose has frames.")
-        poses = np.concatenate([orient.reshape(-1, 3), body.reshape(len(body), -1)], 1)
+        poses = np.concatenate([orient.reshape(-1, 3), body.reshape(-1, body[:1].size)], 1)
     else:
         raise UserError(
             f"{path} is no motion of SMPL's family: it must have poses and trans, or global_orient, body_pose, transl."
         )
-    if not len(poses) or poses.shape[1] % 3 or trans.shape != (len(poses), 3):
+    if not len(poses) or poses[0].size % 3 or trans.shape != (len(poses), 3):
         raise UserError(f"{path}: a frame must have three numbers a joint, and a translation of three.")
     return poses.reshape(len(poses), -1, 3), trans
 

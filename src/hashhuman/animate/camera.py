@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.body.visibility import world_vertices
+from hashhuman.errors import UserError
 from hashhuman.evaluation.orbit import orbit
 from hashhuman.evaluation.product import spread
 from hashhuman.geometry import skinning
@@ -80,6 +81,9 @@ class Filmed:
         self, poses: Sequence[BodyPose], template: BodyTemplate, up: Float[Tensor, "3"], datamodule: Any
     ) -> list[Camera]:
         """The camera, once for each pose. Raises UserError if the recording has no camera of this number."""
+        names = datamodule.subject.camera_names
+        if self.camera >= len(names):
+            raise UserError(f"animate.camera.camera={self.camera}: the recording's cameras are 0 to {len(names) - 1}.")
         camera = datamodule.subject.camera(self.camera)
         own = datamodule.scale(camera.height, camera.width)
         scale = own if self.height is None else self.height / camera.height
