@@ -51,7 +51,7 @@ def test_standing_feet_stay_on_the_ground():
 
 def test_knees_bend_to_the_front():
     straight = sway()
-    rotations = np.tile([0, 0, 0, 1.0], straight.rotations.shape[:2] + (1,))
+    rotations = np.tile([0, 0, 0, 1.0], (*straight.rotations.shape[:2], 1))
     straight = dataclasses.replace(straight, rotations=rotations, root=straight.root * [1, 0, 1] + [0, 0.9, 0])
     low = dataclasses.replace(straight, root=straight.root - np.outer(np.linspace(0, 0.045, 40), [0, 1, 0]))
     planted = ground()(low, TEMPLATE)

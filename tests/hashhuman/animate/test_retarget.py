@@ -100,7 +100,7 @@ def test_fewer_joints():
     kept = [i for i, name in enumerate(theirs.names) if name not in ("spine2", "spine3", "neck", "head", "left_foot")]
     motion = people.motion(theirs)
     bend = Rotation.from_euler("x", 30, degrees=True).as_quat()
-    rotations = np.tile([0, 0, 0, 1.0], motion.rotations.shape[:2] + (1,))
+    rotations = np.tile([0, 0, 0, 1.0], (*motion.rotations.shape[:2], 1))
     rotations[:, 3] = bend
     full = people.clip(theirs, dataclasses.replace(motion, rotations=rotations))
     parents = []
@@ -171,5 +171,5 @@ def test_mistakes_are_one_sentence():
         Retargeting(rest=7)("walk", clip, ours)
     with pytest.raises(UserError, match="up=up: choose among x, y, z"):
         Retargeting(up="up")
-    with pytest.raises(UserError, match="subject.json must state joint_names"):
+    with pytest.raises(UserError, match=r"subject\.json must state joint_names"):
         Retargeting()("walk", clip, dataclasses.replace(ours, names=tuple(f"joint_{i}" for i in range(24))))

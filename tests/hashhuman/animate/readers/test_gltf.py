@@ -172,7 +172,7 @@ def test_other_clips_and_files_cut_short(tmp_path):
             read_glb(path, clip)
     still = armature(file)
     del still["animations"]
-    with pytest.raises(UserError, match="still.glb holds no animation"):
+    with pytest.raises(UserError, match=r"still\.glb holds no animation"):
         read_glb(file.write(tmp_path / "still.glb", still))
     whole = path.read_bytes()
     for cut in (0, 11, 30, len(whole) - 1):
