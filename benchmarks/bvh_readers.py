@@ -3,7 +3,7 @@
 python benchmarks/bvh_readers.py RUN [--blender FOLDER] [--site FOLDER] [--three FOLDER]
 
 The table has the largest distance (mm) of a joint from the run's own over all frames. Readers: ours; bvhio of PyPI
-(--site: the folder where it is installed, if apart); three.js' BVHLoader in node (--three: the folder of the npm package
+(--site: its folder); three.js' BVHLoader in node (--three: the folder of the npm package
 `three`); Blender as the package bpy (--blender: its folder). Then the largest angle (degrees) between the run's motion
 and the same motion out and in again, retargeting included, for each format.
 """
