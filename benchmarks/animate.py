@@ -88,7 +88,7 @@ def animated(avatar, datamodule, source: Path, given) -> np.ndarray:
     slide, standing = figures(part, motions, template)
     deep = [figures_of_ground(motion, template, standing) for motion in motions]
     cells = [datamodule.subject.root.name, source.stem, f"{part.times[-1]:.1f}", f"{standing.mean():.0%}"]
-    cells += [f"{value:.1f}" for value in slide] + [text for pair in deep for text in pair]
+    cells += ["-" if np.isnan(value) else f"{value:.1f}" for value in slide] + [text for pair in deep for text in pair]
     print("| " + " | ".join(cells) + " |", flush=True)
     if not given.pictures:
         return np.zeros((1, 1, 3), np.uint8)

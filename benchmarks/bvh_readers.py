@@ -1,11 +1,12 @@
 """Opens the BVH file of a run in other readers, and compares the joints that they find with the run's own.
 
-python benchmarks/bvh_readers.py RUN [--blender FOLDER] [--site FOLDER] [--three FOLDER]
+python benchmarks/bvh_readers.py RUN [--blender FOLDER] [--site FOLDER] [--three FOLDER] [--glb FILE]
 
 The table has the largest distance (mm) of a joint from the run's own over all frames. Readers: ours; bvhio of PyPI
-(--site: its folder); three.js' BVHLoader in node (--three: the folder of the npm package
-`three`); Blender as the package bpy (--blender: its folder). Then the largest angle (degrees) between the run's motion
-and the same motion out and in again, retargeting included, for each format.
+(--site: its folder); three.js' BVHLoader in node (--three: the folder of the npm package `three`); Blender as the
+package bpy (--blender: its folder). Then the largest angle (degrees) between the run's motion and the same motion out
+and in again, retargeting included, for each format; with --glb, an exported avatar.glb, also through Blender, which
+imports it and writes a GLB and a BVH of its own, in its own axes and at 30 frames a second.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import numpy as np
 from omegaconf import OmegaConf
 from scipy.spatial.transform import Rotation
 
+from hashhuman.animate.clip import Clip
 from hashhuman.animate.readers.read import read
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.export.bvh import bvh
-from hashhuman.export.motion import Skeleton, captured
+from hashhuman.export.motion import Motion, Skeleton, captured
 from hashhuman.export.smpl_npz import smpl_arrays
 from hashhuman.io.files import save_npz
 from hashhuman.training import run
@@ -67,6 +69,21 @@ for (const time of clip.tracks[0].times) {
 console.log('FOUND' + JSON.stringify(found));
 """
 
+THROUGH = """
+import sys
+import bpy
+target = sys.argv[-1]
+bpy.ops.wm.read_factory_settings(use_empty=True)
+bpy.context.scene.render.fps = 30
+bpy.ops.import_scene.gltf(filepath=sys.argv[-2])
+armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
+bpy.context.scene.frame_end = int(bpy.data.actions[0].frame_range[1])
+bpy.ops.export_scene.gltf(filepath=target + ".glb")
+bpy.context.view_layer.objects.active = armature
+bpy.ops.export_anim.bvh(filepath=target + ".bvh", frame_start=0, frame_end=bpy.context.scene.frame_end)
+print("FOUND[{}]")
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,6 +91,7 @@ def main() -> None:
     parser.add_argument("--blender", type=Path)
     parser.add_argument("--site", type=Path)
     parser.add_argument("--three", type=Path)
+    parser.add_argument("--glb", type=Path)
     parser.add_argument("--data-root")
     given = parser.parse_args()
     module, datamodule, _ = run.load(
@@ -98,11 +116,35 @@ def main() -> None:
         row("three.js, BVHLoader", found([node, str(script), str(path)], path), own)
         row("Blender", found([*python(given.blender), BLENDER, str(path)], path), own)
         print("\n| out and in again | angle (degrees) | root (mm) |\n|---|---|---|")
-        for kind in (".bvh", ".npz"):
-            again = Retargeting()("again", read(path.with_suffix(kind)), skeleton)
-            turns = [Rotation.from_quat(m.rotations.reshape(-1, 4)) for m in (again, motion)]
-            angle = np.degrees((turns[0].inv() * turns[1]).magnitude()).max()
-            print(f"| {kind[1:]} | {angle:.5f} | {1000 * np.abs(again.root - motion.root).max():.4f} |", flush=True)
+        for kind in ("bvh", "npz"):
+            again(kind, read(path.with_suffix(f".{kind}")), motion, skeleton)
+        if given.glb:
+            through_blender(given, Path(folder))
+
+
+def through_blender(given, folder: Path) -> None:
+    """Prints how far the clip of a GLB is from what Blender makes of it."""
+    clip = read(given.glb).sampled(30.0, 0.0, None)
+    skeleton = Skeleton(clip.names, clip.parents, clip.joints, np.zeros(3))
+    motion = Retargeting()("clip", clip, skeleton)
+    made = found([*python(given.blender), THROUGH, str(given.glb), str(folder / "blender")], folder)
+    for kind in ("glb", "bvh"):
+        if isinstance(made, str):
+            print(f"| {kind} through Blender | not run: {made} | |")
+        else:
+            again(
+                f"{kind} through Blender", read(folder / f"blender.{kind}").sampled(30.0, 0.0, None), motion, skeleton
+            )
+
+
+def again(name: str, clip: Clip, motion: Motion, skeleton: Skeleton) -> None:
+    """Prints how far a clip, retargeted to the skeleton that it came from, is from the motion that it was."""
+    other = Retargeting()(name, clip, skeleton)
+    count = min(len(other.times), len(motion.times))
+    turns = [Rotation.from_quat(m.rotations[:count].reshape(-1, 4)) for m in (other, motion)]
+    angle = np.degrees((turns[0].inv() * turns[1]).magnitude()).max()
+    root = 1000 * np.abs(other.root[:count] - motion.root[:count]).max()
+    print(f"| {name} | {angle:.5f} | {root:.4f} |", flush=True)
 
 
 def python(folder: Path | None) -> list[str]:

@@ -1,8 +1,8 @@
 """Reads BVH files, of any order of channels.
 
 The hierarchy must have one root, and the motion as many rows and numbers as the file promises. Position channels
-replace the offset at joints below the root, as in Blender, and are added to it at the root. The format states neither
-units nor axes.
+replace the offset, as in Blender. (Other programs add them to the root's offset. That differs by a constant, which a
+retargeted motion does not have.) The format states neither units nor axes.
 """
 
 import dataclasses
@@ -127,7 +127,7 @@ def _clip(joints: list[_Joint], frame_time: float, rows: Float[np.ndarray, "F C"
         column += len(own)
         for axis, letter in enumerate("xyz"):
             if (moved := own.get(f"{letter}position")) is not None:
-                offsets[:, index, axis] = moved + (joint.offset[axis] if index == 0 else 0)
+                offsets[:, index, axis] = moved
         turned = [name for name in joint.channels if name.endswith("rotation")]
         if turned:  # R = R1 R2 R3: each about the axes that those before it have turned
             angles = np.stack([own[name] for name in turned], 1)

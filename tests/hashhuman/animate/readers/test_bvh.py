@@ -53,9 +53,9 @@ def test_angles_and_offsets(tmp_path):
     assert clip.names == ("Hips", "Left Knee", "Left Knee end", "Moved", "Moved end")
     assert clip.parents == (-1, 0, 1, 0, 3) and clip.times == pytest.approx([0, 0.04]) and clip.up is None
     assert clip.joints == pytest.approx(np.array([[1, 2, 3], [1, -2, 3], [1, -4, 3], [6, 2, 3], [7, 2, 3]]))
-    assert clip.places[0] == pytest.approx(clip.joints)  # the channels of Moved replace its offset
+    assert clip.places[0] == pytest.approx(clip.joints - [1, 2, 3])  # channels replace the offsets of Hips and Moved
     # About z by 90 degrees, -y becomes x and x becomes y; then the shin bends about x, which is y in the world.
-    assert clip.places[1] == pytest.approx(np.array([[11, 2, 3], [15, 2, 3], [15, 2, 1], [11, 7, 10], [11, 8, 10]]))
+    assert clip.places[1] == pytest.approx(np.array([[10, 0, 0], [14, 0, 0], [14, 0, -2], [10, 5, 7], [10, 6, 7]]))
 
 
 @pytest.mark.parametrize("order", ["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"])
