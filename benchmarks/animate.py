@@ -71,7 +71,7 @@ def animator_of(given, plant: bool) -> Animator:
         start=0.0,
         stop=given.seconds,
         retargeting=Retargeting(),
-        ground=Ground(plant=plant, still=0.25, low=0.05, least=0.1, fade=0.15),
+        ground=Ground(plant=plant, still=0.5, low=0.05, least=0.05, fade=0.15),
         camera=Orbit(height=given.height, turns=0.0, azimuth=35.0),
         video=None,
         background=1.0,

@@ -19,6 +19,7 @@ from hashhuman.body.template import BodyTemplate
 from hashhuman.export.motion import Motion, Skeleton, continuous
 
 LEG = ("hip", "knee", "ankle", "toes")
+SLIP = 0.1  # metres; a foot that strays farther while it stands is meant to glide, and is only kept on the ground
 LOWERED = 0.15  # metres; hips are lowered by no more
 AHEAD = 0.005  # metres; a knee lies at least so far before the line from hip to ankle
 REACH = 0.998  # of a leg's length; a knee never becomes quite straight
@@ -84,7 +85,9 @@ class Ground:
         toes = motion.joints(skeleton)[:, foot.toes]
         shift = np.zeros((len(height), 3))
         for begin, end in _runs(standing):
-            shift[begin:end] = toes[begin:end].mean(0) - toes[begin:end]
+            away = (toes[begin:end].mean(0) - toes[begin:end]) * [1, 0, 1]
+            if np.linalg.norm(away, axis=1).max() < SLIP:
+                shift[begin:end] = away
             shift[begin:end, 1] = -height[begin:end]
         self._fade_between(shift, standing, motion.frame_time())
         shift[:, 1] = np.maximum(shift[:, 1], -height)  # no foot below the ground

@@ -29,7 +29,7 @@ def animator(camera, video="gif", formats=("bvh", "npz"), **more) -> Animator:
     options = {"fps": 10, "start": 0.0, "stop": None, "retargeting": Retargeting()} | more
     return Animator(
         **options,
-        ground=Ground(plant=True, still=0.25, low=0.05, least=0.1, fade=0.15),
+        ground=Ground(plant=True, still=0.5, low=0.05, least=0.05, fade=0.15),
         camera=camera,
         video=video,
         background=1.0,

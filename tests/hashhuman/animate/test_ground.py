@@ -19,7 +19,7 @@ FPS = 30.0
 
 
 def ground(plant: bool = True) -> Ground:
-    return Ground(plant=plant, still=0.25, low=0.05, least=0.1, fade=0.15)
+    return Ground(plant=plant, still=0.5, low=0.05, least=0.05, fade=0.15)
 
 
 def sway(frames: int = 40, height: float = 0.03) -> Motion:
@@ -58,6 +58,14 @@ def test_knees_bend_to_the_front():
     assert np.abs(heights(planted, TEMPLATE)).max() < 2e-3
     flexed = Rotation.from_quat(planted.rotations[:, 4]).as_rotvec(degrees=True)
     assert flexed[-1, 0] > 15 and flexed[:, 0].min() > -1
+
+
+def test_feet_that_glide_far_are_only_kept_on_the_ground():
+    motion = sway(60)
+    gliding = dataclasses.replace(motion, root=motion.root + np.outer(motion.times, [0, 0, 0.25]))
+    planted = ground()(gliding, TEMPLATE)
+    assert toes(planted)[..., [0, 2]] == pytest.approx(toes(gliding)[..., [0, 2]], abs=2e-3)
+    assert heights(planted, TEMPLATE) == pytest.approx(0, abs=2e-3)
 
 
 def test_a_foot_in_the_air_moves_freely_but_not_below_the_ground():
