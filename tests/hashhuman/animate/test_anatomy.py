@@ -75,3 +75,10 @@ def test_given_names_come_first_and_strangers_are_none():
     assert anatomy_of(names, parents) is None
     found = anatomy_of(names, parents, {"pelvis": "a", "left_hip": "b", "right_hip": "c", "head": "d"})
     assert found.joints == {"pelvis": 0, "left_hip": 1, "right_hip": 2, "head": 3}
+
+
+def test_the_hand_that_carries_fingers_is_the_wrist():
+    """CMU's forearm ends in a wrist that only twists; SMPL's hand is a place in the palm."""
+    names, parents = ["root", "lradius", "lwrist", "lhand", "lfingers", "lthumb"], [-1, 0, 1, 2, 3, 2]
+    assert anatomy_of(names, parents).joints["left_wrist"] == 3
+    assert anatomy_of(names[:4], parents[:4]).joints["left_wrist"] == 2
