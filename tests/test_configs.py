@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import train
+from hashhuman.animate.animator import Animator
 from hashhuman.checks import ranges, types
 from hashhuman.encoder.spec import HashGridSpec
 from hashhuman.encoder.torch_grid import TorchHashGrids
@@ -40,6 +41,7 @@ SIMPLEST = {
     "train": {"data": "zju_mocap"},
     "eval": {},
     "export": {},
+    "animate": {},
     "preprocess": {},
 }  # what brings in the fewest groups
 NEEDS = {
@@ -117,6 +119,7 @@ def composed(tmp_path: Path, toy_folder: Path, recording: Path):
             "train": [f"run_dir={tmp_path}", f"data.root={toy_folder}", "trainer.accelerator=cpu"],
             "eval": [],
             "export": [],
+            "animate": [],
             "preprocess": [],
         }[root]
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -153,6 +156,9 @@ NO_NUMBERS = {
     "body.prior": "a dictionary of phenotypes, which the body checks",
     "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
+    "motion_root": "a folder",
+    "retargeting.up": "an axis, which the class checks",
+    "clip": "a name or a position; null: the first",
     "source": "a node; null: the subject folder is finished",
     "smpl_meta": "a folder",
     "root": "a folder",
@@ -213,6 +219,8 @@ def make_everything(root: str, config: DictConfig) -> None:
             assert callable(instantiate(config.source).prepare)
     if "eval" in config:
         assert isinstance(instantiate(config.eval), Evaluator)
+    if "animate" in config:
+        assert isinstance(instantiate(config.animate), Animator)
     if "export" in config:
         assert isinstance(instantiate(config.export), Exporter)
     preprocess = config.get("preprocess", {})

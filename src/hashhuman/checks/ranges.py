@@ -240,6 +240,21 @@ RANGES: dict[str, Range] = {
     "bvh.scale": positive("units of the file in a metre"),
     "formats.*.frame": count("a position in the motion; null: at rest", 0, null=True),
     "export.fps": positive("frames per second"),
+    # animate
+    "exporter.fps": positive("frames per second"),
+    "motion_fps": positive("frames per second; null: as the file states", null=True),
+    "animate.start": at_least_zero("seconds left out at the beginning"),
+    "animate.stop": positive("seconds of the motion; null: its end", null=True),
+    "animate.background": share("the brightness of the background"),
+    "retargeting.rest": count("a frame's position; null: found", 0, null=True),
+    "ground.still": at_least_zero("metres per second"),
+    "ground.low": positive("metres above the lowest place"),
+    "ground.least": at_least_zero("seconds"),
+    "ground.fade": positive("seconds"),
+    "camera.height": count("the height of the pictures in pixels", 16, null=True),
+    "camera.turns": Range("rounds around the person"),
+    "camera.azimuth": Range("degrees beside the front"),
+    "camera.camera": count("a camera's number", 0),
     # preprocessing
     "start": count("the first picture", 0),
     "stop": count("the picture after the last", null=True),
@@ -278,7 +293,7 @@ RANGES: dict[str, Range] = {
     "tolerance": at_least_zero("degrees"),
 }
 
-SWITCHES = ("force", "gate")  # the last part of their keys
+SWITCHES = ("force", "gate", "plant")  # the last part of their keys
 FOLDERS = ("workspace", "run_dir")  # which every run needs
 
 

@@ -16,6 +16,8 @@ TEXTS = (
     "data.root",
     "data.smpl_meta",
     "run",
+    "motion",
+    "motion_root",
     "resume",
 )  # options that are text even if they look like a number, as in video=42
 

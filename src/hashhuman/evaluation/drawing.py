@@ -31,6 +31,11 @@ def caption(image: np.ndarray, *lines: str, color: tuple[int, int, int] = INK) -
     return np.concatenate([strip, image])
 
 
+def even(image: np.ndarray) -> np.ndarray:
+    """Repeats the last row or column of a picture of odd size, since H.264 needs even sizes."""
+    return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+
+
 def enlarged(image: np.ndarray, height: int) -> np.ndarray:
     """Enlarges a picture to about `height` rows by repeating pixels an integer number of times. Never shrinks it."""
     factor = max(round(height / image.shape[0]), 1)

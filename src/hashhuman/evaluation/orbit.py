@@ -23,7 +23,7 @@ def upright(poses: Iterable[BodyPose]) -> Float[Tensor, "3"]:
 
 def orbit(
     vertices: Float[Tensor, "V 3"], up: Float[Tensor, "3"], toward: Float[Tensor, "3"], count: int, height: int,
-    margin: float = 1.1,
+    margin: float = 1.1, widest: float | None = None,
 ) -> list[Camera]:  # fmt: skip
     """Makes `count` horizontal cameras at equal angles around a body, which fills all pictures at the same scale.
 
@@ -35,6 +35,7 @@ def orbit(
         count: number of cameras.
         height: height of the pictures (pixels); their width, an even number, follows from the body's width.
         margin: ratio of the picture to the body, for hair and clothes.
+        widest: greatest ratio of a picture's width to its height, for which a wide body is shown smaller; None: any.
     """
     center = (vertices.amin(0) + vertices.amax(0)) / 2
     away = toward - (toward @ up) * up
@@ -48,6 +49,8 @@ def orbit(
     relative = vertices - center
     half_height = float((relative @ up).abs().max()) * margin
     half_width = float((relative - (relative @ up)[:, None] * up).norm(dim=-1).max()) * margin
+    if widest is not None:
+        half_height = max(half_height, half_width / widest)
     focal = height / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
     # The near side of the body is half its width closer than its axis, and must fit into the picture there.
     distance = half_height * 2 * focal / height + half_width

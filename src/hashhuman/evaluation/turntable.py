@@ -66,13 +66,8 @@ class Turntable(Product):
         def frames() -> Iterable[np.ndarray]:
             views = zip(avatar.render_images(cameras, pose, time, self.background), unseen)
             for image, share in track(views, "turntable", len(cameras), "views"):
-                yield _even(captioned(drawing.to_uint8(image.rgb), share))
+                yield drawing.even(captioned(drawing.to_uint8(image.rgb), share))
 
         path = evaluation.folder / f"turntable.{self.format}"
         write_video(path, frames(), self.fps)
         return Made({"turntable": path}, reported(evaluation, "turntable", unseen), videos={"turntable": path})
-
-
-def _even(image: np.ndarray) -> np.ndarray:
-    """Repeats the last row or column of a picture of odd size, since H.264 needs even sizes."""
-    return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")

@@ -25,10 +25,14 @@ class Exports:
         datamodule: the run's.
         rigging: makes the mesh.
         fps: frames per second if the subject folder does not say when its pictures were taken.
+        motion: of this body, instead of the filmed one.
     """
 
-    def __init__(self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float) -> None:
+    def __init__(
+        self, avatar: Any, datamodule: Any, rigging: Rigging, fps: float, motion: Motion | None = None
+    ) -> None:
         self._avatar, self._datamodule, self._rigging, self._fps = avatar, datamodule, rigging, fps
+        self._given = motion
 
     @functools.cached_property
     def skeleton(self) -> Skeleton:
@@ -37,8 +41,8 @@ class Exports:
 
     @functools.cached_property
     def motion(self) -> Motion:
-        """The filmed motion."""
-        return captured(self._avatar, self._datamodule, self._fps)
+        """The motion of the files: the filmed one, unless another was given."""
+        return self._given or captured(self._avatar, self._datamodule, self._fps)
 
     @functools.cached_property
     def mesh(self) -> RiggedMesh:
@@ -77,13 +81,15 @@ class Exporter(Product):
         if set(OF_MESHES) & {*([format] if isinstance(format, str) else format)}:
             require_mesh_packages()
 
-    def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> dict[str, Path]:
+    def __call__(self, avatar: Any, datamodule: Any, folder: Path, motion: Motion | None = None) -> dict[str, Path]:
         """Writes the chosen formats of an avatar into a folder. Returns each one's path.
+
+        Files contain the filmed motion, or `motion`.
 
         Raises:
             UserError: if the avatar is empty, a package is missing or a file cannot be written.
         """
-        exports = Exports(avatar, datamodule, self.rigging, self.fps)
+        exports = Exports(avatar, datamodule, self.rigging, self.fps, motion)
         return {name: self.formats[name](exports, folder) for name in self.chosen}
 
     def make(self, evaluation: Evaluation) -> Made:

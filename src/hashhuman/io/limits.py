@@ -16,6 +16,9 @@ UNPACKED = 2**30  # bytes that a compressed file may need beyond its own size
 JSON_BYTES = 2**28  # keypoints of ten thousand pictures with 133 points each are a third of this
 TEXT_BYTES = 2**17  # of a YAML file, which is parsed in Python: a hundred cameras need half of this
 XML_BYTES = 2**24
+MOTION_BYTES = 2**27  # of a motion in text: an hour of 30 joints at 30 frames a second is as much
+JOINTS = 1000  # of a skeleton
+POSES = 2**22  # joints times frames of a motion: an hour of 38 joints at 30 frames a second
 NESTING = 100  # containers within containers
 ENTRIES = 10_000  # of an archive
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # which numpy and torch write
@@ -39,6 +42,14 @@ def check_pixels(height: int, width: int) -> None:
     """Raises ValueError if a picture is larger than `PIXELS`, or has no pixels."""
     if not (height >= 1 and width >= 1 and height * width <= PIXELS):
         raise ValueError(f"its size is {width} x {height} pixels, and {PIXELS} pixels are the most that are read")
+
+
+def check_motion(frames: int, joints: int) -> None:
+    """Raises ValueError if a motion has no frame or no joint, or more than are ever needed."""
+    if frames < 1 or joints < 1:
+        raise ValueError(f"it has {frames} frames and {joints} joints")
+    if joints > JOINTS or frames * joints > POSES:
+        raise ValueError(f"it has {frames} frames of {joints} joints, and {POSES // joints} are the most that are read")
 
 
 def check_array(shape: tuple[int, ...], item_size: int, file: BufferedIOBase) -> None:

@@ -44,3 +44,12 @@ def test_upright_is_the_mean_of_the_bodies_own():
     torch.testing.assert_close(upright(poses), torch.tensor([0.0, 1.0, 0.0]), atol=1e-6, rtol=0)
     half_turn = BodyPose(torch.zeros(5, 3), torch.tensor([torch.pi, 0.0, 0.0]), torch.zeros(3))
     torch.testing.assert_close(upright([half_turn]), torch.tensor([0.0, -1.0, 0.0]), atol=1e-6, rtol=0)
+
+
+def test_a_wide_body_is_shown_smaller():
+    flat = torch.tensor([[-3.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    up, toward = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
+    (wide,), (bounded,) = (orbit(flat, up, toward, 1, 90, widest=widest) for widest in (None, 16 / 9))
+    assert wide.width > 2.9 * 90 and 158 <= bounded.width <= 162
+    seen = bounded.project(flat)
+    assert (seen[:, :2] > 0).all() and (seen[:, 0] < bounded.width - 1).all() and (seen[:, 1] < 89).all()

@@ -1,7 +1,9 @@
 """The formats that are asked for are written, each thing is made once, and mistakes are one sentence."""
 
+import dataclasses
 import sys
 
+import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
@@ -44,3 +46,10 @@ def test_an_avatar_without_density(toy_folder):
 
 def test_the_mesh_is_made_once(exports):
     assert exports.mesh is exports.mesh and isinstance(exports._avatar, SolidAvatar)
+
+
+def test_another_motion_than_the_filmed_one(exports, toy_folder, tmp_path):
+    moved = dataclasses.replace(exports.motion, name="new", root=exports.motion.root + 1)
+    made = Exporter("npz", FORMATS, rigging(), 25.0)(FakeAvatar(), SolidData(toy_folder), tmp_path, moved)
+    with np.load(made["npz"]) as content:
+        assert content["transl"] == pytest.approx(moved.root - exports.skeleton.joints[0])

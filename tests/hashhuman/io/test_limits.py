@@ -39,3 +39,14 @@ def test_nesting():
     assert limits.check_nesting(value) is value
     with pytest.raises(ValueError, match="nested more than 100 deep"):
         limits.check_nesting([value])
+
+
+def test_motions():
+    limits.check_motion(1, 1)
+    limits.check_motion(limits.POSES // limits.JOINTS, limits.JOINTS)
+    for frames, joints in ((0, 24), (10, 0)):
+        with pytest.raises(ValueError, match=f"it has {frames} frames and {joints} joints"):
+            limits.check_motion(frames, joints)
+    for frames, joints in ((limits.POSES // 24 + 1, 24), (1, limits.JOINTS + 1)):
+        with pytest.raises(ValueError, match="are the most that are read"):
+            limits.check_motion(frames, joints)

@@ -1,0 +1,1 @@
+"""Readers of motion files, one for each format; `read` chooses among them."""
