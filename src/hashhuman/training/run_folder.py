@@ -25,7 +25,7 @@ from hashhuman.io.packages import cause_of
 from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
 FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
-CONFIG, CHECKPOINT, EVALUATION = "config.json", "checkpoints/last.ckpt", "evaluation"
+CONFIG, CHECKPOINT, EVALUATION, VIEW = "config.json", "checkpoints/last.ckpt", "evaluation", "view"
 OUTPUTS = (
     "checkpoints",
     "evaluation",
@@ -33,6 +33,7 @@ OUTPUTS = (
     "logs",
     "timing.json",
     "diverged.pt",
+    VIEW,
 )  # what training a run anew replaces
 BESIDE = ("format", "command", "resume")  # of config.json, and no part of the config that determines the result
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder
