@@ -26,6 +26,7 @@ from hashhuman.evaluation.metrics import lpips
 from hashhuman.export.exporter import Exporter
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
+from hashhuman.view.viewer import Viewer
 from preprocess.pipeline import subject_folder
 from preprocess.stage import Stage
 from preprocess.stage_order import STAGES
@@ -40,6 +41,7 @@ SIMPLEST = {
     "eval": {},
     "export": {},
     "preprocess": {},
+    "view": {},
 }  # what brings in the fewest groups
 NEEDS = {
     "tinycudann": "tinycudann",
@@ -105,6 +107,7 @@ def composed(tmp_path: Path, toy_folder: Path):
             "eval": [],
             "export": [],
             "preprocess": [],
+            "view": [],
         }[root]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose(root, [*overrides, *given])
@@ -198,6 +201,8 @@ def make_everything(root: str, config: DictConfig) -> None:
         assert isinstance(instantiate(config.eval), Evaluator)
     if "export" in config:
         assert isinstance(instantiate(config.export), Exporter)
+    if "view" in config:
+        assert isinstance(instantiate(config.view.viewer), Viewer) and callable(instantiate(config.view.mesh))
     preprocess = config.get("preprocess", {})
     assert all(callable(instantiate(node)) for node in preprocess.get("doctor", {}).values())
     for name, stage in preprocess.items():

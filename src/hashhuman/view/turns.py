@@ -4,9 +4,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Turns(Protocol):
     """Hands the avatar to one thread after another."""
 

@@ -23,13 +23,9 @@ class Viewer:
             reach it.
         port: the port; 0: any that is free.
         progressive: renders the field.
-
-    Raises:
-        UserError: if viser is missing.
     """
 
     def __init__(self, host: str, port: int, progressive: Progressive) -> None:
-        self.require()
         self.host, self.port, self.progressive = host, port, progressive
 
     @staticmethod
@@ -50,7 +46,7 @@ class Viewer:
             live: whether the avatar is being trained meanwhile.
 
         Raises:
-            UserError: if the port is in use, or the host is no address of this machine.
+            UserError: if viser is missing, the port is in use, or the host is no address of this machine.
         """
         turns = AnyTime() if turns is None else turns
         server = open_server(self.host, self.port)
