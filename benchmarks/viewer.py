@@ -65,18 +65,18 @@ def frames(run: str) -> None:
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    with command("-m", "hashhuman.view", f"run={run}", "port=0", said="is shown at") as (_, address):
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=browser_path, args=OPTIONS)
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            page.add_init_script(COUNTER)
-            page.goto(address)
-            page.get_by_text("the field, ").first.wait_for(timeout=120000)
-            print(f"{WIDTH} x {HEIGHT}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}")
-            print(f"dragging: {dragged(page):.1f} frames/s")
-            page.get_by_label("play", exact=True).check()
-            print(f"dragging while the motion plays: {dragged(page):.1f} frames/s")
-            browser.close()
+    shown = command("-m", "hashhuman.view", f"run={run}", "port=0", said="is shown at")
+    with shown as (_, address), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=browser_path, args=OPTIONS)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.add_init_script(COUNTER)
+        page.goto(address)
+        page.get_by_text("the field, ").first.wait_for(timeout=120000)
+        print(f"{WIDTH} x {HEIGHT}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}")
+        print(f"dragging: {dragged(page):.1f} frames/s")
+        page.get_by_label("play", exact=True).check()
+        print(f"dragging while the motion plays: {dragged(page):.1f} frames/s")
+        browser.close()
 
 
 def dragged(page) -> float:
@@ -95,7 +95,8 @@ def dragged(page) -> float:
 
 def live(overrides: list[str]) -> None:
     """Trains with and without viewer=live in turn, and prints the ratio of the seconds that a step takes."""
-    base = ["train.py", "data=synthetic", "experiment=cpu", "eval.products={}", "trainer.max_steps=600", *overrides]
+    nothing = [f"eval.products.{name}=null" for name in ("comparisons", "canonical", "turntable")]
+    base = ["train.py", "data=synthetic", "experiment=cpu", "eval.most=1", "metrics.lpips=null", *nothing, *overrides]
     step: dict[bool, list[float]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(3):

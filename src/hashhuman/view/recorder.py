@@ -70,7 +70,7 @@ class Recorder:
         try:
             path = recording.free_name(folder)
             recording.record(path, pictures, count, FPS, self.cancelled, self.controls.working)
-            self.client.send_file_download(path.name, path.read_bytes())
+            self.client.send_file_download(path.name, path.read_bytes(), save_immediately=True)
             self.say(f"recorded: {path.parent.name}/{path.name} in the run's folder")
         except recording.Cancelled:
             self.say("the recording was stopped, and nothing was written")

@@ -70,11 +70,16 @@ class BetweenSteps:
                     self._free = True
                     self._state.notify_all()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first step."""
+        return 0.0 if self._began is None else self.now() - self._began
+
     def due(self) -> bool:
         """Whether somebody waits for a turn, and the share of time allows one. The first call starts the time."""
         if self._began is None:
             self._began = self.now()
-        return self._waiting > 0 and self.spent <= self.share * (self.now() - self._began)
+        return self._waiting > 0 and self.spent <= self.share * self.elapsed
 
     def give(self) -> None:
         """Gives one turn, and waits until it has ended. The training thread calls it between two steps."""

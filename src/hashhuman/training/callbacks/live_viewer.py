@@ -46,8 +46,11 @@ class LiveViewer(L.Callback):
         pl_module.avatar.train()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Ends the server."""
+        """Ends the server, and prints what it took."""
         self.served.close()
+        if self.turns.elapsed:
+            share = self.turns.spent / self.turns.elapsed
+            print(f"the viewer took {self.turns.spent:.1f} s, {share:.1%} of training", flush=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Ends the server."""
