@@ -14,7 +14,8 @@ from hashhuman.view.viewer import Viewer
 from tests.hashhuman.view.conftest import progressive
 
 viser = pytest.importorskip("viser")
-from websockets.sync.client import connect  # noqa: E402 - viser brings it
+msgspec = pytest.importorskip("msgspec")  # viser brings this one and the next
+client = pytest.importorskip("websockets.sync.client")
 
 
 @pytest.fixture
@@ -72,12 +73,10 @@ def received(place, seconds: float = 2.0, **headers: str) -> int:
     uri, sock = f"ws://127.0.0.1:{place[1]}/", None
     if host is not None:  # as a browser for which that name is this machine
         sock, uri = socket.create_connection(("127.0.0.1", place[1])), f"ws://{host}/"
-    tab = connect(
+    tab = client.connect(
         uri, sock=sock, origin=headers.get("Origin"), subprotocols=[f"viser-v{viser.__version__}"], max_size=None,
         compression=None,
     )  # type: ignore[arg-type]  # fmt: skip
-    import msgspec
-
     camera = {
         "type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (0.0, 1.0, 3.0), "fov": 0.8,
         "near": 0.01, "far": 1000.0, "image_height": 60, "image_width": 80, "look_at": (0.0, 1.0, 0.0),
