@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -50,7 +51,7 @@ def command(*words: str, said: str) -> Iterator[tuple[subprocess.Popen, str]]:
     for line in process.stdout:
         lines.append(line)
         if found := re.search(rf"{said} (http://[^;\s]+)", line):
-            threading.Thread(target=process.stdout.read, daemon=True).start()  # so that it never waits for us
+            threading.Thread(target=repeat, args=(process.stdout,), daemon=True).start()
             try:
                 yield process, found[1]
             finally:
@@ -58,6 +59,13 @@ def command(*words: str, said: str) -> Iterator[tuple[subprocess.Popen, str]]:
                 process.wait()
             return
     raise SystemExit("".join(lines))
+
+
+def repeat(output: IO[str]) -> None:
+    """Reads what a command prints, so that it never waits for us, and repeats what the viewer took."""
+    for line in output:
+        if line.startswith("the viewer took"):
+            print(line, end="", flush=True)
 
 
 def frames(run: str) -> None:
