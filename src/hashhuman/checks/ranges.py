@@ -242,6 +242,7 @@ RANGES: dict[str, Range] = {
     # view
     "port": count("a port; 0: any that is free", 0, 65535),
     "view.fps": positive("frames per second"),
+    "exporter.fps": positive("frames per second"),
     "live_viewer.fps": positive("frames per second"),
     "live_viewer.share": Range("the share of the training time for pictures", 0, 1, above=True),
     "mesh.colors": count("the most colours of the mesh", 1, 256),
