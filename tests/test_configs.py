@@ -27,6 +27,7 @@ from hashhuman.evaluation.metrics import lpips
 from hashhuman.export.exporter import Exporter
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.training import run
+from hashhuman.view.viewer import Viewer
 from preprocess.pipeline import subject_folder
 from preprocess.stage import Stage
 from preprocess.stage_order import STAGES
@@ -43,6 +44,7 @@ SIMPLEST = {
     "export": {},
     "animate": {},
     "preprocess": {},
+    "view": {},
 }  # what brings in the fewest groups
 NEEDS = {
     "tinycudann": "tinycudann",
@@ -121,6 +123,7 @@ def composed(tmp_path: Path, toy_folder: Path, recording: Path):
             "export": [],
             "animate": [],
             "preprocess": [],
+            "view": [],
         }[root]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose(root, [*overrides, *given])
@@ -223,6 +226,8 @@ def make_everything(root: str, config: DictConfig) -> None:
         assert isinstance(instantiate(config.animate), Animator)
     if "export" in config:
         assert isinstance(instantiate(config.export), Exporter)
+    if "view" in config:
+        assert isinstance(instantiate(config.view.viewer), Viewer) and callable(instantiate(config.view.mesh))
     preprocess = config.get("preprocess", {})
     assert all(callable(instantiate(node)) for node in preprocess.get("doctor", {}).values())
     for name, stage in preprocess.items():

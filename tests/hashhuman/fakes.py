@@ -23,6 +23,10 @@ class FakeData:
         self.splits = split(self.subject, [0], train_frames, holdout_every)
         self.train_frames = sorted({picture.frame for picture in self.splits["train"]})
 
+    def camera(self, picture: Picture) -> Camera:
+        """The picture's camera."""
+        return self.subject.camera(picture.camera)
+
     def view_or_damage(self, picture: Picture) -> View:
         return self.view(picture)
 

@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hashhuman.errors import UserError
 
 CONF = Path(__file__).parents[3] / "conf"
-UNUSED = ("source", "preprocess", "body", "trainer", "callbacks", "logger", "hydra")
+UNUSED = ("source", "preprocess", "body", "trainer", "callbacks", "viewer", "logger", "hydra")
 """Options of a run's config that only training uses, and the groups of their configs."""
 _REFERENCE = re.compile(rf"\$\{{(?!(?:{'|'.join(UNUSED)})\b)[A-Za-z_]\w*(\.\w+)*\}}")
 """To another option that loading uses; `${oc.env:HOME}` is none, since it calls a function."""

@@ -33,10 +33,7 @@ class RiggedMesh:
 
     def posed(self, motion: Motion, index: int) -> Float[np.ndarray, "V 3"]:
         """The vertices in a frame of a motion (m), by linear blend skinning."""
-        bones = motion.transforms(self.skeleton)[index]
-        bones[:, :3, 3] -= (bones[:, :3, :3] @ self.skeleton.joints[..., None])[..., 0]
-        maps = np.einsum("vk,vkab->vab", self.skin.weights, bones[self.skin.joints])
-        return np.einsum("vab,vb->va", maps[:, :3, :3], self.vertices) + maps[:, :3, 3]
+        return skins.posed(self.vertices, self.skin, self.skeleton, motion.transforms(self.skeleton)[index])
 
 
 class Rigging:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hashhuman.body.nearest import nearest
 from hashhuman.body.template import BodyTemplate
+from hashhuman.export.motion import Skeleton
 from hashhuman.export.surface import Surface
 from hashhuman.geometry import skinning
 
@@ -58,6 +59,16 @@ def strongest(weights: Float[np.ndarray, "V J"]) -> tuple[Int[np.ndarray, "V 4"]
     four[four < 1e-4] = 0  # such a weight moves nothing by a millimetre
     four[:, 0] = 1 - four[:, 1:].astype(float).sum(1)
     return np.where(four > 0, joints, 0), four
+
+
+def posed(
+    vertices: Float[np.ndarray, "V 3"], skin: Skin, skeleton: Skeleton, bones: Float[np.ndarray, "J 4 4"]
+) -> Float[np.ndarray, "V 3"]:
+    """Vertices at rest (m) moved by linear blend skinning; `bones` are global transforms (`Motion.transforms`)."""
+    bones = bones.copy()
+    bones[:, :3, 3] -= (bones[:, :3, :3] @ skeleton.joints[..., None])[..., 0]
+    maps = np.einsum("vk,vkab->vab", skin.weights, bones[skin.joints])
+    return np.einsum("vab,vb->va", maps[:, :3, :3], vertices) + maps[:, :3, 3]
 
 
 def at_rest(positions: Float[Tensor, "V 3"], skin: Skin, template: BodyTemplate) -> Float[Tensor, "V 3"]:

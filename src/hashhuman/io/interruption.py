@@ -89,6 +89,11 @@ def check() -> None:
         raise Interrupted(_State.received)
 
 
+def handled() -> None:
+    """Forgets the signal: it ended a command that runs until it is interrupted, in order and with status 0."""
+    _State.received = None
+
+
 def defer() -> None:
     """From now on a signal does not raise: the work asks `requested` at its safe points. `no_longer_defer` ends it."""
     _State.deferring = True

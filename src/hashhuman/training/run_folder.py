@@ -28,8 +28,9 @@ from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION, EXPORT = "config.json", "checkpoints/last.ckpt", "evaluation", "export"
 ANIMATE = "animate"  # below it, a folder for each motion
+VIEW = "view"  # the viewer's mesh, and recorded videos
 OUTPUTS = (  # what training a run anew replaces
-    "checkpoints", "evaluation", "export", ANIMATE, "logs", "tensorboard", "wandb", "timing.json", "diverged.pt",
+    "checkpoints", "evaluation", "export", ANIMATE, VIEW, "logs", "tensorboard", "wandb", "timing.json", "diverged.pt",
 )  # fmt: skip
 BESIDE = ("format", "command", "resume", "admit")  # of config.json, and no part of what determines the result
 PATHS = ("workspace", "run_dir", "data.root", "data.smpl_meta")  # options relative to the current folder

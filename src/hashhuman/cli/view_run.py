@@ -1,0 +1,39 @@
+"""The program `python -m hashhuman.view`: loads a finished run and shows it in the browser."""
+
+import json
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+
+def view(config: DictConfig) -> None:
+    """Serves the run of a config (`conf/view.yaml`) until SIGINT or SIGTERM, which end it with status 0."""
+    from hydra.utils import instantiate  # only after Hydra has checked the command line: these imports take seconds
+
+    from hashhuman.checks import targets
+    from hashhuman.checks.requirements import check_requirements
+    from hashhuman.gpu.device import device_named
+    from hashhuman.io import interruption
+    from hashhuman.training import run, run_folder
+    from hashhuman.training.manifest import Manifest
+    from hashhuman.view.mesh import MeshFile
+    from hashhuman.view.subject import Subject
+
+    check_requirements(config.view)
+    viewer, make_mesh = instantiate(config.view.viewer), instantiate(config.view.mesh)
+    folder = Path(config.run)
+    run_folder.check_links(folder)
+    module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), targets.admitted(config.admit))
+    avatar = module.avatar.to(device_named(config.device, "device"))
+    made_of = [Manifest.existing(folder).files[run_folder.CHECKPOINT], OmegaConf.to_container(config.view.mesh)]
+    mesh = make_mesh(avatar, datamodule, MeshFile(folder / run_folder.VIEW / "mesh.npz", json.dumps(made_of)))
+    subject = Subject.of(avatar, datamodule, folder.absolute().name, config.view.fps, folder / run_folder.VIEW)
+    try:
+        with viewer.serving(subject, mesh) as address:
+            print(f"{folder} is shown at {address}; Ctrl-C ends it.", flush=True)
+            while True:
+                time.sleep(0.2)
+    except interruption.Interrupted:
+        interruption.handled()
+        print("The viewer has ended.", flush=True)
