@@ -124,7 +124,10 @@ def _people(inspections: Sequence[Inspection]) -> list[Finding]:
         return []
     several = max(counts) > 1
     advice = "check who is followed (people.jpg); choose with preprocess.keypoints.person=0, 1, ... from the left"
-    return [Finding(TOPIC, "people", f"up to {max(counts)} in a picture", Verdict(several), advice)]
+    value = f"up to {max(counts)} in a picture"
+    if met := sum(each.overlapped for each in inspections):
+        value += f", overlapping the person in {met} of {len(inspections)}"
+    return [Finding(TOPIC, "people", value, Verdict(several), advice)]
 
 
 def height(person: Person) -> float:

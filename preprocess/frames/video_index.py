@@ -28,6 +28,11 @@ class VideoIndex:
     size: tuple[int, int] | None
     """Width and height of the video's own pictures (pixels); None if unknown."""
 
+    @property
+    def step(self) -> float:
+        """How many pictures of the video there are, as a rule, from one frame to the next."""
+        return float(np.median(np.diff(self.pictures))) if len(self.pictures) > 1 else 1.0
+
 
 def video_index(subject: Path) -> VideoIndex:
     """Reads the index from subject.json. Raises UserError if it does not fit the pictures."""

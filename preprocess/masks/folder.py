@@ -18,9 +18,11 @@ from hashhuman.io.listing import listed
 from hashhuman.io.masks import SUFFIXES, read_mask
 from preprocess.frames.numbering import numbers_in, rows_of_pictures
 from preprocess.frames.video_index import VideoIndex, video_index
+from preprocess.keypoints.points import points_path
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.parts import PartRenderer, spread_classes
+from preprocess.masks.shift import ShiftCheck
 from preprocess.stage import Stage
 
 Files = dict[int, Path]  # by the subject's frame
@@ -33,7 +35,8 @@ class FolderMasks(Stage):
     Args:
         path: a folder with a mask for each picture, of any kind that `hashhuman.io.masks` reads, or a folder of such
             folders, one for each object. Files are matched by the video's numbers in their names or, if there are as
-            many as pictures, by order. A picture without a mask, or with an empty one, is not trained on.
+            many as pictures, by order. A picture without a mask, or with an empty one, is not trained on. Masks that
+            the keypoints show to be those of other pictures are refused.
         parts: a folder of part labels in the colours of the LIP palette, named likewise; None: drawn from the body.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
@@ -49,7 +52,8 @@ class FolderMasks(Stage):
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
         given = [folder for folder in (self.path, self.parts) if folder]
-        return [*given, subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
+        own = [subject / "images", subject / "annots.npy", points_path(subject)]
+        return [*given, *own, *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
         return mask_outputs(subject, self.name)
@@ -63,12 +67,13 @@ class FolderMasks(Stage):
         render = PartRenderer(reader.template())
         masks = self._masks(reader, index, lambda frame: render(camera, reader.vertices(frame)) != 0)
         parts = files_of_frames(self.parts, reader.frames, index) if self.parts else {}
-        absent = []
+        absent, check = [], ShiftCheck.of(subject)
         for picture in progress.track(reader.pictures, description="masks"):
             path, body = masks.get(picture.frame), render(camera, reader.vertices(picture.frame))
             mask = np.zeros((camera.height, camera.width), np.float32)
             if path is not None:
                 mask = read_mask(path, camera.height, camera.width, around(body != 0))
+            check.add(picture.frame, mask)
             if not mask.any():
                 absent.append(picture.frame)
             if self.parts and picture.frame in parts:
@@ -79,6 +84,7 @@ class FolderMasks(Stage):
             writer.write_parts(picture.camera, picture.frame, labels)
         if len(absent) == len(reader.pictures):
             raise UserError(f"All masks in {self.path} are empty: name the folder of the person's masks.")
+        check.refuse(self.path)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
         return f"{len(masks)} masks from {self.path}{none}, parts from {self.parts or 'the fitted body'}"
