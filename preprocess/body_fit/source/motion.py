@@ -38,6 +38,8 @@ class Motion:
     """Extrinsics R and T (m) of that camera: camera = R x + T."""
     joints: Float[np.ndarray, "F J 3"] | None = None
     """Positions of the joints (m) in the same axes as `transl`; NaN for those that the file lacks."""
+    hips: Float[np.ndarray, "F 3"] | None = None
+    """The middle of both hip joints (m) in the same axes, of a tool that gives it in place of the translation."""
     seen: Float[np.ndarray, "F 2"] | None = None
     """Where the person is in the pictures (pixels); required of a reader whose files may hold several people."""
     track: str = "0"
@@ -98,7 +100,7 @@ def resample(motion: Motion, at: Float[np.ndarray, "N"], reach: float) -> tuple[
         columns = values.reshape(len(rows), -1).T
         return np.stack([np.interp(inside, rows, column) for column in columns], -1).reshape(-1, *values.shape[1:])
 
-    optional = {name: getattr(motion, name) for name in ("joints", "seen")}
+    optional = {name: getattr(motion, name) for name in ("joints", "hips", "seen")}
     resampled = dataclasses.replace(
         motion, at=at, rotations=rotations, transl=between(motion.transl),
         **{name: None if value is None else between(value) for name, value in optional.items()},
@@ -111,5 +113,5 @@ def ordered(motion: Motion, path: Path) -> Motion:
     order = np.argsort(motion.at, kind="stable")
     if (np.diff(motion.at[order]) <= 0).any():
         raise UserError(f"{path} has several poses of one person in one picture: create it again.")
-    fields = {name: getattr(motion, name) for name in ("at", "rotations", "transl", "joints", "seen")}
+    fields = {name: getattr(motion, name) for name in ("at", "rotations", "transl", "joints", "hips", "seen")}
     return dataclasses.replace(motion, **{k: None if v is None else v[order] for k, v in fields.items()})
