@@ -57,8 +57,8 @@ class BlendWeightVolumes(Stage):
 
     Args:
         per_frame: also write what instant-nvr reads and we do not: volumes around every posed body,
-            `smpl_lbs/bweights/F.npy` (about 10 MB each), and `mask_cihp/`, masks of 0 and 255 cut at one half. Its reader
-            prefers these, and takes every pixel of `mask/` that is not 0 for the person.
+            `smpl_lbs/bweights/F.npy` (about 10 MB each), and `mask_cihp/`, masks of 0 and 255 cut at one half. Its
+            reader prefers these, and takes every pixel of `mask/` that is not 0 for the person.
         force: run even if nothing has changed.
     """
 
