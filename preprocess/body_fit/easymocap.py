@@ -123,7 +123,7 @@ def _same_person(
     seen = Seen.of(keypoints.image_points, keypoints.visibility * keypoints.detected[:, None])
     template, calibration = model.template(torch.zeros(len(model.shape_mean))), output.calibration()
     off: dict[int, list[float]] = {id: [] for id in counts}
-    for row in np.flatnonzero(seen.known):
+    for row in np.flatnonzero(seen.known).tolist():
         for id, body in people[row].items():
             body_pose = torch.from_numpy(body.body_pose).float()
             bones = skinning.transform(template.bone_transforms(body_pose), template.joints).double().numpy()

@@ -153,7 +153,7 @@ class OtherPeople:
                 for row in range(before + 1, after):
                     if after - before <= 2 * self.every and row in found:
                         part = (row - before) / (after - before)
-                        pose = self.network(read_rgb(files[row]), _between(*ends, part))
+                        pose = self.network(read_rgb(files[row]), _between(ends[0], ends[1], part))
                         if pose.score >= SURE and not _is_same(pose, keypoints, row):
                             found[row].append(pose)
         return found
