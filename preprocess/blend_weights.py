@@ -17,6 +17,7 @@ from hashhuman.body import volumes
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.io import files
 from hashhuman.io.journal import Arrays
+from hashhuman.io.masks import read_mask
 from preprocess.stage import Stage, unfinished
 
 
@@ -40,12 +41,26 @@ def closest_on_surface(
     return corners, weights / weights.sum(1, keepdims=True), np.sqrt(squared)
 
 
+BINARY = "mask_cihp"
+"""The folder of masks that instant-nvr's reader prefers to `mask/`."""
+
+
+def write_binary_masks(reader: Subject) -> None:
+    """Writes `mask_cihp/images/CC/FFFFFF.png`: 255 where at least half of a pixel is the person, else 0."""
+    for picture in reader.pictures:
+        if picture.mask is not None:
+            name = picture.image.relative_to(reader.root).with_suffix(".png")
+            person = read_mask(picture.mask, reader.camera(picture.camera).height, reader.camera(picture.camera).width)
+            files.write_image_fast(reader.root / BINARY / name, np.where(person >= 0.5, np.uint8(255), np.uint8(0)))
+
+
 class BlendWeightVolumes(Stage):
     """Writes volumes around the canonical body (skinning weights, texture coordinates) and the rest body (weights).
 
     Args:
-        per_frame: also write volumes around every posed body, `smpl_lbs/bweights/F.npy` (about 10 MB each), which
-            instant-nvr reads.
+        per_frame: also write what instant-nvr reads and we do not: volumes around every posed body,
+            `smpl_lbs/bweights/F.npy` (about 10 MB each), and `mask_cihp/`, masks of 0 and 255 cut at one half. Its
+            reader prefers these, and takes every pixel of `mask/` that is not 0 for the person.
         force: run even if nothing has changed.
     """
 
@@ -58,12 +73,12 @@ class BlendWeightVolumes(Stage):
     def inputs(self, subject: Path) -> list[Path]:
         lbs = subject / "smpl_lbs"
         body = [lbs / f"{name}.npy" for name in ("joints", "parents", "faces", "weights", "tvertices", "uv")]
-        posed = [subject / "smpl_params", subject / "smpl_vertices"] if self.per_frame else []
+        posed = [subject / name for name in ("smpl_params", "smpl_vertices", "mask")] if self.per_frame else []
         return [*body, lbs / "bigpose_vertices.npy", *posed]
 
     def outputs(self, subject: Path) -> list[Path]:
         lbs = subject / "smpl_lbs"
-        return [lbs / "bigpose_bw.npy", lbs / "tbw.npy", subject / "bigpose_uv.npy", lbs / "bweights"]
+        return [lbs / "bigpose_bw.npy", lbs / "tbw.npy", subject / "bigpose_uv.npy", lbs / "bweights", subject / BINARY]
 
     def settings(self) -> dict[str, Any]:
         return {"per_frame": self.per_frame, "step": volumes.STEP, "pad": volumes.PAD}
@@ -99,5 +114,7 @@ class BlendWeightVolumes(Stage):
             for frame in frames:
                 journal.once(str(frame), functools.partial(write, frame), [writer.blend_weights_path(frame)])
                 progress.advance(task)
+        if self.per_frame:
+            write_binary_masks(reader)
         size = " x ".join(map(str, bw.shape[:3]))
         return f"{size} nodes, {bw.shape[-1]} joints" + (f", {len(frames)} posed volumes" if frames else "")

@@ -48,3 +48,15 @@ def at_least(value: float, limits: Limits) -> Verdict:
 def worst(findings: Iterable[Finding]) -> Verdict:
     """The worst verdict; OK if there are no findings."""
     return max((finding.verdict for finding in findings), default=Verdict.OK)
+
+
+def ranges(frames: list[int], most: int = 3) -> str:
+    """Ascending frame numbers in short, such as '3-5, 8, 11-20, ...': the first `most` runs."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return ", ".join([*words[:most], *(["..."] if len(words) > most else [])])

@@ -24,12 +24,15 @@ from hashhuman.io.files import load_npz, save_npz
 from preprocess.body_fit.joint_ranges import joint_ranges
 from preprocess.body_fit.result import report_path, silhouette_iou
 from preprocess.frames.images import CAMERA
-from preprocess.keypoints.points import Keypoints, points_files, points_path
+from preprocess.keypoints.points import Keypoints, others_folder, overlapped_frames, points_files, points_path
+from preprocess.shift import LEAST_PICTURES, clear_shift
 from preprocess.skeleton import NAMES
 from preprocess.stage import Stage
 
 SPAN = 0.4  # seconds that five frames may take: at ten pictures a second
 _VISIBLE = 0.5  # least visibility of a point that counts
+_LATE = 0.02  # of the person's height: a body nearer to the points is not late
+_CLEARLY = 0.6  # moved in time, a late body must lie nearer than this share of the distance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +59,11 @@ class Quality:
     """Whether the person was not found there, so that the pose was interpolated."""
     flipped: Bool[np.ndarray, "F"]
     """Whether the detector had confused left and right there."""
+    overlapped: Bool[np.ndarray, "F"]
+    """Whether somebody else overlaps the person there, in the first camera."""
     joint_names: tuple[str, ...]
+    shift: Int[np.ndarray, ""]
+    """By how many pictures the body is late against the points of the first camera; 0 if that is not clear."""
 
     @property
     def off(self) -> Float[np.ndarray, "C F"]:
@@ -88,12 +95,14 @@ def _fit_together(arrays: Mapping[str, np.ndarray]) -> bool:
         "worst_joint": "iu",
         "interpolated": "b",
         "flipped": "b",
+        "overlapped": "b",
+        "shift": "iu",
     }
     if any(array.dtype.kind not in kinds.get(name, "f") for name, array in arrays.items()):
         return False
     cameras, frames = arrays["cameras"].shape, arrays["frames"].shape
     shapes = dict.fromkeys(("height", "reprojection", "silhouette_iou"), (*cameras, *frames))
-    shapes |= {"cameras": cameras, "joint_names": arrays["joint_names"].shape}
+    shapes |= {"cameras": cameras, "joint_names": arrays["joint_names"].shape, "shift": ()}
     one = len(cameras) == len(frames) == arrays["joint_names"].ndim == 1 and cameras[0] > 0
     return one and all(array.shape == shapes.get(name, frames) for name, array in arrays.items())
 
@@ -111,14 +120,15 @@ class MeasuredQuality(Stage):
     """
 
     name: ClassVar[str] = "quality"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, force: bool = False) -> None:
         self.force = force
 
     def inputs(self, subject: Path) -> list[Path]:
         names = "annots.npy", "smpl_params", "smpl_vertices", "smpl_lbs", "mask"
-        return [*points_files(subject), report_path(subject), *(subject / name for name in names)]
+        keypoints = [*points_files(subject), others_folder(subject)]
+        return [*keypoints, report_path(subject), *(subject / name for name in names)]
 
     def outputs(self, subject: Path) -> list[Path]:
         return [quality_path(subject)]
@@ -175,7 +185,9 @@ def measure(subject: Path, progress: Progress) -> Quality:
         beyond=beyond,
         worst_joint=worst,
         **_flags(subject, np.array(frames)),
+        overlapped=np.isin(frames, overlapped_frames(subject)),
         joint_names=template.joint_names,
+        shift=np.array(shift_of(reader, np.array(frames), joints)),
     )
 
 
@@ -279,6 +291,37 @@ def _reprojection(
                 names, view = reader.template().joint_names, reader.camera(camera)
                 error[i] = reprojection(joints[i], names, view, points, visibility)
     return error
+
+
+def shift_of(reader: Subject, frames: Int[np.ndarray, "F"], joints: Float[np.ndarray, "F J 3"]) -> int:
+    """By how many pictures the skeleton is late against the first camera's points; 0 if that is not clear.
+
+    Args:
+        reader: of the subject.
+        frames: their numbers.
+        joints: positions (m, world).
+    """
+    if not points_path(reader.root).exists():
+        return 0
+    keypoints, names = Keypoints.load(points_path(reader.root)), reader.template().joint_names
+    rows = np.flatnonzero(keypoints.detected & np.isin(keypoints.frames, frames))
+    pairs = [(names.index(name), NAMES.index(name)) for name in names if name in NAMES]
+    if len(rows) < LEAST_PICTURES or not pairs:
+        return 0
+    which, seen = map(list, zip(*pairs))
+    pixels = reader.camera(CAMERA).project(torch.as_tensor(joints[:, which], dtype=torch.float32)).numpy()[..., :2]
+    places = np.searchsorted(frames, keypoints.frames[rows])
+    points, visible = keypoints.image_points[rows][:, seen], keypoints.visibility[rows][:, seen] > _VISIBLE
+    tall = np.ptp(keypoints.image_points[rows], axis=1).max(1)
+
+    def cost(shift: int) -> float:
+        """Mean distance of the joints from the points, in heights."""
+        inside = (places + shift >= 0) & (places + shift < len(frames))
+        off = np.linalg.norm(pixels[(places + shift)[inside]] - points[inside], axis=-1) / tall[inside, None]
+        counted = visible[inside]
+        return float(off[counted].mean()) if inside.sum() >= LEAST_PICTURES and counted.any() else float("inf")
+
+    return clear_shift(cost, _LATE, _CLEARLY)
 
 
 def _flags(subject: Path, frames: np.ndarray) -> dict[str, Bool[np.ndarray, "F"]]:

@@ -1,7 +1,8 @@
 """The body_fit stage by EasyMocap (PARE, then its fit of SMPL), or from a folder that EasyMocap has written."""
 
+import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,10 +20,12 @@ from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 from preprocess.body_fit import pictures, result
+from preprocess.body_fit.source.join import ALIKE, NEAR, Seen
 from preprocess.calibration.cameras import Calibration
-from preprocess.easymocap.output import Body, Output, assumed_intrinsics
+from preprocess.easymocap.output import BODIES, Body, Output, assumed_intrinsics
 from preprocess.easymocap.source import Source
 from preprocess.frames.images import CAMERA, image_paths
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import Stage
 
 LEAST_INSIDE = 0.1  # of the vertices must lie in the picture
@@ -37,7 +40,8 @@ class EasyMocapFit(Stage):
     Args:
         easymocap: runs EasyMocap, or names the folder that it has written.
         body: makes the SMPL model that it fitted; the poses are meaningless for any other body.
-        person: EasyMocap's id of the person; None takes the one in most frames.
+        person: EasyMocap's id of the person; None takes whom the keypoints show, under whatever ids, and without
+            keypoints the one in most frames.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
     """
@@ -56,7 +60,7 @@ class EasyMocapFit(Stage):
         self.pictures, self.force = pictures, force
 
     def inputs(self, subject: Path) -> list[Path]:
-        return [subject / "annots.npy", *self.easymocap.inputs(subject), *files_of(self.body)]
+        return [subject / "annots.npy", points_path(subject), *self.easymocap.inputs(subject), *files_of(self.body)]
 
     def outputs(self, subject: Path) -> list[Path]:
         folders = [subject / "smpl_params", subject / "smpl_vertices", subject / "pictures" / self.name]
@@ -79,7 +83,9 @@ class EasyMocapFit(Stage):
             raise UserError("EasyMocap's poses are of SMPL, and fit no other body: add body=smpl.")
         output = self.easymocap.bodies(subject, progress)
         paths, camera = image_paths(subject), Subject(subject).camera(CAMERA)
-        bodies = output.bodies(list(paths), len(model.parents), self.person)
+        people = output.people_fitted(list(paths), len(model.parents))
+        ids = [self.person] if self.person is not None else _same_person(people, model, output, camera, subject)
+        bodies = output.bodies(people, list(paths), ids)
         shape = _shape(bodies, len(model.shape_mean))
         converter = _Converter(model, model.template(torch.from_numpy(shape)), output, camera)
         steps = progress.track(list(zip(paths, bodies)), description="converting bodies")
@@ -98,7 +104,47 @@ class EasyMocapFit(Stage):
         report.save(result.report_path(subject))
         folder = subject / "pictures" / self.name
         pictures.draw_sequence(paths, [one.vertices for one in placed], template, camera, folder, self.pictures)
-        return ", ".join(filter(None, [f"{len(paths)} bodies of EasyMocap", report.summary()]))
+        joined = f"its ids {' and '.join(map(str, ids))} are one person's" if len(ids) > 1 else ""
+        return ", ".join(filter(None, [f"{len(paths)} bodies of EasyMocap", joined, report.summary()]))
+
+
+def _same_person(
+    people: Sequence[dict[int, Body]], model: SmplBody, output: Output, camera: Camera, subject: Path
+) -> list[int]:
+    """EasyMocap's ids of the person of the keypoints, the nearest first; without keypoints, of the most frequent.
+
+    Raises UserError if nobody is where the keypoints are.
+    """
+    counts = collections.Counter(id for each in people for id in each)
+    path = points_path(subject)
+    keypoints = Keypoints.load(path) if path.exists() else None
+    if keypoints is None or not keypoints.detected.any() or len(keypoints.frames) != len(people):
+        return [min(counts, key=lambda id: (-counts[id], id))]
+    seen = Seen.of(keypoints.image_points, keypoints.visibility * keypoints.detected[:, None])
+    template, calibration = model.template(torch.zeros(len(model.shape_mean))), output.calibration()
+    off: dict[int, list[float]] = {id: [] for id in counts}
+    for row in np.flatnonzero(seen.known).tolist():
+        for id, body in people[row].items():
+            body_pose = torch.from_numpy(body.body_pose).float()
+            bones = skinning.transform(template.bone_transforms(body_pose), template.joints).double().numpy()
+            R, T = place(body, bones, calibration, camera)
+            pixels = camera.project(torch.from_numpy(bones @ R.T + T).float()).numpy()[:, :2]
+            off[id].append(float(np.linalg.norm(pixels.mean(0) - seen.middle[row]) / seen.height[row]))
+    away = {id: float(np.median(values)) for id, values in off.items() if values}
+    near = sorted((id for id in away if away[id] <= NEAR), key=lambda id: away[id])
+    if not near:
+        nearest = f" (the nearest is {min(away.values()):.1f} heights away)" if away else ""
+        raise UserError(
+            f"nobody in {output.folder(BODIES)} is where the keypoints show the person{nearest}: choose the same "
+            "person with preprocess.body_fit.person= (EasyMocap's id) and preprocess.keypoints.person=."
+        )
+    usual = away[near[0]]
+    return [id for id in near if away[id] <= usual + ALIKE and not _meet(people, near[0], id)]
+
+
+def _meet(people: Sequence[dict[int, Body]], first: int, other: int) -> bool:
+    """Whether two ids are in one frame, and so of two people."""
+    return first != other and any(first in each and other in each for each in people)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from preprocess.doctor import filmed
 from preprocess.doctor.inspection import Inspection, Person
 from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
 from preprocess.masks.background import is_static
@@ -22,6 +23,7 @@ _SEEN = 0.5  # least probability that a point lies in the picture
 _REACH = 60  # degrees to either side of the side that faces the camera: what a picture shows well
 _SHARP_HEIGHT = 500  # pixels: a taller person is shrunk to this, since an avatar does not show finer detail
 _SMALL = 480  # pixels: long side of the pictures in which the camera's motion is measured
+_APART = 0.4  # seconds from one inspected picture to the next for a background that may not repeat itself
 _KERNEL = 9  # pixels: size of the strong blur that the picture is compared with
 
 
@@ -41,6 +43,9 @@ class ClipChecks:
         body_seen: share of the body that lies in the picture.
         sides_seen: share of all directions from which the body is seen.
         blur: of the person, from 0 (sharp) to 1.
+        flat: share of the person's pixels that equal their neighbours, as in a drawing.
+        unchanged: share of the background that is exactly the same in pictures far apart, as in a rendered scene.
+        seams: straight edges across the whole picture, as in a collage.
     """
 
     pictures: int
@@ -52,6 +57,9 @@ class ClipChecks:
     body_seen: Limits
     sides_seen: Limits
     blur: Limits
+    flat: Limits
+    unchanged: Limits
+    seams: Limits
 
     def __call__(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
         """The findings on a clip.
@@ -62,6 +70,7 @@ class ClipChecks:
             rate: pictures per second; None if it is unknown.
         """
         findings = [*self._pictures(inspections, frames, rate), *self._camera(inspections)]
+        findings += self._filmed(inspections, frames, rate)
         people = [each.person for each in inspections if each.person]
         share = len(people) / len(inspections)
         found = f"{len(people)} of {len(inspections)} pictures"
@@ -107,6 +116,23 @@ class ClipChecks:
             *_people(inspections),
         ]  # fmt: skip
 
+    def _filmed(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
+        """Findings on pictures that do not look as if a camera had filmed them; none if they do."""
+        flat = [filmed.flat_share(each.image, each.person) for each in inspections if each.person]
+        drawn, still, edges = float(np.median(flat or [0.0])), 0.0, filmed.seams([each.image for each in inspections])
+        if rate is None or frames / rate >= _APART * len(inspections):  # a file may repeat what is near in time
+            still = filmed.unchanged_share(inspections)
+        rows = (
+            ("drawn", f"{100 * drawn:.0f} % of the person are flat colours", at_most(drawn, self.flat),
+             "film a real person: a drawn figure makes no avatar"),
+            ("rendered", f"{100 * still:.0f} % of the background never change", at_most(still, self.unchanged),
+             "a rendered scene trains, but if this was filmed, look whether the video stands still"),
+            ("collage", f"{edges} straight edges across the whole picture", at_most(edges, self.seams),
+             "if it shows several pictures in one, cut out the one of the person"),
+        )  # fmt: skip
+        return [Finding(TOPIC, f"looks {name}" if name != "collage" else "looks like a collage", value, verdict, advice)
+                for name, value, verdict, advice in rows if verdict is not Verdict.OK]  # fmt: skip
+
     def _camera(self, inspections: Sequence[Inspection]) -> list[Finding]:
         still = stands_still(inspections)
         advice = "put the camera on a stand: a static background makes the masks sharper"
@@ -124,7 +150,10 @@ def _people(inspections: Sequence[Inspection]) -> list[Finding]:
         return []
     several = max(counts) > 1
     advice = "check who is followed (people.jpg); choose with preprocess.keypoints.person=0, 1, ... from the left"
-    return [Finding(TOPIC, "people", f"up to {max(counts)} in a picture", Verdict(several), advice)]
+    value = f"up to {max(counts)} in a picture"
+    if met := sum(each.overlapped for each in inspections):
+        value += f", overlapping the person in {met} of {len(inspections)}"
+    return [Finding(TOPIC, "people", value, Verdict(several), advice)]
 
 
 def height(person: Person) -> float:

@@ -7,11 +7,12 @@ from jaxtyping import UInt8
 
 from preprocess.doctor.inspection import Inspection, Person
 from preprocess.keypoints.crop import Crop
-from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.movenet import Detection, MoveNet, overlap
 from preprocess.keypoints.pose_network import Pose, PoseNetwork
 from preprocess.keypoints.tracks import Track, choose
 
 _SURE = 0.5  # least probability of a person
+_MEET = 0.1  # of the smaller box: with more in common, one person may hide the other
 
 
 def inspect_pictures(
@@ -30,9 +31,12 @@ def inspect_pictures(
     inspections = []
     for image in images:
         people = detector(image)
-        pose = _pose(network, image, _chosen(people, person, image))
+        chosen = _chosen(people, person, image)
+        pose = _pose(network, image, chosen)
         found = Person(pose.image_points, pose.presence, pose.world_points) if pose else None
-        inspections.append(Inspection(image, found, sum(detection.score >= _SURE for detection in people)))
+        sure = [detection for detection in people if detection.score >= _SURE]
+        met = chosen is not None and any(overlap(chosen.box, d.box) > _MEET for d in sure if d is not chosen)
+        inspections.append(Inspection(image, found, len(sure), met))
     return inspections
 
 

@@ -5,8 +5,9 @@ import dataclasses
 
 import numpy as np
 
-from preprocess.findings import Finding, Limits, Verdict, at_least, at_most
+from preprocess.findings import Finding, Limits, Verdict, at_least, at_most, ranges
 from preprocess.quality import Quality
+from preprocess.shift import words
 
 TOPIC = "fit"
 _LEAVE_OUT = "leave out pictures without the person: preprocess.frames.start, stop"
@@ -50,8 +51,9 @@ class FitChecks:
             advice = "supply points or masks, to tell whether the body lies on the person"
             return [Finding(TOPIC, "body on the person", "unknown", Verdict.WARN, advice)]
         return [
-            *findings, self._astray(quality), *self._other_cameras(quality), *self._jitter(quality),
-            self._limits(quality), *self._flags(quality), *self._nobody(quality),
+            *findings, *self._shift(quality), self._astray(quality), *self._other_cameras(quality),
+            *self._jitter(quality), self._limits(quality), *self._flags(quality), *self._overlapped(quality),
+            *self._nobody(quality),
         ]  # fmt: skip
 
     def _reprojection(self, quality: Quality) -> list[Finding]:
@@ -62,6 +64,13 @@ class FitChecks:
         value = f"{np.nanmedian(quality.reprojection[0]):.1f} px, {middle:.1f} % of the height"
         advice = f"{_REPORT}: is it the right person and focal length, are left and right exchanged?"
         return [Finding(TOPIC, "skeleton off the points", value, at_most(middle, self.reprojection), advice)]
+
+    def _shift(self, quality: Quality) -> list[Finding]:
+        """A body that is late or early against the points, as of files numbered otherwise than the pictures."""
+        if (shift := int(quality.shift)) == 0:
+            return []
+        advice = "number the files of the bodies, or of the points, as the pictures of the clip are numbered"
+        return [Finding(TOPIC, "body against the points", words(shift), Verdict.BAD, advice)]
 
     def _silhouette(self, quality: Quality) -> list[Finding]:
         iou = quality.silhouette_iou[0]
@@ -130,6 +139,15 @@ class FitChecks:
             findings.append(Finding(TOPIC, name, value, at_most(float(flags.mean()), limits), advice))
         return findings
 
+    def _overlapped(self, quality: Quality) -> list[Finding]:
+        """The pictures in which somebody else covers the person, or is covered."""
+        flags = quality.overlapped
+        if not flags.any():
+            return []
+        value = f"{flags.sum()} of {len(flags)}{_listed(quality, flags)}"
+        advice = f"{_REPORT} and pictures/masks/; leave them out if masks are wrong: preprocess.frames.start, stop"
+        return [Finding(TOPIC, "somebody overlaps", value, Verdict.WARN, advice)]
+
     def _nobody(self, quality: Quality) -> list[Finding]:
         """The pictures with an empty mask, which neither train nor are scored."""
         empty = np.isnan(quality.height[0])
@@ -142,15 +160,3 @@ class FitChecks:
 
 def _listed(quality: Quality, flags: np.ndarray) -> str:
     return f": {ranges(quality.frames[flags].tolist())}" if flags.any() else ""
-
-
-def ranges(frames: list[int], most: int = 3) -> str:
-    """Ascending frame numbers in short, such as '3-5, 8, 11-20, ...': the first `most` runs."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][-1] + 1:
-            runs[-1].append(frame)
-        else:
-            runs.append([frame])
-    words = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return ", ".join([*words[:most], *(["..."] if len(words) > most else [])])

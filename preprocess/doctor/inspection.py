@@ -37,6 +37,8 @@ class Inspection:
     """The person whom the avatar is of; None if they were not found."""
     people: int | None
     """How many people there are in the picture; None if that is unknown."""
+    overlapped: bool = False
+    """Whether somebody else is where the person is: before or behind them."""
 
 
 def inspect_subject(subject: Path, count: int) -> list[Inspection]:

@@ -9,7 +9,6 @@ Bodies follow the same convention as our subject folder: world = rotation(Rh) po
 radians.
 """
 
-import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -99,13 +98,12 @@ class Output:
             raise UserError(f"{found[0]} and {found[1]} both hold results: choose with preprocess.easymocap.results=.")
         return self._of_camera(found[0]) if found else None
 
-    def bodies(self, frames: Sequence[int], joints: int, person: int | None) -> list[Body]:
-        """One person's body in every frame.
+    def people_fitted(self, frames: Sequence[int], joints: int) -> list[dict[int, Body]]:
+        """Everybody's body in every frame, by EasyMocap's ids.
 
         Args:
             frames: of the subject.
             joints: how many joints the body model has.
-            person: EasyMocap's id; None: the id in most frames, and the lowest of several such ids.
         """
         folder = self.folder(BODIES)
         if folder is None:
@@ -113,17 +111,27 @@ class Output:
                 f"{self.results or self.root} holds no bodies: EasyMocap writes them into a folder called smpl."
             )
         found = [self._bodies(folder / f"{self.number(frame)}.json", joints) for frame in frames]
-        counts = collections.Counter(id for each in found for id in each)
-        if not counts:
+        if not any(found):
             raise UserError(f"The files in {folder} hold no body.")
-        chosen = min(counts, key=lambda id: (-counts[id], id)) if person is None else person
-        absent = [self.number(frame) for frame, each in zip(frames, found) if chosen not in each]
+        return found
+
+    def bodies(self, found: Sequence[dict[int, Body]], frames: Sequence[int], ids: Sequence[int]) -> list[Body]:
+        """One person's body in every frame.
+
+        Args:
+            found: everybody's, by `people_fitted`.
+            frames: of the subject.
+            ids: EasyMocap's ids of the person; where a frame has several, the first counts.
+        """
+        absent = [self.number(frame) for frame, each in zip(frames, found) if not any(id in each for id in ids)]
         if absent:
+            known, who = sorted({id for each in found for id in each}), " or ".join(map(str, ids))
             raise UserError(
-                f"{folder} has no body of person {chosen} in {len(absent)} of {len(frames)} frames, first {absent[0]}: "
-                f"exclude them with preprocess.frames.start and stop, or choose another person of {sorted(counts)}."
+                f"{self.folder(BODIES)} has no body of person {who} in {len(absent)} of {len(frames)} frames, first "
+                f"{absent[0]}: exclude them with preprocess.frames.start and stop, or choose another person of {known} "
+                "(preprocess.body_fit.person)."
             )
-        return [each[chosen] for each in found]
+        return [next(each[id] for id in ids if id in each) for each in found]
 
     def _bodies(self, path: Path, joints: int) -> dict[int, Body]:
         bodies = {}

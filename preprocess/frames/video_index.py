@@ -30,6 +30,11 @@ class VideoIndex:
     total: int | None = None
     """How many pictures the whole video has; None if it does not say."""
 
+    @property
+    def step(self) -> float:
+        """How many pictures of the video there are, as a rule, from one frame to the next."""
+        return float(np.median(np.diff(self.pictures))) if len(self.pictures) > 1 else 1.0
+
 
 def video_index(subject: Path) -> VideoIndex:
     """Reads the index from subject.json. Raises UserError if it does not fit the pictures."""

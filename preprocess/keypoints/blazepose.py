@@ -13,13 +13,15 @@ from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_rgb, write_image, write_image_fast
 from hashhuman.io.journal import Arrays, Journal
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
+from preprocess.findings import ranges
 from preprocess.frames.images import image_paths
 from preprocess.keypoints import draw
 from preprocess.keypoints.crop import MARGIN, Crop
 from preprocess.keypoints.follow import Follower, follow, smooth_crops
 from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import MoveNet
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.others import OtherPeople
+from preprocess.keypoints.points import Keypoints, body25_folder, others_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import Pose, PoseNetwork, PoseNetworks
 from preprocess.keypoints.search import find_people
 from preprocess.keypoints.tracks import Track, choose, left_to_right
@@ -31,6 +33,8 @@ ZOOM = 1.15 / MARGIN
 
 class BlazePoseKeypoints(Stage):
     """Follows one person and writes `keypoints/`: points in pixels and in metres, BODY_25 files and masks.
+
+    Where others overlap the person, their pixels are taken out of the masks (`others.OtherPeople`).
 
     Args:
         person: whom to follow if there are several people; see `tracks.choose`. None: the most prominent; a number
@@ -45,6 +49,7 @@ class BlazePoseKeypoints(Stage):
     """
 
     name: ClassVar[str] = "keypoints"
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class BlazePoseKeypoints(Stage):
 
     def outputs(self, subject: Path) -> list[Path]:
         keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
-        return [*keypoints, subject / "pictures" / self.name]
+        return [*keypoints, others_folder(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         names = ("person", "score", "every", "smoothing", "mirror", "least_frames", "least_fraction", "pictures")
@@ -93,7 +98,7 @@ class BlazePoseKeypoints(Stage):
         detector, network = MoveNet(), PoseNetwork()
         paths = image_paths(subject)
         files = list(paths.values())
-        track, count = self._find(files, detector, subject, journal, progress)
+        track, tracks = self._find(files, detector, subject, journal, progress)
         follower = Follower(network, detector, track, self.every, self.score)
         keypoints = Keypoints.empty(list(paths))
         networks = PoseNetworks()
@@ -116,16 +121,21 @@ class BlazePoseKeypoints(Stage):
             for name, values in pose.items():
                 getattr(keypoints, name)[row] = values
         self._refuse_absent(int(keypoints.detected.sum()), len(files))
+        others = OtherPeople(detector, network, [each for each in tracks if each is not track], self.every)
+        overlapped = others.separate(files, keypoints, segmentation_folder(subject), others_folder(subject), progress)
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
         draw.draw_sequence(paths, keypoints, subject / "pictures" / self.name, self.pictures)
-        others = f"; {count} people found, see people.jpg" if count > 1 else ""
-        return f"person in {keypoints.detected.sum()} of {len(files)} pictures{others}"
+        several = f"; {len(tracks)} people found, see people.jpg" if len(tracks) > 1 else ""
+        if overlapped:
+            frames = keypoints.frames[overlapped].tolist()
+            several += f"; somebody overlaps the person in {len(frames)} pictures ({ranges(frames)})"
+        return f"person in {keypoints.detected.sum()} of {len(files)} pictures{several}"
 
     def _find(
         self, files: list[Path], detector: MoveNet, subject: Path, journal: Journal, progress: Progress
-    ) -> tuple[Track, int]:
-        """The person's track over every n-th picture, and how many people were found."""
+    ) -> tuple[Track, list[Track]]:
+        """The person's track over every n-th picture, and the tracks of all people."""
         first = read_rgb(files[0])
         tracks = find_people(files, self.every, detector, journal, progress)
         track = choose(tracks, self.person, first.shape[1], first.shape[0])
@@ -135,7 +145,7 @@ class BlazePoseKeypoints(Stage):
         seen = [t for t in people if index in t.detections]
         drawn = draw.draw_people(read_rgb(files[index]), [t.detections[index] for t in seen], seen.index(track))
         write_image(subject / "pictures" / self.name / "people.jpg", drawn)
-        return track, len(tracks)
+        return track, tracks
 
     def _refuse_absent(self, found: int, total: int) -> None:
         if found < max(self.least_frames, self.least_fraction * total):

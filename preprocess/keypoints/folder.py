@@ -21,8 +21,13 @@ from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import PoseNetwork
+from preprocess.shift import LEAST_PICTURES, clear_shift, words
 from preprocess.skeleton import HIPS
 from preprocess.stage import Stage, unfinished
+
+_SURE = 0.5  # least probability of a person for the points to be compared with
+_LATE = 0.025  # of the person's height: points nearer to those found in the pictures are not late
+_CLEARLY = 0.5  # moved in time, late points must lie nearer than this share of the distance
 
 
 class FolderKeypoints(Stage):
@@ -102,7 +107,7 @@ class FolderKeypoints(Stage):
 
     def _lift(self, keypoints: Keypoints, paths: dict[int, Path], subject: Path, progress: Progress) -> None:
         """Adds the network's metric points where they are unknown, and writes its masks."""
-        network = PoseNetwork()
+        network, found = PoseNetwork(), Keypoints.empty(list(paths))
 
         def lifted(row: int, path: Path, mask: Path) -> Arrays:
             image = read_rgb(path)
@@ -112,16 +117,42 @@ class FolderKeypoints(Stage):
             crop = _crop(keypoints.image_points[row], keypoints.visibility[row])
             pose = network(image, network(image, crop).next_crop, mirror=True)
             write_image_fast(mask, pose.mask(*image.shape[:2]))
-            return {"world_points": pose.world_points, "crop": pose.crop.image_from_crop}
+            named = {name: np.asarray(getattr(pose, name)) for name in ("score", "image_points", "world_points")}
+            return {**named, "crop": pose.crop.image_from_crop}
 
         with unfinished(self, subject).journal() as journal:
             for row, path in progress.track(enumerate(paths.values()), total=len(paths), description="pose"):
                 mask = segmentation_folder(subject) / f"{path.stem}.png"
-                found = journal.once(f"pose/{row}", functools.partial(lifted, row, path, mask), [mask])
-                if found:
+                pose = journal.once(f"pose/{row}", functools.partial(lifted, row, path, mask), [mask])
+                if pose:
                     unknown = np.isnan(keypoints.world_points[row])
-                    keypoints.world_points[row][unknown] = found["world_points"][unknown]
-                    keypoints.crop[row] = found["crop"]
+                    keypoints.world_points[row][unknown] = pose["world_points"][unknown]
+                    keypoints.crop[row] = pose["crop"]
+                    found.detected[row] = pose["score"] >= _SURE
+                    found.image_points[row] = pose["image_points"]
+        if (shift := shift_of(keypoints, found)) != 0:
+            raise UserError(
+                f"The points in {self.path} appear to be {words(shift, video_index(subject).step)} against the "
+                "pictures: number the files as the video's pictures are numbered, from 0."
+            )
+
+
+def shift_of(given: Keypoints, found: Keypoints) -> int:
+    """By how many pictures the given points are late against those found in the pictures; 0 if that is not clear."""
+    count = len(given.frames)
+    tall = np.ptp(found.image_points, axis=1).max(1)
+
+    def cost(shift: int) -> float:
+        """Mean distance of the visible points, in heights."""
+        rows = np.arange(max(0, -shift), min(count, count - shift))
+        rows = rows[given.detected[rows + shift] & found.detected[rows]]
+        if len(rows) < LEAST_PICTURES:
+            return float("inf")
+        off = np.linalg.norm(given.image_points[rows + shift] - found.image_points[rows], axis=-1)
+        counted = given.visibility[rows + shift] > 0
+        return float((off / tall[rows, None])[counted].mean()) if counted.any() else float("inf")
+
+    return clear_shift(cost, _LATE, _CLEARLY)
 
 
 def _largest_person(file: Path) -> np.ndarray | None:

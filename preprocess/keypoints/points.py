@@ -121,6 +121,16 @@ def body25_folder(subject: Path) -> Path:
     return subject / "keypoints" / "body25" / "00"
 
 
+def others_folder(subject: Path) -> Path:
+    """The folder with the probability of other people, in the first camera's pictures where they overlap the person."""
+    return subject / "keypoints" / "others" / "00"
+
+
+def overlapped_frames(subject: Path) -> list[int]:
+    """The frames in which somebody else overlaps the person in the first camera."""
+    return sorted(int(path.stem) for path in others_folder(subject).glob("*.png"))
+
+
 def segmentation_folder(subject: Path) -> Path:
     """The folder with the network's masks for the first camera: 8-bit probability of the person, in full size."""
     return subject / "keypoints" / "segmentation" / "00"

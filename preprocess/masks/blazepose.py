@@ -15,7 +15,7 @@ from hashhuman.errors import UserError
 from hashhuman.io import threads
 from hashhuman.io.files import read_image
 from hashhuman.io.journal import Arrays, Journal
-from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
+from preprocess.keypoints.points import Keypoints, others_folder, points_path, segmentation_folder
 from preprocess.masks import clean, refine
 from preprocess.masks.background import Background, is_static, median_background
 from preprocess.masks.draw import draw_stage
@@ -92,7 +92,7 @@ class BlazePoseMasks(Stage):
     """
 
     name: ClassVar[str] = "masks"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class BlazePoseMasks(Stage):
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
-        keypoints = [points_path(subject), segmentation_folder(subject)]
+        keypoints = [points_path(subject), segmentation_folder(subject), others_folder(subject)]
         return [subject / "images", *keypoints, subject / "annots.npy", *body, subject / "smpl_vertices"]
 
     def outputs(self, subject: Path) -> list[Path]:
@@ -241,6 +241,8 @@ class _Masker:
         background = None if self.background is None else self._background_in(box)
         large = cv2.resize(probability, (width, height), interpolation=cv2.INTER_CUBIC)[box].astype(np.float32) / 255
         covered = refine.coverage(image[box], large, unit, background)
+        if (others := others_folder(self.reader.root) / f"{picture.frame:06d}.png").exists():
+            covered *= 1 - read_image(others)[box].astype(np.float32) / 255  # they differ from the background as well
         covered = clean.fill_pinholes(clean.drop_islands(covered, body[box] != 0), 4 * unit**2)
         mask, parts = np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8)
         mask[box], parts[box] = covered, spread_classes(body[box], covered > 0.5)

@@ -17,6 +17,7 @@ from hashhuman.io.listing import listed
 from hashhuman.io.masks import SUFFIXES, read_ids_or_coverage, read_mask
 from preprocess.frames.numbering import numbers_in, rows_of_pictures
 from preprocess.frames.video_index import VideoIndex, video_index
+from preprocess.keypoints.points import points_path
 from preprocess.masks import stack
 from preprocess.masks.given import DrawBody, GivenMask, GivenMasks, Masks
 from preprocess.masks.stack import MaskStack
@@ -31,7 +32,8 @@ class FolderMasks(GivenMasks):
         path: a folder with a mask for each picture, of any kind that `hashhuman.io.masks` reads, or a folder of such
             folders, one for each object; or a file with the masks of all pictures (`preprocess.masks.stack`). Masks are
             matched by the video's numbers in their names or, if there are as many as pictures, by order. A picture
-            without a mask, or with an empty one, is not trained on.
+            without a mask, or with an empty one, is not trained on. Masks that the keypoints show to be those of other
+            pictures are refused.
         parts: a folder of part labels in the colours of the LIP palette, named likewise; None: drawn from the body.
         pictures: how many pictures to draw.
         force: run even if nothing has changed.
@@ -46,7 +48,8 @@ class FolderMasks(GivenMasks):
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
         given = [folder for folder in (self.path, self.parts) if folder]
-        return [*given, subject / "images", subject / "annots.npy", *body, subject / "smpl_vertices"]
+        own = [subject / "images", subject / "annots.npy", points_path(subject)]
+        return [*given, *own, *body, subject / "smpl_vertices"]
 
     def settings(self) -> dict[str, Any]:
         return {"path": str(self.path), "parts": self.parts and str(self.parts), "pictures": self.pictures}

@@ -18,6 +18,7 @@ from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.masks.draw import draw_stage
 from preprocess.masks.outputs import mask_outputs
 from preprocess.masks.parts import PartRenderer, spread_classes
+from preprocess.masks.shift import ShiftCheck
 from preprocess.stage import Stage
 
 DrawBody = Callable[[int], Bool[np.ndarray, "H W"]]  # the pixels that the body covers in a frame
@@ -38,7 +39,10 @@ Masks = Mapping[int, Callable[[], GivenMask | None]]
 
 
 class GivenMasks(Stage):
-    """Writes `mask/` and `schp/` from given masks. A picture without one, or with an empty one, is not trained on."""
+    """Writes `mask/` and `schp/` from given masks. A picture without one, or with an empty one, is not trained on.
+
+    Masks that the keypoints, if there are any, show to be those of other pictures are refused.
+    """
 
     name: ClassVar[str] = "masks"
     path: Path
@@ -63,7 +67,7 @@ class GivenMasks(Stage):
         height, width = camera.height, camera.width
         render = PartRenderer(reader.template())
         masks = self.masks(reader, video_index(subject), lambda frame: render(camera, reader.vertices(frame)) != 0)
-        absent, count = [], 0
+        absent, count, check = [], 0, ShiftCheck.of(subject)
         for picture in progress.track(reader.pictures, description="masks"):
             frame = picture.frame
             body, mask = render(camera, reader.vertices(frame)), np.zeros((height, width), np.float32)
@@ -71,6 +75,7 @@ class GivenMasks(Stage):
             if given is not None:
                 count += 1
                 mask = chosen(fit(given.content, height, width, given.path), around(body != 0), given.path)
+            check.add(frame, mask)
             if not mask.any():
                 absent.append(frame)
             labels = self.parts_of(frame, height, width)
@@ -78,6 +83,7 @@ class GivenMasks(Stage):
             writer.write_parts(picture.camera, frame, spread_classes(body, mask > 0.5) if labels is None else labels)
         if len(absent) == len(reader.pictures):
             raise UserError(f"All masks in {self.path} are empty: name the folder of the person's masks.")
+        check.refuse(self.path)
         draw_stage(Subject(subject), subject / "pictures" / self.name, self.pictures)
         none = f", none or an empty one in {len(absent)} pictures (from {absent[0]} on)" if absent else ""
         return f"{count} masks from {self.path}{none}"

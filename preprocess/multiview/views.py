@@ -13,7 +13,7 @@ from hashhuman.data.subject import Subject, SubjectWriter
 
 SHARED = ("smpl_lbs", "smpl_params", "smpl_vertices")
 """Folders that all cameras have in common."""
-OWN = ("images", "mask", "schp", "plate", "keypoints/body25", "keypoints/segmentation")
+OWN = ("images", "mask", "schp", "plate", "keypoints/body25", "keypoints/segmentation", "keypoints/others")
 """Folders with a folder 00, 01, ... for each camera."""
 DRAWN = ("keypoints", "masks")
 """Stages whose drawings lie in pictures/, one folder for each camera."""

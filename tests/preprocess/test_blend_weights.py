@@ -4,8 +4,8 @@ import torch
 from rich.progress import Progress
 
 from hashhuman.body import volumes
-from hashhuman.data.subject import Subject
-from hashhuman.io.files import load_npy
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.io.files import load_npy, read_image
 from preprocess.stage import files_under, is_finished, run_stages
 from tests import toy
 
@@ -78,7 +78,20 @@ def test_writes_the_fields_files(tmp_path):
     at = (5, 9, 6)
     nearest = closest_by_brute_force(nodes[at], vertices.astype(float)[reader.template().faces.numpy()])
     np.testing.assert_allclose(posed[at][-1], nearest, atol=1e-6)
-    assert len(files_under(stage.outputs(root), root)) == 3 + 3
+    assert len(files_under(stage.outputs(root), root)) == 3 + 3 + 3
+
+
+def test_binary_masks_for_readers_that_take_everything_but_zero(tmp_path):
+    root = toy.write_subject(tmp_path, n_frames=2, n_cameras=2)
+    soft = np.tile(np.linspace(0, 1, toy.SIZE, dtype=np.float32), (toy.SIZE, 1))
+    SubjectWriter(root).write_mask(1, 0, soft)
+    with Progress(disable=True) as progress:
+        BlendWeightVolumes(per_frame=True).run(root, progress)
+    binary = read_image(root / "mask_cihp/images/01/000000.png")
+    np.testing.assert_array_equal(binary, np.where(np.rint(soft * 255) >= 127.5, 255, 0))
+    reader = Subject(root)
+    first = next(picture for picture in reader.pictures if (picture.camera, picture.frame) == (1, 0))
+    np.testing.assert_allclose(reader.mask(first), soft, atol=1 / 255)  # we still read the coverage
 
 
 def test_is_stamped(tmp_path):

@@ -247,3 +247,19 @@ def test_another_focal_length(subject: Path):
         K[:2, :2] *= 1.4
     save_npy(subject / "annots.npy", annots)
     assert np.nanmedian(measured(subject).silhouette_iou) < 0.65
+
+
+def test_bodies_of_other_pictures_are_noticed(tmp_path: Path):
+    """The toy's points of each picture, against its bodies of six pictures earlier."""
+    root = finished_toy(tmp_path / "toy", frames=24)
+    assert measured(root).shift == 0
+    reader, writer = Subject(root), SubjectWriter(root)
+    given = {frame: (reader.pose(frame), reader.vertices(frame)) for frame in reader.posed_frames}
+    for frame in reader.posed_frames:
+        pose, vertices = given[max(frame - 6, 0)]
+        writer.write_pose(frame, pose)
+        writer.write_vertices(frame, vertices)
+    quality = measured(root)
+    assert quality.shift == 6
+    finding = next(each for each in checks("fit")(quality) if each.name == "body against the points")
+    assert finding.verdict is Verdict.BAD and finding.value == "6 pictures late"

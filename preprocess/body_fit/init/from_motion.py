@@ -94,6 +94,8 @@ def _in_front_of_camera(
     """
     image, weight = evidence.image, evidence.image_weight
     transl = torch.from_numpy(motion.transl).float()
+    if motion.hips is not None:
+        pelvis = torch.from_numpy(motion.hips).float() - _hips(sequence, root)
     if motion.K is None:
         K = evidence.K
         landmarks = _landmarks(sequence, root) + (transl if pelvis is None else pelvis)[:, None]
@@ -112,6 +114,13 @@ def _landmarks(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> Float[Te
     _set_root(sequence, root)
     posed = sequence()
     return posed.landmarks - posed.joints[:, :1]
+
+
+def _hips(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> Float[Tensor, "F 3"]:
+    """The middle of the hip joints relative to the pelvis (m), in the axes of `root`."""
+    _set_root(sequence, root)
+    joints, names = sequence().joints, list(sequence.body.joint_names)
+    return joints[:, [names.index("left_hip"), names.index("right_hip")]].mean(1) - joints[:, names.index("pelvis")]
 
 
 def _set_root(sequence: BodySequence, root: Float[Tensor, "F 3 3"]) -> None:

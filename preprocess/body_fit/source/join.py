@@ -95,6 +95,6 @@ def join(motions: Sequence[Motion], apart: float) -> Motion:
     lengths = np.array([len(which) for _, which in rows], float)
     size = min(len(motion.betas) for motion, _ in rows)
     betas = np.average([motion.betas[:size] for motion, _ in rows], axis=0, weights=lengths)
-    fields = {name: stacked(name) for name in ("rotations", "transl", "joints", "points", "seen")}
+    fields = {name: stacked(name) for name in ("rotations", "transl", "joints", "hips", "points", "seen")}
     names = " and ".join(motion.track for motion, _ in rows)
     return dataclasses.replace(first, at=taken[order], betas=betas, track=names, **fields)

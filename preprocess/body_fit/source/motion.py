@@ -41,6 +41,8 @@ class Motion:
     """Extrinsics R and T (m) of that camera: camera = R x + T."""
     joints: Float[np.ndarray, "F J 3"] | None = None
     """Positions of the joints (m) in the same axes as `transl`; NaN for those that the file lacks."""
+    hips: Float[np.ndarray, "F 3"] | None = None
+    """The middle of both hip joints (m) in the same axes, of a tool that gives it in place of the translation."""
     points: Float[np.ndarray, "F P 3"] | None = None
     """Positions of landmarks of the body (m) in the same axes as `transl`, if there are no rotations."""
     landmarks: tuple[str, ...] = ()
@@ -112,7 +114,7 @@ def resample(motion: Motion, at: Float[np.ndarray, "N"], reach: float) -> tuple[
         columns = values.reshape(len(rows), -1).T
         return np.stack([np.interp(inside, rows, column) for column in columns], -1).reshape(-1, *values.shape[1:])
 
-    optional = {name: getattr(motion, name) for name in ("joints", "points", "seen")}
+    optional = {name: getattr(motion, name) for name in ("joints", "hips", "points", "seen")}
     resampled = dataclasses.replace(
         motion, at=at, rotations=rotations, transl=between(motion.transl),
         **{name: None if value is None else between(value) for name, value in optional.items()},
@@ -125,5 +127,6 @@ def ordered(motion: Motion, path: Path) -> Motion:
     order = np.argsort(motion.at, kind="stable")
     if (np.diff(motion.at[order]) <= 0).any():
         raise UserError(f"{path} has several poses of one person in one picture: create it again.")
-    fields = {name: getattr(motion, name) for name in ("at", "rotations", "transl", "joints", "points", "seen")}
+    names = ("at", "rotations", "transl", "joints", "hips", "points", "seen")
+    fields = {name: getattr(motion, name) for name in names}
     return dataclasses.replace(motion, **{k: None if v is None else v[order] for k, v in fields.items()})

@@ -5,8 +5,8 @@ from jaxtyping import Float
 
 from preprocess.body_fit.source.join import Seen
 from preprocess.body_fit.source.motion import Motion
+from preprocess.shift import clear_shift
 
-FARTHEST = 8  # pictures
 STRAY = 0.03  # of the person's height: how far a right motion may stray from its usual place beside the keypoints
 CLEARLY = 0.4  # a shift must leave no more than this share of the straying
 
@@ -23,9 +23,7 @@ def shift_of(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> int
     """
     if motion.seen is None or motion.seconds or len(motion.at) < 2:
         return 0
-    stray = {shift: _stray(motion, at + shift, keypoints) for shift in range(-FARTHEST, FARTHEST + 1)}
-    best = min(stray, key=lambda shift: (stray[shift], abs(shift)))
-    return best if stray[0] > STRAY and stray[best] < CLEARLY * stray[0] else 0
+    return clear_shift(lambda shift: _stray(motion, at + shift, keypoints), STRAY, CLEARLY)
 
 
 def counts_frames(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> bool:

@@ -2,9 +2,10 @@
 
 Facts from github.com/yohanshin/WHAM (demo.py, lib/models/smpl.py, lib/utils/imutils.py): a joblib pickle of
 {track: {pose F x 72, trans F x 3, pose_world, trans_world, betas F x 10, verts F x 6890 x 3, frame_ids F}}. `pose` and
-`trans` are SMPL's in the camera's axes, and make SMPL's vertices `verts`; `pose_world` and `trans_world` are in a world
-whose y axis points up. Without a calibration, WHAM assumes that the optical axis passes through the middle of the
-picture and that the focal length is its diagonal, sqrt(width^2 + height^2).
+`trans` are SMPL's in the camera's axes, and make SMPL's vertices `verts`. `pose_world` is in a world whose y axis
+points up; `trans_world` is the middle of the hips there, which WHAM's SMPL puts into the origin, not SMPL's
+translation. Without a calibration, WHAM assumes that the optical axis passes through the middle of the picture and that
+the focal length is its diagonal, sqrt(width^2 + height^2).
 """
 
 from pathlib import Path
@@ -42,10 +43,12 @@ class Wham(Source):
         pose = smpl_pose(entry(track, "pose" + suffix, path), path, "pose" + suffix)
         count = len(pose)
         in_camera = numeric_array(entry(track, "trans", path), path, "trans", count, 3)
+        transl = numeric_array(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3)
         motion = Motion(
             at=picture_numbers(entry(track, "frame_ids", path), path, "frame_ids", count),
             rotations=pose,
-            transl=numeric_array(entry(track, "trans" + suffix, path), path, "trans" + suffix, count, 3),
+            transl=transl,
+            hips=transl if suffix else None,
             betas=numeric_array(entry(track, "betas", path), path, "betas", count, None).mean(0),
             K=None if suffix else K,
             seen=image_points(K, in_camera),

@@ -179,6 +179,6 @@ def carry(
     outputs = [tensor.numpy() for tensor in (point, slots, x, rotation, normal)]
     outputs.append(nothing if texture is None else texture.numpy())
     places = np.array(rows.starts) + counts.cumsum(0) - counts
-    for place, piece in zip(places, pieces):
-        _arrange(*piece[:-1], place, *outputs)
+    for place, (parts, at, values, _) in zip(places, pieces):
+        _arrange(parts, at, values, place, *outputs)
     return CanonicalPairs(rows, point, slots, x, rotation, normal, texture, points, bodies.time, rows.used)

@@ -206,12 +206,13 @@ def test_stages_fit_what_they_free(body, moving, subject, given, tmp_path):
 def wham_track(given: dict[str, np.ndarray], shift: float = 0.0) -> dict[str, np.ndarray]:
     turn = Rotation.from_euler("x", 160, degrees=True)
     root = (turn * Rotation.from_rotvec(given["global_orient"])).as_rotvec()
-    transl = given["transl"] + [shift, 0, 0]
+    aside = np.array([shift, 0, 0])
+    transl, hips = given["transl"] + aside, given["joints"][:, 1:3].mean(1) + aside
     return {
         "pose": np.concatenate([given["global_orient"], given["body_pose"]], 1),
         "trans": transl,
         "pose_world": np.concatenate([root, given["body_pose"]], 1),
-        "trans_world": turn.apply(transl + ORIGIN) - ORIGIN + [1, 2, 3],
+        "trans_world": turn.apply(hips) + np.array([1, 2, 3]),
         "betas": np.zeros((14, 10)),
         "frame_ids": given["frames"],
     }

@@ -1,5 +1,6 @@
 """Each check of a clip, on both sides of its limits, with pictures and points made up."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,6 +167,11 @@ def test_people(clips: ClipChecks):
     assert found(clips(inspected(count=2), 100, 30.0), "people").verdict is Verdict.WARN
     unknown = [Inspection(each.image, each.person, None) for each in inspected()]
     assert "people" not in {finding.name for finding in clips(unknown, 100, 30.0)}
+    met = [dataclasses.replace(each, overlapped=i < 3) for i, each in enumerate(inspected(count=2))]
+    assert (
+        found(clips(met, 100, 30.0), "people").value
+        == f"up to 2 in a picture, overlapping the person in 3 of {len(met)}"
+    )
 
 
 def test_inspects_finished_points(tmp_path: Path):

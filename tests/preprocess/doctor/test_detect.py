@@ -38,3 +38,11 @@ def test_nearest_to_a_point():
 def test_neither_a_number_nor_a_point():
     with pytest.raises(UserError, match="neither a number"):
         detect.inspect_pictures([np.zeros((8, 8, 3), np.uint8)], [1.0, 2.0, 3.0])
+
+
+def test_overlapping_people_are_counted(monkeypatch: pytest.MonkeyPatch):
+    script = [{"person": (170, 120), "passer": (200, 120)}, {"person": (170, 120), "passer": (260, 120)}]
+    monkeypatch.setattr(detect, "MoveNet", lambda: actors.FakeMoveNet(script))
+    monkeypatch.setattr(detect, "PoseNetwork", lambda: actors.FakePoseNetwork(script))
+    seen = detect.inspect_pictures([actors.picture(i) for i in range(2)], 0)
+    assert [each.overlapped for each in seen] == [True, False]

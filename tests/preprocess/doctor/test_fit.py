@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from preprocess.doctor.fit import FitChecks, ranges
-from preprocess.findings import Finding, Verdict, worst
+from preprocess.doctor.fit import FitChecks
+from preprocess.findings import Finding, Verdict, ranges, worst
 from preprocess.pipeline import refuse_bad_fit
 from preprocess.quality import Quality
 from tests.preprocess.doctor.limits import checks
@@ -30,7 +30,9 @@ def good(**changes: Any) -> Quality:
         worst_joint=np.zeros(FRAMES, int),
         interpolated=np.zeros(FRAMES, bool),
         flipped=np.zeros(FRAMES, bool),
+        overlapped=np.zeros(FRAMES, bool),
         joint_names=("pelvis", "left_knee"),
+        shift=np.array(0),
     )
     rows = {name: np.atleast_2d(changes.pop(name)) for name in ("reprojection", "silhouette_iou") if name in changes}
     return dataclasses.replace(quality, **changes, **rows)
@@ -157,3 +159,9 @@ def test_the_gate(fit: FitChecks, tmp_path: Path):
     said = str(refused.value)
     assert "body over the mask: IoU 0.20" in said and "\n" not in said
     assert f"pictures/body_fit in {tmp_path}" in said and "preprocess.gate=false" in said
+
+
+def test_pictures_in_which_somebody_overlaps_are_named(fit: FitChecks):
+    finding = found(fit, good(overlapped=np.isin(np.arange(FRAMES), [3, 4, 5, 20])), "somebody overlaps")
+    assert finding.verdict is Verdict.WARN and finding.value == "4 of 40: 3-5, 20"
+    assert "somebody overlaps" not in {each.name for each in fit(good())}

@@ -19,6 +19,7 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import load_npy, load_npz
 from preprocess.body_fit.easymocap import EasyMocapFit, keep_pixels
 from preprocess.easymocap.source import EasyMocapFolder
+from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.stage import is_finished, run_stage
 from tests.preprocess.easymocap import folders
 
@@ -190,3 +191,38 @@ def test_one_sentence_for_damage(subject, root, smpl):
         convert(subject, root, smpl, results=str(root / "annots"))
     with pytest.raises(UserError, match="There is no folder"):
         convert(subject, root / "absent", smpl)
+
+
+def show(subject: Path, camera: Camera, shift: float = 0.0) -> None:
+    """Keypoints that lie on the body's joints, or so many pixels beside them."""
+    keypoints = Keypoints.empty(list(range(folders.FRAMES)))
+    for frame in range(folders.FRAMES):
+        joints, _ = folders.joints_and_vertices(frame)
+        pixels = camera.project(torch.from_numpy(joints).float()).numpy()[:, :2]
+        keypoints.image_points[frame, : len(pixels)], keypoints.visibility[frame, : len(pixels)] = pixels, 1
+    keypoints.image_points[..., 0] += shift
+    keypoints.detected[:] = True
+    keypoints.save(points_path(subject))
+
+
+def test_the_person_of_the_keypoints_under_two_ids(tmp_path, subject, smpl, assumed):
+    """A stranger is in every frame; the person is 7 and then, found again, 9."""
+    root = tmp_path / "data"
+    for frame in range(folders.FRAMES):
+        stranger = {**folders.body(frame, id=3), "Th": [[1.5, 0, 3.2]]}
+        folders.write(root / f"smpl/{frame:06d}.json", [stranger, folders.body(frame, id=7 if frame < 3 else 9)])
+    show(subject, assumed)
+    stage = EasyMocapFit(EasyMocapFolder(str(root)), smpl, pictures=1)
+    with Progress(disable=True) as progress:
+        summary = run_stage(stage, subject, progress)
+    assert "its ids 7 and 9 are one person's" in summary or "its ids 9 and 7 are one person's" in summary
+    for frame in range(folders.FRAMES):
+        _, vertices = folders.joints_and_vertices(frame)
+        np.testing.assert_allclose(Subject(subject).vertices(frame), vertices, atol=1e-4)
+
+
+def test_keypoints_of_somebody_whom_easymocap_did_not_fit(tmp_path, subject, smpl, assumed):
+    root = folders.write_bodies(tmp_path / "data")
+    show(subject, assumed, shift=70)
+    with pytest.raises(UserError, match=r"nobody in .*smpl is where the keypoints show the person .*body_fit.person="):
+        convert(subject, root, smpl)

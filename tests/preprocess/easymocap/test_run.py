@@ -67,7 +67,8 @@ def test_finds_keypoints(subject, easymocap):
 def test_fits_bodies(subject, easymocap):
     tool = easymocap()
     with Progress(disable=True) as progress:
-        bodies = tool.bodies(subject, progress).bodies([0, 1, 2], joints=5, person=None)
+        output = tool.bodies(subject, progress)
+    bodies = output.bodies(output.people_fitted([0, 1, 2], joints=5), [0, 1, 2], [0])
     np.testing.assert_allclose([body.transl for body in bodies], [folders.transl(frame) for frame in range(3)])
     root = subject / "easymocap/body_fit"
     ((arguments, _, _),) = calls(tool)

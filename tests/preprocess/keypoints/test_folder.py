@@ -65,3 +65,27 @@ def test_wrong_points_of_the_user(pictures: Path, tmp_path: Path, harm: str) -> 
         (path / "000001_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}')
     with pytest.raises(UserError, match="mine"):
         run_stages([folder.FolderKeypoints(str(path), lift=False)], pictures)
+
+
+def waving(late: int, noise: float, moves: float = 1.0, frames: int = 40) -> Keypoints:
+    """Somebody 100 pixels tall who sways."""
+    rng, keypoints = np.random.default_rng(1), Keypoints.empty(list(range(frames)))
+    for row in range(frames):
+        height = np.linspace(0, 100, len(NAMES))
+        sway = 20 * moves * np.sin((row - late) / 4) * (1 - height / 100)
+        keypoints.image_points[row] = np.stack([150 + sway, height], 1) + rng.normal(0, noise, (len(NAMES), 2))
+    keypoints.visibility[:], keypoints.detected[:] = 1, True
+    return keypoints
+
+
+@pytest.mark.parametrize("late", [0, 2, -3, 7])
+def test_points_of_other_pictures_are_noticed(late: int) -> None:
+    found = waving(0, 0)
+    assert folder.shift_of(waving(late, 1), found) == late
+    found.detected[::3] = False
+    assert folder.shift_of(waving(late, 1), found) == late
+
+
+def test_points_of_somebody_who_hardly_moves_tell_nothing() -> None:
+    assert folder.shift_of(waving(4, 2, moves=0.05), waving(0, 0, moves=0.05)) == 0
+    assert folder.shift_of(waving(0, 8), waving(0, 0)) == 0

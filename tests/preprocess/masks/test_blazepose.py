@@ -7,7 +7,8 @@ from rich.progress import Progress
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.io.files import read_image
+from hashhuman.io.files import read_image, write_image
+from preprocess.keypoints.points import others_folder
 from preprocess.masks import matting
 from preprocess.masks.blazepose import BlazePoseMasks
 from preprocess.stage import is_finished, run_stages
@@ -129,3 +130,13 @@ def test_a_moving_camera_has_no_plate_and_an_old_one_goes(tmp_path):
     stage = BlazePoseMasks(background=False)
     run_stages([stage], tmp_path)
     assert Subject(tmp_path).plate(0) is None and is_finished(stage, tmp_path)
+
+
+def test_pixels_of_somebody_in_front_are_left_out(tmp_path):
+    clip = film(tmp_path)
+    theirs = np.zeros(clip.masks[4].shape, np.uint8)
+    theirs[60:90] = 255
+    write_image(others_folder(tmp_path) / "000004.png", theirs)
+    run(tmp_path)
+    assert not read(tmp_path, 4)[60:90].any() and clip.masks[4][60:90].any()
+    assert read(tmp_path, 2)[60:90].any()

@@ -310,7 +310,10 @@ def test_worlds_are_the_cameras_turned(tmp_path: Path):
     [motion] = read("wham", tmp_path, truth, source=Wham("world"))
     assert motion.K is None
     np.testing.assert_allclose(motion.rotations[:, 0], turn @ truth.matrices[:, 0], atol=1e-6)
-    np.testing.assert_allclose(motion.transl, truth.transl @ turn.T, atol=1e-6)
+    hips = truth.joints[:, 1:3].mean(1) @ turn.T + [1, 0, 2]
+    assert motion.hips is not None and np.abs(motion.hips - hips).max() < 1e-6
+    [motion] = read("wham", tmp_path, truth)
+    assert motion.hips is None
     [motion] = read("prompthmr", tmp_path, truth, source=PromptHmr("world"))
     assert motion.K is None and motion.rotations is not None
     np.testing.assert_allclose(motion.rotations[:, 0], turn @ truth.matrices[:, 0], atol=1e-6)

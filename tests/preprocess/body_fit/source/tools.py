@@ -65,7 +65,7 @@ def wham(*people: Truth) -> Any:
             "pose": pose.astype(np.float32),
             "trans": person.transl.astype(np.float32),
             "pose_world": np.concatenate([root, pose[:, 3:]], 1).astype(np.float32),
-            "trans_world": turn.apply(person.transl).astype(np.float32),
+            "trans_world": turn.apply(person.joints[:, 1:3].mean(1)) + np.array([1, 0, 2], np.float32),  # the hips'
             "betas": person.betas.astype(np.float32),
             "verts": np.zeros((len(pose), 6, 3), np.float32),
             "frame_ids": person.frames,

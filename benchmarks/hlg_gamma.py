@@ -1,0 +1,59 @@
+"""What the two ways to apply HLG's display gamma make of a clip of colour bars, and of a person's colours.
+
+    python benchmarks/hlg_gamma.py bars.mov
+
+BT.2100 raises the luminance to the power 1.2, and so keeps hues. Some converters raise each channel by itself, which
+makes colours stronger. A file that was coded in one way and is read in the other has other colours, but for greys.
+"""
+
+import sys
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+"""Linear BT.709 to linear BT.2020 (BT.2087)."""
+LUMINANCE = np.array([0.2627, 0.6780, 0.0593])
+WHITE = 0.203  # of a display of 1000 cd/m2 (BT.2408)
+COLOURS = {"skin": (224, 172, 140), "dark skin": (90, 60, 45), "blue cloth": (40, 60, 120), "red cloth": (150, 40, 40)}
+
+
+def scene(signal: np.ndarray) -> np.ndarray:
+    """Light of the scene for HLG's signal (BT.2100, table 5)."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+
+
+def levels(display: np.ndarray) -> np.ndarray:
+    """8-bit levels for a display of BT.1886, of linear BT.2020 in units of HDR's peak."""
+    linear = (display / WHITE) @ np.linalg.inv(TO_2020).T
+    return np.rint(255 * linear.clip(0, 1) ** (1 / 2.4)).astype(int)
+
+
+def by_luminance(light: np.ndarray) -> np.ndarray:
+    """BT.2100's OOTF."""
+    return light * (light @ LUMINANCE)[..., None] ** 0.2
+
+
+def main(path: str) -> None:
+    """Prints the colours of the bars in the middle row, and of the known colours."""
+    with av.open(path) as container:
+        frame = next(container.decode(video=0))
+    signal = VideoReformatter().reformat(frame, format="rgb48le").to_ndarray() / 65280
+    row = scene(signal[signal.shape[0] // 2, 4::8].clip(0, 1))
+    print("| where | by luminance (BT.2100) | each channel by itself |\n|---|---|---|")
+    seen = set()
+    for column, light in enumerate(row):
+        bar = tuple(levels(by_luminance(light)).tolist()), tuple(levels(light**1.2).tolist())
+        if bar not in seen:
+            print(f"| column {4 + 8 * column} | {bar[0]} | {bar[1]} |")
+        seen.add(bar)
+    for name, colour in COLOURS.items():
+        display = WHITE * (np.array(colour) / 255) ** 2.4 @ TO_2020.T
+        light = display * (display @ LUMINANCE) ** (1 / 1.2 - 1)
+        print(f"| {name}, coded by BT.2100 | {colour} | {tuple(levels(light**1.2).tolist())} |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
