@@ -39,6 +39,7 @@ TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164,
 """Linear BT.709 to linear BT.2020 (BT.2087)."""
 LUMINANCE = np.array([0.2627, 0.6780, 0.0593])
 WHITE = 0.203  # of a display of 1000 cd/m2 (BT.2408)
+SAME = 100.0  # dB: the pictures of a clip against themselves differ by rounding alone
 
 
 def main(folder: Path, steps: int) -> None:
@@ -55,7 +56,8 @@ def main(folder: Path, steps: int) -> None:
     print("| clip | PSNR in the box, dB | SSIM in the box | mask IoU | pictures against the plain clip's, dB |")
     print("|---|---|---|---|---|")
     for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
+        *figures, alike = (f"{value:.3f}" for value in row)
+        print(f"| {name} | {' | '.join(figures)} | {'same' if row[-1] > SAME else alike} |")
 
 
 def handheld() -> list[UInt8[np.ndarray, "H W 3"]]:
