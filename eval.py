@@ -78,10 +78,12 @@ def chosen_evaluation(composed: DictConfig, trained: DictConfig, typed: Sequence
 
     Returns:
         The evaluation of the run, with the options that were typed. What it left out (null) is made with the defaults
-        if one of its options is typed. Options that refer to others, as `protocol` does, still do.
+        if one of its options is typed. Products that the run does not know are made, too. Options that refer to others,
+        as `protocol` does, still do.
     """
     chosen = trained.copy()
     _keep_references(chosen, composed)
+    chosen.products.update({name: made for name, made in composed.products.items() if name not in chosen.products})
     for key in (word.partition("=")[0].lstrip("+~") for word in typed):
         option = key.removeprefix("eval.")
         if option != key:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
+pytest.importorskip("igl")
+
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.io.files import write_image

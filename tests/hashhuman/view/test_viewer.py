@@ -52,10 +52,16 @@ class Tab:
         self.page.mouse.move(180, 300, steps=4)
 
     def fill(self, label: str, value: str) -> None:
-        """Types a number beside a slider."""
+        """Types a number beside a slider, again if the page is drawn anew meanwhile and forgets it."""
         name = self.page.locator("label", has_text=re.compile(f"^{label}$")).get_attribute("for")
-        self.page.locator(f"//*[@id='{name}']/following::input[not(@type='hidden')][1]").fill(value)
-        self.page.keyboard.press("Enter")
+        box = self.page.locator(f"//*[@id='{name}']/following::input[not(@type='hidden')][1]")
+        for _ in range(20):
+            box.fill(value)
+            self.page.keyboard.press("Enter")
+            self.page.wait_for_timeout(500)
+            if box.input_value() == value:
+                return
+        raise AssertionError(f"{label} stays {box.input_value()}")
 
     def still(self) -> np.ndarray:
         """The canvas, once the field is shown in full."""
