@@ -1,4 +1,4 @@
-"""A signal during evaluation, export and animation: one sentence, the signal's status, no half-written file, and it goes on."""
+"""A signal during evaluation, export and animation: one sentence, its status, no half-written file, and it goes on."""
 
 import importlib
 import shutil
