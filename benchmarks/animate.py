@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from hashhuman.animate import poses
 from hashhuman.animate.anatomy import Anatomy, anatomy_of
 from hashhuman.animate.animator import Animator
 from hashhuman.animate.camera import Orbit
 from hashhuman.animate.clip import Clip, clip_of
 from hashhuman.animate.ground import Ground
+from hashhuman.animate.heights import heights
 from hashhuman.animate.readers.read import read
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.evaluation import drawing
@@ -114,7 +114,7 @@ def figures(clip: Clip, motions: Sequence[Motion], template) -> tuple[list[float
 
 def figures_of_ground(motion: Motion, template, standing: np.ndarray) -> list[str]:
     """How far the lowest vertex lies from the ground where feet stand, and below it at most (mm)."""
-    height = 1000 * poses.heights(motion, template)
+    height = 1000 * heights(motion, template)
     return [f"{np.abs(height[standing]).mean():.0f}" if standing.any() else "-", f"{max(0, -height.min()):.0f}"]
 
 

@@ -1,4 +1,4 @@
-"""A signal during evaluation and export: one sentence, the signal's status, nothing half-written, and it goes on."""
+"""A signal during evaluation, export and animation: one sentence, its status, no half-written file, and it goes on."""
 
 import importlib
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig
 
 import train
-from hashhuman.cli import export_run, hydra_main
+from hashhuman.cli import animate_run, export_run, hydra_main
 from hashhuman.training.manifest import Manifest
 from tests.test_train import composed
 from tests.tiny import SMALL, TOY
@@ -63,6 +63,11 @@ def command(main: Callable[[DictConfig], None], config_path: str, name: str, *wo
 def export(config: DictConfig) -> None:
     """`python -m hashhuman.export`, as a function of this file: the types of those of the package are checked."""
     export_run.export(config)
+
+
+def animate(config: DictConfig) -> None:
+    """`python -m hashhuman.animate`, likewise."""
+    animate_run.animate(config)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -118,3 +123,14 @@ def test_export(signum, status, folder, capsys):
     (folder / names[0]).unlink()  # a run from which a file was taken away is as finished as before
     train.main(composed("train", f"resume={folder}"))
     assert "is finished, and nothing of it has changed" in capsys.readouterr().out
+
+
+@SIGNALS
+def test_animate(signum, status, folder, capsys):
+    more = f"+animate.exporter.formats.strike={strike('StrikeFormat', signum)}"
+    words = [f"run={folder}", f"motion={folder}", "device=cpu", "animate.video=null", "format=[npz,strike]", more]
+    assert command(animate, "../conf", "animate", *words) == status
+    assert capsys.readouterr().err == f"Stopped by {signum.name}: the same command animates it anew.\n"
+    assert not list(folder.rglob(".*"))
+    assert command(animate, "../conf", "animate", *words) == 0
+    assert sorted(path.name for path in (folder / "animate/run").iterdir()) == ["motion.npz", "struck.txt"]

@@ -43,11 +43,11 @@ class GivenPoses:
     shapes: Float[np.ndarray, "F S"]
     """The betas with which each row was fitted."""
     R: Float[np.ndarray, "F 3 3"]
+    """From SMPL's axes to those of the camera."""
     T: Float[np.ndarray, "F 3"]
+    """Metres, camera axes."""
     betas: Float[np.ndarray, "S"]
     """Those of the avatar, which has one shape."""
-    sex: str | None = None
-    """Of the SMPL that was fitted, as `hashhuman.body.smpl.names.sex_of` says it; None if that is unknown."""
 
 
 class PosedDataset(Protocol):
@@ -62,7 +62,7 @@ class PosedDataset(Protocol):
         ...
 
     def sex(self) -> str | None:
-        """The sex of the SMPL that was fitted; None if that is unknown."""
+        """The sex of the SMPL that was fitted, as `sex_of` says it; None if that is unknown."""
         ...
 
     def settings(self) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from preprocess.frames.lens import Lens
 from preprocess.frames.recordings import count_pictures
 from preprocess.masks.given import GivenMask
 
-HELD_OUT = (
-    10  # without published splits, every so many-th picture is held out, beginning with the middle one of the first
-)
+HELD_OUT = 10  # without published splits, one of so many pictures is held out: the middle one
 
 Splits = dict[str, list[int]]
 """Numbers of pictures, from 0: `train`, `heldout` (poses between those of training) and `novel_pose`."""

@@ -14,7 +14,7 @@ TOPIC = "installed"
 CORE = "core"
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 DRIVER = Path("/proc/driver/nvidia")
-OPTIONAL = ("datasets", "wandb")  # extras that only some options need
+OPTIONAL = ("datasets", "export", "slurm", "view", "wandb")  # extras that only some options or programs need
 
 
 def installed() -> list[Finding]:

@@ -11,11 +11,10 @@ from jaxtyping import UInt8
 
 from hashhuman.animate.clip import Clip
 from hashhuman.animate.ground import Ground
-from hashhuman.animate.poses import body_poses
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.evaluation import drawing
 from hashhuman.export.exporter import Exporter
-from hashhuman.export.motion import Motion, Skeleton, captured
+from hashhuman.export.motion import Motion, Skeleton, body_poses, captured
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.progress import track
 from hashhuman.io.video import require_video, write_video

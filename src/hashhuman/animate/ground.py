@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.anatomy import anatomy_of
-from hashhuman.animate.poses import on_ground
+from hashhuman.animate.heights import on_ground
 from hashhuman.body.template import BodyTemplate
 from hashhuman.export.motion import Motion, Skeleton, continuous
 

@@ -25,7 +25,7 @@ from hashhuman.export.motion import Motion, Skeleton, continuous
 
 BONES = {"hip": "knee", "knee": "ankle", "ankle": "toes", "shoulder": "elbow", "elbow": "wrist"}  # joint: bone's end
 FOLLOWERS = {"toes": "ankle", "wrist": "elbow"}  # joints whose C is that of their parent's bone
-LEGS, ARMS = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+LEGS = ("hip", "knee", "ankle")
 SNAP = 20.0  # degrees; an upward direction this near to an axis is that axis
 STANDING = 60.0  # degrees; at rest, a standing body's thighs and shins are at most so far from downwards
 LEVEL = 45.0  # degrees; a foot that is less inclined is flat

@@ -16,7 +16,7 @@ def animate(config: DictConfig) -> None:
     from hashhuman.checks import targets
     from hashhuman.checks.requirements import check_requirements
     from hashhuman.gpu.device import device_named
-    from hashhuman.io import lock
+    from hashhuman.io import interruption, leftovers, lock
     from hashhuman.training import run, run_folder
 
     check_requirements(config.animate)
@@ -28,9 +28,15 @@ def animate(config: DictConfig) -> None:
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), admitted)
     avatar = module.avatar.to(device_named(config.device, "device"))
     out = folder / run_folder.ANIMATE / name if config.out is None else Path(config.out).expanduser()
-    with lock.alone(folder, inside=True) if config.out is None else contextlib.nullcontext():
-        for kind, path in animator(avatar, datamodule, name, clip, out).items():
-            print(f"{kind}: {path}", flush=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interruption.advising("the same command animates it anew"))
+        if config.out is None:
+            stack.enter_context(lock.alone(folder, inside=True))
+            leftovers.sweep(folder)
+        made = animator(avatar, datamodule, name, clip, out)
+        interruption.check()
+    for kind, path in made.items():
+        print(f"{kind}: {path}", flush=True)
 
 
 def _motion(config: DictConfig, source: Path, admitted: Any) -> tuple[str, Any]:

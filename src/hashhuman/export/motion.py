@@ -87,11 +87,15 @@ def captured(avatar: Any, datamodule: Any, fps: float) -> Motion:
         datamodule: the run's `SubjectDataModule`.
         fps: frames per second if the subject folder does not say when its pictures were taken.
     """
-    subject = datamodule.subject
-    filmed = {picture.frame for name in ("train", "heldout") for picture in datamodule.splits[name]}
-    frames = sorted(filmed & set(subject.posed_frames))
+    subject, frames = datamodule.subject, captured_frames(datamodule)
     poses = [avatar.refined_pose(subject.pose(frame), frame) for frame in frames]
     return exported("captured", subject.template(), poses, frame_times(subject.meta, frames, fps))
+
+
+def captured_frames(datamodule: Any) -> list[int]:
+    """The frames of the filmed motion in the subject folder, ascending: those of training, and those held out."""
+    filmed = {picture.frame for split in ("train", "heldout") for picture in datamodule.splits[split]}
+    return sorted(filmed & set(datamodule.subject.posed_frames))
 
 
 def frame_times(meta: dict, frames: Sequence[int], fps: float) -> Float[np.ndarray, "F"]:
@@ -123,6 +127,19 @@ def exported(name: str, template: BodyTemplate, poses: Sequence[BodyPose], times
     placed = np.eye(4)
     placed[:3, :3], placed[:3, 3] = turn, move
     return Motion(name, np.asarray(times, float), continuous(quaternions), root @ turn.T + move, placed)
+
+
+def body_poses(motion: Motion, template: BodyTemplate) -> list[BodyPose]:
+    """The poses of a motion's frames in the run's world, float32: the inverse of `exported`."""
+    back = np.linalg.inv(motion.exported_from_world)
+    rotation, move = back[:3, :3], back[:3, 3]
+    orient = Rotation.from_matrix(rotation) * Rotation.from_quat(motion.rotations[:, 0])
+    root = motion.root @ rotation.T + move
+    transl = root - orient.apply(template.joints[0].cpu().double().numpy())
+    body_pose = Rotation.from_quat(motion.rotations.reshape(-1, 4)).as_rotvec().reshape(*motion.rotations.shape[:2], 3)
+    body_pose[:, 0] = 0
+    arrays = (torch.from_numpy(values).float() for values in (body_pose, orient.as_rotvec(), transl))
+    return [BodyPose(*pose) for pose in zip(*arrays, strict=True)]
 
 
 def continuous(rotations: Float[np.ndarray, "F J 4"]) -> Float[np.ndarray, "F J 4"]:

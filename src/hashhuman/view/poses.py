@@ -1,14 +1,12 @@
-"""Poses: of a motion at a time, with joints turned by hand, in the browser's space and in the run's world."""
+"""A motion at one time, and with joints turned by hand."""
 
 import dataclasses
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from hashhuman.body.template import BodyPose
-from hashhuman.export.motion import Motion, Skeleton
+from hashhuman.export.motion import Motion
 
 
 def at(motion: Motion, time: float) -> Motion:
@@ -31,19 +29,3 @@ def turned(motion: Motion, degrees: Float[np.ndarray, "J 3"]) -> Motion:
         more = Rotation.from_euler("XYZ", degrees[joint], degrees=True)
         rotations[:, joint] = (Rotation.from_quat(rotations[:, joint]) * more).as_quat()
     return dataclasses.replace(motion, rotations=rotations)
-
-
-def in_world(motion: Motion, skeleton: Skeleton) -> BodyPose:
-    """The first frame of a motion as a pose in the run's world (float32), where the field is rendered."""
-    rotations = Rotation.from_quat(motion.rotations[0])
-    turn, move = motion.exported_from_world[:3, :3], motion.exported_from_world[:3, 3]
-    orient = turn.T @ rotations[0].as_matrix()
-    joint = skeleton.joints[0] - skeleton.offset  # the root joint in the template's rest space
-    transl = turn.T @ (motion.root[0] - move) - orient @ joint
-    body_pose = rotations.as_rotvec()
-    body_pose[0] = 0
-    return BodyPose(
-        torch.from_numpy(body_pose).float(),
-        torch.from_numpy(Rotation.from_matrix(orient).as_rotvec()).float(),
-        torch.from_numpy(transl).float(),
-    )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hashhuman.errors import UserError
+from hashhuman.export.motion import Motion, body_poses
 from hashhuman.view import outputs, poses, recording
 from hashhuman.view.cameras import Eye
 from hashhuman.view.controls import PathActions, PathControls
@@ -88,9 +89,9 @@ class Recorder:
             posed = poses.turned(poses.at(motion, time), shown.wish.degrees)
             yield self._picture(shown, eye, posed)
 
-    def _picture(self, shown: Shown, eye: Eye, posed: poses.Motion) -> np.ndarray:
+    def _picture(self, shown: Shown, eye: Eye, posed: Motion) -> np.ndarray:
         subject, avatar = shown.subject, shown.subject.avatar
-        pose, camera = poses.in_world(posed, subject.skeleton), eye.camera(posed.exported_from_world)
+        (pose,), camera = body_poses(posed, subject.template), eye.camera(posed.exported_from_world)
         while not self.cancelled.is_set():
             with self.turns.mine(WAIT) as mine:
                 if mine:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from hashhuman.body.visibility import world_vertices
-from hashhuman.export.motion import Motion
+from hashhuman.export.motion import Motion, body_poses
 from hashhuman.geometry.camera import Camera
 from hashhuman.view import poses
 from hashhuman.view.cameras import Eye
@@ -44,7 +44,7 @@ class Shown:
         """What is to be rendered, by the eye or by another camera of the run's world."""
         position, motion = self.position, self.motion
         if position is None:
-            pose, frame = poses.in_world(motion, self.subject.skeleton), None
+            (pose,), frame = body_poses(motion, self.subject.template), None
         else:
             pose, frame = self.subject.pose(position).to("cpu"), self.subject.train_index(position)
         camera = self.eye.camera(motion.exported_from_world) if camera is None else camera

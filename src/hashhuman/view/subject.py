@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashhuman.body.template import BodyPose, BodyTemplate
-from hashhuman.export.motion import Motion, Skeleton, captured
+from hashhuman.export.motion import Motion, Skeleton, captured, captured_frames
 from hashhuman.view.outputs import Filmed
 
 
@@ -40,10 +40,8 @@ class Subject:
             motions: further motions for this skeleton.
         """
         template = datamodule.subject.template()
-        filmed = {picture.frame for split in ("train", "heldout") for picture in datamodule.splits[split]}
-        frames = sorted(filmed & set(datamodule.subject.posed_frames))
-        own = captured(avatar, datamodule, fps)
-        return cls(name, avatar, datamodule, template, Skeleton.of(template), [own, *motions], frames, folder)
+        shown, frames = [captured(avatar, datamodule, fps), *motions], captured_frames(datamodule)
+        return cls(name, avatar, datamodule, template, Skeleton.of(template), shown, frames, folder)
 
     def nearest_frame(self, time: float) -> int:
         """The position in the filmed motion, and in `frames`, that is nearest to a time (s)."""

@@ -10,7 +10,7 @@ from hashhuman.animate.animator import Animator
 from hashhuman.animate.camera import Filmed, Orbit
 from hashhuman.animate.clip import clip_of
 from hashhuman.animate.ground import Ground
-from hashhuman.animate.poses import heights
+from hashhuman.animate.heights import heights
 from hashhuman.animate.readers.read import read
 from hashhuman.animate.retarget import Retargeting
 from hashhuman.export.bvh import BvhFile, bvh

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.ground import Ground
-from hashhuman.animate.poses import heights
+from hashhuman.animate.heights import heights
 from hashhuman.export.motion import Motion, Skeleton
 from tests import toy
 from tests.hashhuman.animate import people

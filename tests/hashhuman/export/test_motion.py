@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from hashhuman.body.visibility import world_vertices
 from hashhuman.errors import UserError
 from hashhuman.export import motion as motions
 from hashhuman.export.motion import Skeleton
@@ -71,3 +72,10 @@ def test_between_frames_it_is_interpolated(motion):
         (turns[1] * turns[0].inv()).magnitude() / 2
     )
     assert half.root[1] == pytest.approx(motion.root[-1])
+
+
+def test_poses_of_the_motion_are_those_of_the_run(motion):
+    body = toy.template()
+    for frame, pose in enumerate(motions.body_poses(motion, body)):
+        assert world_vertices(body, pose).numpy() == pytest.approx(toy.world_vertices(body, frame).numpy(), abs=1e-5)
+        assert torch.equal(pose.body_pose[0], torch.zeros(3)) and pose.transl.dtype == torch.float32

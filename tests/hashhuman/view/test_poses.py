@@ -1,4 +1,4 @@
-"""Poses in the browser's space are those of the run's world."""
+"""A motion at one time is the pose of the run's world, and joints turn as they are told."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hashhuman.body.visibility import world_vertices
+from hashhuman.export.motion import body_poses
 from hashhuman.view import poses
 
 
@@ -14,7 +15,7 @@ def test_a_frame_is_the_fitted_pose_again(subject):
     motion = subject.motions[0]
     for position, frame in enumerate(subject.frames):
         fitted = subject.datamodule.subject.pose(frame)
-        found = poses.in_world(poses.at(motion, motion.times[position]), subject.skeleton)
+        (found,) = body_poses(poses.at(motion, motion.times[position]), subject.template)
         assert np.allclose(
             world_vertices(subject.template, found), world_vertices(subject.template, fitted), atol=1e-5
         ), frame

@@ -52,8 +52,11 @@ TURN = [person(facing=angle) for angle in (0, 90, 180, 270)]
 def inspected(
     people: Sequence[Person | None] = TURN, image: np.ndarray | None = None, count: int = 1
 ) -> list[Inspection]:
-    image = scene() if image is None else image
-    return [Inspection(image, somebody, count) for somebody in people]
+    """Pictures of these people, as a camera that stands still films them: with noise, unless `image` is given."""
+    rng = np.random.default_rng(1)
+    images = [np.minimum(scene(), 254) + rng.integers(0, 2, (HEIGHT, WIDTH, 3), np.uint8) if image is None else image
+              for _ in people]  # fmt: skip
+    return [Inspection(each, somebody, count) for each, somebody in zip(images, people)]
 
 
 def found(findings: Sequence[Finding], name: str) -> Finding:

@@ -86,7 +86,7 @@ def test_an_extra_that_is_incomplete():
 
 def test_what_is_installed_here():
     names = [finding.name for finding in installed.installed()]
-    assert names == ["core", "preprocess", "datasets", "wandb", "PyTorch"]
+    assert names == ["core", "preprocess", "datasets", "export", "slurm", "view", "wandb", "PyTorch"]
 
 
 def test_weights(tmp_path: Path):
