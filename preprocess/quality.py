@@ -149,7 +149,9 @@ def summary(quality: Quality) -> str:
         words.append(f"points off by {100 * np.nanmedian(off):.1f} % of the height")
     if np.isfinite(overlap).any():
         words.append(f"IoU {np.nanmedian(overlap):.2f}")
-    return ", ".join([*words, f"jitter {np.nanmedian(quality.jitter):.1f} mm"])
+    if np.isfinite(quality.jitter).any():
+        words.append(f"jitter {np.nanmedian(quality.jitter):.1f} mm")
+    return ", ".join(words)
 
 
 def measure(subject: Path, progress: Progress) -> Quality:
