@@ -19,7 +19,7 @@ from preprocess.frames.video_index import video_index
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.litert import require_litert
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.points import Keypoints, body25_folder, keypoint_outputs, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import PoseNetwork
 from preprocess.shift import LEAST_PICTURES, clear_shift, words
 from preprocess.skeleton import HIPS
@@ -61,8 +61,7 @@ class FolderKeypoints(Stage):
         return [subject / "images" / "00", self.path]
 
     def outputs(self, subject: Path) -> list[Path]:
-        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
-        return [*keypoints, subject / "pictures" / self.name]
+        return [*keypoint_outputs(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         return {"lift": self.lift, "pictures": self.pictures}

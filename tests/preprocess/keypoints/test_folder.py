@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from hashhuman.io.files import read_image
+from hashhuman.io.files import read_image, write_image
 from preprocess.frames.monocular import VideoFrames
 from preprocess.keypoints import folder
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path
+from preprocess.keypoints.points import Keypoints, body25_folder, others_folder, overlapped_frames, points_path
 from preprocess.skeleton import BODY_25, NAMES
 from preprocess.stage import run_stages
 from tests.preprocess.clips import grey_levels, write_video
@@ -49,6 +49,14 @@ def test_own_npz_is_taken(pictures: Path, tmp_path: Path) -> None:
     sample().save(tmp_path / "mine.npz")
     run_stages([folder.FolderKeypoints(str(tmp_path / "mine.npz"), lift=False)], pictures)
     np.testing.assert_array_equal(Keypoints.load(points_path(pictures)).world_points, sample().world_points)
+
+
+def test_others_whom_the_networks_saw_are_not_kept_beside_own_points(pictures: Path, tmp_path: Path) -> None:
+    """Own points may be those of the very person who was somebody else to the networks."""
+    write_image(others_folder(pictures) / "000001.png", np.full((48, 64), 200, np.uint8))
+    sample().save(tmp_path / "mine.npz")
+    run_stages([folder.FolderKeypoints(str(tmp_path / "mine.npz"), lift=False)], pictures)
+    assert overlapped_frames(pictures) == []
 
 
 @pytest.mark.parametrize("harm", ["absent", "few rows", "few files", "not BODY_25", "outside"])
