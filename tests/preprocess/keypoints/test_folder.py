@@ -97,3 +97,10 @@ def test_points_of_other_pictures_are_noticed(late: int) -> None:
 def test_points_of_somebody_who_hardly_moves_tell_nothing() -> None:
     assert folder.shift_of(waving(4, 2, moves=0.05), waving(0, 0, moves=0.05)) == 0
     assert folder.shift_of(waving(0, 8), waving(0, 0)) == 0
+
+
+@pytest.mark.parametrize("lost", [slice(35, 40), slice(0, 8)])
+def test_points_that_are_lost_at_an_end_are_not_late(lost: slice) -> None:
+    given = waving(0, 1, moves=0.05)
+    given.image_points[lost] += 60
+    assert folder.shift_of(given, waving(0, 0, moves=0.05)) == 0
