@@ -9,8 +9,10 @@ from rich.progress import Progress
 
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
+from preprocess.dataset.instant_avatar import InstantAvatar
 from preprocess.keypoints.blazepose import BlazePoseKeypoints
 from preprocess.keypoints.points import Keypoints, points_path
+from preprocess.masks.dataset import DatasetMasks
 from preprocess.pipeline import Preprocessing, subject_folder
 from tests import smpl_files
 from tests.preprocess.dataset import miniature
@@ -76,3 +78,10 @@ def test_a_data_set_and_its_pictures_alone_share_a_subject_folder(
     assert (Subject(subject).splits or {})["train"] == [0, 1]
     prepared(alone)
     assert Subject(subject).splits is None
+
+
+def test_masks_are_held_against_new_points(tmp_path: Path):
+    arrays = miniature.model()
+    folder = miniature.instant_avatar(tmp_path / "male-3-casual", miniature.person(6, arrays), np.eye(4))
+    stage = DatasetMasks(InstantAvatar(str(folder), {}))
+    assert points_path(tmp_path) in stage.inputs(tmp_path)
