@@ -149,7 +149,9 @@ def summary(quality: Quality) -> str:
         words.append(f"points off by {100 * np.nanmedian(off):.1f} % of the height")
     if np.isfinite(overlap).any():
         words.append(f"IoU {np.nanmedian(overlap):.2f}")
-    return ", ".join([*words, f"jitter {np.nanmedian(quality.jitter):.1f} mm"])
+    if np.isfinite(quality.jitter).any():
+        words.append(f"jitter {np.nanmedian(quality.jitter):.1f} mm")
+    return ", ".join(words)
 
 
 def measure(subject: Path, progress: Progress) -> Quality:
@@ -314,14 +316,15 @@ def shift_of(reader: Subject, frames: Int[np.ndarray, "F"], joints: Float[np.nda
     points, visible = keypoints.image_points[rows][:, seen], keypoints.visibility[rows][:, seen] > _VISIBLE
     tall = np.ptp(keypoints.image_points[rows], axis=1).max(1)
 
-    def cost(shift: int) -> float:
-        """Mean distance of the joints from the points, in heights."""
-        inside = (places + shift >= 0) & (places + shift < len(frames))
-        off = np.linalg.norm(pixels[(places + shift)[inside]] - points[inside], axis=-1) / tall[inside, None]
-        counted = visible[inside]
-        return float(off[counted].mean()) if inside.sum() >= LEAST_PICTURES and counted.any() else float("inf")
+    def off(shift: int) -> Float[np.ndarray, "F"]:
+        """Mean distance of the joints from each frame's points, in heights."""
+        known = (places + shift >= 0) & (places + shift < len(frames)) & visible.any(1) & (tall > 0)
+        apart = np.linalg.norm(pixels[(places + shift)[known]] - points[known], axis=-1)
+        result = np.full(len(frames), np.nan)
+        result[places[known]] = (apart * visible[known]).sum(1) / visible[known].sum(1) / tall[known]
+        return result
 
-    return clear_shift(cost, _LATE, _CLEARLY)
+    return clear_shift(off, _LATE, _CLEARLY)
 
 
 def _flags(subject: Path, frames: np.ndarray) -> dict[str, Bool[np.ndarray, "F"]]:

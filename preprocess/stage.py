@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -159,8 +159,12 @@ def is_finished(stage: Stage, subject: Path) -> bool:
 
 def read_stamp(stage: Stage, subject: Path) -> dict[str, Any] | None:
     """A stage's stamp: settings, inputs and outputs; None if there is none, or it is damaged and therefore not held."""
+    return _read_stamp(stamp_path(stage, subject))
+
+
+def _read_stamp(path: Path) -> dict[str, Any] | None:
     try:
-        stamp = load_json(stamp_path(stage, subject))
+        stamp = load_json(path)
         for files in (stamp["inputs"], stamp["outputs"]):
             for size, mtime_ns, sha256 in files.values():
                 if not (isinstance(size, int) and isinstance(mtime_ns, int) and isinstance(sha256, str)):
@@ -246,6 +250,39 @@ def run_stage(stage: Stage, subject: Path, progress: Progress) -> str:
     return f"{summary}{moved}"
 
 
+def delete_outdated(stage: Stage, subject: Path, names: Collection[str]) -> list[str]:
+    """Deletes what stages that are left out once made of other files than `stage` has written now.
+
+    Later stages would take it for these files': points, for example, that are of other pictures.
+
+    Args:
+        stage: which has just run.
+        subject: the subject's folder.
+        names: of the stages that are not left out.
+
+    Returns the names of the stages whose outputs are deleted.
+    """
+    deleted = []
+    for path in sorted((subject / "stages").glob("*.json")):
+        left_out = None if path.stem in names else _read_stamp(path)
+        if left_out is None:
+            continue
+        read = [
+            o for o in stage.outputs(subject) if any((subject / key).is_relative_to(o) for key in left_out["inputs"])
+        ]
+        stamped = {k: v for k, v in left_out["inputs"].items() if any((subject / k).is_relative_to(o) for o in read)}
+        if _files_hold(stamped, files_under(read, subject)):
+            continue
+        outputs = {subject / key: FileStamp(*stamp) for key, stamp in left_out["outputs"].items()}
+        check_inside(subject, outputs)
+        for output, stamp in outputs.items():
+            if output.is_file() and stamp.holds(output):  # what somebody else has written stays
+                output.unlink()
+        path.unlink()
+        deleted.append(path.stem)
+    return deleted
+
+
 def due_stages(stages: Sequence[Stage], subject: Path, force: bool) -> list[Stage]:
     """The stages that are going to run: those that are not finished as they stand, and those that are forced to."""
     return [stage for stage in stages if force or stage.force or not is_finished(stage, subject)]
@@ -282,6 +319,8 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
                 discard(subject, stage.name)
             with several(console) as progress:
                 summary = run_stage(stage, subject, progress)
+            outdated = delete_outdated(stage, subject, {each.name for each in stages})
+            summary += "".join(f"; {name}, made of other files and left out now, deleted" for name in outdated)
         seconds = time.monotonic() - start
         line = f"{stage.name:<13} {summary:<56} {seconds:6.1f} s  {stage.outputs(subject)[0]}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

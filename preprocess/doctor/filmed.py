@@ -10,7 +10,10 @@ from jaxtyping import Bool, UInt8
 from preprocess.doctor.inspection import Inspection, Person
 
 _STEP = 8.0  # levels: a smaller change from one pixel to the next is no edge
-_ALONG = 0.7  # of the picture's height or width: an edge that long is no part of a scene
+_ALONG = (
+    0.7  # of the picture's height or width: a seam shows at least so far, and where both sides are dark it does not
+)
+_END, _AT_ENDS = 0.1, 0.5  # a seam reaches both rims, unlike doors: in such ends of it, so much of it shows
 _ALWAYS = 0.9  # of the pictures must show the edge
 _RIM = 0.04  # of the width or height: edges nearer to the rim are those of black bars
 _AROUND = 0.15  # of the person's height: what is left out of the background on each side
@@ -57,7 +60,9 @@ def _crossed(image: UInt8[np.ndarray, "H W 3"], axis: int) -> Bool[np.ndarray, "
     step = np.abs(np.diff(lines, axis=1)).max(-1)
     slope = cv2.dilate(step.astype(np.float32), np.ones((1, 7), np.float32))
     sharp = (step > _STEP) & (step >= 0.999 * slope)
-    return np.asarray(sharp.mean(0) >= _ALONG)
+    end = max(1, round(_END * len(sharp)))
+    ends = [sharp[:end].mean(0) >= _AT_ENDS, sharp[-end:].mean(0) >= _AT_ENDS]
+    return np.asarray((sharp.mean(0) >= _ALONG) & ends[0] & ends[1])
 
 
 def _background(inspection: Inspection) -> Bool[np.ndarray, "H W"]:

@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol
 from rich.progress import Progress
 
 from hashhuman.data.subject import SubjectWriter
+from hashhuman.io.files import load_json
 from preprocess.frames.container import VideoPicture
 from preprocess.frames.lens import Lens
 from preprocess.frames.monocular import VideoFrames
 from preprocess.frames.notes import Notes
-from preprocess.frames.video_index import video_index
 
 
 class FilmedDataset(Protocol):
@@ -67,7 +67,9 @@ class DatasetFrames(VideoFrames):
 
     def run(self, subject: Path, progress: Progress) -> str:
         summary = super().run(subject, progress)
-        frame_of = {number: frame for frame, number in enumerate(video_index(subject).pictures.tolist())}
+        # not `video_index`, which looks at the pictures, since those of a former run are still there
+        pictures = load_json(subject / "subject.json")["video"]["pictures"]
+        frame_of = {number: frame for frame, number in enumerate(pictures)}
         splits = {name: [frame_of[n] for n in numbers if n in frame_of] for name, numbers in self._splits.items()}
         SubjectWriter(subject).update_meta(splits=splits)
         counts = ", ".join(f"{len(frames)} {name}" for name, frames in splits.items() if frames)

@@ -121,7 +121,8 @@ class VideoFrames(Stage):
             "focal_assumed": self.lens is None and not self.focal,
             "notes": notes.lines(),
         }
-        writer.update_meta(video={**source, **index_entries(sources), **about})
+        # splits that a data set has stated are of its pictures alone
+        writer.update_meta(video={**source, **index_entries(sources), **about}, splits=None)
         size_and_lens = f"{camera.width} x {camera.height}, focal length {camera.K[0, 0]:.0f} px"
         return "; ".join([f"{len(written)} pictures, {size_and_lens}", *notes.lines()])
 

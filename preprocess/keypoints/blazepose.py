@@ -21,7 +21,14 @@ from preprocess.keypoints.follow import Follower, follow, smooth_crops
 from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import MoveNet
 from preprocess.keypoints.others import OtherPeople
-from preprocess.keypoints.points import Keypoints, body25_folder, others_folder, points_path, segmentation_folder
+from preprocess.keypoints.points import (
+    Keypoints,
+    body25_folder,
+    keypoint_outputs,
+    others_folder,
+    points_path,
+    segmentation_folder,
+)
 from preprocess.keypoints.pose_network import Pose, PoseNetwork, PoseNetworks
 from preprocess.keypoints.search import find_people
 from preprocess.keypoints.tracks import Track, choose, left_to_right
@@ -80,8 +87,7 @@ class BlazePoseKeypoints(Stage):
         return [subject / "images" / "00"]
 
     def outputs(self, subject: Path) -> list[Path]:
-        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
-        return [*keypoints, others_folder(subject), subject / "pictures" / self.name]
+        return [*keypoint_outputs(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         names = ("person", "score", "every", "smoothing", "mirror", "least_frames", "least_fraction", "pictures")

@@ -20,7 +20,7 @@ from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.folder import FolderKeypoints
 from preprocess.keypoints.litert import require_litert
 from preprocess.keypoints.movenet import Detection
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.points import Keypoints, keypoint_outputs
 from preprocess.keypoints.tracks import Track, choose, link
 from preprocess.stage import Stage
 
@@ -59,8 +59,7 @@ class EasyMocapKeypoints(Stage):
         return [subject / "images" / "00", subject / "annots.npy", *self.easymocap.inputs(subject)]
 
     def outputs(self, subject: Path) -> list[Path]:
-        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
-        return [*keypoints, _followed(subject), subject / "pictures" / self.name]
+        return [*keypoint_outputs(subject), _followed(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         easymocap = {"source": type(self.easymocap).__name__, **self.easymocap.settings()}

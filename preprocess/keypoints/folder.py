@@ -19,9 +19,9 @@ from preprocess.frames.video_index import video_index
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.draw import draw_sequence
 from preprocess.keypoints.litert import require_litert
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path, segmentation_folder
+from preprocess.keypoints.points import Keypoints, body25_folder, keypoint_outputs, points_path, segmentation_folder
 from preprocess.keypoints.pose_network import PoseNetwork
-from preprocess.shift import LEAST_PICTURES, clear_shift, words
+from preprocess.shift import clear_shift, moved_rows, words
 from preprocess.skeleton import HIPS
 from preprocess.stage import Stage, unfinished
 
@@ -61,8 +61,7 @@ class FolderKeypoints(Stage):
         return [subject / "images" / "00", self.path]
 
     def outputs(self, subject: Path) -> list[Path]:
-        keypoints = [points_path(subject), body25_folder(subject), segmentation_folder(subject)]
-        return [*keypoints, subject / "pictures" / self.name]
+        return [*keypoint_outputs(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         return {"lift": self.lift, "pictures": self.pictures}
@@ -142,17 +141,18 @@ def shift_of(given: Keypoints, found: Keypoints) -> int:
     count = len(given.frames)
     tall = np.ptp(found.image_points, axis=1).max(1)
 
-    def cost(shift: int) -> float:
-        """Mean distance of the visible points, in heights."""
-        rows = np.arange(max(0, -shift), min(count, count - shift))
-        rows = rows[given.detected[rows + shift] & found.detected[rows]]
-        if len(rows) < LEAST_PICTURES:
-            return float("inf")
-        off = np.linalg.norm(given.image_points[rows + shift] - found.image_points[rows], axis=-1)
+    def off(shift: int) -> np.ndarray:
+        """Mean distance of each picture's visible points, in heights."""
+        rows = moved_rows(count, shift)
         counted = given.visibility[rows + shift] > 0
-        return float((off / tall[rows, None])[counted].mean()) if counted.any() else float("inf")
+        rows_known = given.detected[rows + shift] & found.detected[rows] & counted.any(1) & (tall[rows] > 0)
+        rows, counted = rows[rows_known], counted[rows_known]
+        apart = np.linalg.norm(given.image_points[rows + shift] - found.image_points[rows], axis=-1)
+        result = np.full(count, np.nan)
+        result[rows] = np.where(counted, apart, 0).sum(1) / counted.sum(1) / tall[rows]
+        return result
 
-    return clear_shift(cost, _LATE, _CLEARLY)
+    return clear_shift(off, _LATE, _CLEARLY)
 
 
 def _largest_person(file: Path) -> np.ndarray | None:

@@ -126,6 +126,11 @@ def others_folder(subject: Path) -> Path:
     return subject / "keypoints" / "others" / "00"
 
 
+def keypoint_outputs(subject: Path) -> list[Path]:
+    """What variants of the stage for one camera write; whatever another one has left there belongs to other points."""
+    return [points_path(subject), body25_folder(subject), segmentation_folder(subject), others_folder(subject)]
+
+
 def overlapped_frames(subject: Path) -> list[int]:
     """The frames in which somebody else overlaps the person in the first camera."""
     return sorted(int(path.stem) for path in others_folder(subject).glob("*.png"))

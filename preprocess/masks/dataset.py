@@ -8,6 +8,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.io.masks import fit
 from preprocess.frames.lens import Lens, Rectifier
 from preprocess.frames.video_index import VideoIndex
+from preprocess.keypoints.points import points_path
 from preprocess.masks.given import DrawBody, GivenMask, GivenMasks, Masks
 
 
@@ -48,7 +49,7 @@ class DatasetMasks(GivenMasks):
 
     def inputs(self, subject: Path) -> list[Path]:
         body = [subject / "smpl_lbs" / f"{name}.npy" for name in ("faces", "weights")]
-        own = [subject / "images", subject / "annots.npy", subject / "smpl_vertices", *body]
+        own = [subject / "images", subject / "annots.npy", points_path(subject), subject / "smpl_vertices", *body]
         return [*self.dataset.mask_files(), *own]
 
     def settings(self) -> dict[str, Any]:

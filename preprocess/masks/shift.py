@@ -10,7 +10,7 @@ from hashhuman.errors import UserError
 from preprocess.frames.video_index import video_index
 from preprocess.keypoints.draw import BONES
 from preprocess.keypoints.points import Keypoints, points_path
-from preprocess.shift import LEAST_PICTURES, clear_shift, words
+from preprocess.shift import clear_shift, words
 from preprocess.skeleton import NAMES
 
 BESIDE = 0.0015  # of the person's height: right masks leave the limbs less far outside, on average
@@ -56,16 +56,17 @@ class ShiftCheck:
         """Raises UserError if the masks, which come from `path`, fit clearly better moved by some pictures."""
         if self.keypoints is None:
             return
-        rows = np.flatnonzero(self.keypoints.detected).tolist()
-        limbs = {row: self._limbs(row) for row in rows}
+        count = len(self.keypoints.frames)
+        limbs = {row: self._limbs(row) for row in np.flatnonzero(self.keypoints.detected).tolist()}
 
-        def cost(shift: int) -> float:
-            """Mean distance of the limbs from the masks, in heights."""
-            found = [self._beside(limbs[row], row, row + shift) for row in rows]
-            known = [each for each in found if each is not None]
-            return float(np.mean(known)) if len(known) >= LEAST_PICTURES else float("inf")
+        def beside(shift: int) -> Float[np.ndarray, "N"]:
+            """Mean distance of each row's limbs from the mask, in heights."""
+            found = np.full(count, np.nan)
+            for row in limbs:
+                found[row] = self._beside(limbs[row], row + shift)
+            return found
 
-        if (shift := clear_shift(cost, BESIDE, CLEARLY)) != 0:
+        if (shift := clear_shift(beside, BESIDE, CLEARLY)) != 0:
             raise UserError(
                 f"The masks in {path} appear to be {words(shift, self.step)}: the person's limbs lie beside them, and "
                 "would lie in them if they were moved so far; name the files by the numbers of the video's pictures, "
@@ -79,12 +80,12 @@ class ShiftCheck:
         start, end = np.moveaxis(self.keypoints.image_points[row][_LIMBS[seen]], 1, 0)
         return (start[:, None] + (end - start)[:, None] * _ALONG[:, None]).reshape(-1, 2)
 
-    def _beside(self, limbs: Float[np.ndarray, "N 2"], row: int, other: int) -> float | None:
-        """Mean distance of the limbs of a row from the mask of another, in heights; None if either is unknown."""
+    def _beside(self, limbs: Float[np.ndarray, "N 2"], other: int) -> float:
+        """Mean distance of limbs from the mask of a row, in heights; NaN if either is unknown."""
         assert self.keypoints is not None
         frames = self.keypoints.frames
         if not 0 <= other < len(frames) or not len(limbs) or int(frames[other]) not in self._outside:
-            return None
+            return float("nan")
         outside = self._outside[int(frames[other])]
         x, y = ((limbs + 0.5) * self.scale).astype(int).clip(0, np.array(outside.shape[::-1]) - 1).T
         tall = float(np.ptp(limbs, axis=0).max()) * self.scale

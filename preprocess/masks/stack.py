@@ -13,7 +13,7 @@ import numpy as np
 
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_npy, load_npz
-from hashhuman.io.masks import from_array, without_scores
+from hashhuman.io.masks import from_array, ids_of_objects, without_scores
 from preprocess.frames.numbering import numbers_in
 
 SUFFIXES = (".npy", ".npz")
@@ -36,6 +36,8 @@ class MaskStack:
         if isinstance(content, Mapping):
             numbers = numbers_in([str(key) for key in content])
             values = list(content.values())
+            if numbers:  # SAM 2 goes on to the end first, and then back from where it was prompted
+                numbers, values = map(list, zip(*sorted(zip(numbers, values), key=lambda entry: entry[0])))
         else:
             numbers, values = list(range(len(content) if np.ndim(content) else 0)), content
         if not numbers or (isinstance(values, np.ndarray) and values.ndim not in (3, 4)):
@@ -44,7 +46,7 @@ class MaskStack:
                 "the pictures' numbers."
             )
         self.numbers: list[int] = numbers
-        """The number of each mask's picture."""
+        """The number of each mask's picture, ascending."""
         self._values = values
 
     def __getitem__(self, row: int) -> np.ndarray:
@@ -62,5 +64,4 @@ def _ids(objects: Mapping[Any, Any], path: Path) -> np.ndarray:
         mask.ndim != 2 or mask.shape != masks[0].shape or mask.dtype.kind not in "buif" for mask in masks
     ):
         raise UserError(f"{path} must hold masks of height x width for the objects of a picture.")
-    stack = np.stack(masks) > 0
-    return np.where(stack.any(0), 1 + stack.argmax(0), 0)
+    return ids_of_objects(np.stack(masks))

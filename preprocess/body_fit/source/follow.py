@@ -50,12 +50,20 @@ def picture_files(folder: Path, suffixes: Collection[str], tool: str) -> list[Pa
     return found
 
 
-def picture_numbers_of(names: Sequence[str]) -> list[int]:
+def picture_numbers_of(names: Sequence[str], path: Path) -> list[int]:
     """The number of the video's picture, from 0, that each file is of, by its name without suffix.
 
     A name may have a person's number behind the picture's, such as 000012_1. Names without numbers count in order.
+
+    Raises UserError, which names their folder `path`, for names with numbers that do not tell the pictures.
     """
-    numbers = numbers_in(names) or _before_the_persons(names) or list(range(len(names)))
+    numbers = numbers_in(names) or _before_the_persons(names)
+    if numbers is None and any(re.search(r"[0-9]", name) for name in names) and len(names) > 1:
+        raise UserError(
+            f"{path}: names such as {names[0]} and {names[-1]} do not tell which picture is which: name all alike, by "
+            "the number of the video's picture, and of the person where there are several, such as 000012_1."
+        )
+    numbers = numbers or list(range(len(names)))
     first = first_number(numbers)
     return [number - first for number in numbers]
 

@@ -37,7 +37,7 @@ class MultiHmrAnny(Source):
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
         files = self.files(path)
         pictures: dict[int, list[dict[str, Any]]] = {}
-        for number, file in zip(picture_numbers_of([file.stem for file in files]), files):
+        for number, file in zip(picture_numbers_of([file.stem for file in files], path), files):
             content = load_torch(file) if file.suffix == ".pt" else load_object_npz(file)
             people = [] if isinstance(content, tuple) and content == NOBODY else people_in(content, KEYS, file)
             pictures.setdefault(number, []).extend(_person(person, file, width, height) for person in people)

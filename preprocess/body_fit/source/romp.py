@@ -45,7 +45,7 @@ def _follow(results: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """Follows people from picture to picture; returns tracks in ROMP's own form: {frame_id, smpl_thetas, ...}."""
     if not results:
         return []
-    numbers = picture_numbers_of([Path(str(name)).stem for name in results])
+    numbers = picture_numbers_of([Path(str(name)).stem for name in results], path)
     pictures = zip(numbers, (_people(picture, path) for picture in results.values()))
     return [
         {"frame_id": numbers, **{key: [row[key] for row in rows] for key in KEYS}}

@@ -48,13 +48,15 @@ class Sam3dBody(Source):
     def read(self, path: Path, width: int, height: int) -> list[Motion]:
         files = self.files(path)
         pictures: dict[int, list[dict[str, Any]]] = {}
-        for number, file in zip(picture_numbers_of([file.stem for file in files]), files):
+        for number, file in zip(picture_numbers_of([file.stem for file in files], path), files):
             people = people_in(load_object_npz(file), KEYS, file)
             pictures.setdefault(number, []).extend(_person(person, file, width, height) for person in people)
         tracks = follow(pictures.items(), lambda person: person["detection"])
         if not tracks:
             raise UserError(f"{path} holds no people: SAM 3D Body found no person in the video.")
-        return [_motion(str(i), *track, path, width, height) for i, track in enumerate(tracks)]
+        # one camera for the video, also where somebody is lost and found again as another track
+        focal = float(np.median([person["focal"] for people in pictures.values() for person in people]))
+        return [_motion(str(i), *track, path, centred(focal, width, height)) for i, track in enumerate(tracks)]
 
 
 def _person(person: dict[str, Any], path: Path, width: int, height: int) -> dict[str, Any]:
@@ -82,19 +84,18 @@ def _person(person: dict[str, Any], path: Path, width: int, height: int) -> dict
     return {"points": points[list(LANDMARKS.values())], "focal": focal * scale, "detection": detection}
 
 
-def _motion(name: str, numbers: list[int], people: list[dict[str, Any]], path: Path, width: int, height: int) -> Motion:
+def _motion(name: str, numbers: list[int], people: list[dict[str, Any]], path: Path, K: np.ndarray) -> Motion:
     points = np.stack([person["points"] for person in people])
     focals = np.array([person["focal"] for person in people])
-    focal = float(np.median(focals))
-    # one camera for the video: a person seen with a longer lens is as much farther away
-    points[..., 2] += (points[..., 2].mean(1) * (focal / focals - 1))[:, None]
+    # a person seen with a longer lens is as much farther away
+    points[..., 2] += (points[..., 2].mean(1) * (K[0, 0] / focals - 1))[:, None]
     order = list(LANDMARKS)
     motion = Motion(
         at=np.array(numbers, float),
         rotations=None,
         transl=points[:, [order.index("left_hip"), order.index("right_hip")]].mean(1),
         betas=np.zeros(0),
-        K=centred(focal, width, height),
+        K=K,
         points=points,
         landmarks=tuple(order),
         seen=np.stack([person["detection"].points[list(LANDMARKS.values())].mean(0) for person in people]),

@@ -23,7 +23,7 @@ def shift_of(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> int
     """
     if motion.seen is None or motion.seconds or len(motion.at) < 2:
         return 0
-    return clear_shift(lambda shift: _stray(motion, at + shift, keypoints), STRAY, CLEARLY)
+    return clear_shift(lambda shift: _strayed(motion, at + shift, keypoints), STRAY, CLEARLY, np.median)
 
 
 def counts_frames(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> bool:
@@ -41,12 +41,20 @@ def counts_frames(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -
     return as_frames <= STRAY < as_pictures and as_frames < CLEARLY * as_pictures
 
 
-def _stray(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> float:
-    """Median distance of the person from their usual place beside the keypoints, in heights."""
+def _strayed(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> Float[np.ndarray, "N"]:
+    """Distance of the person from their usual place beside the keypoints, in heights; NaN where it is unknown."""
     assert motion.seen is not None
     both = keypoints.known & (at >= motion.at[0]) & (at <= motion.at[-1])
-    if both.sum() < 5:
-        return float("inf")
-    seen = np.stack([np.interp(at[both], motion.at, column) for column in motion.seen.T], -1)
-    off = (seen - keypoints.middle[both]) / keypoints.height[both, None]
-    return float(np.median(np.linalg.norm(off - np.median(off, 0), axis=1)))
+    strayed = np.full(len(at), np.nan)
+    if both.any():
+        seen = np.stack([np.interp(at[both], motion.at, column) for column in motion.seen.T], -1)
+        off = (seen - keypoints.middle[both]) / keypoints.height[both, None]
+        strayed[both] = np.linalg.norm(off - np.median(off, 0), axis=1)
+    return strayed
+
+
+def _stray(motion: Motion, at: Float[np.ndarray, "N"], keypoints: Seen) -> float:
+    """The median of that; infinite if it is known of few pictures."""
+    strayed = _strayed(motion, at, keypoints)
+    known = strayed[np.isfinite(strayed)]
+    return float(np.median(known)) if len(known) >= 5 else float("inf")

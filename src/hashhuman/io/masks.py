@@ -136,10 +136,10 @@ def from_array(array: np.ndarray, path: Path) -> np.ndarray:
         raise UserError(f"{path} must hold a mask of numbers or truth values, height x width.")
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array.squeeze(0 if array.shape[0] == 1 else -1)
+    if array.ndim == 3:
+        return ids_of_objects(array)
     if array.dtype.kind == "f" and (array < 0).any():
         array = array > 0  # logits
-    if array.ndim == 3:  # objects
-        return np.where((array > 0).any(0), 1 + array.argmax(0), 0)
     if array.ndim != 2:
         raise UserError(f"{path} must hold a mask, height x width, not an array of {array.ndim} axes.")
     if array.dtype == bool:
@@ -149,6 +149,19 @@ def from_array(array: np.ndarray, path: Path) -> np.ndarray:
     if (array < 0).any() or array.max() > 65535 or (array != np.floor(array)).any():
         raise UserError(f"{path} must hold a mask: truth values, ids, or coverage from 0 to 1.")
     return _from_grey(array.astype(np.uint16))
+
+
+def ids_of_objects(objects: np.ndarray) -> np.ndarray:
+    """A map (H, W) of ids from 1 on of objects (N, H, W): truth values, ids, coverage or logits.
+
+    A pixel is its strongest object's, and nobody's where no object covers at least half of it.
+    """
+    highest, least = float(objects.max()), 0.0
+    if objects.dtype.kind == "f" and objects.min() >= 0 and highest <= 1:
+        least = 0.5
+    elif highest > _IDS and objects.min() >= 0:  # grey levels
+        least = 0.5 * highest
+    return np.where((objects > least).any(0), 1 + objects.argmax(0), 0)
 
 
 def _load_picture(path: Path) -> np.ndarray:

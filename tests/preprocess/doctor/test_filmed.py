@@ -58,6 +58,14 @@ def test_edges_of_a_collage():
     assert seams(bars) == 0
 
 
+def test_a_door_in_the_wall_is_no_collage():
+    door = [scene(i, 0).astype(np.int16) for i in range(6)]
+    for i, image in enumerate(door):
+        image[24:, 140:180] -= 40
+        image += np.random.default_rng(i).normal(0, 2, image.shape).astype(np.int16)
+    assert seams([image.clip(0, 255).astype(np.uint8) for image in door]) == 0
+
+
 @pytest.mark.parametrize(("noise", "rate", "names"), [(2, 30.0, set()), (0, 30.0, {"looks drawn", "looks rendered"}),
                                                       (0, 300.0, {"looks drawn"})])  # fmt: skip
 def test_what_the_doctor_says(noise: float, rate: float, names: set[str]):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from hashhuman.io.files import read_image
+from hashhuman.io.files import read_image, write_image
 from preprocess.frames.monocular import VideoFrames
 from preprocess.keypoints import folder
-from preprocess.keypoints.points import Keypoints, body25_folder, points_path
+from preprocess.keypoints.points import Keypoints, body25_folder, others_folder, overlapped_frames, points_path
 from preprocess.skeleton import BODY_25, NAMES
 from preprocess.stage import run_stages
 from tests.preprocess.clips import grey_levels, write_video
@@ -51,6 +51,14 @@ def test_own_npz_is_taken(pictures: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(Keypoints.load(points_path(pictures)).world_points, sample().world_points)
 
 
+def test_others_whom_the_networks_saw_are_not_kept_beside_own_points(pictures: Path, tmp_path: Path) -> None:
+    """Own points may be those of the very person who was somebody else to the networks."""
+    write_image(others_folder(pictures) / "000001.png", np.full((48, 64), 200, np.uint8))
+    sample().save(tmp_path / "mine.npz")
+    run_stages([folder.FolderKeypoints(str(tmp_path / "mine.npz"), lift=False)], pictures)
+    assert overlapped_frames(pictures) == []
+
+
 @pytest.mark.parametrize("harm", ["absent", "few rows", "few files", "not BODY_25", "outside"])
 def test_wrong_points_of_the_user(pictures: Path, tmp_path: Path, harm: str) -> None:
     path, given = tmp_path / "mine", sample(3 if harm.startswith("few") else 4)
@@ -89,3 +97,10 @@ def test_points_of_other_pictures_are_noticed(late: int) -> None:
 def test_points_of_somebody_who_hardly_moves_tell_nothing() -> None:
     assert folder.shift_of(waving(4, 2, moves=0.05), waving(0, 0, moves=0.05)) == 0
     assert folder.shift_of(waving(0, 8), waving(0, 0)) == 0
+
+
+@pytest.mark.parametrize("lost", [slice(35, 40), slice(0, 8)])
+def test_points_that_are_lost_at_an_end_are_not_late(lost: slice) -> None:
+    given = waving(0, 1, moves=0.05)
+    given.image_points[lost] += 60
+    assert folder.shift_of(given, waving(0, 0, moves=0.05)) == 0

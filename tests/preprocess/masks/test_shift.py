@@ -1,5 +1,6 @@
 """Masks of other pictures are refused; right ones, rough ones, and those of somebody who stands still are not."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,10 @@ def mask_of(time: float, kind: str, thick: int = 14) -> np.ndarray:
     return mask
 
 
-def check(kind: str, late: float = 0, thick: int = 14, noise: float = 0, step: int = 1, absent: int = 0) -> None:
+def check(
+    kind: str, late: float = 0, thick: int = 14, noise: float = 0, step: int = 1, absent: int = 0,
+    bad: Collection[int] = (),
+) -> None:  # fmt: skip
     """Raises UserError if masks that are so many pictures late are noticed."""
     keypoints, rng = Keypoints.empty(list(range(FRAMES))), np.random.default_rng(0)
     for row in range(FRAMES):
@@ -59,7 +63,9 @@ def check(kind: str, late: float = 0, thick: int = 14, noise: float = 0, step: i
     keypoints.detected[:] = np.arange(FRAMES) >= absent
     found = ShiftCheck(keypoints, step)
     for row in range(FRAMES):
-        found.add(row, mask_of(row - late, kind, thick))
+        mask = mask_of(row - late, kind, thick)
+        mask[120:] *= row not in bad  # these lack the legs
+        found.add(row, mask)
     found.refuse(Path("masks"))
 
 
@@ -83,6 +89,17 @@ def test_the_shift_is_counted_in_pictures_of_the_video():
 @pytest.mark.parametrize("thick", [2, 8, 30])
 def test_right_masks(kind: str, noise: float, thick: int):
     check(kind, noise=noise, thick=thick)
+
+
+@pytest.mark.parametrize("kind", MOVES)
+@pytest.mark.parametrize("bad", [range(3), range(10), range(37, 40), range(32, 40), range(15, 25)])
+def test_bad_masks_at_an_end_are_no_shift(kind: str, bad: range):
+    check(kind, noise=2, bad=bad)
+
+
+def test_a_shift_is_found_beside_bad_masks():
+    with pytest.raises(UserError, match="3 pictures late"):
+        check("walks", late=3, noise=2, bad=range(36, 40))
 
 
 def test_somebody_who_stands_still_tells_nothing():

@@ -53,6 +53,11 @@ KINDS: dict[str, Callable[[np.ndarray], Any]] = {
     "logits": lambda own: np.where(own, 7.5, -12).astype(np.float32),
     "ids": lambda own: own * 2 + corner(own).astype(np.uint8),
     "two objects": lambda own: np.stack([corner(own), own], 1),
+    "two objects' coverage": lambda own: np.stack([corner(own) * 0.9 + 0.02, own * 0.95 + 0.03], 1).astype(np.float32),
+    "two objects' grey levels": lambda own: np.stack([corner(own), own], 1) * np.uint8(250) + np.uint8(3),
+    "two objects' coverage by name": lambda own: {
+        i: {1: c * 0.9 + 0.02, 4: m * 0.95 + 0.03} for i, (c, m) in enumerate(zip(corner(own), own))
+    },
     "of another size": lambda own: own.repeat(2, 1).repeat(2, 2),
     "SAM 2's video_segments": lambda own: {
         i: {1: c[None], 4: m[None]} for i, (c, m) in enumerate(zip(corner(own), own))
@@ -75,6 +80,16 @@ def test_archives(subject: Path, own: np.ndarray, tmp_path: Path):
     np.testing.assert_array_equal(run(subject, path), own)
     np.savez(path, **{f"frame_{i}": own[i] for i in (3, 2, 1, 0)})
     np.testing.assert_array_equal(run(subject, path), own)
+
+
+def test_entries_count_in_the_order_of_their_numbers(subject: Path, own: np.ndarray, tmp_path: Path):
+    """SAM 2 looked at the subject's own pictures, forward from the third one and then back."""
+    pictures = [0, 5, 10, 15]
+    SubjectWriter(subject).update_meta(video={"pictures": pictures, "seconds": [n / 25 for n in pictures]})
+    np.save(tmp_path / "masks.npy", {i: {1: own[i]} for i in (2, 3, 1, 0)})
+    np.testing.assert_array_equal(run(subject, tmp_path / "masks.npy"), own)
+    np.savez(tmp_path / "masks.npz", **{f"frame_{i}": own[i] for i in (2, 3, 1, 0)})
+    np.testing.assert_array_equal(run(subject, tmp_path / "masks.npz"), own)
 
 
 def test_numbers_are_the_videos(subject: Path, own: np.ndarray, tmp_path: Path):

@@ -171,6 +171,24 @@ def test_sam3d_body_with_another_lens_in_each_picture(tmp_path: Path):
     np.testing.assert_allclose(motion.points, expected.points, atol=1e-5)
 
 
+def test_sam3d_body_has_one_camera_for_all_tracks(tmp_path: Path):
+    """Somebody who is lost and found again elsewhere is another track; another guess of the lens is no other depth."""
+    truths = [Truth(0, x=-1.0), Truth(0, x=1.0)]
+    content = {}
+    for i, (truth, factor) in enumerate(zip(truths, (1.0, 1.2))):
+        points = tools.sam3d_points(truth)
+        for row, frame in enumerate(truth.frames):
+            farther = np.array([0, 0, points[row, list(sam3d_body.LANDMARKS.values()), 2].mean() * (factor - 1)])
+            name, root = f"{frame + 10 * i:06d}_0.npz", truth.transl[row] + farther
+            content[name] = tools.sam3d_person(points[row] + farther, root, 500 * factor, tools.VIDEO)
+    tools.DUMP["sam3d_body"](tmp_path / "x", content)
+    first, second = Sam3dBody().read(tmp_path / "x", *HALF)
+    assert first.K is not None and first.points is not None and second.points is not None
+    np.testing.assert_array_equal(first.K, second.K)
+    apart = second.points - first.points
+    np.testing.assert_allclose(apart[..., 2], 0, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["a list", "dictionaries", "nobody"])
 def test_sam3d_bodys_people_in_one_file(form: str, tmp_path: Path):
     content = tools.sam3d_body(Truth(0, x=-1.0), Truth(1, x=1.0))
@@ -228,7 +246,13 @@ def test_multi_hmr_that_finds_nobody(tmp_path: Path):
     ],
 )
 def test_pictures_are_named_by_number_and_perhaps_person(names: list[str], numbers: list[int]):
-    assert picture_numbers_of(names) == numbers
+    assert picture_numbers_of(names, Path("x")) == numbers
+
+
+@pytest.mark.parametrize("names", [["000000", "000000_1", "000001"], ["1_0", "1_0_0", "2_0"], ["a_1", "b_1", "b_2"]])
+def test_names_that_do_not_tell_pictures_are_refused(names: list[str]):
+    with pytest.raises(UserError, match=r"^x: names such as .* do not tell which picture is which"):
+        picture_numbers_of(names, Path("x"))
 
 
 def test_amass_counts_seconds_in_a_world_without_camera(tmp_path: Path):
