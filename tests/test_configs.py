@@ -160,6 +160,7 @@ NO_NUMBERS = {
     "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
     "motion_root": "a folder",
+    "retargeting.names": "names of joints by those of ours, which the class checks",
     "retargeting.up": "an axis, which the class checks",
     "clip": "a name or a position; null: the first",
     "source": "a node; null: the subject folder is finished",

@@ -22,6 +22,7 @@ LIMBS = {
     "wrist": ("wrist", "hand"),
 }
 MIDDLE = {"pelvis": ("pelvis", "hips", "hip", "root"), "head": ("head",), "neck": ("neck", "neck1", "neck01")}
+JOINTS = ("pelvis", "neck", "head", *(f"{side}_{joint}" for side in ("left", "right") for joint in LIMBS))  # ours
 SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 _PREFIX = re.compile(r"^(mixamorig\d*|bip\d*|def|org)[\s_.\-]*", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")

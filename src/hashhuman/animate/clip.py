@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from hashhuman.errors import UserError
 from hashhuman.export.motion import Motion, Skeleton
+from hashhuman.io import limits
 
 UP = 1  # the y axis, which points up in our files and in glTF's
 
@@ -44,7 +45,7 @@ class Clip:
         """The clip from `start` to `stop` (s; None: its end) at `fps` frames a second; its times begin at 0 again.
 
         Raises:
-            UserError: if nothing of the clip lies between them.
+            UserError: if nothing of the clip lies between them, or more than a motion file may hold.
         """
         end = self.times[-1] if stop is None else min(stop, self.times[-1])
         if start > end:
@@ -53,6 +54,13 @@ class Clip:
                 f"a motion of {self.times[-1]:.2f} s: correct them."
             )
         count = int((end - start) * fps + 1e-3) + 1  # a file's times are rounded
+        try:
+            limits.check_motion(count, len(self.names))
+        except ValueError:
+            raise UserError(
+                f"{end - start:.3g} s of the motion are {count:.3g} frames at animate.fps={fps:g}, which are too many: "
+                "choose a part with animate.start= and animate.stop=, or say motion_fps= if the file's rate is wrong."
+            ) from None
         clip = self.at(np.minimum(start + np.arange(count) / fps, self.times[-1]))
         return dataclasses.replace(clip, times=np.arange(count) / fps)
 

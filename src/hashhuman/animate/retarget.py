@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from hashhuman.animate.anatomy import Anatomy, anatomy_of
+from hashhuman.animate.anatomy import JOINTS, Anatomy, anatomy_of
 from hashhuman.animate.clip import Clip
 from hashhuman.errors import UserError
 from hashhuman.export.motion import Motion, Skeleton, continuous
@@ -28,6 +28,7 @@ FOLLOWERS = {"toes": "ankle", "wrist": "elbow"}  # joints whose C is that of the
 LEGS = ("hip", "knee", "ankle")
 SNAP = 20.0  # degrees; an upward direction this near to an axis is that axis
 STANDING = 60.0  # degrees; at rest, a standing body's thighs and shins are at most so far from downwards
+FARTHEST = 10_000.0  # metres; as for the bodies of a subject
 LEVEL = 45.0  # degrees; a foot that is less inclined is flat
 
 
@@ -45,9 +46,11 @@ class Retargeting:
 
     up: str | None = None
     rest: int | None = None
-    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        if unknown := [ours for ours in self.names or {} if ours not in JOINTS]:
+            raise UserError(f"animate.retargeting.names: {unknown[0]} is none of {', '.join(JOINTS)}.")
         if self.up is not None and self.up.removeprefix("-") not in ("x", "y", "z"):
             raise UserError(f"animate.retargeting.up={self.up}: choose among x, y, z, -x, -y, -z, or null.")
 
@@ -72,11 +75,16 @@ class Retargeting:
         corrections = _corrections(clip.joints @ laid, theirs, skeleton.joints, ours)
         turns = _turns(turned, theirs, corrections, skeleton, ours)
         root = _path(clip, theirs, world, turns, skeleton, ours)
+        if not (farthest := np.abs(root).max()) <= FARTHEST:
+            raise UserError(
+                f"The motion leads {farthest:.3g} m away from its beginning: its path cannot be right, or its legs in "
+                "the first frame, which set the scale."
+            )
         identity = np.eye(4)
         return Motion(name, clip.times, continuous(_relative(turns, skeleton)), root, identity)
 
     def _anatomies(self, clip: Clip, skeleton: Skeleton) -> tuple[Anatomy, Anatomy]:
-        if unknown := [theirs for theirs in self.names.values() if theirs not in clip.names]:
+        if unknown := [theirs for theirs in (self.names or {}).values() if theirs not in clip.names]:
             raise UserError(
                 f"animate.retargeting.names: the motion has no joint {unknown[0]}; it has {', '.join(clip.names)}."
             )
@@ -189,7 +197,10 @@ def _path(
     """Positions of our root: the middle of the hips follows that of the clip's hips, scaled."""
     own = skeleton.joints[list(ours.pair("hip") or (ours.joints["pelvis"],))].mean(0)
     their_hips = list((theirs.pair("hip") if ours.pair("hip") else None) or (theirs.joints["pelvis"],))
-    hips = _length(skeleton.joints, ours, theirs) / _length(clip.places[0], theirs, ours)
+    length = _length(clip.places[0], theirs, ours)
+    if not 0 < length < np.inf:
+        raise UserError("The motion's legs have no length in its first frame: leave it out with animate.start=SECONDS.")
+    hips = _length(skeleton.joints, ours, theirs) / length
     hips = hips * clip.places[:, their_hips].mean(1) @ world.T
     pelvis = ours.joints["pelvis"]
     root = hips - turns[pelvis].apply(own - skeleton.joints[pelvis])

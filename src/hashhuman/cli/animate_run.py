@@ -15,10 +15,12 @@ def animate(config: DictConfig) -> None:
 
     from hashhuman.checks import targets
     from hashhuman.checks.requirements import check_requirements
+    from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption, leftovers, lock
     from hashhuman.training import run, run_folder
 
+    check_types(config.animate, "animate")
     check_requirements(config.animate)
     animator = instantiate(config.animate)
     folder, source = Path(config.run), Path(config.motion).expanduser()

@@ -13,10 +13,12 @@ def export(config: DictConfig) -> None:
 
     from hashhuman.checks import targets
     from hashhuman.checks.requirements import check_requirements
+    from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption
     from hashhuman.training import run, run_folder
 
+    check_types(config.export, "export")
     check_requirements(config.export)
     exporter = instantiate(config.export)
     folder = Path(config.run)

@@ -13,6 +13,7 @@ def view(config: DictConfig) -> None:
 
     from hashhuman.checks import targets
     from hashhuman.checks.requirements import check_requirements
+    from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption
     from hashhuman.training import run, run_folder
@@ -20,6 +21,7 @@ def view(config: DictConfig) -> None:
     from hashhuman.view.mesh import MeshFile
     from hashhuman.view.subject import Subject
 
+    check_types(config.view, "view")
     check_requirements(config.view)
     viewer, make_mesh = instantiate(config.view.viewer), instantiate(config.view.mesh)
     folder = Path(config.run)

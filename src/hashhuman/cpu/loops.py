@@ -6,6 +6,7 @@ the data instead of one for each operation.
 
 import inspect
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,18 +23,33 @@ AT_LEAST = 256  # items of a thread; for fewer, waking it takes longer than the 
 def compiled(function: F) -> F:
     """Compiles a function at its first call, and keeps the result on disk for later processes.
 
-    It releases the interpreter's lock, so that `in_parallel` uses all cores.
+    It releases the interpreter's lock, so that `in_parallel` uses all cores. Where no folder can be written, as in a
+    container without a home, each process compiles anew, and says so.
     """
     import numba  # takes half a second, and is not needed on a GPU
 
     plain = inspect.unwrap(function)  # where types are checked while tests run, a wrapper is around it
-    return numba.njit(plain, cache=True, nogil=True)  # type: ignore[return-value]
+    try:
+        return numba.njit(plain, cache=True, nogil=True)  # type: ignore[return-value]
+    except RuntimeError:  # "no locator available"
+        _tell_of_compiling()
+        return numba.njit(plain, nogil=True)  # type: ignore[return-value]
+
+
+@cache
+def _tell_of_compiling() -> None:
+    print(
+        "Compiled loops cannot be kept, so each start compiles them anew, which takes some seconds: "
+        "NUMBA_CACHE_DIR=FOLDER names a folder for them that can be written.",
+        flush=True,
+    )
 
 
 def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST) -> list[Any]:
     """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, on as many threads as PyTorch uses.
 
-    These are threads of Python. Numba's own neither survive a fork, nor may two threads use them.
+    These are threads of Python, which a forked process starts anew. Numba's own do not survive a fork, nor may two
+    threads use them.
 
     Args:
         loop: the compiled loop.
@@ -56,6 +72,9 @@ def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_leas
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="loops")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork copies the pools, but not their threads
 
 
 def array(tensor: Tensor, dtype: torch.dtype = torch.float32) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Clips at other rates, cut, and with another rest pose."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -30,6 +32,9 @@ def test_parts():
     assert len(clip.sampled(30.0, 0.0, 99.0).times) == 31 and len(clip.sampled(30.0, 1.0, 1.0).times) == 1
     with pytest.raises(UserError, match=r"animate.start=2 and animate.stop=null leave nothing of a motion of 1.00 s"):
         clip.sampled(30.0, 2.0, None)
+    slow = dataclasses.replace(clip, times=clip.times * 1e200)
+    with pytest.raises(UserError, match=r"1e\+200 s .* 3e\+201 frames at animate.fps=30, which are too many"):
+        slow.sampled(30.0, 0.0, None)
 
 
 def test_one_frame_stands_still():

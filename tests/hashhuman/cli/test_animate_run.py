@@ -44,7 +44,8 @@ def walk(tmp_path: Path) -> Path:
 
 
 def test_a_file(trained, walk, capsys):
-    main(composed("animate", f"run={trained}", f"motion={walk}", "format=[npz,bvh]", *SMALL_VIDEO))
+    named = "animate.retargeting.names={left_knee: left_knee}"
+    main(composed("animate", f"run={trained}", f"motion={walk}", "format=[npz,bvh]", named, *SMALL_VIDEO))
     said = capsys.readouterr().out
     folder = trained / "animate/walk"
     assert {path.name for path in folder.iterdir()} == {"motion.npz", "motion.bvh", "animation.gif"}
@@ -75,5 +76,7 @@ def test_mistakes_are_one_sentence(trained, walk, tmp_path, toy_folder):
     refused("neither a run's folder nor one of", f"motion={walk.with_suffix('.fbx')}")
     refused(f"motion={tmp_path}: .*is not a finished run", f"motion={tmp_path}")
     refused("motion_root=/none is no folder", f"motion={trained}", "motion_root=/none")
+    refused("animate.video=avi must be mp4 or gif or null", f"motion={walk}", "animate.video=avi")
+    refused("are too many", f"motion={walk}", "animate.fps=100000000")
     refused("recording's cameras are 0 to 1", f"motion={walk}", "animate/camera=filmed", "animate.camera.camera=5",
             "animate.video=gif", f"out={tmp_path / 'x'}")  # fmt: skip

@@ -1,5 +1,11 @@
 """Loops on several threads."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -43,3 +49,39 @@ def test_arrays_share_memory_where_they_can():
     array(values)[0] = 1
     assert values[0, 0] == 1
     assert array(values.t()).flags.c_contiguous and array(values, torch.long).dtype == np.int64
+
+
+# A pool whose threads were not copied would wait for ever, so this runs in a process that can be ended.
+FORKS = """
+import os, torch
+from hashhuman.cpu.loops import in_parallel
+torch.get_num_threads = lambda: 2
+assert in_parallel(lambda first, last: last - first, 1000) == [500, 500]
+if child := os.fork():
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os._exit(7 if in_parallel(lambda first, last: last - first, 1000) == [500, 500] else 1)
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    process = subprocess.Popen([sys.executable, "-c", FORKS], start_new_session=True)
+    try:
+        assert process.wait(60) == 7
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the fork, too
+
+
+def test_where_no_folder_can_be_written_loops_are_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from numba.core.caching import CacheImpl
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+
+    def plain(first, last):
+        return last - first
+
+    loops = [compiled(plain), compiled(plain)]
+    assert [loop(2, 5) for loop in loops] == [3, 3]
+    assert capsys.readouterr().out.count("NUMBA_CACHE_DIR") == 1
