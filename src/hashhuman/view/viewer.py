@@ -70,7 +70,7 @@ class Viewer:
         try:
             server.on_client_connect(connected)
             server.on_client_disconnect(disconnected)
-            shown = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 - compared
+            shown = "localhost" if self.host in ("0.0.0.0", "::", "127.0.0.1") else self.host  # noqa: S104 # nosec B104 - only compared
             yield f"http://{shown}:{server.get_port()}"
         finally:
             with lock:

@@ -59,8 +59,6 @@ class SolidAvatar(FakeAvatar):
     def after_step(self, scene: Any, step: int) -> bool:
         return False
 
-    def fit_pose(self, *arguments: Any, **options: Any) -> Any: ...
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         return []
 
