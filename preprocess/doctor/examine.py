@@ -1,8 +1,10 @@
 """Runs all checks on one video and its subject, in order."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from hashhuman.body.model import BodyModel
 from hashhuman.errors import UserError
 from preprocess.doctor import clip, fit
 from preprocess.doctor.detect import inspect_pictures
+from preprocess.doctor.forecast import Forecast
 from preprocess.doctor.given import given
 from preprocess.doctor.installed import installed
 from preprocess.doctor.poses import poses
@@ -47,30 +50,39 @@ def examine(config: DictConfig, body: Callable[[], BodyModel], subject: Path, wo
     pixels = sum(each.count * each.images[0].shape[0] * each.images[0].shape[1] for each in recordings.values())
     return [
         *installed(), *checks["machine"](workspace, pixels), *weights(stages, body),
-        *given(stages), *_clip(checks["clip"], recordings, config.get("keypoints"), not recorded),
+        *given(stages), *_clip(checks["clip"], checks["forecast"], recordings, config.get("keypoints"), not recorded),
         *clip.recording(recorded), *_poses(frames, recordings, stages), *_fit(checks["fit"], subject, stages),
     ]  # fmt: skip
 
 
 def _clip(
-    checks: clip.ClipChecks, recordings: Mapping[str, Sample], keypoints: Mapping[str, Any] | None, notes: bool
+    checks: clip.ClipChecks,
+    forecast: Forecast,
+    recordings: Mapping[str, Sample],
+    keypoints: Mapping[str, Any] | None,
+    notes: bool,
 ) -> list[Finding]:
     """The findings on each recording, with the samples' `notes` or without; each of several has its own topic.
 
-    Without keypoints, nobody is searched for: poses and masks are given.
+    Without keypoints, nobody is searched for: poses and masks are given. The search tells how fast this machine is.
     """
-    findings = []
+    findings, seconds = [], []
     if keypoints is None:
         return [finding for sample in recordings.values() if notes for finding in clip.recording(sample.notes)]
     for index, (name, sample) in enumerate(recordings.items()):
         person = (keypoints.get("people") or {}).get(index) if index else keypoints.get("person")
         try:
-            found = checks(inspect_pictures(sample.images, person), sample.count, sample.rate)
+            started = time.perf_counter()
+            inspections = inspect_pictures(sample.images, person)
+            seconds.append((time.perf_counter() - started) / len(inspections))
+            found = checks(inspections, sample.count, sample.rate)
         except UserError as error:  # no network; the other findings may say why
             found = [Finding(clip.TOPIC, "person", "not searched for", Verdict.BAD, str(error))]
         found += clip.recording(sample.notes) if notes else []
         topic = f"{clip.TOPIC} {name}" if len(recordings) > 1 else clip.TOPIC
         findings += [dataclasses.replace(finding, topic=topic) for finding in found]
+    if seconds:
+        findings.append(forecast(sum(sample.count for sample in recordings.values()), fmean(seconds)))
     return findings
 
 

@@ -255,6 +255,11 @@ RANGES: dict[str, Range] = {
     "camera.turns": Range("rounds around the person"),
     "camera.azimuth": Range("degrees beside the front"),
     "camera.camera": count("a camera's number", 0),
+    # the doctor's forecast
+    "forecast.network_s": positive("seconds a picture"),
+    "forecast.picture_s": positive("seconds a picture"),
+    "forecast.cpu_s": positive("seconds"),
+    "forecast.gpu_s": positive("seconds"),
     # view
     "port": count("a port; 0: any that is free", 0, 65535),
     "view.fps": positive("frames per second"),
