@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.anatomy import Anatomy, anatomy_of
 from hashhuman.animate.clip import Clip
+from hashhuman.animate.rotations import smallest_rotation
 from hashhuman.errors import UserError
 from hashhuman.export.motion import Motion, Skeleton, continuous
 
@@ -286,20 +287,9 @@ def _corrections(
         a, b = own[name], other[name]
         if name.endswith("ankle") and max(abs(a[1]), abs(b[1])) < np.sin(np.radians(LEVEL)):
             a, b = a * [1, 0, 1], b * [1, 0, 1]  # flat feet stay flat
-        found[name] = _smallest(a, b)
+        found[name] = smallest_rotation(a, b)
     for name in our_anatomy.joints:
         side, _, joint = name.partition("_")
         if joint in FOLLOWERS and (parent := f"{side}_{FOLLOWERS[joint]}") in found:
             found[name] = found[parent]
     return found
-
-
-def _smallest(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Rotation:
-    """The rotation by the smallest angle that turns one direction into another."""
-    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    axis, cosine = np.cross(a, b), float(np.clip(a @ b, -1, 1))
-    sine = float(np.linalg.norm(axis))
-    if sine < 1e-9 and cosine < 0:
-        axis, sine = np.cross(a, np.eye(3)[np.abs(a).argmin()]), 0.0
-    length = max(np.linalg.norm(axis), 1e-12)
-    return Rotation.from_rotvec(axis / length * np.arctan2(sine, cosine))
