@@ -1,4 +1,4 @@
-"""The motion of a skeleton of anybody's, as a file had it: what every reader returns."""
+"""A motion as its file has it, of any skeleton: what every reader returns."""
 
 import dataclasses
 from collections.abc import Sequence
