@@ -1,7 +1,7 @@
 """Carries a clip over to another skeleton: by the names of joints and the directions of bones at rest.
 
-With D_j the turn of the clip's joint j from rest, A the rotation that lays the clip's rest pose into the axes of ours,
-and W the one that does so with its world, a joint of ours that corresponds to j has the world rotation
+D_j is the rotation of the clip's joint j from rest, A the one that lays the clip's rest pose into the axes of ours, and W
+the one that does so with its world. A joint of ours that corresponds to j has the world rotation
 
     T = W D_j A^-1 C.
 
@@ -105,12 +105,12 @@ class Retargeting:
         if _stands(clip.joints, theirs):
             return clip
         own = _directions(skeleton.joints @ _frame(skeleton.joints, ours), ours)
-        likeness = [_likeness(own, places, theirs) for places in clip.places]
+        likeness = [_likeness(own, places, theirs) for places in clip.positions]
         return clip.rested(int(np.argmax(likeness)))
 
     def _world(self, clip: Clip, theirs: Anatomy, laid: np.ndarray) -> Float[np.ndarray, "3 3"]:
         """W: up becomes +y, and the front of the first frame +z."""
-        pelvis = Rotation.from_quat(clip.turns[:, theirs.joints["pelvis"]])
+        pelvis = Rotation.from_quat(clip.rotations[:, theirs.joints["pelvis"]])
         if self.up is not None:
             up = np.eye(3)["xyz".index(self.up[-1])] * (-1 if self.up[0] == "-" else 1)
         elif clip.up is not None:
@@ -134,7 +134,7 @@ class _Turned:
     laid: np.ndarray
 
     def joint(self, index: int) -> Rotation:
-        own = Rotation.from_quat(self.clip.turns[:, index])
+        own = Rotation.from_quat(self.clip.rotations[:, index])
         return Rotation.from_matrix(self.world) * own * Rotation.from_matrix(self.laid)
 
     def along(self, line: tuple[int, ...], share: float) -> Rotation:
@@ -190,8 +190,8 @@ def _path(
     """Positions of our root: the middle of the hips follows that of the clip's hips, scaled."""
     own = skeleton.joints[list(ours.pair("hip") or (ours.joints["pelvis"],))].mean(0)
     their_hips = list((theirs.pair("hip") if ours.pair("hip") else None) or (theirs.joints["pelvis"],))
-    hips = _length(skeleton.joints, ours, theirs) / _length(clip.places[0], theirs, ours)
-    hips = hips * clip.places[:, their_hips].mean(1) @ world.T
+    hips = _length(skeleton.joints, ours, theirs) / _length(clip.positions[0], theirs, ours)
+    hips = hips * clip.positions[:, their_hips].mean(1) @ world.T
     pelvis = ours.joints["pelvis"]
     root = hips - turns[pelvis].apply(own - skeleton.joints[pelvis])
     for joint in reversed(range(pelvis + 1)):  # joints above the pelvis, if there are any
