@@ -1,7 +1,7 @@
 """Carries a clip over to another skeleton: by the names of joints and the directions of bones at rest.
 
-D_j is the rotation of the clip's joint j from rest, A the one that lays the clip's rest pose into the axes of ours, and W
-the one that does so with its world. A joint of ours that corresponds to j has the world rotation
+D_j is the rotation of the clip's joint j from rest, A the one that lays the clip's rest pose into the axes of ours, and
+W the one that does so with its world. A joint of ours that corresponds to j has the world rotation
 
     T = W D_j A^-1 C.
 
