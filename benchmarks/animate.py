@@ -120,10 +120,10 @@ def figures_of_ground(motion: Motion, template, standing: np.ndarray) -> list[st
 
 def upright(clip: Clip, anatomy: Anatomy, joint: str) -> np.ndarray:
     """A joint's positions in axes whose second is up: the mean direction of the trunk, apart from the retargeting."""
-    trunk = (clip.places[:, anatomy.spine[-1]] - clip.places[:, anatomy.joints["pelvis"]]).mean(0)
+    trunk = (clip.positions[:, anatomy.spine[-1]] - clip.positions[:, anatomy.joints["pelvis"]]).mean(0)
     up = int(np.abs(trunk).argmax())
     index = anatomy.get(joint)
-    place = clip.places[:, anatomy.joints[joint.replace("toes", "ankle")] if index is None else index]
+    place = clip.positions[:, anatomy.joints[joint.replace("toes", "ankle")] if index is None else index]
     return np.sign(trunk[up]) * place[:, [(up + 2) % 3, up, (up + 1) % 3]]
 
 
@@ -132,7 +132,7 @@ def scale(clip: Clip, theirs: Anatomy, skeleton: Skeleton, ours: Anatomy) -> flo
         line = [anatomy.joints[f"left_{name}"] for name in ("hip", "knee", "ankle")]
         return float(np.linalg.norm(np.diff(joints[line], axis=0), axis=1).sum())
 
-    return leg(skeleton.joints, ours) / leg(clip.places[0], theirs)
+    return leg(skeleton.joints, ours) / leg(clip.positions[0], theirs)
 
 
 def speed_of(places: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ def main() -> None:
         own = dict(zip(skeleton.names, motion.joints(skeleton).swapaxes(0, 1)))
         print(f"{len(motion.times)} frames, {len(skeleton.names)} joints\n\n| reader | joints (mm) |\n|---|---|")
         clip = read(path)
-        row("hashhuman.animate.readers.bvh", dict(zip(clip.names, clip.places.swapaxes(0, 1))), own)
+        row("hashhuman.animate.readers.bvh", dict(zip(clip.names, clip.positions.swapaxes(0, 1))), own)
         row("bvhio", found([*python(given.site), BVHIO, str(path)], path), own)
         script = Path(folder) / "read.mjs"
         script.write_text(THREE)

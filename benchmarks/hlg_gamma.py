@@ -7,15 +7,17 @@ makes colours stronger. A file that was coded in one way and is read in the othe
 """
 
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
-"""Linear BT.709 to linear BT.2020 (BT.2087)."""
-LUMINANCE = np.array([0.2627, 0.6780, 0.0593])
-WHITE = 0.203  # of a display of 1000 cd/m2 (BT.2408)
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.phone_clip import LUMINANCE, TO_2020, WHITE  # noqa: E402
+
 COLOURS = {"skin": (224, 172, 140), "dark skin": (90, 60, 45), "blue cloth": (40, 60, 120), "red cloth": (150, 40, 40)}
 
 

@@ -108,6 +108,7 @@ def test_eval_agrees_with_training(trained, tmp_path):
             assert mine[name]["mean"][column] == pytest.approx(split["mean"][column], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_quality_of_one(trained, toy_folder, tmp_path):
     """Only rank 0 writes and evaluates."""
     command = [

@@ -67,7 +67,7 @@ class Fixed:
 
 
 class Filmed:
-    """The camera of the recording, before which the motion begins where the recording began.
+    """The recording's camera. The motion begins where the recording began.
 
     Args:
         height: of the pictures (pixels); null: as in training.

@@ -1,4 +1,4 @@
-"""The motion of a skeleton of anybody's, as a file had it: what every reader returns."""
+"""A motion as its file has it, of any skeleton: what every reader returns."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ UP = 1  # the y axis, which points up in our files and in glTF's
 class Clip:
     """A skeleton at rest, and its motion in the world of its file. Float64; any unit of length, any axes.
 
-    The space at rest and the world may have different axes. A turn maps from the one to the other, so formats whose
+    The space at rest and the world may have different axes. Rotations map from the one to the other, so formats whose
     joints have axes of their own and formats whose joints have none look alike.
     """
 
@@ -26,20 +26,24 @@ class Clip:
     parents: tuple[int, ...]  # -1 at roots; a parent precedes its children
     joints: Float[np.ndarray, "J 3"]  # positions at rest
     times: Float[np.ndarray, "F"]  # seconds, ascending, the first one 0
-    turns: Float[np.ndarray, "F J 4"]  # unit quaternions x y z w: world rotation of each joint from rest
-    places: Float[np.ndarray, "F J 3"]  # positions of the joints in the world
+    rotations: Float[np.ndarray, "F J 4"]  # unit quaternions x y z w: world rotation of each joint from rest
+    positions: Float[np.ndarray, "F J 3"]  # positions of the joints in the world
     up: int | None  # the world's upward axis as the format states it (0, 1, 2: x, y, z); None: it does not
 
     def at(self, times: Float[np.ndarray, "N"]) -> "Clip":
         """The clip at other times (s) between its first and its last, interpolated."""
         if len(self.times) == 1:
             still = np.zeros(len(times), int)
-            return dataclasses.replace(self, times=times, turns=self.turns[still], places=self.places[still])
-        turns = [Slerp(self.times, Rotation.from_quat(joint))(times).as_quat() for joint in self.turns.swapaxes(0, 1)]
+            return dataclasses.replace(
+                self, times=times, rotations=self.rotations[still], positions=self.positions[still]
+            )
+        turns = [
+            Slerp(self.times, Rotation.from_quat(joint))(times).as_quat() for joint in self.rotations.swapaxes(0, 1)
+        ]
         after = np.searchsorted(self.times, times, "right").clip(1, len(self.times) - 1)
         share = ((times - self.times[after - 1]) / (self.times[after] - self.times[after - 1]))[:, None, None]
-        places = (1 - share) * self.places[after - 1] + share * self.places[after]
-        return dataclasses.replace(self, times=times, turns=np.stack(turns, 1), places=places)
+        places = (1 - share) * self.positions[after - 1] + share * self.positions[after]
+        return dataclasses.replace(self, times=times, rotations=np.stack(turns, 1), positions=places)
 
     def sampled(self, fps: float, start: float, stop: float | None) -> "Clip":
         """The clip from `start` to `stop` (s; None: its end) at `fps` frames a second; its times begin at 0 again.
@@ -66,9 +70,9 @@ class Clip:
 
     def rested(self, frame: int) -> "Clip":
         """The same motion with the pose of a frame as the rest pose."""
-        back = Rotation.from_quat(self.turns[frame]).inv()
-        turns = [(Rotation.from_quat(turn) * back).as_quat() for turn in self.turns]
-        return dataclasses.replace(self, joints=self.places[frame], turns=np.stack(turns))
+        back = Rotation.from_quat(self.rotations[frame]).inv()
+        turns = [(Rotation.from_quat(turn) * back).as_quat() for turn in self.rotations]
+        return dataclasses.replace(self, joints=self.positions[frame], rotations=np.stack(turns))
 
 
 def chained(

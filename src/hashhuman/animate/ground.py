@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.anatomy import anatomy_of
 from hashhuman.animate.heights import on_ground
+from hashhuman.animate.rotations import smallest_rotation
 from hashhuman.body.template import BodyTemplate
 from hashhuman.export.motion import Motion, Skeleton, continuous
 
@@ -211,7 +212,7 @@ def _bent(
         old, new = ankle - hip, target - hip
         distance = np.linalg.norm(new, axis=1).clip(abs(thigh - shin) + 1e-4, REACH * (thigh + shin))[:, None]
         way = _knee_way(knee - hip, old, bones[:, foot.hip, :3, 2])
-        swing, normal = _smallest(old, new), np.cross(old, way)
+        swing, normal = smallest_rotation(old, new), np.cross(old, way)
         new = _unit(new)
         along = (thigh**2 - shin**2 + distance**2) / (2 * distance)
         bent = hip + new * along + _unit(swing.apply(way)) * np.sqrt((thigh**2 - along**2).clip(0))
@@ -247,14 +248,6 @@ def _hinged(
         x, y = _unit(bone), _unit(_across(across, bone))
         frames.append(np.stack([x, y, np.cross(x, y)], -1))
     return Rotation.from_matrix(frames[1] @ frames[0].swapaxes(1, 2))
-
-
-def _smallest(a: Float[np.ndarray, "F 3"], b: Float[np.ndarray, "F 3"]) -> Rotation:
-    """The rotations by the smallest angle from one direction to another."""
-    axis = np.cross(a, b)
-    sine = np.linalg.norm(axis, axis=1)
-    angle = np.arctan2(sine, (a * b).sum(1))
-    return Rotation.from_rotvec(axis * (angle / sine.clip(1e-12))[:, None])
 
 
 def _across(vectors: Float[np.ndarray, "F 3"], axis: Float[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:

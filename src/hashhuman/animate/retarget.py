@@ -1,7 +1,7 @@
 """Carries a clip over to another skeleton: by the names of joints and the directions of bones at rest.
 
-With D_j the turn of the clip's joint j from rest, A the rotation that lays the clip's rest pose into the axes of ours,
-and W the one that does so with its world, a joint of ours that corresponds to j has the world rotation
+D_j is the rotation of the clip's joint j from rest, A the one that lays the clip's rest pose into the axes of ours, and
+W the one that does so with its world. A joint of ours that corresponds to j has the world rotation
 
     T = W D_j A^-1 C.
 
@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.anatomy import JOINTS, Anatomy, anatomy_of
 from hashhuman.animate.clip import Clip
+from hashhuman.animate.rotations import smallest_rotation
 from hashhuman.errors import UserError
 from hashhuman.export.motion import Motion, Skeleton, continuous
 
@@ -112,12 +113,12 @@ class Retargeting:
         if _stands(clip.joints, theirs):
             return clip
         own = _directions(skeleton.joints @ _frame(skeleton.joints, ours), ours)
-        likeness = [_likeness(own, places, theirs) for places in clip.places]
+        likeness = [_likeness(own, places, theirs) for places in clip.positions]
         return clip.rested(int(np.argmax(likeness)))
 
     def _world(self, clip: Clip, theirs: Anatomy, laid: np.ndarray) -> Float[np.ndarray, "3 3"]:
         """W: up becomes +y, and the front of the first frame +z."""
-        pelvis = Rotation.from_quat(clip.turns[:, theirs.joints["pelvis"]])
+        pelvis = Rotation.from_quat(clip.rotations[:, theirs.joints["pelvis"]])
         if self.up is not None:
             up = np.eye(3)["xyz".index(self.up[-1])] * (-1 if self.up[0] == "-" else 1)
         elif clip.up is not None:
@@ -141,7 +142,7 @@ class _Turned:
     laid: np.ndarray
 
     def joint(self, index: int) -> Rotation:
-        own = Rotation.from_quat(self.clip.turns[:, index])
+        own = Rotation.from_quat(self.clip.rotations[:, index])
         return Rotation.from_matrix(self.world) * own * Rotation.from_matrix(self.laid)
 
     def along(self, line: tuple[int, ...], share: float) -> Rotation:
@@ -197,11 +198,11 @@ def _path(
     """Positions of our root: the middle of the hips follows that of the clip's hips, scaled."""
     own = skeleton.joints[list(ours.pair("hip") or (ours.joints["pelvis"],))].mean(0)
     their_hips = list((theirs.pair("hip") if ours.pair("hip") else None) or (theirs.joints["pelvis"],))
-    length = _length(clip.places[0], theirs, ours)
+    length = _length(clip.positions[0], theirs, ours)
     if not 0 < length < np.inf:
         raise UserError("The motion's legs have no length in its first frame: leave it out with animate.start=SECONDS.")
     hips = _length(skeleton.joints, ours, theirs) / length
-    hips = hips * clip.places[:, their_hips].mean(1) @ world.T
+    hips = hips * clip.positions[:, their_hips].mean(1) @ world.T
     pelvis = ours.joints["pelvis"]
     root = hips - turns[pelvis].apply(own - skeleton.joints[pelvis])
     for joint in reversed(range(pelvis + 1)):  # joints above the pelvis, if there are any
@@ -297,20 +298,9 @@ def _corrections(
         a, b = own[name], other[name]
         if name.endswith("ankle") and max(abs(a[1]), abs(b[1])) < np.sin(np.radians(LEVEL)):
             a, b = a * [1, 0, 1], b * [1, 0, 1]  # flat feet stay flat
-        found[name] = _smallest(a, b)
+        found[name] = smallest_rotation(a, b)
     for name in our_anatomy.joints:
         side, _, joint = name.partition("_")
         if joint in FOLLOWERS and (parent := f"{side}_{FOLLOWERS[joint]}") in found:
             found[name] = found[parent]
     return found
-
-
-def _smallest(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> Rotation:
-    """The rotation by the smallest angle that turns one direction into another."""
-    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    axis, cosine = np.cross(a, b), float(np.clip(a @ b, -1, 1))
-    sine = float(np.linalg.norm(axis))
-    if sine < 1e-9 and cosine < 0:
-        axis, sine = np.cross(a, np.eye(3)[np.abs(a).argmin()]), 0.0
-    length = max(np.linalg.norm(axis), 1e-12)
-    return Rotation.from_rotvec(axis / length * np.arctan2(sine, cosine))

@@ -79,7 +79,7 @@ class AvatarMesh:
         """The mesh of an avatar in evaluation mode, from `file` if it is there. Raises UserError as `Rigging` does."""
         mesh = None if file is None else file.read()
         if mesh is None:
-            print("The mesh is being made, which takes a minute without a GPU.", flush=True)
+            print("making the avatar's mesh: a minute or two without a GPU", flush=True)
             with torch.no_grad():
                 mesh = reduced(self.exporter.rigging(avatar, datamodule), self.colors)
             if file is not None:

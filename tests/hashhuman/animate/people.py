@@ -81,9 +81,9 @@ def clip(of: Skeleton, moved: Motion, names: tuple[str, ...] | None = None, turn
 
 def reframed(of: Clip, rest: Rotation, world: Rotation) -> Clip:
     """The same clip with other axes at rest and in the world."""
-    turns = [(world * Rotation.from_quat(turn) * rest.inv()).as_quat() for turn in of.turns]
-    places = np.stack([world.apply(places) for places in of.places])
-    return dataclasses.replace(of, joints=rest.apply(of.joints), turns=np.stack(turns), places=places)
+    turns = [(world * Rotation.from_quat(turn) * rest.inv()).as_quat() for turn in of.rotations]
+    places = np.stack([world.apply(places) for places in of.positions])
+    return dataclasses.replace(of, joints=rest.apply(of.joints), rotations=np.stack(turns), positions=places)
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -90,5 +90,5 @@ def test_only_files_and_only_a_part(data, tmp_path):
     assert motion.times == pytest.approx([0, 0.1, 0.2]) and motion.name == "part"
     assert heights(motion, toy.template()).min() == pytest.approx(0, abs=1e-5)
     assert motion.root[0, [0, 2]] == pytest.approx([0, 0])
-    rested = dataclasses.replace(clip, times=clip.times[:1], turns=clip.turns[:1], places=clip.places[:1])
+    rested = dataclasses.replace(clip, times=clip.times[:1], rotations=clip.rotations[:1], positions=clip.positions[:1])
     assert len(animator(Orbit(32, 1.0, 0.0)).motion(FakeAvatar(), data, "one", rested).times) == 1

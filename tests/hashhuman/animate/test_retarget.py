@@ -111,7 +111,7 @@ def test_fewer_joints():
         parents.append(kept.index(parent) if parent >= 0 else -1)
     clip = dataclasses.replace(
         full, names=tuple(theirs.names[i] for i in kept), parents=tuple(parents), joints=full.joints[kept],
-        turns=full.turns[:, kept], places=full.places[:, kept],
+        rotations=full.rotations[:, kept], positions=full.positions[:, kept],
     )  # fmt: skip
     found = Retargeting()("bow", clip, theirs)
     for joint in (3, 6, 9):
@@ -135,11 +135,11 @@ def test_a_rest_pose_that_nobody_stands_in():
         joints[joint] = joints[parent] + [length[joint], 0, 0] + sideways
     random = np.random.default_rng(3)
     bases = Rotation.random(24, rng=random)  # what turned each bone of the stretched rest pose into the real one
-    turns = np.stack([(Rotation.from_quat(turn) * bases).as_quat() for turn in clip.turns])
-    found = Retargeting()("walk", dataclasses.replace(clip, joints=joints, turns=turns), ours)
+    turns = np.stack([(Rotation.from_quat(turn) * bases).as_quat() for turn in clip.rotations])
+    found = Retargeting()("walk", dataclasses.replace(clip, joints=joints, rotations=turns), ours)
     expected = Retargeting()("walk", clip, ours)
     assert people.apart(found.rotations, expected.rotations).max() < 1e-4
-    chosen = Retargeting(rest=4)("walk", dataclasses.replace(clip, joints=joints, turns=turns), ours)
+    chosen = Retargeting(rest=4)("walk", dataclasses.replace(clip, joints=joints, rotations=turns), ours)
     assert people.apart(chosen.rotations, expected.rotations).max() < 1e-4
 
 

@@ -141,7 +141,7 @@ def test_in_a_browser(address, subject):
         page.get_by_label("with the motion").check()
         tab.fill("seconds", "0.5")
         tab.fill("height", "64")
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(2000)  # viser sends sliders later than buttons
         with page.expect_download(timeout=60000) as saved:
             page.get_by_role("button", name="record", exact=True).click()
         video = iio.imread(saved.value.path(), plugin="pyav")

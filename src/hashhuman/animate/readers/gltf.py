@@ -168,8 +168,8 @@ def _clip(gltf: _Gltf, animation: Mapping[str, Any]) -> Clip:
         parents=tuple(above),
         joints=np.stack([rest[node][:3, 3] for node in order]),
         times=times - times[0],
-        turns=np.stack(turns, 1),
-        places=np.stack([world[node][:, :3, 3] for node in order], 1),
+        rotations=np.stack(turns, 1),
+        positions=np.stack([world[node][:, :3, 3] for node in order], 1),
         up=UP,
     )
 

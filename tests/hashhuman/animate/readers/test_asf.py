@@ -64,13 +64,13 @@ def test_axes_of_bones(tmp_path):
     assert clip.names == ("root", "lfemur", "ltibia") and clip.parents == (-1, 0, 1)
     assert clip.times == pytest.approx([0, 1 / 120])
     assert clip.joints == pytest.approx(np.array([[0, 0, 0], [0, 0, 0], [0, -4, 0]]))
-    assert clip.places[0] == pytest.approx(np.array([[1, 2, 3], [1, 2, 3], [1, -2, 3]]))
+    assert clip.positions[0] == pytest.approx(np.array([[1, 2, 3], [1, 2, 3], [1, -2, 3]]))
     # The femur's x axis is the world's y, about which -y does not move. X is applied first: -y -> -z -> -x.
-    assert clip.places[1, 2] == pytest.approx([1 - 4, 2, 3])
+    assert clip.positions[1, 2] == pytest.approx([1 - 4, 2, 3])
     about_z = read_amc(
         written(tmp_path, amc=AMC.replace("lfemur 30 0", "lfemur 0 90").replace("90 90 0", "0 0 0")), 120.0
     )
-    assert about_z.places[1, 2] == pytest.approx([1 + 4, 2, 3])
+    assert about_z.positions[1, 2] == pytest.approx([1 + 4, 2, 3])
 
 
 def test_the_skeleton_is_the_one_that_fits(tmp_path):

@@ -53,9 +53,9 @@ def test_angles_and_offsets(tmp_path):
     assert clip.names == ("Hips", "Left Knee", "Left Knee end", "Moved", "Moved end")
     assert clip.parents == (-1, 0, 1, 0, 3) and clip.times == pytest.approx([0, 0.04]) and clip.up is None
     assert clip.joints == pytest.approx(np.array([[1, 2, 3], [1, -2, 3], [1, -4, 3], [6, 2, 3], [7, 2, 3]]))
-    assert clip.places[0] == pytest.approx(clip.joints - [1, 2, 3])  # channels replace the offsets of Hips and Moved
+    assert clip.positions[0] == pytest.approx(clip.joints - [1, 2, 3])  # channels replace the offsets of Hips and Moved
     # About z by 90 degrees, -y becomes x and x becomes y; then the shin bends about x, which is y in the world.
-    assert clip.places[1] == pytest.approx(np.array([[10, 0, 0], [14, 0, 0], [14, 0, -2], [10, 5, 7], [10, 6, 7]]))
+    assert clip.positions[1] == pytest.approx(np.array([[10, 0, 0], [14, 0, 0], [14, 0, -2], [10, 5, 7], [10, 6, 7]]))
 
 
 @pytest.mark.parametrize("order", ["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"])
@@ -64,7 +64,7 @@ def test_orders_of_channels(tmp_path, order):
     text = TEXT.replace("Yrotation Zrotation Xrotation", channels).replace(
         "10 0 0 90 0 0 0 0 90", "0 0 0 0 0 0 10 20 30"
     )
-    turn = read_bvh(written(tmp_path, text)).turns[1, 1]
+    turn = read_bvh(written(tmp_path, text)).rotations[1, 1]
     expected = np.eye(3)
     for axis, degrees in zip(order, (10, 20, 30)):
         expected = expected @ Rotation.from_euler(axis.lower(), degrees, degrees=True).as_matrix()
@@ -77,7 +77,7 @@ def test_our_own_out_and_in_again(tmp_path, scale):
     motion = people.motion(body, frames=20, seed=2)
     clip = read_bvh(written(tmp_path, bvh(body, motion, scale)))
     own = [clip.names.index(name) for name in body.names]
-    assert clip.places[:, own] / scale == pytest.approx(motion.joints(body), abs=2e-5)
+    assert clip.positions[:, own] / scale == pytest.approx(motion.joints(body), abs=2e-5)
     again = Retargeting()("again", clip, body)
     local = people.apart(again.rotations[:, 1:], motion.rotations[:, 1:])
     assert local.max() < 0.001 and again.times == pytest.approx(motion.times, abs=1e-5)

@@ -89,10 +89,10 @@ def test_an_armature_in_centimetres(tmp_path, kind):
     clip = read_glb(file.write(tmp_path / "a.glb", armature(file, bound=True, kind=kind)), "walk")
     assert clip.names == ("hips", "tip") and clip.parents == (-1, 0) and clip.up == 1
     assert clip.joints == pytest.approx(np.array([[0, 0, 100], [10, 0, 150]]))
-    assert clip.places[0] == pytest.approx(np.array([[0, 1, 0], [0.1, 1.5, 0]]), abs=1e-6)
+    assert clip.positions[0] == pytest.approx(np.array([[0, 1, 0], [0.1, 1.5, 0]]), abs=1e-6)
     # The armature's -y is the world's z; its z, about which the hips turn, is the world's y.
-    assert clip.places[1] == pytest.approx(np.array([[0, 1, 0.2], [0, 1.5, 0.1]]), abs=1e-4)
-    first = Rotation.from_quat(clip.turns[0, 1]).as_matrix()
+    assert clip.positions[1] == pytest.approx(np.array([[0, 1, 0.2], [0, 1.5, 0.1]]), abs=1e-4)
+    first = Rotation.from_quat(clip.rotations[0, 1]).as_matrix()
     assert first == pytest.approx(TURN.as_matrix(), abs=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_without_a_skin_the_nodes_rest_as_they_stand(tmp_path):
     clip = read_glb(file.write(tmp_path / "a.glb", armature(file)))
     assert clip.names == ("hips", "tip")
     assert clip.joints[1] == pytest.approx([-0.1, 1.5, 0], abs=1e-6)
-    turn = Rotation.from_quat(clip.turns[0, 0]).magnitude()
+    turn = Rotation.from_quat(clip.rotations[0, 0]).magnitude()
     assert np.degrees(turn) == pytest.approx(180)
 
 
@@ -115,7 +115,7 @@ def test_interpolation(tmp_path, interpolation, degrees):
     description["animations"][0]["channels"].append({"sampler": 2, "target": {"node": 1, "path": "scale"}})
     clip = read_glb(file.write(tmp_path / "a.glb", description))
     assert clip.times == pytest.approx([0, 0.25, 1])
-    turned = Rotation.from_quat(clip.turns[0, 0]).inv() * Rotation.from_quat(clip.turns[1, 0])
+    turned = Rotation.from_quat(clip.rotations[0, 0]).inv() * Rotation.from_quat(clip.rotations[1, 0])
     # Hermite at s = 1/4 with zero tangents: 27/32 and 5/32, of quaternions, which are then normalised.
     hermite = np.degrees(2 * np.arctan2(5 / 32 * np.sqrt(0.5), 27 / 32 + 5 / 32 * np.sqrt(0.5)))
     expected = hermite if interpolation == "CUBICSPLINE" else degrees
@@ -127,7 +127,7 @@ def test_our_own_out_and_in_again(exports, tmp_path):
     path.write_bytes(glb.glb(exports.mesh, [exports.motion]))
     clip = read_glb(path)
     assert clip.names == exports.skeleton.names and clip.joints == pytest.approx(exports.skeleton.joints, abs=1e-6)
-    assert clip.places == pytest.approx(exports.motion.joints(exports.skeleton), abs=1e-5)
+    assert clip.positions == pytest.approx(exports.motion.joints(exports.skeleton), abs=1e-5)
     again = Retargeting()("again", clip, exports.skeleton)
     assert people.apart(again.rotations, exports.motion.rotations).max() < 0.01
     assert again.root == pytest.approx(exports.motion.root, abs=1e-5)

@@ -36,7 +36,7 @@ def test_amass(tmp_path, joints, key):
     clip = read_npz(saved(tmp_path, **entries))
     assert clip.names[16] == "left_shoulder" and len(clip.names) == 22
     assert clip.times == pytest.approx([0, 1 / 120, 2 / 120])
-    assert clip.places[0, 15, 2] - clip.places[0, 7, 2] > 1.3  # the head is above the ankle, along z
+    assert clip.positions[0, 15, 2] - clip.positions[0, 7, 2] > 1.3  # the head is above the ankle, along z
     body = people.skeleton(45.0)
     motion = Retargeting()("lift", clip, body)
     arm = limbs(body, motion)[:, [2, 3]]
@@ -49,16 +49,16 @@ def test_smpl_keys(tmp_path):
     body_pose[:, 3] = [0.5, 0, 0]
     clip = read_npz(saved(tmp_path, global_orient=orient, body_pose=body_pose, transl=np.ones((4, 3))), fps=25.0)
     assert clip.times == pytest.approx(np.arange(4) / 25)
-    root, knee = (Rotation.from_quat(clip.turns[0, i]) for i in (0, 4))
+    root, knee = (Rotation.from_quat(clip.rotations[0, i]) for i in (0, 4))
     assert (root.inv() * knee).as_rotvec() == pytest.approx([0.5, 0, 0])
-    assert clip.places[0, 0] == pytest.approx(clip.joints[0] + 1)
+    assert clip.positions[0, 0] == pytest.approx(clip.joints[0] + 1)
 
 
 def test_our_own_out_and_in_again(tmp_path):
     body = people.skeleton(35.0)
     motion = people.motion(body, frames=12, seed=4)
     clip = read_npz(saved(tmp_path, **smpl_arrays(body, motion)))
-    assert clip.names == body.names and clip.places == pytest.approx(motion.joints(body))
+    assert clip.names == body.names and clip.positions == pytest.approx(motion.joints(body))
     again = Retargeting()("again", clip, body)
     assert people.apart(again.rotations[:, 1:], motion.rotations[:, 1:]).max() < 1e-4
 
