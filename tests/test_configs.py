@@ -159,6 +159,7 @@ NO_NUMBERS = {
     "body.prior": "a dictionary of phenotypes, which the body checks",
     "joints": "a list of names; null: the joints that no other part names",
     "lpips": "a node; null: without LPIPS",
+    "motion": "a file or a folder; null: the filmed one alone",
     "motion_root": "a folder",
     "retargeting.names": "names of joints by those of ours, which the class checks",
     "retargeting.up": "an axis, which the class checks",
