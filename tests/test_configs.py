@@ -161,6 +161,7 @@ NO_NUMBERS = {
     "lpips": "a node; null: without LPIPS",
     "motion": "a file or a folder; null: the filmed one alone",
     "motion_root": "a folder",
+    "animate.video": "a format; null: no video",
     "retargeting.names": "names of joints by those of ours, which the class checks",
     "retargeting.up": "an axis, which the class checks",
     "clip": "a name or a position; null: the first",

@@ -123,8 +123,8 @@ def tell_of_changed_subject(folder: Path, subject: Subject) -> None:
     known = Manifest.existing(folder).subject
     if known is not None and known != subject.digest():
         print(
-            f"{subject.root} is not as it was when {folder} learned from it (pictures, masks or bodies): the figures are "
-            "against what lies there now.",
+            f"{subject.root} is not as it was when {folder} learned from it (pictures, masks or bodies): the figures "
+            "are against what lies there now.",
             flush=True,
         )
 
