@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
     from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption, lock
-    from hashhuman.training import run, run_folder
+    from hashhuman.training import resume, run, run_folder
 
     folder, changes = Path(config.run), run_folder.typed_changes(config)
     admitted = targets.admitted(config.admit)
@@ -40,6 +40,7 @@ def main(config: DictConfig) -> None:
     print(f"evaluating {folder}, trained on {trained.data.root}, with metrics={evaluator.protocol.name}", flush=True)
     with lock.alone(folder, inside=True), interruption.advising("the same command evaluates it anew"):
         module, datamodule, _ = run.load(folder, changes, admitted)
+        resume.tell_of_changed_subject(folder, datamodule.subject)
         avatar = module.avatar.to(device_named(config.device, "device"))
         run.evaluate_again(evaluator, avatar, datamodule, folder)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hydra.errors import HydraException
 
+import eval as program
 import train
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
@@ -226,6 +227,11 @@ def test_a_subject_that_has_changed_is_refused(toy_folder, tmp_path, capsys):
         path.write_bytes(content)
         train.main(composed("train", *config))  # unfinished the first time, finished the second time
     assert "is finished" in capsys.readouterr().out
+    program.main(composed("eval", f"run={folder}", "device=cpu"))
+    assert "is not as it was" not in capsys.readouterr().out
+    path.write_bytes(other.read_bytes())
+    program.main(composed("eval", f"run={folder}", "device=cpu"))
+    assert f"{subject} is not as it was when {folder} learned from it" in capsys.readouterr().out
     shutil.rmtree(subject)
     train.main(composed("train", *config))
     assert "is finished" in capsys.readouterr().out

@@ -26,7 +26,7 @@ def animate(config: DictConfig) -> None:
     folder, source = Path(config.run), Path(config.motion).expanduser()
     run_folder.check_links(folder)
     admitted = targets.admitted(config.admit)
-    name, clip = _motion(config, source, admitted)
+    name, clip = motion_of(config, source, admitted)
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), admitted)
     avatar = module.avatar.to(device_named(config.device, "device"))
     out = folder / run_folder.ANIMATE / name if config.out is None else Path(config.out).expanduser()
@@ -41,8 +41,17 @@ def animate(config: DictConfig) -> None:
         print(f"{kind}: {path}", flush=True)
 
 
-def _motion(config: DictConfig, source: Path, admitted: Any) -> tuple[str, Any]:
-    """The name of a motion and its clip: a file's, or what another run filmed."""
+def motion_of(config: DictConfig, source: Path, admitted: Any) -> tuple[str, Any]:
+    """The name of a motion and its `Clip`: a file's, or what another run filmed.
+
+    Args:
+        config: with `motion_fps`, `motion_root`, `clip` and `animate`, as in `conf/animate.yaml`.
+        source: the file, or the folder of the run.
+        admitted: the classes that the run may name.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
     from hashhuman.animate.clip import clip_of
     from hashhuman.animate.readers.read import read
     from hashhuman.export.motion import Skeleton, captured

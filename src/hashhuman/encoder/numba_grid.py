@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hashhuman.cpu.loops import array, in_parallel
 from hashhuman.encoder.torch_grid import TorchHashGrids
@@ -53,6 +54,7 @@ class _LoopEncode(torch.autograd.Function):
         return out.flatten(1)
 
     @staticmethod
+    @once_differentiable  # a second derivative raises, instead of being taken for zero
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         from hashhuman.encoder.grid_loops import add_to_table, gradient_of_position
 

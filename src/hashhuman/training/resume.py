@@ -118,6 +118,17 @@ def check_subject(folder: Path, manifest: Manifest, subject: Subject) -> None:
         )
 
 
+def tell_of_changed_subject(folder: Path, subject: Subject) -> None:
+    """Prints a sentence if a finished run is measured against other pictures, masks or bodies than it learned from."""
+    known = Manifest.existing(folder).subject
+    if known is not None and known != subject.digest():
+        print(
+            f"{subject.root} is not as it was when {folder} learned from it (pictures, masks or bodies): the figures "
+            "are against what lies there now.",
+            flush=True,
+        )
+
+
 def _write(folder: Path, config: DictConfig, manifest: Manifest) -> None:
     run_folder.save_config(folder, config)
     manifest.add(folder, [folder / run_folder.CONFIG])

@@ -83,7 +83,10 @@ class AvatarMesh:
             with torch.no_grad():
                 mesh = reduced(self.exporter.rigging(avatar, datamodule), self.colors)
             if file is not None:
-                file.write(mesh)
+                try:
+                    file.write(mesh)
+                except UserError as error:  # such as in somebody else's run, which can be looked at all the same
+                    print(f"The mesh is shown, but not kept: {error}", flush=True)
         return mesh
 
 
@@ -118,13 +121,14 @@ class MeshFile:
 
     path: Path
     made_of: str  # the weights and the settings
+    n_joints: int  # of the skeleton that moves it
 
     def read(self) -> ViewMesh | None:
         """The mesh; None if there is none, or it was made of something else. Raises UserError for a damaged file."""
         if not self.path.is_file():
             return None
         arrays = files.load_npz(self.path)
-        return _checked(self.path, arrays) if str(arrays.get("made_of")) == self.made_of else None
+        return _checked(self.path, arrays, self.n_joints) if str(arrays.get("made_of")) == self.made_of else None
 
     def write(self, mesh: ViewMesh) -> None:
         """Keeps a mesh. Raises UserError if the file cannot be written."""
@@ -133,7 +137,7 @@ class MeshFile:
         files.save_npz(self.path, arrays | skin | {"made_of": np.array(self.made_of)})
 
 
-def _checked(path: Path, arrays: dict[str, np.ndarray]) -> ViewMesh:
+def _checked(path: Path, arrays: dict[str, np.ndarray], n_joints: int) -> ViewMesh:
     """A mesh read from a file, which may come from anybody."""
     try:
         skin = Skin(arrays["joints"], arrays["weights"])
@@ -141,8 +145,11 @@ def _checked(path: Path, arrays: dict[str, np.ndarray]) -> ViewMesh:
         count = len(mesh.vertices)
         whole = mesh.vertices.shape == (count, 3) and skin.joints.shape == skin.weights.shape == (count, 4)
         whole &= mesh.faces.ndim == 2 and mesh.faces.shape[1] == 3 and mesh.color_of.shape == (len(mesh.faces),)
-        inside = mesh.faces.min() >= 0 and mesh.faces.max() < count and mesh.color_of.max() < len(mesh.colors)
-        if whole and inside and np.isfinite(mesh.vertices).all() and skin.joints.min() >= 0:
+        whole &= mesh.colors.shape == (len(mesh.colors), 3) and mesh.colors.dtype == np.uint8
+        whole &= all(values.dtype.kind in "iu" for values in (mesh.faces, mesh.color_of, skin.joints))
+        indices = (mesh.faces, count), (mesh.color_of, len(mesh.colors)), (skin.joints, n_joints)
+        inside = all(values.min() >= 0 and values.max() < end for values, end in indices)
+        if whole and inside and np.isfinite(mesh.vertices).all() and np.isfinite(skin.weights).all():
             return mesh
     except (KeyError, ValueError, TypeError, IndexError):
         pass

@@ -9,8 +9,11 @@ from hydra import compose, initialize_config_dir
 
 import train
 from hashhuman.animate.__main__ import main
+from hashhuman.cli.view_run import further_motions
 from hashhuman.errors import UserError
 from hashhuman.export.bvh import bvh
+from hashhuman.export.motion import captured
+from hashhuman.training import run
 from tests.hashhuman.animate import people
 from tests.tiny import SMALL, TOY
 
@@ -52,6 +55,18 @@ def test_a_file(trained, walk, capsys):
     assert f"video: {folder / 'animation.gif'}" in said and "animation: 3/3 pictures" in said
     with np.load(folder / "motion.npz") as content:
         assert content["times"] == pytest.approx([0, 0.2, 0.4])
+
+
+def test_the_viewer_has_it_beside_the_filmed_one(trained, walk):
+    module, data, _ = run.load(trained)
+    config = composed("view", f"run={trained}", f"motion={walk}", "animate.fps=50")
+    (motion,) = further_motions(config, module.avatar, data)
+    filmed = captured(module.avatar, data, 30.0)
+    assert motion.name == "walk" and motion.times == pytest.approx(np.arange(21) / 50)
+    assert (motion.exported_from_world == filmed.exported_from_world).all()
+    assert further_motions(composed("view", f"run={trained}"), module.avatar, data) == []
+    with pytest.raises(UserError, match=r"none\.bvh does not exist"):
+        further_motions(composed("view", f"run={trained}", "motion=none.bvh"), module.avatar, data)
 
 
 def test_another_run_from_one_place(trained, tmp_path):

@@ -51,6 +51,15 @@ def test_no_rows_at_all():
     assert (grids.table.grad == 0).all()
 
 
+def test_a_second_derivative_is_refused():
+    grids, rows = randomised(NumbaHashGrids([SPECS["tiny"]])), rows_of(20)
+    x = positions(rows, torch.Generator().manual_seed(0)).requires_grad_()
+    features = grids(x, rows).square().sum()
+    (slope,) = torch.autograd.grad(features, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        (features + slope.square().sum()).backward()
+
+
 def test_on_a_gpu():
     with pytest.raises(UserError, match="encoder=numba runs on the CPU only"):
         NumbaHashGrids.require(torch.device("cuda"))

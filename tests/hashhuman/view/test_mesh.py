@@ -13,6 +13,8 @@ from hashhuman.export.rigged import RiggedMesh, Rigging
 from hashhuman.view import poses
 from hashhuman.view.mesh import AvatarMesh, MeshFile, reduced
 
+JOINTS = 10_000  # more than the toy's skeleton has
+
 
 def test_the_body_moves_as_the_template_does(subject, mesh):
     for time in subject.motions[0].times:
@@ -58,30 +60,40 @@ class Counted(Rigging):
 def test_a_mesh_is_made_once(exports, tmp_path):
     rigging = Counted(exports.mesh)
     make = AvatarMesh(Exporter([], {}, rigging, 30.0), 8)
-    first = make(None, None, MeshFile(tmp_path / "view/mesh.npz", "a"))
-    again = make(None, None, MeshFile(tmp_path / "view/mesh.npz", "a"))
+    first = make(None, None, MeshFile(tmp_path / "view/mesh.npz", "a", JOINTS))
+    again = make(None, None, MeshFile(tmp_path / "view/mesh.npz", "a", JOINTS))
     assert rigging.made == 1
     for name in ("vertices", "faces", "colors", "color_of"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert np.array_equal(first.skin.weights, again.skin.weights)
-    make(None, None, MeshFile(tmp_path / "view/mesh.npz", "b"))
+    make(None, None, MeshFile(tmp_path / "view/mesh.npz", "b", JOINTS))
     assert rigging.made == 2
 
 
-DAMAGE = {"faces": np.full((4, 3), 10**6), "weights": np.zeros((3, 4)), "color_of": np.zeros(1, int), "joints": None}
+DAMAGE = [
+    ("faces", np.full((4, 3), 10**6)), ("weights", np.zeros((3, 4))), ("color_of", np.zeros(1, int)), ("joints", None),
+    ("joints", JOINTS), ("joints", 0.5), ("weights", np.nan), ("color_of", -1), ("colors", np.nan),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, value", DAMAGE.items())
+@pytest.mark.parametrize("name, value", DAMAGE)
 def test_a_damaged_file_is_one_sentence(exports, tmp_path, name, value):
-    file = MeshFile(tmp_path / "mesh.npz", "a")
+    file = MeshFile(tmp_path / "mesh.npz", "a", JOINTS)
     file.write(reduced(exports.mesh, 4))
     arrays = dict(np.load(file.path))
-    arrays.pop(name)
+    old = arrays.pop(name)
     if value is not None:
-        arrays[name] = value
+        arrays[name] = value if isinstance(value, np.ndarray) else np.full(old.shape, value)
     np.savez(file.path, **arrays)
     with pytest.raises(UserError, match=r"mesh\.npz does not hold a mesh of the viewer: delete it"):
         file.read()
+
+
+def test_a_folder_that_cannot_be_written_is_looked_at_all_the_same(exports, tmp_path, capsys):
+    (tmp_path / "view").write_text("no folder")
+    exporter = Exporter([], {}, Counted(exports.mesh), 30.0)
+    assert len(AvatarMesh(exporter, 4)(None, None, MeshFile(tmp_path / "view/mesh.npz", "a", JOINTS)).faces)
+    assert "The mesh is shown, but not kept" in capsys.readouterr().out
 
 
 def test_one_colour_is_enough(exports):
