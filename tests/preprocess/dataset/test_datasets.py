@@ -267,13 +267,13 @@ def test_neumans_masks_go_by_name_whichever_lack(who: Person, tmp_path: Path):
     masks = sorted((folder / "segmentations").iterdir())
     masks[0].unlink()
     for path in masks[1:]:
-        write_image(path.with_suffix(".bmp"), read_image(path))
+        write_image(path.with_suffix(".jpg"), read_image(path))
         path.unlink()
-    (folder / "segmentations/all.bmp").write_bytes(b"")  # as many files as pictures again
+    (folder / "segmentations/all.jpg").write_bytes(b"")  # as many files as pictures again
     dataset = NeuMan(str(folder), "optimized", "segmentations", ["test"])
     assert dataset.mask(0) is None
     second = dataset.mask(1)
-    assert second is not None and second.path == masks[1].with_suffix(".bmp")
+    assert second is not None and second.path == masks[1].with_suffix(".jpg")
 
 
 def test_neuman_says_what_is_wrong(who: Person, tmp_path: Path):
