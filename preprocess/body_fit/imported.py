@@ -18,11 +18,11 @@ from preprocess.body_fit.native import Initialise, NativeFit
 from preprocess.body_fit.source.join import Seen, group, join
 from preprocess.body_fit.source.motion import Motion, Source, resample
 from preprocess.body_fit.source.shift import counts_frames, shift_of
+from preprocess.frames.numbering import COUNTING
 from preprocess.frames.video_index import VideoIndex, video_index
 from preprocess.keypoints.movenet import Detection
 from preprocess.keypoints.tracks import Track, choose
 
-COUNTING = 2  # pictures by which tools count a video's pictures differently
 SAME_PICTURE = 0.5  # pictures: a row of the file farther away belongs to another picture
 
 

@@ -99,15 +99,21 @@ class NeuMan(Dataset):
             raise UserError(f"{folder} holds no masks: name their folder with preprocess.dataset.masks=.")
         return found
 
+    @functools.cached_property
+    def _masks(self) -> list[Path | None]:
+        """The mask of each picture: by its name, or in order if none is named as a picture is, as HUGS has them."""
+        files = self.mask_files()
+        names, stems = {path.name: path for path in files}, {path.stem: path for path in files}
+        found = [names.get(f"{n}.npy") or names.get(n) or stems.get(Path(n).stem) for n in self._names]
+        if any(found):
+            return found
+        if len(files) != len(self._names):
+            folder = self.folder / self.masks
+            raise UserError(f"{folder} holds {len(files)} masks for {len(self._names)} pictures of other names.")
+        return [*files]
+
     def mask(self, number: int) -> GivenMask | None:
-        folder, name = self.folder / self.masks, self._names[number]
-        beside = {path.name: path for path in self.mask_files()}
-        path = next((beside[n] for n in (f"{name}.npy", name, f"{Path(name).stem}.png") if n in beside), None)
-        if path is None and not any(self._names[0] in n or Path(n).stem == Path(self._names[0]).stem for n in beside):
-            files = self.mask_files()  # with other names, as HUGS has them: in order
-            if len(files) != len(self._names):
-                raise UserError(f"{folder} holds {len(files)} masks for {len(self._names)} pictures of other names.")
-            path = files[number]
+        path = self._masks[number]
         if path is None:
             return None
         if Path(self.masks).name != INVERTED:

@@ -10,9 +10,7 @@ from jaxtyping import Bool, UInt8
 from preprocess.doctor.inspection import Inspection, Person
 
 _STEP = 8.0  # levels: a smaller change from one pixel to the next is no edge
-_ALONG = (
-    0.7  # of the picture's height or width: a seam shows at least so far, and where both sides are dark it does not
-)
+_ALONG = 0.7  # of the height or width: a seam shows at least so far, but not where both sides are dark
 _END, _AT_ENDS = 0.1, 0.5  # a seam reaches both rims, unlike doors: in such ends of it, so much of it shows
 _ALWAYS = 0.9  # of the pictures must show the edge
 _RIM = 0.04  # of the width or height: edges nearer to the rim are those of black bars

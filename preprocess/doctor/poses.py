@@ -33,7 +33,8 @@ def _of(stage: ImportedFit, pictures: Int[np.ndarray, "N"], width: int, height: 
     try:
         motions = stage.source.read(stage.path, width, height)
     except UserError as error:
-        taken = sources_for(stage.path, width, height)
+        own = type(stage.source)  # which may read the file with other options
+        taken = [name for name in sources_for(stage.path, width, height) if SOURCES[name] is not own]
         advice = f"use preprocess/body_fit/source={taken[0]}" if taken else str(error)
         return [Finding(TOPIC, "file", f"not read: {stage.path}", Verdict.BAD, advice)]
     name = next((name for name, make in SOURCES.items() if make is type(stage.source)), type(stage.source).__name__)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashhuman.errors import UserError
 from preprocess.frames.video_index import VideoIndex
 
+COUNTING = 2  # pictures by which tools count a video's pictures differently
 _PRESENT = 0.8  # of the subject's pictures: with fewer, the files belong to another clip
 
 
@@ -59,6 +60,11 @@ def rows_of_pictures(
         return list(range(count))
     if absent > (1 - _PRESENT if complete else 1) * len(expected) or absent == len(expected):
         raise UserError(_not_one_each(what, count, len(expected)))
+    if index.total and max(place) >= index.total + COUNTING:
+        raise UserError(
+            f"{what} goes on to picture {max(place)} (from 0), but the video has {index.total} pictures, so it belongs "
+            "to another video, or to one that was cut since: keep those of this video, and number them from its first."
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from hashhuman.body.smpl.body import SmplBody
 from hashhuman.data.splits import split
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
-from hashhuman.io.files import load_npz, save_npy
+from hashhuman.io.files import load_npz, read_image, save_npy, write_image
 from preprocess.body_fit.dataset import DatasetFit
 from preprocess.dataset.instant_avatar import InstantAvatar
 from preprocess.dataset.layout import Dataset
@@ -260,6 +260,20 @@ def test_neumans_rule():
     assert splits["test"] == [2, 7, 12, 17] and splits["val"] == [22, 27, 32, 37]
     assert len(splits["train"]) == 33
     assert neuman_splits([3, 4, 5]) == {"train": [3, 4, 5], "test": [], "val": []}
+
+
+def test_neumans_masks_go_by_name_whichever_lack(who: Person, tmp_path: Path):
+    folder = miniature.neuman(tmp_path / "bike", who)
+    masks = sorted((folder / "segmentations").iterdir())
+    masks[0].unlink()
+    for path in masks[1:]:
+        write_image(path.with_suffix(".jpg"), read_image(path))
+        path.unlink()
+    (folder / "segmentations/all.jpg").write_bytes(b"")  # as many files as pictures again
+    dataset = NeuMan(str(folder), "optimized", "segmentations", ["test"])
+    assert dataset.mask(0) is None
+    second = dataset.mask(1)
+    assert second is not None and second.path == masks[1].with_suffix(".jpg")
 
 
 def test_neuman_says_what_is_wrong(who: Person, tmp_path: Path):

@@ -7,6 +7,7 @@ import pytest
 
 from preprocess.body_fit.imported import ImportedFit
 from preprocess.body_fit.native import NativeFit
+from preprocess.body_fit.source.gem import Gem
 from preprocess.body_fit.source.known import SOURCES, sources_for
 from preprocess.doctor.poses import poses
 from preprocess.findings import Finding, Verdict
@@ -53,6 +54,16 @@ def test_what_a_file_holds(tool: str, holds: str, tmp_path: Path):
     found = findings(OPTION.get(tool, tool), written(tool, tmp_path), np.arange(8))
     assert found["holds"].value == holds
     assert all(finding.verdict is not Verdict.BAD for finding in found.values())
+
+
+def test_a_file_of_the_same_tool_without_what_was_asked_for(tmp_path: Path):
+    """The option that would take it is the one that is chosen already."""
+    content = tools.CONTENT["gem"](Truth(0))
+    del content["body_params_global"]
+    tools.DUMP["gem"](tmp_path / "gem", content)
+    stage = ImportedFit(lambda: pytest.fail("no body is needed"), Gem("world"), str(tmp_path / "gem"))
+    [found] = poses([stage], np.arange(8), *HALF)
+    assert found.verdict is Verdict.BAD and "has no 'body_params_global'" in (found.advice or "")
 
 
 def test_how_much_of_the_video_it_covers(tmp_path: Path):

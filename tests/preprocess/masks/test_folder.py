@@ -96,6 +96,19 @@ def test_files_of_the_whole_video_go_by_its_numbers(subject, tmp_path, name):
         np.testing.assert_array_equal(Subject(subject).mask(picture) * 255, expected)
 
 
+def test_masks_of_the_video_before_it_was_cut_are_refused(subject, tmp_path):
+    """Their numbers are those of pictures that the video has, but they show others."""
+    video = {"pictures": [0, 1, 2, 3], "seconds": [0.0, 0.04, 0.08, 0.12], "total": 4}
+    SubjectWriter(subject).update_meta(video=video)
+    for number in range(4, 6):
+        shutil.copy(tmp_path / "mine/000001.png", tmp_path / f"mine/{number:06d}.png")
+    run(subject, tmp_path / "mine")  # tools count a picture or two differently
+    for number in range(6, 12):
+        shutil.copy(tmp_path / "mine/000001.png", tmp_path / f"mine/{number:06d}.png")
+    with pytest.raises(UserError, match=r"mine goes on to picture 11 \(from 0\), but the video has 4 pictures"):
+        run(subject, tmp_path / "mine")
+
+
 def test_numbers_from_one_and_without_leading_zeros(subject, tmp_path):
     own = [read_image(path) for path in sorted((tmp_path / "mine").iterdir())]
     lengthen(subject, [0, 3, 9, 10])

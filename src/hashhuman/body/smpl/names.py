@@ -33,7 +33,8 @@ def find(root: Path, model: str) -> Path:
     exact, sex = root / model, sex_of(model)
     if exact.is_file() or sex is None:
         return exact
-    found = [path for folder in _FOLDERS for path in listed(root / folder) if sex_of(path.name) == sex]
+    named = [path for folder in _FOLDERS for path in listed(root / folder) if sex_of(path.name) == sex]
+    found = list({path.resolve(): path for path in named}.values())  # a folder may be a link to another
     if len(found) > 1:
         names = " or ".join(str(path.relative_to(root)) for path in found[:3])
         raise UserError(f"body.model={model} may mean {names} in {root}: name one of them.")

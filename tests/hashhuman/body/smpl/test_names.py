@@ -47,3 +47,11 @@ def test_the_body_is_made_of_it(tree: Path):
     SmplBody.require(tree, "SMPL_NEUTRAL.pkl")
     assert SmplBody.files(tree, "SMPL_NEUTRAL.pkl")[0] == renamed
     assert (SmplBody(tree, "SMPL_NEUTRAL.pkl")._vertices == expected._vertices).all()
+
+
+def test_a_linked_folder_is_no_other_file(tmp_path: Path):
+    model = tmp_path / "smpl/models/basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"")
+    (tmp_path / "models").symlink_to("smpl/models")
+    assert find(tmp_path, "SMPL_NEUTRAL.pkl").samefile(model)
