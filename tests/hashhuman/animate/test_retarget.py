@@ -170,9 +170,11 @@ def test_mistakes_are_one_sentence():
     with pytest.raises(UserError, match=r"left_kne is none of pelvis, neck, head, left_hip"):
         Retargeting(names={"left_kne": "left_knee"})
     with pytest.raises(UserError, match="legs have no length in its first frame"):
-        Retargeting()("walk", dataclasses.replace(clip, places=clip.places * 0), ours)
+        Retargeting()("walk", dataclasses.replace(clip, positions=clip.positions * 0), ours)
     with pytest.raises(UserError, match=r"leads \S+ m away from its beginning"):
-        Retargeting()("walk", dataclasses.replace(clip, places=clip.places + np.arange(7)[:, None, None] * 1e5), ours)
+        Retargeting()(
+            "walk", dataclasses.replace(clip, positions=clip.positions + np.arange(7)[:, None, None] * 1e5), ours
+        )
     with pytest.raises(UserError, match="rest=7 must lie from 0 to 6"):
         Retargeting(rest=7)("walk", clip, ours)
     with pytest.raises(UserError, match="up=up: choose among x, y, z"):
