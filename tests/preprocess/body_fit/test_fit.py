@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
