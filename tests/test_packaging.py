@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train", "hydra_plugins"}
+OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train", "eval", "hydra_plugins"}
 # Scripts of other projects, which documents name.
 FOREIGN = {"extract_keypoints.py", "extract_multi.py", "make_scene.py"}
 # Needed without an import statement: by imageio and Lightning; through import_module; as a program.
