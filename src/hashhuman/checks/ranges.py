@@ -127,6 +127,7 @@ RANGES: dict[str, Range] = {
     "every_s": positive("seconds between two checkpoints", null=True),
     "every_steps": count("steps between two checkpoints", null=True),
     "reload_dataloaders_every_n_epochs": count("epochs between two requests for the batches; 0: one request", 0),
+    "step_threads.count": count("threads"),
     "first_sampler.steps": count("training steps with the first sampler"),
     "prune_after": count("steps before empty space is no longer sampled", null=True),
     "prune_every": count("steps between two prunings of empty space"),

@@ -1,5 +1,6 @@
 """A few steps of training with every callback and every logger."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -20,7 +21,7 @@ from hashhuman.io import checkpoint, progress
 from hashhuman.io.checkpoint import AtomicCheckpointIO
 from hashhuman.io.files import read_image
 from hashhuman.renderer.shell_sampler import ShellSampler
-from hashhuman.training.callbacks import FirstSampler, ProgressLine, TrainingClock, ValidationPictures
+from hashhuman.training.callbacks import FirstSampler, ProgressLine, StepThreads, TrainingClock, ValidationPictures
 
 
 class Toy(L.LightningModule):
@@ -303,3 +304,29 @@ def test_the_first_steps_use_another_sampler(tmp_path):
     assert used["validation"] and all(sampler is own for sampler in used["validation"])
     fit(tmp_path, False, FirstSampler(first, 3), module=Sampled(), steps=1)
     assert Sampled.avatar.sampler is own
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_steps_take_their_own_number_of_threads(tmp_path, fails: bool):
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    used: dict[str, list[int]] = {"training": [], "validation": []}
+
+    class Counted(Toy):
+        def training_step(self, batch, batch_idx):
+            used["training"].append(torch.get_num_threads())
+            if fails:
+                raise ArithmeticError
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            used["validation"].append(torch.get_num_threads())
+            super().validation_step(batch, batch_idx)
+
+    try:
+        with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext():
+            fit(tmp_path, False, StepThreads(2), module=Counted())
+        assert set(used["training"]) == {2} and set(used["validation"]) <= {3}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)
