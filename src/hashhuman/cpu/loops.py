@@ -23,8 +23,9 @@ AT_LEAST = 256  # items of a thread; for fewer, waking it takes longer than the 
 def compiled(function: F) -> F:
     """Compiles a function at its first call, and keeps the result on disk for later processes.
 
-    It releases the interpreter's lock, so that `in_parallel` uses all cores. Where no folder can be written, as in a
-    container without a home, each process compiles anew, and says so.
+    It releases the interpreter's lock, so that `in_parallel` uses all cores. It may call compiled functions of its own
+    file only: what is kept on disk is dropped when that file changes, not when another one does. Where no folder can be
+    written, as in a container without a home, each process compiles anew, and says so.
     """
     import numba  # takes half a second, and is not needed on a GPU
 

@@ -145,13 +145,13 @@ class _Query:
         """Counts the rows that each part needs, and fills as many as its capacity holds."""
         bodies, neighbors, cells = self.bodies, self.neighbors, self.cells
         radius = max(self.reach, self.depth)
-        bound = min(radius + 0.87 * neighbors.voxel, neighbors.reach)
         arguments = [
             positions, self.frames, self.used, world, neighbors.vertices, maps, bodies.canonical_vertices,
             bodies.canonical_normals, positions if self.uv is None else self.uv, *self.tables,
             cells.low, cells.extent, cells.marked, rows.needed, rows.first, rows.size, rows.point, rows.slots,
             *outputs, rows.uv, len(positions), *self.sizes, rows.total,
-            neighbors.voxel, neighbors.unit, bound, radius, self.reach, self.depth, self.falloff, cells.resolution,
+            neighbors.voxel, neighbors.unit, neighbors.bound(radius), radius, self.reach, self.depth, self.falloff,
+            cells.resolution,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(len(positions), BLOCK)),)](
             *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,

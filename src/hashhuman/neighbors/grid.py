@@ -88,6 +88,13 @@ class GridNeighbors:
         """The most nodes along an axis between a body point's nearest node and another node within reach of it."""
         return int(self.reach / self.voxel) + 1
 
+    def bound(self, radius: float) -> float:
+        """How near (m) a body point must be to the node that is nearest to a query, to be within `radius` of the query.
+
+        Both distances differ by at most half a voxel's diagonal.
+        """
+        return min(radius + 0.87 * self.voxel, self.reach)
+
     def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
         """Writes each body point of a part to the nodes within reach that have no nearer one."""
         span = torch.arange(-self.steps, self.steps + 1, device=self.keys.device)
@@ -120,9 +127,7 @@ class GridNeighbors:
         inside = ((near >= 0) & (near < self.shape[:, None])).all(-1)
         part = torch.arange(self.n_parts, device=points.device)[:, None].expand(-1, len(points))
         node = torch.where(inside, self._node(near, frames, part), 0)
-        # The true distance differs from the node's by at most half a voxel's diagonal.
-        bound = min(radius + 0.87 * self.voxel, self.reach)
-        possible = inside & ((self.keys.view(-1)[node] >> 16) * self.unit < bound)
+        possible = inside & ((self.keys.view(-1)[node] >> 16) * self.unit < self.bound(radius))
         part, point = possible.nonzero().unbind(1)
         pairs = self._refine(part, point, cell, points, frames)
         keep = pairs.distances.amin(1) < radius

@@ -24,16 +24,9 @@ def _place(
             continue
         frame = frames[ray]
         pose = world[frame]
-        ox, oy, oz = rays_o[ray, 0] - pose[0, 3], rays_o[ray, 1] - pose[1, 3], rays_o[ray, 2] - pose[2, 3]
-        dx, dy, dz = rays_d[ray, 0], rays_d[ray, 1], rays_d[ray, 2]
         near, far = np.float32(0), np.float32(np.inf)
-        px = pose[0, 0] * ox + pose[1, 0] * oy + pose[2, 0] * oz
-        py = pose[0, 1] * ox + pose[1, 1] * oy + pose[2, 1] * oz
-        pz = pose[0, 2] * ox + pose[1, 2] * oy + pose[2, 2] * oz
-        qx = pose[0, 0] * dx + pose[1, 0] * dy + pose[2, 0] * dz
-        qy = pose[0, 1] * dx + pose[1, 1] * dy + pose[2, 1] * dz
-        qz = pose[0, 2] * dx + pose[1, 2] * dy + pose[2, 2] * dz
-        p, q = (px, py, pz), (qx, qy, qz)
+        p = _turn(pose, rays_o[ray, 0] - pose[0, 3], rays_o[ray, 1] - pose[1, 3], rays_o[ray, 2] - pose[2, 3])
+        q = _turn(pose, rays_d[ray, 0], rays_d[ray, 1], rays_d[ray, 2])
         for axis in range(3):
             slope = q[axis] if abs(q[axis]) >= np.float32(1e-9) else np.float32(1e-9)
             enter, leave = (low[frame, axis] - p[axis]) / slope, (high[frame, axis] - p[axis]) / slope
@@ -45,9 +38,9 @@ def _place(
             t = near + width * (np.float32(index) + half)
             if t - width >= far or passed >= bins[0] + bins[1]:
                 break
-            x = int(np.floor((px + qx * t - low[frame, 0]) / voxel))
-            y = int(np.floor((py + qy * t - low[frame, 1]) / voxel))
-            z = int(np.floor((pz + qz * t - low[frame, 2]) / voxel))
+            x = int(np.floor((p[0] + q[0] * t - low[frame, 0]) / voxel))
+            y = int(np.floor((p[1] + q[1] * t - low[frame, 1]) / voxel))
+            z = int(np.floor((p[2] + q[2] * t - low[frame, 2]) / voxel))
             if not (0 <= x < occupied.shape[1] and 0 <= y < occupied.shape[2] and 0 <= z < occupied.shape[3]):
                 continue
             if not occupied[frame, x, y, z]:
@@ -62,6 +55,16 @@ def _place(
             placed += per_bin
         if not write:
             count[ray] = placed
+
+
+@compiled
+def _turn(pose, x, y, z):
+    """A vector of the world in posed space: R^T v."""
+    return (
+        pose[0, 0] * x + pose[1, 0] * y + pose[2, 0] * z,
+        pose[0, 1] * x + pose[1, 1] * y + pose[2, 1] * z,
+        pose[0, 2] * x + pose[1, 2] * y + pose[2, 2] * z,
+    )
 
 
 def sample(
