@@ -20,6 +20,7 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from torch.profiler import ProfilerActivity, profile
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 import train as entry  # noqa: E402
 from benchmarks.tables import markdown  # noqa: E402
 from hashhuman.training import run  # noqa: E402
+from hashhuman.training.callbacks.carve import Carve  # noqa: E402
 
 SHOWN, PICTURES = 16, 20
 
@@ -73,9 +75,10 @@ def main() -> None:
         config = compose("train", overrides=[*fixed, *overrides])
     L.seed_everything(0, verbose=False)
     module, datamodule = run.build(config)
+    callbacks = [callback for callback in instantiate(config.callbacks).values() if isinstance(callback, Carve)]
     trainer = L.Trainer(
-        max_steps=arguments.steps, accelerator="gpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        callbacks=callbacks, max_steps=arguments.steps, accelerator="gpu", devices=1, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
     )  # fmt: skip
     pages: list[str] = []
 

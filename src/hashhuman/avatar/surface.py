@@ -22,6 +22,7 @@ from hashhuman.field.base import CanonicalField
 from hashhuman.gpu.part_rows import PartRows, padded
 
 STEP = 0.005  # metres between the heights at which the field is read
+ROUNDS = 20  # in which what is read is spread, starting from what the last reading spread
 OPAQUE = 0.5  # points above which the field is less opaque are not read
 FAR = 0.02  # a body point has no opposite one if the nearest is farther than this (m) from its mirror image
 
@@ -70,6 +71,7 @@ class Surface:
         self.part_points = list(part_points)
         self.claimed = [self._near(points) for points in part_points]
         self.clear = self._clear()
+        self.spread = torch.full((len(ceiling), 4), torch.nan, device=ceiling.device)  # the last reading, not smoothed
         self.height = torch.zeros_like(ceiling)
         self.color = torch.full_like(self.points, 0.5)
 
@@ -149,7 +151,9 @@ class Surface:
     def _complete(self, values: Float[Tensor, "V 4"], known: Bool[Tensor, "V"]) -> None:
         mirrored = ~known & self.mirrored & known[self.opposite]
         values = torch.where(mirrored[:, None], values[self.opposite], values)
-        spread = self.graph.spread(values, known | mirrored)
+        first = bool(self.spread.isnan().any())
+        spread = self.graph.spread(values, known | mirrored, *(() if first else (ROUNDS, self.spread)))
+        self.spread.copy_(spread)
         smooth = self.graph.mean(spread)
         self.height.copy_(torch.maximum(spread[:, 0], smooth[:, 0]))  # no point sinks below its neighbours
         self.color.copy_(torch.where(mirrored[:, None], spread[:, 1:], smooth[:, 1:]))

@@ -31,13 +31,27 @@ class SurfaceGraph:
         """The weighted mean over each point's neighbours."""
         return (values[self.index] * self.weight[..., None]).sum(1)
 
-    def spread(self, values: Float[Tensor, "V C"], known: Bool[Tensor, "V"], rounds: int = 200) -> Float[Tensor, "V C"]:
+    def spread(
+        self,
+        values: Float[Tensor, "V C"],
+        known: Bool[Tensor, "V"],
+        rounds: int = 200,
+        start: Float[Tensor, "V C"] | None = None,
+    ) -> Float[Tensor, "V C"]:
         """Known values as they are, and elsewhere the harmonic function between them (Jacobi's iteration).
 
         It starts from the nearest known values on the graph, so that few rounds suffice. With nothing known, all values
         are zero.
+
+        Args:
+            start: where to start instead, such as the result for similar values; then still fewer rounds suffice.
         """
         held = known[:, None]
+        if start is not None:
+            found = torch.where(held, values, start)
+            for _ in range(rounds):
+                found = torch.where(held, values, self.mean(found))
+            return found
         share = known.float()[:, None]
         found = torch.where(held, values, 0)
         for _ in range(rounds):

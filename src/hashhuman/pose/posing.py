@@ -6,6 +6,7 @@ a matrix for each body point of each frame. So on a GPU two kernels do it, and t
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.geometry import skinning
+
+POINTS = 128  # body points of a program of the kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,17 @@ class Fitted:
             weights=template.lbs_weights.t().contiguous(),
             canonical_from_rest=template.canonical_from_rest[:, :3].flatten(1).contiguous(),
         )
+
+    @functools.cached_property
+    def moving(self) -> tuple[Int[Tensor, "B K"], Int[Tensor, "B"]]:
+        """The joints that move any of `POINTS` consecutive body points, and how many these are.
+
+        Few joints move points that lie together, so that the kernels need not ask all of them.
+        """
+        blocks = (self.weights > 0).split(POINTS, 1)
+        joints = [block.any(1).nonzero()[:, 0].int() for block in blocks]
+        count = torch.tensor([len(some) for some in joints], dtype=torch.int32, device=self.weights.device)
+        return torch.nn.utils.rnn.pad_sequence(joints, batch_first=True), count
 
 
 def _chain(parents: Sequence[int], joint: int) -> list[int]:

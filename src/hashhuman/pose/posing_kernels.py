@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, turn, turn_back
-from hashhuman.pose.posing import Fitted
+from hashhuman.pose.posing import POINTS, Fitted
 
 JOINTS = 128  # pairs of frame and joint of a program
-POINTS = 128  # body points of a program
 
 
 @triton.jit
@@ -199,22 +198,22 @@ def _chains_backward(
 
 @triton.jit
 @no_type_check
-def _blended(chain, joints, weights, point, live, n_joints, n_points):
-    """Each point's blended bone transform: its linear part, then its translation."""
+def _blended(chain, joints, weights, moving, count, point, live, n_points):
+    """Each point's blended bone transform: its linear part, then its translation. `moving` has `count` joints."""
     zero = tl.zeros_like(point).to(tl.float32)
     m0, m1, m2, m3, m4, m5, m6, m7, m8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
     tx, ty, tz = zero, zero, zero
-    for joint in range(n_joints):
+    for i in range(count):
+        joint = tl.load(moving + i)
         w = tl.load(weights + joint * n_points + point, mask=live, other=0.0)
-        if tl.max(w, 0) > 0:
-            a = chain + joint * 12
-            x, y, z = tl.load(joints + joint * 3), tl.load(joints + joint * 3 + 1), tl.load(joints + joint * 3 + 2)
-            a0, a1, a2, a3 = tl.load(a), tl.load(a + 1), tl.load(a + 2), tl.load(a + 3)
-            b0, b1, b2, b3 = tl.load(a + 4), tl.load(a + 5), tl.load(a + 6), tl.load(a + 7)
-            c0, c1, c2, c3 = tl.load(a + 8), tl.load(a + 9), tl.load(a + 10), tl.load(a + 11)
-            m0, m1, m2, tx = m0 + w * a0, m1 + w * a1, m2 + w * a2, tx + w * (a3 - a0 * x - a1 * y - a2 * z)
-            m3, m4, m5, ty = m3 + w * b0, m4 + w * b1, m5 + w * b2, ty + w * (b3 - b0 * x - b1 * y - b2 * z)
-            m6, m7, m8, tz = m6 + w * c0, m7 + w * c1, m8 + w * c2, tz + w * (c3 - c0 * x - c1 * y - c2 * z)
+        a = chain + joint * 12
+        x, y, z = tl.load(joints + joint * 3), tl.load(joints + joint * 3 + 1), tl.load(joints + joint * 3 + 2)
+        a0, a1, a2, a3 = tl.load(a), tl.load(a + 1), tl.load(a + 2), tl.load(a + 3)
+        b0, b1, b2, b3 = tl.load(a + 4), tl.load(a + 5), tl.load(a + 6), tl.load(a + 7)
+        c0, c1, c2, c3 = tl.load(a + 8), tl.load(a + 9), tl.load(a + 10), tl.load(a + 11)
+        m0, m1, m2, tx = m0 + w * a0, m1 + w * a1, m2 + w * a2, tx + w * (a3 - a0 * x - a1 * y - a2 * z)
+        m3, m4, m5, ty = m3 + w * b0, m4 + w * b1, m5 + w * b2, ty + w * (b3 - b0 * x - b1 * y - b2 * z)
+        m6, m7, m8, tz = m6 + w * c0, m7 + w * c1, m8 + w * c2, tz + w * (c3 - c0 * x - c1 * y - c2 * z)
     return m0, m1, m2, m3, m4, m5, m6, m7, m8, tx, ty, tz
 
 
@@ -231,13 +230,16 @@ def _inverse(m):
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["n_joints", "n_points"])
+@triton.jit(do_not_specialize=["n_joints", "n_points", "most_moving"])
 @no_type_check
-def _maps(chain, joints, weights, canonical, out, n_joints, n_points, BLOCK: tl.constexpr):
+def _maps(
+    chain, joints, weights, moving, n_moving, canonical, out, n_joints, n_points, most_moving, BLOCK: tl.constexpr
+):
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     frame = tl.program_id(1).to(tl.int64)
     live = point < n_points
-    m = _blended(chain + frame * n_joints * 12, joints, weights, point, live, n_joints, n_points)
+    moving, count = moving + tl.program_id(0) * most_moving, tl.load(n_moving + tl.program_id(0))
+    m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
     # Points beyond the last one have no bones; the identity keeps their inverse finite.
     m = (
         tl.where(live, m[0], 1.0), m[1], m[2], m[3], tl.where(live, m[4], 1.0), m[5], m[6], m[7],
@@ -262,9 +264,12 @@ def _maps(chain, joints, weights, canonical, out, n_joints, n_points, BLOCK: tl.
     tl.store(out + 11, z - az, mask=live)
 
 
-@triton.jit(do_not_specialize=["n_joints", "n_points"])
+@triton.jit(do_not_specialize=["n_joints", "n_points", "most_moving"])
 @no_type_check
-def _maps_backward(chain, joints, weights, maps, d_maps, d_chain, n_joints, n_points, BLOCK: tl.constexpr):
+def _maps_backward(
+    chain, joints, weights, moving, n_moving, maps, d_maps, d_chain, n_joints, n_points, most_moving,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
     """With M = C S^-1: dS = -M^T dM S^-T, as 4 x 4 matrices. Each bone's gradient is the weighted sum of dS."""
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     frame = tl.program_id(1).to(tl.int64)
@@ -272,24 +277,29 @@ def _maps_backward(chain, joints, weights, maps, d_maps, d_chain, n_joints, n_po
     at = (frame * n_points + point) * 12
     d = load_matrix(d_maps + at, 4, 1, live)
     ux, uy, uz = load_vector(d_maps + at + 3, 4, live)
-    m = _blended(chain + frame * n_joints * 12, joints, weights, point, live, n_joints, n_points)
-    m = (
-        tl.where(live, m[0], 1.0), m[1], m[2], m[3], tl.where(live, m[4], 1.0), m[5], m[6], m[7],
-        tl.where(live, m[8], 1.0), m[9], m[10], m[11],
-    )  # fmt: skip
-    inverse = _inverse(m)
-    qx, qy, qz = turn(inverse, -m[9], -m[10], -m[11])  # the inverse's translation
-    linear = load_matrix(maps + at, 4, 1, live)
-    a = _product(_transposed(linear), d)
-    tx, ty, tz = turn_back(linear, ux, uy, uz)
-    b = _product(a, _transposed(inverse))
-    s0, s1, s2 = -(b[0] + tx * qx), -(b[1] + tx * qy), -(b[2] + tx * qz)
-    s3, s4, s5 = -(b[3] + ty * qx), -(b[4] + ty * qy), -(b[5] + ty * qz)
-    s6, s7, s8 = -(b[6] + tz * qx), -(b[7] + tz * qy), -(b[8] + tz * qz)
-    tx, ty, tz = -tx, -ty, -tz
-    for joint in range(n_joints):
-        w = tl.load(weights + joint * n_points + point, mask=live, other=0.0)
-        if tl.max(w, 0) > 0:
+    touched = (ux != 0) | (uy != 0) | (uz != 0)
+    for i in tl.static_range(9):
+        touched |= d[i] != 0
+    if tl.max(touched.to(tl.int32), 0) > 0:  # otherwise no sample of the step is near these points
+        moving, count = moving + tl.program_id(0) * most_moving, tl.load(n_moving + tl.program_id(0))
+        m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
+        m = (
+            tl.where(live, m[0], 1.0), m[1], m[2], m[3], tl.where(live, m[4], 1.0), m[5], m[6], m[7],
+            tl.where(live, m[8], 1.0), m[9], m[10], m[11],
+        )  # fmt: skip
+        inverse = _inverse(m)
+        qx, qy, qz = turn(inverse, -m[9], -m[10], -m[11])  # the inverse's translation
+        linear = load_matrix(maps + at, 4, 1, live)
+        a = _product(_transposed(linear), d)
+        tx, ty, tz = turn_back(linear, ux, uy, uz)
+        b = _product(a, _transposed(inverse))
+        s0, s1, s2 = -(b[0] + tx * qx), -(b[1] + tx * qy), -(b[2] + tx * qz)
+        s3, s4, s5 = -(b[3] + ty * qx), -(b[4] + ty * qy), -(b[5] + ty * qz)
+        s6, s7, s8 = -(b[6] + tz * qx), -(b[7] + tz * qy), -(b[8] + tz * qz)
+        tx, ty, tz = -tx, -ty, -tz
+        for i in range(count):
+            joint = tl.load(moving + i)
+            w = tl.load(weights + joint * n_points + point, mask=live, other=0.0)
             x, y, z = tl.load(joints + joint * 3), tl.load(joints + joint * 3 + 1), tl.load(joints + joint * 3 + 2)
             vx, vy, vz = tl.sum(w * tx, 0), tl.sum(w * ty, 0), tl.sum(w * tz, 0)
             out = d_chain + (frame * n_joints + joint) * 12
@@ -341,11 +351,12 @@ class _Maps(torch.autograd.Function):
     @staticmethod
     def forward(ctx, chain: Tensor, fitted: Fitted):
         chain = chain.contiguous()
-        n_frames, (n_joints, n_points) = len(chain), fitted.weights.shape
+        n_frames, (n_joints, n_points), (moving, n_moving) = len(chain), fitted.weights.shape, fitted.moving
         maps = chain.new_empty(n_frames, n_points, 3, 4)
         _maps[(triton.cdiv(n_points, POINTS), n_frames)](
-            chain, fitted.joints, fitted.weights, fitted.canonical_from_rest, maps, n_joints, n_points, BLOCK=POINTS
-        )
+            chain, fitted.joints, fitted.weights, moving, n_moving, fitted.canonical_from_rest, maps,
+            n_joints, n_points, moving.shape[1], BLOCK=POINTS,
+        )  # fmt: skip
         ctx.save_for_backward(chain, maps)
         ctx.fitted = fitted
         return maps
@@ -354,10 +365,10 @@ class _Maps(torch.autograd.Function):
     def backward(ctx, *upstream: Tensor):
         (chain, maps), fitted = ctx.saved_tensors, ctx.fitted
         d_chain = torch.zeros_like(chain)
-        n_frames, (n_joints, n_points) = len(chain), fitted.weights.shape
+        n_frames, (n_joints, n_points), (moving, n_moving) = len(chain), fitted.weights.shape, fitted.moving
         _maps_backward[(triton.cdiv(n_points, POINTS), n_frames)](
-            chain, fitted.joints, fitted.weights, maps, upstream[0].contiguous(), d_chain, n_joints, n_points,
-            BLOCK=POINTS,
+            chain, fitted.joints, fitted.weights, moving, n_moving, maps, upstream[0].contiguous(), d_chain,
+            n_joints, n_points, moving.shape[1], BLOCK=POINTS,
         )  # fmt: skip
         return d_chain, None
 

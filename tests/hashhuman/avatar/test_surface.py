@@ -94,6 +94,16 @@ def test_nothing_is_read_from_empty_space():
     assert (made.height[bitten] > CLOTHES - 2 * STEP).all() and (made.color[bitten] > 0.2).all()
 
 
+def test_later_readings_start_from_the_last_one():
+    """They take a tenth of the rounds, and come to the same."""
+    made = surface(~(BODY.canonical_vertices[:, 1].abs() < 0.1), mirror=False)
+    made.read(Dressed())
+    height, color = made.height.clone(), made.color.clone()
+    made.read(Dressed())
+    torch.testing.assert_close(made.height, height, atol=1e-4, rtol=0)
+    torch.testing.assert_close(made.color, color, atol=1e-3, rtol=0)
+
+
 def test_reading_keeps_addresses():
     made = surface(left())
     addresses = made.height.data_ptr(), made.color.data_ptr(), made.seen.data_ptr(), made.ceiling.data_ptr()

@@ -27,6 +27,16 @@ def test_between_two_known_points_values_change_evenly():
     torch.testing.assert_close(found[1:20], found[21:].flip(0), atol=1e-3, rtol=0)
 
 
+def test_the_result_for_similar_values_is_a_good_start():
+    points, normals = ring()
+    graph, known = SurfaceGraph(points, normals), torch.arange(40) % 4 == 0
+    values = points[:, :1] + 1
+    exact, start = (graph.spread(some, known, 500) for some in (values, values * 0.98))
+    near = graph.spread(values, known, 20, start)
+    torch.testing.assert_close(near, exact, atol=1e-4, rtol=0)
+    assert (start - exact).abs().max() > 0.01 and torch.equal(near[known], values[known])
+
+
 def test_opposed_surfaces_hardly_mix():
     """Two sheets back to back: their points are near, but the normals are opposed."""
     x, y = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")

@@ -43,8 +43,10 @@ class Carve(L.Callback):
         self.begin(pl_module.avatar, pl_module.scene, trainer.datamodule)  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What has been read off the field: `height` (V) in metres, `color` (V, 3)."""
-        return {} if self.surface is None else {"height": self.surface.height, "color": self.surface.color}
+        """What has been read off the field: `height` (V) in metres, `color` (V, 3); `spread`, both before smoothing."""
+        if self.surface is None:
+            return {}
+        return {name: getattr(self.surface, name) for name in ("height", "color", "spread")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes what a checkpoint had read; it is set when training starts."""
