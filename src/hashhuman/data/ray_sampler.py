@@ -60,7 +60,9 @@ class RaySampler:
         color = store.color[pixels].float() / 255
         mask = store.mask[pixels].float() / 255
         background = self.backgrounds(color)
-        return RayBatch(store.rays(pixels), color + (1 - mask[:, None]) * background, mask, background, patch)
+        pictures = store.pictures(pixels)
+        over = color + (1 - mask[:, None]) * background
+        return RayBatch(store.rays(pixels, pictures), over, mask, background, patch, pictures)
 
     def backgrounds(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """The background colour of each ray, in [0, 1]."""
@@ -87,7 +89,7 @@ class RaySampler:
     def patch_pixels(self, store: PixelStore) -> Int[Tensor, "P S S"]:
         """Draws patches (positions in the store): squares around random pixels of the body, kept inside their crops."""
         centers = store.draw("body", self.n_patches)
-        picture = torch.searchsorted(store.start, centers, right=True) - 1
+        picture = store.pictures(centers)
         width = store.width[picture]
         inside = centers - store.start[picture]
         height = (store.start[picture + 1] - store.start[picture]) // width

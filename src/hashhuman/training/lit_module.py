@@ -1,5 +1,6 @@
 """The Lightning module of training. It is thin: the avatar, the losses and the step do the work."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,9 +12,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hashhuman.avatar.images import RenderedImage
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.training.divergence import Watch
 from hashhuman.training.losses import Loss, weighted_sum
@@ -32,6 +35,7 @@ class HumanModule(L.LightningModule):
         schedule: factor of the learning rate at each step.
         step: factory of the object that executes a step (`training/step/`).
         log_every: steps between two logged values of the losses. Reading a value makes the host wait for the GPU.
+        exposure: gains of the training pictures; None: all are 1.
     """
 
     def __init__(
@@ -42,10 +46,11 @@ class HumanModule(L.LightningModule):
         schedule: Schedule,
         step: Callable[..., EagerStep | GraphStep],
         log_every: int,
+        exposure: Exposure | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step, which may be a CUDA graph, contains the update
-        self.avatar, self.losses = avatar, nn.ModuleDict(losses)
+        self.avatar, self.losses, self.exposure = avatar, nn.ModuleDict(losses), exposure or FixedExposure(0)
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
         self.log_every = log_every
         self.step: EagerStep | GraphStep | None = None
@@ -73,11 +78,18 @@ class HumanModule(L.LightningModule):
             ray_factor: this multiple.
             capacity: fixed sizes for rendering; see `Avatar.predict`.
         """
-        prediction = self.avatar.predict(draw(ray_factor), self.scene, capacity)
+        prediction = self.exposed(self.avatar.predict(draw(ray_factor), self.scene, capacity))
         losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
         loss, terms = weighted_sum(losses, prediction)
         self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
+
+    def exposed(self, prediction: Prediction) -> Prediction:
+        """A prediction as the cameras took it. The gain is the person's alone: backgrounds come after it."""
+        log_gains: Any = self.exposure.log_gains()
+        color = self.exposure.expose(prediction.rendering.color, prediction.batch.pictures, log_gains)
+        rendering = dataclasses.replace(prediction.rendering, color=color)
+        return dataclasses.replace(prediction, rendering=rendering, log_gains=log_gains)
 
     def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
         """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
@@ -110,7 +122,7 @@ class HumanModule(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Makes the optimizer. `training_step` advances its schedule."""
-        groups = self.avatar.parameter_groups()
+        groups = [*self.avatar.parameter_groups(), *self.exposure.parameter_groups()]
         factors = [group.pop("factor", None) for group in groups]
         self.optimizer = self.make_optimizer(groups)
         schedule = self.schedule

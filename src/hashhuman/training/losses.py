@@ -157,6 +157,15 @@ class PoseDistanceLoss(Loss):
         return poses.rotation.square().sum(2).mean() + self.transl * poses.transl.square().sum(1).mean()
 
 
+class ExposureLoss(Loss):
+    """Mean squared logarithm of the training pictures' gains, over pictures and channels. 0 while exposure is fixed."""
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        if prediction.log_gains is None:
+            return prediction.rendering.alpha.new_zeros(())
+        return prediction.log_gains.square().mean()
+
+
 def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
     """The mean over the complete rays: those whose samples all fit into the capacity."""
     complete = prediction.rendering.samples.complete

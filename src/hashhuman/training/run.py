@@ -201,6 +201,7 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
         instantiate(config.optimizer.schedule),
         instantiate(config.step),
         config.log_every,
+        instantiate(config.exposure.gains)(n_pictures=len(datamodule.splits["train"])),
     )
     return module, datamodule
 
@@ -209,7 +210,7 @@ def _built(config: DictConfig, source: Path) -> tuple[HumanModule, SubjectDataMo
     """`build` for the config of a run folder, whose values may be anything. Raises UserError if it makes no run."""
     with described_by(source):
         check_ranges(config)
-        for key in ("data", "avatar", "loss", "optimizer", "step"):
+        for key in ("data", "avatar", "exposure", "loss", "optimizer", "step"):
             check_types(config[key], key)
         return build(config)
 
@@ -295,5 +296,6 @@ def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict
         if isinstance(callback, Carve):  # without it, some losses have nothing to compare with
             callback.load_state_dict(saved["callbacks"].get(callback.state_key, {}))
             callback.begin(module.avatar, scene, datamodule)
-    _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
+    prediction = module.exposed(module.avatar.predict(batch, scene))
+    _, terms = weighted_sum(dict(module.losses), prediction)  # type: ignore[arg-type]
     return {name: float(term.detach()) for name, term in terms.items()}
