@@ -34,7 +34,8 @@ from hashhuman.io import threads
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
+# Draws a batch. The arguments: a multiple of the usual number of rays, and whether there shall be patches.
+Draw = Callable[[float, bool], RayBatch]
 
 
 @dataclasses.dataclass(frozen=True)

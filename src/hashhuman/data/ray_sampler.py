@@ -20,7 +20,7 @@ class RaySampler:
         n_rays: number of single rays a step, of all processes together, up to the rounding of the shares.
         shares: pool -> share of the single rays. `parts` stands for all part pools in equal shares, so that small parts
             (hands, head) get as many rays as large ones.
-        n_patches: number of patches a step, for losses that compare neighbourhoods.
+        n_patches: number of patches a step, drawn while a loss compares them.
         patch_size: side of a patch (pixels).
         background: `random` draws a background colour for each single ray and each patch, so that the loss penalises
             density beside the person. `black` is the background of instant-nvr.
@@ -47,29 +47,34 @@ class RaySampler:
         n_rays, n_patches = math.ceil(self.n_rays / processes), math.ceil(self.n_patches / processes)
         return RaySampler(n_rays, self.shares, n_patches, self.patch_size, self.background)
 
-    def draw(self, store: PixelStore, scale: float = 1.0) -> RayBatch:
-        """Draws a batch: the rays of the patches, then `scale` times `n_rays` single rays.
+    def draw(self, store: PixelStore, scale: float = 1.0, patches: bool = True) -> RayBatch:
+        """Draws a batch: the rays of the patches, if `patches`, then `scale` times `n_rays` single rays.
 
         Raises UserError if `shares` names a pool that the store lacks.
         """
         pixels = self.single_pixels(store, scale)
         patch = None
-        if self.n_patches:
+        if patches and self.n_patches:
             pixels = torch.cat([self.patch_pixels(store).flatten(), pixels])
             patch = (self.n_patches, self.patch_size, self.patch_size)
         color = store.color[pixels].float() / 255
         mask = store.mask[pixels].float() / 255
-        background = self.backgrounds(color)
+        background = self.backgrounds(color, patch)
         pictures = store.pictures(pixels)
         over = color + (1 - mask[:, None]) * background
         return RayBatch(store.rays(pixels, pictures), over, mask, background, patch, pictures)
 
-    def backgrounds(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """The background colour of each ray, in [0, 1]."""
+    def backgrounds(
+        self, color: Float[Tensor, "N 3"], patch: tuple[int, int, int] | None = None
+    ) -> Float[Tensor, "N 3"]:
+        """The background colour of each ray, in [0, 1]; `patch` as in `RayBatch`."""
         if self.background == "black":
             return torch.zeros_like(color)
-        in_patches = self.n_patches * self.patch_size**2
-        per_patch = torch.rand(self.n_patches, 1, 3, device=color.device).expand(-1, self.patch_size**2, -1)
+        if patch is None:
+            return torch.rand_like(color)
+        count, size = patch[0], patch[1] * patch[2]
+        in_patches = count * size
+        per_patch = torch.rand(count, 1, 3, device=color.device).expand(-1, size, -1)
         return torch.cat([per_patch.flatten(0, 1), torch.rand_like(color[in_patches:])])
 
     def single_pixels(self, store: PixelStore, scale: float = 1.0) -> Int[Tensor, "N"]:

@@ -14,8 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from hashhuman.avatar.images import RenderedImage
 from hashhuman.avatar.prediction import Prediction
 from hashhuman.avatar.protocol import Avatar
-from hashhuman.data.batch import RayBatch
-from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.data.datamodule import Draw, SubjectDataModule, View
 from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.training.divergence import Watch
@@ -57,6 +56,8 @@ class HumanModule(L.LightningModule):
         self.logged_at = 0  # the step whose loss was logged last; for callbacks that show it
         self.resumed_execution: dict[str, Any] = {}  # state of `step` in the checkpoint that is continued
         self.watch = Watch()
+        self.share_over: Callable[[int], float] | None = None  # of the training, after a step; None: by steps
+        self.active = frozenset(name for name, loss in losses.items() if loss.weight and not loss.start)
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
     @property
@@ -65,21 +66,35 @@ class HumanModule(L.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
-        """Poses the bodies of all training frames once."""
+        """Poses the bodies of all training frames once. Raises UserError if a loss cannot work with the patches."""
+        sampler = self.datamodule.ray_sampler
+        for loss in self._losses().values():
+            if loss.weight:
+                loss.check_patches(sampler.n_patches, sampler.patch_size)
         self.scene: Any = self.avatar.prepare(self.datamodule.train_poses, self.datamodule.train_frames)
 
-    def objective(
-        self, draw: Callable[[float], RayBatch], ray_factor: float = 1.0, capacity: RayCapacity | None = None
-    ) -> StepResult:
-        """Draws and renders a batch of rays, and computes the losses.
+    def _losses(self) -> dict[str, Loss]:
+        return dict(self.losses)  # type: ignore[arg-type]
+
+    def _begin_terms(self) -> bool:
+        """Adds the terms whose start has come, for good. Returns whether there are any."""
+        share = self.share_over or (lambda step: step / self.trainer.max_steps)
+        over, before = share(self.global_step), self.active
+        due = (name for name, loss in self._losses().items() if loss.weight and loss.start <= over)
+        self.active = before.union(due)
+        return self.active != before
+
+    def objective(self, draw: Draw, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        """Draws and renders a batch of rays, and computes the losses whose start has come.
 
         Args:
-            draw: draws a batch with a given multiple of the configured number of rays.
+            draw: draws a batch with a given multiple of the configured number of rays, and patches if asked to.
             ray_factor: this multiple.
             capacity: fixed sizes for rendering; see `Avatar.predict`.
         """
-        prediction = self.exposed(self.avatar.predict(draw(ray_factor), self.scene, capacity))
-        losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
+        losses = {name: loss for name, loss in self._losses().items() if name in self.active}
+        batch = draw(ray_factor, any(loss.on_patches for loss in losses.values()))
+        prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
         loss, terms = weighted_sum(losses, prediction)
         self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
@@ -91,12 +106,15 @@ class HumanModule(L.LightningModule):
         rendering = dataclasses.replace(prediction.rendering, color=color)
         return dataclasses.replace(prediction, rendering=rendering, log_gains=log_gains)
 
-    def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
+    def training_step(self, batch: Draw, batch_idx: int) -> None:
         """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
+        more = self._begin_terms()
         if self.step is None:
             obstacle = self.avatar.capture_obstacle()
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
             self.step.load_state_dict(self.resumed_execution)
+        elif more:
+            self.step.remeasure()
         result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
         self.scene, changed = self.avatar.after_step(self.scene, self.global_step)
