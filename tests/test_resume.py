@@ -26,13 +26,14 @@ from tests.tiny import SMALL, TOY
 
 ROOT = Path(__file__).parents[1]
 STEPS, EPOCH = 30, 12
+ERRORS = ("data.ray_sampler.shares.errors=0.3", "data.ray_sampler.error_map.every=3")  # more state to go on from
 STEP_FILE = "checkpoints/step_{:08d}.ckpt"
 
 
 def options(root: Path, folder: Path, *more: str) -> list[str]:
     """A tiny run with two epochs and a half, pruned, validated, and evaluated on a picture of each split."""
     return [
-        "data=zju_mocap", "exposure=learned", *SMALL, *TOY, f"data.root={root}", f"run_dir={folder}",
+        "data=zju_mocap", "exposure=learned", *ERRORS, *SMALL, *TOY, f"data.root={root}", f"run_dir={folder}",
         f"trainer.max_steps={STEPS}",
         "data.train_frames=4", "data.holdout_every=3", f"data.batches_per_epoch={EPOCH}", "data.val_views=1",
         "avatar.prune_after=8", "avatar.prune_every=4", "eval.most=1", "log_every=5",

@@ -20,6 +20,7 @@ from hashhuman.data import lip, pixel_cache
 from hashhuman.data.agreement import refuse_contradiction
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.damage import refuse_damage
+from hashhuman.data.error_map import ErrorMap
 from hashhuman.data.outlines import Outlines
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
@@ -271,6 +272,30 @@ class SubjectDataModule(L.LightningDataModule):
         draw = functools.partial(sampler.draw, self.store)
         done = self.trainer.global_step % self.batches_per_epoch if self.trainer else 0  # of a continued epoch
         return DataLoader([draw] * (self.batches_per_epoch - done), batch_size=None)  # type: ignore[arg-type]
+
+    @property
+    def error_map(self) -> ErrorMap | None:
+        """Learns where the training pictures are shown worst; None if no rays are drawn by that."""
+        return self.ray_sampler.error_map
+
+    def observe(self, batch: RayBatch, errors: Float[Tensor, "N"]) -> None:
+        """Tells the error map the colour errors of a batch's rays. Can be captured in a CUDA graph."""
+        if self.error_map is not None and self.store is not None and batch.pixels is not None:
+            self.error_map.observe(self.store, batch.pixels, errors)
+
+    def after_step(self, step: int) -> None:
+        """Updates the error map when it is due."""
+        if self.error_map is not None:
+            self.error_map.after_step(step)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What checkpoints keep of the data: the error map."""
+        return {} if self.error_map is None else self.error_map.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Goes on with the error map of a checkpoint."""
+        if self.error_map is not None:
+            self.error_map.load_state_dict(state_dict)
 
     def val_dataloader(self) -> DataLoader:
         """Yields `val_views` views; see the class."""

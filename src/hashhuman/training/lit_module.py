@@ -18,7 +18,7 @@ from hashhuman.data.datamodule import Draw, SubjectDataModule, View
 from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.training.divergence import Watch
-from hashhuman.training.losses import Loss, weighted_sum
+from hashhuman.training.losses import Loss, color_errors, weighted_sum
 from hashhuman.training.schedules import Schedule
 from hashhuman.training.step.eager import EagerStep, StepResult
 from hashhuman.training.step.graph import GraphStep
@@ -96,6 +96,8 @@ class HumanModule(L.LightningModule):
         batch = draw(ray_factor, any(loss.on_patches for loss in losses.values()))
         prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
         loss, terms = weighted_sum(losses, prediction)
+        if self.datamodule.error_map is not None:
+            self.datamodule.observe(batch, color_errors(prediction).detach())
         self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
 
@@ -120,6 +122,7 @@ class HumanModule(L.LightningModule):
         self.scene, changed = self.avatar.after_step(self.scene, self.global_step)
         if changed:
             self.step.invalidate()
+        self.datamodule.after_step(self.global_step)
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
             self.watch.check(self.global_step)
             terms = {f"train/{name}": value for name, value in result.terms.items()}

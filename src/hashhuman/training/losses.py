@@ -39,7 +39,7 @@ class ColorLoss(Loss):
     """Mean squared colour error over the batch's backgrounds; random ones also make empty space transparent."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
-        return per_ray((over_background(prediction) - prediction.batch.color).square().mean(1), prediction)
+        return per_ray(color_errors(prediction), prediction)
 
 
 class MaskLoss(Loss):
@@ -187,6 +187,11 @@ def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor,
     """The mean over the complete rays: those whose samples all fit into the capacity."""
     complete = prediction.rendering.samples.complete
     return (errors * complete).sum() / complete.sum().clamp_min(1)
+
+
+def color_errors(prediction: Prediction) -> Float[Tensor, "N"]:
+    """The squared colour error of each ray, the mean of its channels."""
+    return (over_background(prediction) - prediction.batch.color).square().mean(1)
 
 
 def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tensor, ""]:
