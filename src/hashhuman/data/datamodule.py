@@ -57,7 +57,7 @@ class SubjectDataModule(L.LightningDataModule):
 
     Args:
         root: the subject folder.
-        smpl_meta: see `Subject`.
+        smpl_meta, masks: see `Subject`.
         train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every, test_frames:
             see `splits.split`.
         max_size: larger pictures are scaled down to this long side (pixels); None keeps their size.
@@ -94,9 +94,10 @@ class SubjectDataModule(L.LightningDataModule):
         cache_mb: int,
         memory_mb: int | float = 4096,
         strict: bool = False,
+        masks: str = "mask",
     ) -> None:
         super().__init__()
-        self.subject = Subject(root, smpl_meta)
+        self.subject = Subject(root, smpl_meta, masks)
         self.splits: dict[str, list[Picture]] = split(
             self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every, test_frames
         )

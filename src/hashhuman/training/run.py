@@ -64,19 +64,23 @@ def train(config: DictConfig) -> None:
         manifest = resume.begin(folder, config)
         if manifest.evaluated and all(manifest.holds(folder, name) for name in run_folder.results(manifest)):
             if Path(config.data.root).is_dir():  # a finished run may outlive its subject
-                resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
+                resume.check_subject(folder, manifest, _subject(config))
             print(f"{folder} is finished, and nothing of it has changed (resume=false trains it again).", flush=True)
             return
         if config.source is not None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
-        resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
+        resume.check_subject(folder, manifest, _subject(config))
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
         trainer = _trainer(config)
         with ended(trainer.loggers):
             module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)
             _evaluate(evaluator, module.avatar, datamodule, folder, trainer.loggers)
+
+
+def _subject(config: DictConfig) -> Subject:
+    return Subject(config.data.root, config.data.smpl_meta, config.data.masks)
 
 
 def _trainer(config: DictConfig) -> L.Trainer:
