@@ -73,6 +73,7 @@ def train(config: DictConfig) -> None:
                 instantiate(config.source).prepare(root)
         resume.check_subject(folder, manifest, _subject(config))
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
+        evaluator.check(_subject(config))
         trainer = _trainer(config)
         with ended(trainer.loggers):
             module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)
