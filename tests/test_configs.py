@@ -349,8 +349,8 @@ def test_differences_between_presets():
     assert paper.deformer.residual._target_.endswith("UVTimeResidual")
     assert paper.deformer.skinning.reach == paper.deformer.skinning.depth == 0.05
     assert paper.avatar.prune_after is None and paper.data.ray_sampler.background == "black"
-    poses = {"pose_smoothness", "pose_distance"}  # whose weights are 0 with fixed poses
-    assert set(paper.loss) == {"color", "patches", "distortion", "residual_size", "residual_smoothness"} | poses
+    unused = {"pose_smoothness", "pose_distance", "exposure"}  # whose weights are 0 with fixed poses and exposure
+    assert set(paper.loss) == {"color", "patches", "distortion", "residual_size", "residual_smoothness"} | unused
     assert paper.optimizer.optimizer.lr == 5e-4 and paper.loss.distortion.weight > 0
 
 

@@ -26,13 +26,15 @@ from tests.tiny import SMALL, TOY
 
 ROOT = Path(__file__).parents[1]
 STEPS, EPOCH = 30, 12
+ERRORS = ("data.ray_sampler.shares.errors=0.3", "data.ray_sampler.error_map.every=3")  # more state to go on from
 STEP_FILE = "checkpoints/step_{:08d}.ckpt"
 
 
 def options(root: Path, folder: Path, *more: str) -> list[str]:
     """A tiny run with two epochs and a half, pruned, validated, and evaluated on a picture of each split."""
     return [
-        "data=zju_mocap", *SMALL, *TOY, f"data.root={root}", f"run_dir={folder}", f"trainer.max_steps={STEPS}",
+        "data=zju_mocap", "exposure=learned", *ERRORS, *SMALL, *TOY, f"data.root={root}", f"run_dir={folder}",
+        f"trainer.max_steps={STEPS}",
         "data.train_frames=4", "data.holdout_every=3", f"data.batches_per_epoch={EPOCH}", "data.val_views=1",
         "avatar.prune_after=8", "avatar.prune_every=4", "eval.most=1", "log_every=5",
         "callbacks.checkpoint.every_steps=4", "callbacks.checkpoint.every_s=null",
@@ -67,6 +69,7 @@ def assert_same_result(folder: Path, other: Path) -> None:
     """Bit for bit."""
     mine, theirs = (checkpoint.load(f / run_folder.CHECKPOINT) for f in (folder, other))
     assert mine["step"] == theirs["step"] == STEPS and mine["state_dict"].keys() == theirs["state_dict"].keys()
+    assert mine["state_dict"]["exposure.raw"].abs().max() > 0
     for name, tensor in mine["state_dict"].items():
         assert torch.equal(tensor, theirs["state_dict"][name]), name
     assert comparable(folder) == comparable(other)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hashhuman.avatar.images import RenderedImage
@@ -26,6 +27,10 @@ class FakeData:
     def camera(self, picture: Picture) -> Camera:
         """The picture's camera."""
         return self.subject.camera(picture.camera)
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """The picture itself."""
+        return picture
 
     def view_or_damage(self, picture: Picture) -> View:
         return self.view(picture)

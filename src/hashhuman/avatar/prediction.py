@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from hashhuman.avatar.surface import Surface
 from hashhuman.body.posed_bodies import PosedBodies
@@ -32,11 +33,12 @@ class Prediction:
     """
 
     batch: RayBatch
-    rendering: Rendering
+    rendering: Rendering  # in training, its colours are exposed as the pictures
     needs: RayNeeds | None = None
     pairs: CanonicalPairs | None = None
     residual: Residual | None = None
     bodies: PosedBodies | None = None  # differentiable with respect to the poses
     poses: PosedTable | None = None  # the training frames' poses; None while they are not refined
+    log_gains: Float[Tensor, "P 3"] | None = None  # of the training pictures; None while exposure is fixed
     field: nn.Module | None = None  # the canonical field, for losses that query it elsewhere
     surface: Surface | None = None  # what the field shows over the body, completed; None if nothing was carved

@@ -35,6 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     poses.add_argument("--replace", action="store_true", help="keep folders of these names as smpl_params_fitted/ ...")
     poses.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
     poses.set_defaults(command=write_poses)
+    masks = commands.add_parser(
+        "write-masks",
+        help="write the masks that a run has learned as mask_refined/",
+        description="Writes the avatar's opacity in the training cameras' pictures. In the subject folder, "
+        "data.masks=mask_refined trains with them.",
+    )
+    masks.add_argument("run", type=Path, help="the run folder")
+    masks.add_argument("--to", type=Path, required=True, help="the folder that gets mask_refined/: the subject's own")
+    masks.add_argument("--replace", action="store_true", help="replace masks that were written before")
+    masks.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    masks.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
+    masks.set_defaults(command=write_masks)
     given = parser.parse_args(arguments)
     try:
         print(given.command(given))
@@ -49,6 +61,13 @@ def write_poses(given: argparse.Namespace) -> str:
     from hashhuman.training.refined_poses import write_refined_poses  # takes seconds, which other commands do not need
 
     return write_refined_poses(given.run, given.to, given.replace, given.admit)
+
+
+def write_masks(given: argparse.Namespace) -> str:
+    """Writes refined masks and returns a description; see `training/refined_masks.py`."""
+    from hashhuman.training.refined_masks import write_refined_masks  # as above
+
+    return write_refined_masks(given.run, given.to, given.replace, given.device, given.admit)
 
 
 def convert_smpl(path: Path, out: Path | None = None) -> str:

@@ -20,6 +20,7 @@ from hashhuman.data import lip, pixel_cache
 from hashhuman.data.agreement import refuse_contradiction
 from hashhuman.data.batch import RayBatch
 from hashhuman.data.damage import refuse_damage
+from hashhuman.data.error_map import ErrorMap
 from hashhuman.data.outlines import Outlines
 from hashhuman.data.pixel_cache import PixelCache
 from hashhuman.data.pixels import Crops, PixelStore, TrainingPicture
@@ -34,7 +35,8 @@ from hashhuman.io import threads
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Draw = Callable[[float], RayBatch]  # draws a batch; the argument multiplies the usual number of rays
+# Draws a batch. The arguments: a multiple of the usual number of rays, and whether there shall be patches.
+Draw = Callable[[float, bool], RayBatch]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class SubjectDataModule(L.LightningDataModule):
 
     Args:
         root: the subject folder.
-        smpl_meta: see `Subject`.
+        smpl_meta, masks: see `Subject`.
         train_cameras, train_frames, first_frame, frame_step, holdout_every, test_every, test_frames:
             see `splits.split`.
         max_size: larger pictures are scaled down to this long side (pixels); None keeps their size.
@@ -92,9 +94,10 @@ class SubjectDataModule(L.LightningDataModule):
         cache_mb: int,
         memory_mb: int | float = 4096,
         strict: bool = False,
+        masks: str = "mask",
     ) -> None:
         super().__init__()
-        self.subject = Subject(root, smpl_meta)
+        self.subject = Subject(root, smpl_meta, masks)
         self.splits: dict[str, list[Picture]] = split(
             self.subject, train_cameras, train_frames, holdout_every, first_frame, frame_step, test_every, test_frames
         )
@@ -270,6 +273,30 @@ class SubjectDataModule(L.LightningDataModule):
         draw = functools.partial(sampler.draw, self.store)
         done = self.trainer.global_step % self.batches_per_epoch if self.trainer else 0  # of a continued epoch
         return DataLoader([draw] * (self.batches_per_epoch - done), batch_size=None)  # type: ignore[arg-type]
+
+    @property
+    def error_map(self) -> ErrorMap | None:
+        """Learns where the training pictures are shown worst; None if no rays are drawn by that."""
+        return self.ray_sampler.error_map
+
+    def observe(self, batch: RayBatch, errors: Float[Tensor, "N"]) -> None:
+        """Tells the error map the colour errors of a batch's rays. Can be captured in a CUDA graph."""
+        if self.error_map is not None and self.store is not None and batch.pixels is not None:
+            self.error_map.observe(self.store, batch.pixels, errors)
+
+    def after_step(self, step: int) -> None:
+        """Updates the error map when it is due."""
+        if self.error_map is not None:
+            self.error_map.after_step(step)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What checkpoints keep of the data: the error map."""
+        return {} if self.error_map is None else self.error_map.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Goes on with the error map of a checkpoint."""
+        if self.error_map is not None:
+            self.error_map.load_state_dict(state_dict)
 
     def val_dataloader(self) -> DataLoader:
         """Yields `val_views` views; see the class."""

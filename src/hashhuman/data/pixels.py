@@ -166,9 +166,13 @@ class PixelStore:
             return pixels.long()
         return pixels[torch.randint(len(pixels), (count,), device=pixels.device)].long()
 
-    def rays(self, pixels: Int[Tensor, "N"]) -> Rays:
-        """The rays through pixels, given as positions in 0..P."""
-        picture = torch.searchsorted(self.start, pixels, right=True) - 1
+    def pictures(self, pixels: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
+        """Which of the K pictures each pixel belongs to; pixels are given as positions in 0..P."""
+        return torch.searchsorted(self.start, pixels, right=True) - 1
+
+    def rays(self, pixels: Int[Tensor, "N"], picture: Int[Tensor, "N"] | None = None) -> Rays:
+        """The rays through pixels, given as positions in 0..P. `picture`: their pictures, if these are known."""
+        picture = self.pictures(pixels) if picture is None else picture
         inside = pixels - self.start[picture]
         x = self.corner[picture, 0] + inside % self.width[picture]
         y = self.corner[picture, 1] + inside // self.width[picture]

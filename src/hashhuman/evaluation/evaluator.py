@@ -33,11 +33,11 @@ class Evaluator:
             avatar as it is, and report the metrics in further columns (`_fitted`).
         pose_fit: options of `avatar/pose_fit.py`.
         products: name -> `Product`, made in this order; None instead of a product leaves it out.
-        export: formats that the product `export` is asked for, which its config refers to.
+        export, composite: what the products of these names are asked for, which their configs refer to.
 
     Raises:
-        UserError: for an unknown split, for `most` below 1, for a product that is not a `Product`, and for formats to
-            export without the product that exports them.
+        UserError: for an unknown split, for `most` below 1, for a product that is not a `Product`, and for what a
+            product is asked for that is left out.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Evaluator:
         pose_fit: Mapping[str, Any],
         products: Mapping[str, Any] | None,
         export: Sequence[str] = (),
+        composite: bool = False,
     ) -> None:
         if unknown := set(splits) - set(TITLES):
             raise UserError(
@@ -63,9 +64,16 @@ class Evaluator:
         }
         if export and "export" not in self.products:
             raise UserError(f"eval.export={list(export)} needs eval.products.export, which is null: leave one out.")
+        if composite and "composite" not in self.products:
+            raise UserError("eval.composite=true needs eval.products.composite, which is null: leave one out.")
         for name, product in self.products.items():
             if not isinstance(product, Product):
                 raise UserError(f"eval.products.{name}={product} is not a product; null leaves a product out.")
+
+    def check(self, subject: Any) -> None:
+        """Raises UserError if a `Subject` lacks what a product needs."""
+        for product in self.products.values():
+            product.check(subject)
 
     def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
         """Evaluates into `folder`, and prints the paths of all products at the end.
@@ -81,8 +89,10 @@ class Evaluator:
             The evaluation with its report and products.
 
         Raises:
-            UserError: before any file is written, if too many pictures of a split are damaged.
+            UserError: before any file is written, if too many pictures of a split are damaged, or a product lacks
+                something (`check`).
         """
+        self.check(datamodule.subject)
         chosen = {split: spread(datamodule.splits.get(split, []), self.most) for split in self.splits}
         decoded = {split: _decoded(split, pictures, datamodule) for split, pictures in chosen.items()}
         was_training = avatar.training

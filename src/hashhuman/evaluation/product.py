@@ -95,6 +95,9 @@ class Product(Protocol):
     The constructor runs before training. It raises UserError if, for example, a package is missing.
     """
 
+    def check(self, subject: Any) -> None:
+        """Called before training and before evaluation; raises UserError if the `Subject` lacks what it needs."""
+
     def picture(self, evaluation: Evaluation, picture: MeasuredPicture, submit: Submit) -> None:
         """Called after the metrics of each picture were computed. Slow work on the picture should go to `submit`."""
 

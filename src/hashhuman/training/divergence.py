@@ -39,13 +39,13 @@ class Diverged(UserError):
         batch, rays = self.batch, self.batch.rays
         arrays = {
             "rays_o": rays.rays_o, "rays_d": rays.rays_d, "frames": rays.frames, "color": batch.color,
-            "mask": batch.mask, "background": batch.background,
+            "mask": batch.mask, "background": batch.background, "pictures": batch.pictures,
         }  # fmt: skip
         content = {
             "step": self.step,
             "terms": self.terms,
             "patch": batch.patch,
-            "batch": {name: tensor.detach().cpu() for name, tensor in arrays.items()},
+            "batch": {name: tensor.detach().cpu() for name, tensor in arrays.items() if tensor is not None},
         }
         checkpoint.save(folder / FILE, content)
         return UserError(
@@ -59,7 +59,9 @@ def load_batch(folder: Path) -> tuple[int, dict[str, float], RayBatch]:
     content = checkpoint.load(folder / FILE)
     arrays = content["batch"]
     rays = Rays(arrays["rays_o"], arrays["rays_d"], arrays["frames"])
-    batch = RayBatch(rays, arrays["color"], arrays["mask"], arrays["background"], content["patch"])
+    batch = RayBatch(
+        rays, arrays["color"], arrays["mask"], arrays["background"], content["patch"], arrays.get("pictures")
+    )
     return content["step"], content["terms"], batch
 
 
@@ -136,12 +138,13 @@ def check_weights(module: torch.nn.Module, step: int) -> None:
 
 def _flat(batch: RayBatch) -> list[Tensor]:
     rays = batch.rays
-    parts = (rays.rays_o, rays.rays_d, rays.frames, batch.color, batch.mask, batch.background)
-    return [part.float().reshape(-1) for part in parts]
+    parts = (rays.rays_o, rays.rays_d, rays.frames, batch.color, batch.mask, batch.background, batch.pictures)
+    return [part.float().reshape(-1) for part in parts if part is not None]
 
 
 def _unflat(flat: Tensor, example: RayBatch) -> RayBatch:
     n = len(example.mask)
     rays_o, rays_d, frames, color, mask, background = flat[: 14 * n].split([3 * n, 3 * n, n, 3 * n, n, 3 * n])
     rays = Rays(rays_o.view(n, 3), rays_d.view(n, 3), frames.round().to(example.rays.frames.dtype))
-    return RayBatch(rays, color.view(n, 3), mask, background.view(n, 3), example.patch)
+    pictures = None if example.pictures is None else flat[14 * n : 15 * n].round().to(example.pictures.dtype)
+    return RayBatch(rays, color.view(n, 3), mask, background.view(n, 3), example.patch, pictures)

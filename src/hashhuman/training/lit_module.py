@@ -1,5 +1,6 @@
 """The Lightning module of training. It is thin: the avatar, the losses and the step do the work."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,12 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hashhuman.avatar.images import RenderedImage
+from hashhuman.avatar.prediction import Prediction
 from hashhuman.avatar.protocol import Avatar
-from hashhuman.data.batch import RayBatch
-from hashhuman.data.datamodule import SubjectDataModule, View
+from hashhuman.data.datamodule import Draw, SubjectDataModule, View
+from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.training.divergence import Watch
-from hashhuman.training.losses import Loss, weighted_sum
+from hashhuman.training.losses import Loss, color_errors, weighted_sum
 from hashhuman.training.schedules import Schedule
 from hashhuman.training.step.eager import EagerStep, StepResult
 from hashhuman.training.step.graph import GraphStep
@@ -32,6 +34,7 @@ class HumanModule(L.LightningModule):
         schedule: factor of the learning rate at each step.
         step: factory of the object that executes a step (`training/step/`).
         log_every: steps between two logged values of the losses. Reading a value makes the host wait for the GPU.
+        exposure: gains of the training pictures; None: all are 1.
     """
 
     def __init__(
@@ -42,16 +45,19 @@ class HumanModule(L.LightningModule):
         schedule: Schedule,
         step: Callable[..., EagerStep | GraphStep],
         log_every: int,
+        exposure: Exposure | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the step, which may be a CUDA graph, contains the update
-        self.avatar, self.losses = avatar, nn.ModuleDict(losses)
+        self.avatar, self.losses, self.exposure = avatar, nn.ModuleDict(losses), exposure or FixedExposure(0)
         self.make_optimizer, self.schedule, self.make_step = optimizer, schedule, step
         self.log_every = log_every
         self.step: EagerStep | GraphStep | None = None
         self.logged_at = 0  # the step whose loss was logged last; for callbacks that show it
         self.resumed_execution: dict[str, Any] = {}  # state of `step` in the checkpoint that is continued
         self.watch = Watch()
+        self.share_over: Callable[[int], float] | None = None  # of the training, after a step; None: by steps
+        self.active = frozenset(name for name, loss in losses.items() if loss.weight and not loss.start)
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
     @property
@@ -60,36 +66,63 @@ class HumanModule(L.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
-        """Poses the bodies of all training frames once."""
+        """Poses the bodies of all training frames once. Raises UserError if a loss cannot work with the patches."""
+        sampler = self.datamodule.ray_sampler
+        for loss in self._losses().values():
+            if loss.weight:
+                loss.check_patches(sampler.n_patches, sampler.patch_size)
         self.scene: Any = self.avatar.prepare(self.datamodule.train_poses, self.datamodule.train_frames)
 
-    def objective(
-        self, draw: Callable[[float], RayBatch], ray_factor: float = 1.0, capacity: RayCapacity | None = None
-    ) -> StepResult:
-        """Draws and renders a batch of rays, and computes the losses.
+    def _losses(self) -> dict[str, Loss]:
+        return dict(self.losses)  # type: ignore[arg-type]
+
+    def _begin_terms(self) -> bool:
+        """Adds the terms whose start has come, for good. Returns whether there are any."""
+        share = self.share_over or (lambda step: step / self.trainer.max_steps)
+        over, before = share(self.global_step), self.active
+        due = (name for name, loss in self._losses().items() if loss.weight and loss.start <= over)
+        self.active = before.union(due)
+        return self.active != before
+
+    def objective(self, draw: Draw, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        """Draws and renders a batch of rays, and computes the losses whose start has come.
 
         Args:
-            draw: draws a batch with a given multiple of the configured number of rays.
+            draw: draws a batch with a given multiple of the configured number of rays, and patches if asked to.
             ray_factor: this multiple.
             capacity: fixed sizes for rendering; see `Avatar.predict`.
         """
-        prediction = self.avatar.predict(draw(ray_factor), self.scene, capacity)
-        losses: dict[str, Loss] = dict(self.losses)  # type: ignore[arg-type]
+        losses = {name: loss for name, loss in self._losses().items() if name in self.active}
+        batch = draw(ray_factor, any(loss.on_patches for loss in losses.values()))
+        prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
         loss, terms = weighted_sum(losses, prediction)
+        if self.datamodule.error_map is not None:
+            self.datamodule.observe(batch, color_errors(prediction).detach())
         self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
 
-    def training_step(self, batch: Callable[[float], RayBatch], batch_idx: int) -> None:
+    def exposed(self, prediction: Prediction) -> Prediction:
+        """A prediction as the cameras took it. The gain is the person's alone: backgrounds come after it."""
+        log_gains: Any = self.exposure.log_gains()
+        color = self.exposure.expose(prediction.rendering.color, prediction.batch.pictures, log_gains)
+        rendering = dataclasses.replace(prediction.rendering, color=color)
+        return dataclasses.replace(prediction, rendering=rendering, log_gains=log_gains)
+
+    def training_step(self, batch: Draw, batch_idx: int) -> None:
         """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
+        more = self._begin_terms()
         if self.step is None:
             obstacle = self.avatar.capture_obstacle()
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
             self.step.load_state_dict(self.resumed_execution)
+        elif more:
+            self.step.remeasure()
         result: StepResult = self.optimizers().step(closure=self.step)  # type: ignore[union-attr]
         self.scheduler.step()
         self.scene, changed = self.avatar.after_step(self.scene, self.global_step)
         if changed:
             self.step.invalidate()
+        self.datamodule.after_step(self.global_step)
         if self.global_step % self.log_every == 0:  # the steps at which loggers write
             self.watch.check(self.global_step)
             terms = {f"train/{name}": value for name, value in result.terms.items()}
@@ -110,7 +143,7 @@ class HumanModule(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Makes the optimizer. `training_step` advances its schedule."""
-        groups = self.avatar.parameter_groups()
+        groups = [*self.avatar.parameter_groups(), *self.exposure.parameter_groups()]
         factors = [group.pop("factor", None) for group in groups]
         self.optimizer = self.make_optimizer(groups)
         schedule = self.schedule

@@ -18,11 +18,17 @@ class Loss(nn.Module):
 
     Args:
         weight: factor of the term in the sum; with 0 the term is not computed.
+        start: share of the training, in [0, 1], before which the term is not computed either.
     """
 
-    def __init__(self, weight: float) -> None:
+    on_patches = False  # whether it compares patches, which are drawn only while such a term is computed
+
+    def __init__(self, weight: float, start: float = 0.0) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.start = weight, start
+
+    def check_patches(self, count: int, size: int) -> None:
+        """Raises UserError, before training, if it cannot work with `count` patches of `size` pixels a side."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         """The unweighted term."""
@@ -33,7 +39,7 @@ class ColorLoss(Loss):
     """Mean squared colour error over the batch's backgrounds; random ones also make empty space transparent."""
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
-        return per_ray((over_background(prediction) - prediction.batch.color).square().mean(1), prediction)
+        return per_ray(color_errors(prediction), prediction)
 
 
 class MaskLoss(Loss):
@@ -85,7 +91,7 @@ class PatchLoss(Loss):
     """A distance between images, such as LPIPS, on the batch's patches.
 
     Args:
-        weight: see `Loss`.
+        weight, start: see `Loss`.
         distance: distance between images (B, 3, H, W); returns a scalar, or one value per image pair.
         data_range: range of colours that `distance` expects: [0, 1] or [-1, 1].
 
@@ -93,10 +99,21 @@ class PatchLoss(Loss):
         UserError: when called with a batch without patches.
     """
 
-    def __init__(self, weight: float, distance: nn.Module, data_range: Sequence[float]) -> None:
-        super().__init__(weight)
+    on_patches = True
+
+    def __init__(self, weight: float, distance: nn.Module, data_range: Sequence[float], start: float = 0.0) -> None:
+        super().__init__(weight, start)
         self.distance = distance
         self.low, self.high = data_range
+
+    def check_patches(self, count: int, size: int) -> None:
+        """Raises UserError if there are none, or they are smaller than the distance's attribute `smallest` says."""
+        smallest = getattr(self.distance, "smallest", 1)
+        if not count or size < smallest:
+            raise UserError(
+                f"A loss on patches needs patches of at least {smallest} pixels a side: set "
+                f"data.ray_sampler.n_patches=1 or more, and data.ray_sampler.patch_size={max(size, smallest)}."
+            )
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         batch = prediction.batch
@@ -157,10 +174,24 @@ class PoseDistanceLoss(Loss):
         return poses.rotation.square().sum(2).mean() + self.transl * poses.transl.square().sum(1).mean()
 
 
+class ExposureLoss(Loss):
+    """Mean squared logarithm of the training pictures' gains, over pictures and channels. 0 while exposure is fixed."""
+
+    def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
+        if prediction.log_gains is None:
+            return prediction.rendering.alpha.new_zeros(())
+        return prediction.log_gains.square().mean()
+
+
 def per_ray(errors: Float[Tensor, "N"], prediction: Prediction) -> Float[Tensor, ""]:
     """The mean over the complete rays: those whose samples all fit into the capacity."""
     complete = prediction.rendering.samples.complete
     return (errors * complete).sum() / complete.sum().clamp_min(1)
+
+
+def color_errors(prediction: Prediction) -> Float[Tensor, "N"]:
+    """The squared colour error of each ray, the mean of its channels."""
+    return (over_background(prediction) - prediction.batch.color).square().mean(1)
 
 
 def mean_length(vectors: Float[Tensor, "M 3"], residual: Residual) -> Float[Tensor, ""]:

@@ -64,19 +64,24 @@ def train(config: DictConfig) -> None:
         manifest = resume.begin(folder, config)
         if manifest.evaluated and all(manifest.holds(folder, name) for name in run_folder.results(manifest)):
             if Path(config.data.root).is_dir():  # a finished run may outlive its subject
-                resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
+                resume.check_subject(folder, manifest, _subject(config))
             print(f"{folder} is finished, and nothing of it has changed (resume=false trains it again).", flush=True)
             return
         if config.source is not None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
-        resume.check_subject(folder, manifest, Subject(config.data.root, config.data.smpl_meta))
+        resume.check_subject(folder, manifest, _subject(config))
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
+        evaluator.check(_subject(config))
         trainer = _trainer(config)
         with ended(trainer.loggers):
             module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)
             _evaluate(evaluator, module.avatar, datamodule, folder, trainer.loggers)
+
+
+def _subject(config: DictConfig) -> Subject:
+    return Subject(config.data.root, config.data.smpl_meta, config.data.masks)
 
 
 def _trainer(config: DictConfig) -> L.Trainer:
@@ -201,6 +206,7 @@ def build(config: DictConfig) -> tuple[HumanModule, SubjectDataModule]:
         instantiate(config.optimizer.schedule),
         instantiate(config.step),
         config.log_every,
+        instantiate(config.exposure.gains)(n_pictures=len(datamodule.splits["train"])),
     )
     return module, datamodule
 
@@ -209,7 +215,7 @@ def _built(config: DictConfig, source: Path) -> tuple[HumanModule, SubjectDataMo
     """`build` for the config of a run folder, whose values may be anything. Raises UserError if it makes no run."""
     with described_by(source):
         check_ranges(config)
-        for key in ("data", "avatar", "loss", "optimizer", "step"):
+        for key in ("data", "avatar", "exposure", "loss", "optimizer", "step"):
             check_types(config[key], key)
         return build(config)
 
@@ -295,5 +301,6 @@ def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict
         if isinstance(callback, Carve):  # without it, some losses have nothing to compare with
             callback.load_state_dict(saved["callbacks"].get(callback.state_key, {}))
             callback.begin(module.avatar, scene, datamodule)
-    _, terms = weighted_sum(dict(module.losses), module.avatar.predict(batch, scene))  # type: ignore[arg-type]
+    prediction = module.exposed(module.avatar.predict(batch, scene))
+    _, terms = weighted_sum(dict(module.losses), prediction)  # type: ignore[arg-type]
     return {name: float(term.detach()) for name, term in terms.items()}

@@ -25,7 +25,7 @@ from hashhuman.io.inside import check_inside
 from hashhuman.io.packages import cause_of
 from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
 
-FORMAT = 4  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
+FORMAT = 5  # increase it whenever configs or checkpoints of earlier revisions can no longer be loaded
 CONFIG, CHECKPOINT, EVALUATION, EXPORT = "config.json", "checkpoints/last.ckpt", "evaluation", "export"
 ANIMATE = "animate"  # below it, a folder for each motion
 VIEW = "view"  # the viewer's mesh, and recorded videos

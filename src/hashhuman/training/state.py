@@ -22,7 +22,7 @@ def snapshot(trainer: L.Trainer, module: Any) -> dict[str, Any]:
 
     Returns:
         `state_dict` (weights and buffers), `optimizer`, `scheduler`, `execution` (sizes of the captured step; empty
-        without one), `random`, `step`, and the states of `callbacks` and `loggers`, by name.
+        without one), `data` (the error map), `random`, `step`, and the states of `callbacks` and `loggers`, by name.
     """
     return copied(
         {
@@ -30,6 +30,7 @@ def snapshot(trainer: L.Trainer, module: Any) -> dict[str, Any]:
             "optimizer": _optimizer_state(module.optimizer),
             "scheduler": {k: v for k, v in module.scheduler.state_dict().items() if k != "_last_lr"},
             "execution": module.step.state_dict() if module.step is not None else module.resumed_execution,
+            "data": module.datamodule.state_dict(),
             "random": random_state(module.device),
             "step": trainer.global_step,
             "callbacks": {
@@ -50,6 +51,7 @@ def restore(trainer: L.Trainer, module: Any, state: dict[str, Any], steps_per_ep
     module.load_state_dict(state["state_dict"])
     _restore_optimizer(module.optimizer, module.scheduler, state["optimizer"], state["scheduler"])
     module.resumed_execution = state["execution"]
+    module.datamodule.load_state_dict(state["data"])
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if callback.state_key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][callback.state_key])

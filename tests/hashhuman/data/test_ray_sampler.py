@@ -100,6 +100,12 @@ def test_patches_are_windows_of_a_picture_around_the_body(store):
     assert (batch.mask[: 30 * 25].view(30, 25) > 0).any(1).all()
 
 
+def test_patches_are_drawn_if_asked_for(store):
+    batch = sampler(n_patches=3).draw(store, patches=False)
+    assert batch.patch is None and len(batch.rays) == len(batch.background) == 100
+    assert len(batch.background.unique(dim=0)) == 100
+
+
 def test_patches_larger_than_a_crop_repeat_its_border():
     store = build(height=8, width=12)
     windows = sampler(n_patches=4, patch_size=10).patch_pixels(store)

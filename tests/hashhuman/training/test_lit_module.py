@@ -9,6 +9,8 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from hashhuman.data.ray_sampler import RaySampler
+from hashhuman.errors import UserError
 from hashhuman.training import losses
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.schedules import warmup_then_decay
@@ -37,9 +39,9 @@ def made(log_every: int = 2, prune_after: int | None = 3) -> HumanModule:
     return HumanModule(avatar, terms, optimizer, warmup_then_decay(2, 8, 0.1), EagerStep, log_every)
 
 
-def fit(module: HumanModule, toy_folder: Path, folder: Path, log_every: int = 2, max_steps: int = 6):
+def fit(module: HumanModule, toy_folder: Path, folder: Path, log_every: int = 2, max_steps: int = 6, **options):
     recorder = Recorder()
-    data = data_module(toy_folder, train_frames=4, reach=0.2)
+    data = data_module(toy_folder, train_frames=4, reach=0.2, **options)
     trainer = L.Trainer(
         accelerator="cpu",
         max_steps=max_steps,
@@ -56,6 +58,42 @@ def fit(module: HumanModule, toy_folder: Path, folder: Path, log_every: int = 2,
     trainer.fit(module, datamodule=data)
     with (folder / "logs/metrics.csv").open() as file:
         return trainer, data, recorder, list(csv.DictReader(file))
+
+
+class Mean(torch.nn.Module):
+    """A distance between pictures that notes how often it was asked."""
+
+    asked = 0
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean difference."""
+        self.asked += 1
+        return (x - y).abs().mean()
+
+
+def test_a_term_begins_when_its_share_of_the_training_is_over(toy_folder, tmp_path, monkeypatch):
+    """Patches are drawn from then on, and the step is told."""
+    told, patches = [], []
+    monkeypatch.setattr(EagerStep, "remeasure", lambda step: told.append(module.global_step))
+    draw = RaySampler.draw
+    monkeypatch.setattr(
+        RaySampler, "draw", lambda *arguments: patches.append(draw(*arguments).patch) or draw(*arguments)
+    )
+    module = made(log_every=1)
+    module.losses["patches"] = losses.PatchLoss(1.0, Mean(), (0.0, 1.0), start=0.5)
+    sampler = RaySampler(64, {"body": 1.0}, 2, 8, "black")
+    *_, rows = fit(module, toy_folder, tmp_path, log_every=1, ray_sampler=sampler)
+    assert patches == [None] * 3 + [(2, 8, 8)] * 3 and told == [3]
+    assert module.losses["patches"].distance.asked == 3
+    assert [bool(row.get("train/patches")) for row in rows if row.get("train/loss")] == [False] * 3 + [True] * 3
+
+
+def test_a_loss_on_patches_without_patches_is_refused_before_the_first_step(toy_folder, tmp_path):
+    module = made()
+    module.losses["patches"] = losses.PatchLoss(1.0, Mean(), (0.0, 1.0), start=0.5)
+    with pytest.raises(UserError, match=r"data\.ray_sampler\.n_patches=1"):
+        fit(module, toy_folder, tmp_path)
+    assert module.step is None
 
 
 @pytest.fixture(scope="module")

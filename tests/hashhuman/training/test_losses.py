@@ -176,6 +176,17 @@ def test_a_batch_without_patches_is_refused():
         losses.PatchLoss(1.0, Distance(), (0.0, 1.0))(prediction)
 
 
+def test_patches_that_a_distance_cannot_compare_are_refused_before_training():
+    loss = losses.PatchLoss(1.0, Distance(), (0.0, 1.0))
+    loss.check_patches(1, 4)
+    losses.ColorLoss(1.0).check_patches(0, 4)
+    with pytest.raises(UserError, match=r"data\.ray_sampler\.n_patches=1"):
+        loss.check_patches(0, 4)
+    loss.distance.smallest = 31
+    with pytest.raises(UserError, match=r"data\.ray_sampler\.patch_size=31"):
+        loss.check_patches(1, 16)
+
+
 def test_the_sum_skips_terms_without_weight():
     prediction = make()
     terms = {

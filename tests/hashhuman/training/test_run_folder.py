@@ -94,7 +94,7 @@ def test_overrides_change_the_config(folder):
 def test_the_command_is_saved(tmp_path, typed):
     run_folder.save_config(tmp_path, config())
     content = files.load_json(tmp_path / run_folder.CONFIG)
-    assert content["format"] == run_folder.FORMAT == 4 and content["command"] == typed
+    assert content["format"] == run_folder.FORMAT == 5 and content["command"] == typed
 
 
 @pytest.mark.parametrize("found", [None, 2, "x"])
@@ -104,7 +104,7 @@ def test_another_format_is_one_sentence(folder, found):
     with pytest.raises(UserError) as raised:
         run_folder.load_config(folder)
     assert str(raised.value) == (
-        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 4: train it again "
+        f"{folder} is a run of format {found or 1}, and this revision of HashHuman reads format 5: train it again "
         """with `python train.py 'video='"'"'my clip.mp4'"'"'' seed=3`, or check out the revision that wrote it."""
     )
     change(folder, format=found, command=None)

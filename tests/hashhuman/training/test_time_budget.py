@@ -35,6 +35,22 @@ def test_slow_first_steps_and_a_change_of_pace():
     assert steps == pytest.approx(299 + (10 - 1 - 2.97) / 0.005, abs=3)
 
 
+def test_the_share_that_is_over_follows_the_clock():
+    """Through a pause of two seconds at step 100, after which a step takes five times as long."""
+    plan, elapsed, shares = Plan(10.0, 2000), 0.0, []
+    for step in itertools.count(1):
+        elapsed += 0.0 if step == 1 else 2.0 if step == 100 else 0.01 if step < 100 else 0.05
+        if step >= plan.next_update:
+            plan.update(step, elapsed)
+            if plan.over(step):
+                break
+        shares.append((plan.share(step), elapsed / 10))
+    late = [(share, true) for share, true in shares if true > 0.45]
+    assert len(late) > 100 and all(share == pytest.approx(true, abs=0.02) for share, true in late)
+    assert max(share - true for share, true in shares) < 0.02  # hardly ever ahead
+    assert plan.share(step) == pytest.approx(1, abs=0.01)
+
+
 def test_the_schedule_ends_with_the_budget():
     plan, reached = Plan(5.0, 300), []
     steps, _, _ = taken(plan, lambda step: reached.append(plan.nominal(step)) or 0.01)

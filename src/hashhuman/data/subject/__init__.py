@@ -5,6 +5,7 @@ The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices m
     annots.npy                    {cams: {K, D, R, T}, ims: [{ims: [each camera's path]} of each frame]}; T in mm
     images/CC/FFFFFF.*            pictures as filmed, with the lens's distortion
     mask/CC/FFFFFF.png            8-bit coverage (or mask_cihp/, labels)
+    mask_refined/CC/FFFFFF.png    8-bit coverage that an avatar has learned; optional, read if `data.masks` names it
     plate/CC/color.png known.png  what a static camera sees without the person, and where that is known (255); both
                                   optional, and not in ZJU-MoCap
     schp/CC/FFFFFF.png            part labels in the LIP palette's colours

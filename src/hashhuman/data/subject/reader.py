@@ -38,6 +38,7 @@ class Subject(SubjectBody):
         root: the subject folder.
         smpl_meta: for folders whose `smpl_lbs/` is incomplete, a folder with `faces.npy`, `parents.npy` and
             `weights.npy`, or SMPL's own file, from which joints and rest vertices come too.
+        masks: the folder of masks, such as `mask_refined`; pictures that have none there take theirs of `mask`.
 
     The constructor and every method raise UserError for a file that is malformed, or that is missing and cannot be
     derived.
@@ -49,7 +50,7 @@ class Subject(SubjectBody):
     meta: dict[str, Any]  # subject.json; empty if there is none
     scene: dict[str, Any] | None  # scene.json, which scenes with ground truth have
 
-    def __init__(self, root: Path | str, smpl_meta: Path | str | None = None) -> None:
+    def __init__(self, root: Path | str, smpl_meta: Path | str | None = None, masks: str = "mask") -> None:
         self.root = Path(root)
         if not self.root.is_dir():
             raise UserError(
@@ -76,7 +77,13 @@ class Subject(SubjectBody):
         for row in reversed(self._annots.pictures):
             for camera, path in enumerate(row):
                 self.camera_names[camera] = path.parent.name or self.camera_names[camera]  # pictures beside annots.npy
-        self.pictures = self._present(self._annots.pictures)
+        if Path(masks).name != masks:
+            raise UserError(f"data.masks={masks} must be the name of a folder in {self.root}, such as mask_refined.")
+        if masks != "mask" and not (self.root / masks).is_dir():
+            raise UserError(
+                f"There is no folder {self.root / masks}: correct data.masks, or write it with `hashhuman write-masks`."
+            )
+        self.pictures = self._present(self._annots.pictures, (masks, "mask", "mask_cihp"))
         if not self.pictures:
             raise UserError(f"{self.root} holds none of the pictures that its {self._names['annots.npy']} lists.")
         self.frames = sorted({picture.frame for picture in self.pictures})
@@ -90,8 +97,8 @@ class Subject(SubjectBody):
             raise UserError(f"{path} must hold a JSON object: run preprocessing again, which restores it.")
         return value
 
-    def _present(self, listed: list[list[PurePosixPath]]) -> list[Picture]:
-        """The listed pictures that exist, each with its mask and part labels if these exist."""
+    def _present(self, listed: list[list[PurePosixPath]], masks: Sequence[str]) -> list[Picture]:
+        """The listed pictures that exist, each with its mask, of the first folder that has one, and its part labels."""
 
         @functools.cache
         def names(folder: Path) -> set[str]:  # listing a folder once is faster than looking up each picture
@@ -111,7 +118,7 @@ class Subject(SubjectBody):
                     frame = frame_of(path.stem)
                     if frame is None:
                         raise UserError(f"{image} is not named by its frame's number, like images/00/000012.jpg.")
-                    mask, parts = find(("mask", "mask_cihp"), path), find(("schp",), path)
+                    mask, parts = find(masks, path), find(("schp",), path)
                     pictures.append(Picture(camera, frame, image, mask, parts))
         return pictures
 

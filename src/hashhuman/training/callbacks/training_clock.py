@@ -56,8 +56,9 @@ class TrainingClock(L.Callback):
         self.setup_s = self.before_s = 0.0  # seconds of setup and of training before this process continued
 
     def setup(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
-        """Stretches the schedule, before the module makes its optimizer."""
+        """Stretches the schedule, before the module makes its optimizer, and tells the module how far training is."""
         if (plan := self.plan) is not None:
+            pl_module.share_over = plan.share
             schedule = pl_module.schedule
             pl_module.schedule = lambda step: schedule(plan.nominal(step), plan.stretch)
 

@@ -51,6 +51,9 @@ class EagerStep:
     def invalidate(self) -> None:
         """Does nothing, since nothing is kept between steps."""
 
+    def remeasure(self) -> None:
+        """Does nothing, since sizes are not fixed."""
+
     def state_dict(self) -> dict[str, Any]:
         """Empty, since nothing is kept between steps."""
         return {}

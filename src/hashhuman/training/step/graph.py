@@ -65,6 +65,7 @@ class GraphStep:
         self.most: Tensor | None = None  # the most needed since the last capture: samples, then rows of each part
         self.capacity = RayCapacity(0, ())  # capacity of the last capture
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.measures = False  # whether the next step shall measure sizes instead of being captured
         self.resumed = False  # whether sizes come from a checkpoint, and nothing has been captured since
         self.result: StepResult
 
@@ -83,6 +84,8 @@ class GraphStep:
             return result
         since = self.calls - self.captured_at
         if self.graph is None:
+            if self.measures:
+                return self._measure_again()
             if self.resumed:
                 return self._capture()
             if self.max_samples is None:
@@ -101,6 +104,13 @@ class GraphStep:
     def invalidate(self) -> None:
         """Makes the next step be captured again. Call it when memory that the graph reads was replaced."""
         self.graph = None
+
+    def remeasure(self) -> None:
+        """Makes the next step measure its sizes, and the one after it be captured again.
+
+        Call it when a step begins to compute more or fewer things than before.
+        """
+        self.graph, self.measures = None, self.most is not None
 
     def state_dict(self) -> dict[str, Any]:
         """The planned sizes and when they are revised. A continued training then takes steps of the same sizes."""
@@ -129,6 +139,15 @@ class GraphStep:
             self.most = needed.clone()
         else:
             torch.maximum(self.most, needed, out=self.most)
+
+    def _measure_again(self) -> StepResult:
+        """Takes one eager step without capacities, whose needs replace those of earlier steps."""
+        assert self.most is not None
+        self.measures = self.resumed = False
+        self.most.zero_()
+        result = self.eager(self.ray_factor)
+        self._measure(result)
+        return result
 
     def _needed(self) -> list[int]:
         """The largest needed samples, then rows of each part. The host waits for the GPU."""

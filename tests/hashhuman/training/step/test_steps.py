@@ -154,6 +154,20 @@ def test_an_invalid_graph_is_captured_again():
     assert step.max_samples == 300
 
 
+@pytest.mark.gpu
+def test_a_step_that_computes_more_is_measured_before_it_is_captured():
+    squares = Squares("cuda")
+    step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
+    for _ in range(5):
+        step()
+    asked = len(squares.asked)
+    step.remeasure()
+    step()
+    assert len(squares.asked) == asked + 1 and squares.asked[-1][1] is None and step.graph is None
+    step()
+    assert len(squares.asked) == asked + 3 and step.graph is not None
+
+
 @pytest.fixture
 def start(toy_folder) -> tuple[HashGridAvatar, PixelStore]:
     """An untrained avatar on the GPU, and pictures of three frames."""
