@@ -13,6 +13,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -99,6 +100,7 @@ def _become(program: str, words: Sequence[str], folder: Path, out: Path, err: Pa
     """Is the command: never returns."""
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs are begun to ignore it
         os.chdir(folder)
         for number, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

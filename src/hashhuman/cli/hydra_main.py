@@ -114,6 +114,7 @@ class _Command:
             self.job(config)
             interruption.check()
         except Exception as error:
+            interruption.raise_again()
             self.failed = True
             self.report(error, one_of_many)
             return explain(error) or cause_of(error)

@@ -39,6 +39,7 @@ class _State:
     watching = False
     received: int | None = None
     deferring = False
+    raised: Interrupted | None = None
 
 
 def _handle(signum: int, frame: object) -> None:
@@ -46,7 +47,8 @@ def _handle(signum: int, frame: object) -> None:
         os._exit(128 + signum)
     _State.received = signum
     if not _State.deferring:
-        raise Interrupted(signum)
+        _State.raised = Interrupted(signum)
+        raise _State.raised
 
 
 @contextlib.contextmanager
@@ -59,13 +61,16 @@ def watched() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    _State.watching, _State.received, _State.deferring = True, None, False
+    _State.watching, _State.received, _State.deferring, _State.raised = True, None, False, None
     install()
     try:
         yield
         check()
+    except Exception:
+        raise_again()
+        raise
     finally:
-        _State.watching, _State.received, _State.deferring = False, None, False
+        _State.watching, _State.received, _State.deferring, _State.raised = False, None, False, None
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -89,9 +94,19 @@ def check() -> None:
         raise Interrupted(_State.received)
 
 
+def raise_again() -> None:
+    """Raises the `Interrupted` that a signal has raised before. It is called where an `Exception` is handled.
+
+    `Interrupted` may strike between any two instructions. Code of others that then cleans up what it has half done may
+    fail, and its error takes the place of `Interrupted`.
+    """
+    if _State.raised is not None:
+        raise _State.raised
+
+
 def handled() -> None:
     """Forgets the signal: it ended a command that runs until it is interrupted, in order and with status 0."""
-    _State.received = None
+    _State.received = _State.raised = None
 
 
 def defer() -> None:

@@ -53,7 +53,8 @@ def _write_mp4(path: Path, frames: Frames, fps: int) -> None:
         writer.init_video_stream("libx264", fps=fps, pixel_format="yuv420p")
         # imageio has no parameter for options of the encoder, and drops those in `options` above: PyAV opens the
         # encoder before it looks at them.
-        writer._video_stream.options = {"crf": "18"}
+        # With AVX-512, x264's macroblock tree depends on what memory held before, and so does the file.
+        writer._video_stream.options = {"crf": "18", "x264-params": "mbtree=0"}
         for frame in frames:
             writer.write_frame(frame)
 

@@ -2,6 +2,8 @@
 
 import errno
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -234,6 +236,22 @@ def test_an_interrupted_job_has_failed(config_folder: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         run(job, config_folder, monkeypatch, "-m", "a=1,2")
     assert "failed: it was interrupted." in capfd.readouterr().out
+
+
+def test_a_signal_is_no_fault_whatever_cleaning_up_raises(
+    config_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture, interruptible: None
+) -> None:
+    def job(config: DictConfig) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        finally:
+            raise UserError("half made")
+
+    with pytest.raises(SystemExit) as stopped:
+        run(job, config_folder, monkeypatch)
+    assert stopped.value.code == 130
+    assert capfd.readouterr().err == "Stopped by SIGINT: the same command goes on with what is not finished.\n"
 
 
 def test_a_path_alone_gets_the_name_of_its_option(config_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

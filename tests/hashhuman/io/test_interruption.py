@@ -25,3 +25,17 @@ def test_another_one_is(interruptible):
             signal.pause()
         except interruption.Interrupted:
             pass
+
+
+def test_an_error_of_what_cleans_up_does_not_take_its_place(interruptible):
+    with pytest.raises(interruption.Interrupted), interruption.watched():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        finally:
+            raise AttributeError("half made")
+
+
+def test_an_error_without_a_signal_stays(interruptible):
+    with pytest.raises(AttributeError), interruption.watched():
+        raise AttributeError("half made")
