@@ -249,19 +249,28 @@ def _maps(
     linear = _product(load_matrix(canonical + point * 12, 4, 1, live), inverse)
     x, y, z = load_vector(canonical + point * 12 + 3, 4, live)
     ax, ay, az = turn(linear, m[9], m[10], m[11])
-    out += (frame * n_points + point) * 12
-    tl.store(out, linear[0], mask=live)
-    tl.store(out + 1, linear[1], mask=live)
-    tl.store(out + 2, linear[2], mask=live)
-    tl.store(out + 3, x - ax, mask=live)
-    tl.store(out + 4, linear[3], mask=live)
-    tl.store(out + 5, linear[4], mask=live)
-    tl.store(out + 6, linear[5], mask=live)
-    tl.store(out + 7, y - ay, mask=live)
-    tl.store(out + 8, linear[6], mask=live)
-    tl.store(out + 9, linear[7], mask=live)
-    tl.store(out + 10, linear[8], mask=live)
-    tl.store(out + 11, z - az, mask=live)
+    row = (
+        linear[0], linear[1], linear[2], x - ax, linear[3], linear[4], linear[5], y - ay,
+        linear[6], linear[7], linear[8], z - az,
+    )  # fmt: skip
+    _store_rows(out + (frame * n_points + point) * 12, row, live)
+
+
+@triton.jit
+@no_type_check
+def _store_rows(target, row, live):
+    """Stores twelve numbers for each row, one after the other, so that neighbouring threads write neighbours."""
+    zero = tl.zeros_like(row[0])
+    eights = (
+        tl.join(row[0], row[8]), tl.join(row[1], row[9]), tl.join(row[2], row[10]), tl.join(row[3], row[11]),
+        tl.join(row[4], zero), tl.join(row[5], zero), tl.join(row[6], zero), tl.join(row[7], zero),
+    )  # fmt: skip
+    low, high = tl.join(eights[0], eights[4]), tl.join(eights[1], eights[5])
+    even = tl.join(low, tl.join(eights[2], eights[6]))
+    odd = tl.join(high, tl.join(eights[3], eights[7]))
+    numbers = tl.reshape(tl.join(even, odd), [row[0].shape[0], 16])
+    column = tl.arange(0, 16)[None, :]
+    tl.store(target[:, None] + column, numbers, mask=live[:, None] & (column < 12))
 
 
 @triton.jit(do_not_specialize=["n_joints", "n_points", "most_moving"])
@@ -297,8 +306,8 @@ def _maps_backward(
         s3, s4, s5 = -(b[3] + ty * qx), -(b[4] + ty * qy), -(b[5] + ty * qz)
         s6, s7, s8 = -(b[6] + tz * qx), -(b[7] + tz * qy), -(b[8] + tz * qz)
         tx, ty, tz = -tx, -ty, -tz
-        for i in range(count):
-            joint = tl.load(moving + i)
+        for nth in range(count):
+            joint = tl.load(moving + nth)
             w = tl.load(weights + joint * n_points + point, mask=live, other=0.0)
             x, y, z = tl.load(joints + joint * 3), tl.load(joints + joint * 3 + 1), tl.load(joints + joint * 3 + 2)
             vx, vy, vz = tl.sum(w * tx, 0), tl.sum(w * ty, 0), tl.sum(w * tz, 0)

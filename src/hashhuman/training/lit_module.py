@@ -17,6 +17,7 @@ from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.datamodule import Draw, SubjectDataModule, View
 from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
+from hashhuman.gpu.side_stream import SideStream
 from hashhuman.training.divergence import Watch
 from hashhuman.training.losses import Loss, color_errors, weighted_sum
 from hashhuman.training.schedules import Schedule
@@ -94,8 +95,9 @@ class HumanModule(L.LightningModule):
         """
         losses = {name: loss for name, loss in self._losses().items() if name in self.active}
         batch = draw(ray_factor, any(loss.on_patches for loss in losses.values()))
+        side = SideStream(batch.mask.device)
         prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
-        loss, terms = weighted_sum(losses, prediction)
+        loss, terms = weighted_sum(losses, prediction, side)
         if self.datamodule.error_map is not None:
             self.datamodule.observe(batch, color_errors(prediction).detach())
         self.watch(loss, terms, prediction.batch, self.global_step + 1)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from hashhuman.avatar.prediction import Prediction
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
+from hashhuman.gpu.side_stream import SideStream
 from hashhuman.renderer.volume import before
 
 
@@ -21,6 +23,7 @@ class Loss(nn.Module):
         start: share of the training, in [0, 1], before which the term is not computed either.
     """
 
+    needs: Literal["weights", "poses", "rays"] = "rays"  # what of a step it reads; see `weighted_sum`
     on_patches = False  # whether it compares patches, which are drawn only while such a term is computed
 
     def __init__(self, weight: float, start: float = 0.0) -> None:
@@ -137,6 +140,8 @@ class PoseSmoothnessLoss(Loss):
         lever: metres.
     """
 
+    needs = "poses"
+
     def __init__(self, weight: float, lever: float) -> None:
         super().__init__(weight)
         self.lever = lever
@@ -144,7 +149,7 @@ class PoseSmoothnessLoss(Loss):
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         poses = prediction.poses
         if poses is None or len(poses.frames) < 3:
-            return prediction.rendering.alpha.new_zeros(())
+            return prediction.batch.mask.new_zeros(())
         joints = torch.cat([self.lever * poses.chain[..., :3], poses.chain[..., 3:]], -1)
         world = poses.world_from_posed[:, None, :3]
         moved = world[..., :3] @ joints
@@ -163,6 +168,8 @@ class PoseDistanceLoss(Loss):
         transl: weight of a metre of translation against a radian of each joint.
     """
 
+    needs = "poses"
+
     def __init__(self, weight: float, transl: float) -> None:
         super().__init__(weight)
         self.transl = transl
@@ -170,7 +177,7 @@ class PoseDistanceLoss(Loss):
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         poses = prediction.poses
         if poses is None:
-            return prediction.rendering.alpha.new_zeros(())
+            return prediction.batch.mask.new_zeros(())
         return poses.rotation.square().sum(2).mean() + self.transl * poses.transl.square().sum(1).mean()
 
 
@@ -205,9 +212,30 @@ def over_background(prediction: Prediction) -> Float[Tensor, "N 3"]:
     return rendering.color + (1 - rendering.alpha[:, None]) * prediction.batch.background
 
 
-def weighted_sum(losses: Mapping[str, Loss], prediction: Prediction) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted."""
-    terms = {name: loss(prediction) for name, loss in losses.items() if loss.weight}
+def weighted_sum(
+    losses: Mapping[str, Loss], prediction: Prediction, side: SideStream | None = None
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted.
+
+    Args:
+        side: made before the rays were rendered. Terms that need only the avatar's weights are computed there beside
+            rendering, and terms that need only the poses of the step beside the other terms. None: all in turn.
+    """
+    side = side or SideStream(torch.device("cpu"))
+    chosen = {name: loss for name, loss in losses.items() if loss.weight}
+
+    def computed(needs: str) -> dict[str, Tensor]:
+        return {name: loss(prediction) for name, loss in chosen.items() if loss.needs == needs}
+
+    with side.beside():
+        terms = computed("weights")
+    if (poses := prediction.poses) is not None:
+        side.wait(poses.chain, poses.world_from_posed)
+    with side.beside():
+        terms |= computed("poses")
+    terms |= computed("rays")
+    side.join()
+    terms = {name: terms[name] for name in chosen}
     return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms
 
 
@@ -225,6 +253,8 @@ class CompletionLoss(Loss):
         length: metres in which a place with the density 1 / length counts as half filled.
     """
 
+    needs = "weights"
+
     def __init__(self, weight: float, per_part: int, seen: float, clearance: float, length: float) -> None:
         super().__init__(weight)
         self.per_part, self.seen, self.clearance, self.length = per_part, seen, clearance, length
@@ -232,7 +262,7 @@ class CompletionLoss(Loss):
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         surface, field = prediction.surface, prediction.field
         if surface is None or field is None:
-            return prediction.rendering.alpha.new_zeros(())
+            return prediction.batch.mask.new_zeros(())
         places = surface.draw(self.per_part)
         color, density = field(places.pairs)
         optical = density * self.length
