@@ -33,26 +33,26 @@ class Composite(Product):
     the masks, for a camera that stands still. Where it is unknown, colours from around fill it.
 
     Args:
-        on: whether to make it.
+        wanted: whether to make it.
         fps: frames per second, if the subject does not say when its pictures were taken.
 
     Raises:
         UserError: if a package for videos is missing.
     """
 
-    def __init__(self, on: bool, fps: int) -> None:
-        if on:
+    def __init__(self, wanted: bool, fps: int) -> None:
+        if wanted:
             require_video("the composite video")
-        self.on, self.fps = on, fps
+        self.wanted, self.fps = wanted, fps
 
     def check(self, subject: Any) -> None:
         """Raises UserError for a subject without a plate."""
-        if self.on and all(subject.plate(camera) is None for camera in range(len(subject.camera_names))):
+        if self.wanted and all(subject.plate(camera) is None for camera in range(len(subject.camera_names))):
             raise _no_plate(subject.root)
 
     def make(self, evaluation: Evaluation) -> Made:
         """Writes the video. Raises UserError if no training camera has a plate."""
-        if not self.on:
+        if not self.wanted:
             return Made()
         subject, splits = evaluation.datamodule.subject, evaluation.datamodule.splits
         filmed = [picture.camera for picture in splits["train"] if subject.plate(picture.camera) is not None]

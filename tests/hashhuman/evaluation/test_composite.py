@@ -36,7 +36,7 @@ def filmed(toy_folder: Path, tmp_path: Path) -> FakeData:
 
 
 def made(data: FakeData, folder: Path, avatar: FakeAvatar):
-    return Composite(on=True, fps=25).make(Evaluation(avatar, data, folder, {}, {}))
+    return Composite(wanted=True, fps=25).make(Evaluation(avatar, data, folder, {}, {}))
 
 
 def test_the_truth_is_the_filmed_video(filmed: FakeData, tmp_path: Path):
@@ -80,5 +80,5 @@ def test_without_a_plate_it_is_refused_before_training(toy_folder: Path, filmed:
 
 
 def test_it_is_made_on_request_only(filmed: FakeData, tmp_path: Path):
-    result = Composite(on=False, fps=25).make(Evaluation(FakeAvatar(), filmed, tmp_path / "out", {}, {}))
+    result = Composite(wanted=False, fps=25).make(Evaluation(FakeAvatar(), filmed, tmp_path / "out", {}, {}))
     assert not result.files and not (tmp_path / "out").exists()
