@@ -99,7 +99,8 @@ class HumanModule(L.LightningModule):
         prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
         loss, terms = weighted_sum(losses, prediction, side)
         if self.datamodule.error_map is not None:
-            self.datamodule.observe(batch, color_errors(prediction).detach())
+            errors, complete = color_errors(prediction).detach(), prediction.rendering.samples.complete
+            self.datamodule.observe(batch, torch.where(complete, errors, torch.nan))
         self.watch(loss, terms, prediction.batch, self.global_step + 1)
         return StepResult(loss, terms, prediction.needs)
 

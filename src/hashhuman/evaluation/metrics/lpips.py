@@ -111,10 +111,14 @@ class LPIPS(nn.Module):
         super().__init__()
         self.net = net
         self.trunk = Trunk(net, weights=weights)
-        self.smallest = self.trunk.smallest  # side of a picture (pixels)
         # ImageNet's mean and standard deviation, scaled to pictures in [-1, 1].
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[:, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450])[:, None, None], persistent=False)
+
+    @property
+    def smallest(self) -> int:
+        """The least side of a picture (pixels)."""
+        return self.trunk.smallest
 
     def forward(self, x: Float[Tensor, "B 3 H W"], y: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B"]:
         """The distance of each pair of pictures: equation 1 of the paper, with learned weights of the channels."""
@@ -140,7 +144,11 @@ class PerceptualLoss(nn.Module):
     def __init__(self, weights: Path | None = None):
         super().__init__()
         self.trunk = Trunk("vgg", taps=2, weights=weights)
-        self.smallest = self.trunk.smallest  # side of a picture (pixels)
+
+    @property
+    def smallest(self) -> int:
+        """The least side of a picture (pixels)."""
+        return self.trunk.smallest
 
     def forward(self, x: Float[Tensor, "B 3 H W"], y: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
         """The loss, averaged over the batch; pictures are in [0, 1]."""
