@@ -37,6 +37,7 @@ class HtmlReport(Stage):
     """
 
     name: ClassVar[str] = "report"
+    version: ClassVar[int] = 2  # 2: findings.json
 
     def __init__(
         self,

@@ -104,7 +104,7 @@ def test_findings_can_be_read_by_others(subject: Path, page: Page, tmp_path: Pat
     assert all(words in page.text for finding in findings for words in finding)
     root = Path(shutil.copytree(subject, tmp_path / "toy"))
     (root / "findings.json").write_text('[{"verdict": "ok"}]')
-    with pytest.raises(UserError, match="findings.json holds no findings"):
+    with pytest.raises(UserError, match=r"findings\.json holds no findings"):
         _ = Subject(root).findings
     (root / "findings.json").unlink()
     assert Subject(root).findings is None and not is_finished(report(), root)
