@@ -43,6 +43,7 @@ SIMPLEST = {
     "eval": {},
     "export": {},
     "animate": {},
+    "compare": {},
     "preprocess": {},
     "view": {},
 }  # what brings in the fewest groups
@@ -122,6 +123,7 @@ def composed(tmp_path: Path, toy_folder: Path, recording: Path):
             "eval": [],
             "export": [],
             "animate": [],
+            "compare": [],
             "preprocess": [],
             "view": [],
         }[root]

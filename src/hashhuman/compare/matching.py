@@ -11,7 +11,7 @@ from hashhuman.report.pictures import Pictures
 from hashhuman.report.record import Record
 from hashhuman.training.run_folder import CONFIG, EVALUATION
 
-LOWER = ("lpips", "halo", "render_ms")  # what begins the columns of which less is better
+LOWER = ("lpips", "halo")  # what begins the columns of which less is better
 HIGHER = ("psnr", "ssim", "mask_iou")
 
 

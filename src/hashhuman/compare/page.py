@@ -51,8 +51,8 @@ def compare_page(found: Matched, limit: int) -> str:
 
 def difference(column: str, value: float) -> str:
     """A difference of a metric as text, with its sign."""
-    text = number(column, value)
-    return f"+{text}" if value > 0 and not text.startswith("-") else text.replace("-", "−")
+    text = number(column, abs(value))
+    return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"
 
 
 def _header(found: Matched) -> str:
@@ -104,8 +104,9 @@ def _every_picture(found: Matched, split: str, names: list[str]) -> str:
 
 
 def _difference(column: str, value: float) -> Cell:
-    kind = {True: "ok", False: "bad", None: ""}[better(column, value)]
-    return difference(column, value), kind
+    text = difference(column, value)
+    good = better(column, value) if text[0] in "+−" else None  # what rounds to 0 is no difference
+    return text, {True: "ok", False: "bad", None: ""}[good]
 
 
 def _pictures(found: Matched, embedding: Embedding) -> str:

@@ -75,7 +75,7 @@ class Axes:
         for value in levels:
             parts.append(self.line(value, "grid"))
             text = f'<text x="{_LEFT - 5}" y="{self.y(value) + 3.5:.1f}" text-anchor="end">'
-            parts.append(f"{text}{value:g}</text>")
+            parts.append(f"{text}{short(value)}</text>")
         for value in ticks(self.first, self.last, 6):
             parts.append(f'<text x="{self.x(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:g}</text>')
         return parts
@@ -120,6 +120,12 @@ def path_data(points: Sequence[tuple[Number, Number] | None]) -> str:
             words.append(f"{'L' if pen_down else 'M'}{point[0]:.1f} {point[1]:.1f}" + "h.01" * (not pen_down))
         pen_down = point is not None
     return "".join(words)
+
+
+def short(value: Number) -> str:
+    """A number as text that fits beside an axis."""
+    text = f"{value:g}"
+    return text if len(text) <= 6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def ticks(low: Number, high: Number, most: int) -> list[Number]:
