@@ -152,9 +152,9 @@ def _row(found: Matched, pictures: list[Pictures], embedding: Embedding) -> str:
         error = wrong.get(f"{where}, error of {name}")
         shown.append(_cell(name, urls[f"{where}, {name}"], error, crop, style, words, _color(i)))
     handle = (
-        f'<figure class="between"><div class="slider" style="{crop}"><img alt="" style="{style}"><div class="over">'
-        f'<img alt="" style="{style}"></div><span class="handle"></span><input type="range" min="0" max="100" '
-        f'step="any" value="50" aria-label="between two pictures of {escape(where, quote=True)}"></div>'
+        f'<figure class="between"><div class="slider" style="{crop}"><img alt="right" style="{style}">'
+        f'<div class="over"><img alt="left" style="{style}"></div><span class="handle"></span>'
+        f'<input type="range" min="0" max="100" step="any" value="50" aria-label="between two pictures of {escape(where, quote=True)}"></div>'
         f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"
         "</figure>"
     )

@@ -130,6 +130,7 @@ def test_a_wrong_number_of_pictures_is_one_sentence(pictures):
 def test_in_a_browser(run: Path):
     with opened(run / "evaluation/report.html") as page:
         slider = page.locator(".slider").first
+        slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
         truth, render = slider.locator(".over img"), slider.locator("img[data-kind=render]")
         assert truth.bounding_box() == render.bounding_box()  # they lie on each other

@@ -19,7 +19,7 @@ from preprocess.stage import is_finished, run_stages
 from tests.preprocess.doctor.limits import checks
 from tests.preprocess.subjects import finished_toy
 
-VOID = {"meta", "img", "br", "path", "rect", "link"}  # and, in SVG, what closes itself
+VOID = {"meta", "img", "br", "path", "rect", "link", "input"}  # and, in SVG, what closes itself
 
 
 class Page(HTMLParser):
