@@ -154,7 +154,8 @@ def _row(found: Matched, pictures: list[Pictures], embedding: Embedding) -> str:
     handle = (
         f'<figure class="between"><div class="slider" style="{crop}"><img alt="right" style="{style}">'
         f'<div class="over"><img alt="left" style="{style}"></div><span class="handle"></span>'
-        f'<input type="range" min="0" max="100" step="any" value="50" aria-label="between two pictures of {escape(where, quote=True)}"></div>'
+        '<input type="range" min="0" max="100" step="any" value="50" '
+        f'aria-label="between two pictures of {escape(where, quote=True)}"></div>'
         f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"
         "</figure>"
     )

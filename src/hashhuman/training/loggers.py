@@ -138,7 +138,7 @@ def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> No
 
 def _add_moving_picture(logger: TensorBoardLogger, name: str, path: Path, step: int) -> None:
     """Adds a video as a gif, which tensorboard's page of pictures plays. Its own `add_video` needs moviepy."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
     content, height, width = moving_picture(path)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
