@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -167,13 +168,16 @@ def comparable(path: Path) -> bytes:
     """A file's bytes; without what states times, or the hash of a file that does."""
     if path.name in _TIMED:
         return _TIMED[path.name](path)
+    if (path.parent.name, path.name) == REPORT:
+        return b"\n".join(re.findall(rb'"(data:[^"]+)"', path.read_bytes()))  # its pictures and videos
     if path.parent.name == "stages" and path.suffix == ".json":
         return _stamp(path)
     return path.read_bytes()
 
 
 def _timing(path: Path) -> bytes:
-    return json.dumps({k: v for k, v in json.loads(path.read_text()).items() if not k.endswith("_s")}).encode()
+    content = json.loads(path.read_text())
+    return json.dumps({k: v for k, v in content.items() if not k.endswith("_s") and k != "marks"}).encode()
 
 
 def _metrics(path: Path) -> bytes:
@@ -187,12 +191,13 @@ def _metrics(path: Path) -> bytes:
 
 def _log(path: Path) -> bytes:
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
-    return json.dumps([{k: v for k, v in row.items() if not k.endswith("/render_ms")} for row in rows]).encode()
+    return json.dumps([{k: v for k, v in row.items() if k.rpartition("/")[2] != "render_ms"} for row in rows]).encode()
 
 
 def _manifest(path: Path) -> bytes:
     content = json.loads(path.read_text())
-    content["files"] = {k: v for k, v in content["files"].items() if Path(k).name not in _TIMED}
+    timed = {k for k in content["files"] if Path(k).name in _TIMED or Path(k).parts[-2:] == REPORT}
+    content["files"] = {k: v for k, v in content["files"].items() if k not in timed}
     return json.dumps(content).encode()
 
 
@@ -206,8 +211,15 @@ def _stamp(path: Path) -> bytes:
     return json.dumps([stamp["settings"], parts]).encode()
 
 
-_TIMED = {"timing.json": _timing, "metrics.json": _metrics, "metrics.csv": _log, "manifest.json": _manifest}
+REPORT = ("evaluation", "report.html")
+_TIMED = {
+    "timing.json": _timing,
+    "metrics.json": _metrics,
+    "metrics.csv": _log,
+    "pictures.csv": _log,
+    "manifest.json": _manifest,
+}
 TIMED = (
-    "timing.json (seconds), metrics.json and metrics.csv (render_ms), manifest.json (hashes of these), stages/*.json "
-    "(times of change)"
+    "timing.json (seconds), metrics.json, metrics.csv and pictures.csv (render_ms), a run's report.html (both), "
+    "manifest.json (hashes of these), stages/*.json (times of change)"
 )

@@ -43,6 +43,7 @@ SIMPLEST = {
     "eval": {},
     "export": {},
     "animate": {},
+    "compare": {},
     "preprocess": {},
     "view": {},
 }  # what brings in the fewest groups
@@ -122,6 +123,7 @@ def composed(tmp_path: Path, toy_folder: Path, recording: Path):
             "eval": [],
             "export": [],
             "animate": [],
+            "compare": [],
             "preprocess": [],
             "view": [],
         }[root]
@@ -432,7 +434,7 @@ def test_unknown_keys_that_are_forced(key: str, composed):
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_unknown_options(root: str, composed):
-    group = next(key for key in choices(root) if not key.startswith("hydra/") and "@" not in key)
+    group = next((key for key in choices(root) if not key.startswith("hydra/") and "@" not in key), "hydra/launcher")
     with pytest.raises(ConfigCompositionException, match="no_such_option"):
         composed(root, f"{group}=no_such_option")
 

@@ -36,7 +36,7 @@ def test_every_protocol_is_made(metrics, kind):
     evaluator = instantiate(config.eval)
     assert isinstance(evaluator, Evaluator) and isinstance(evaluator.protocol, kind)
     assert evaluator.protocol.name == metrics  # the folder of its evaluations
-    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable", "export"]
+    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable", "export", "report"]
     assert evaluator.products["turntable"].views == 90 and evaluator.products["canonical"].views == 8
     assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
 

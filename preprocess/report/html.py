@@ -1,4 +1,7 @@
-"""The report stage: `contact_sheet.png`, a video of the body, and `report.html`, which shows both and the findings."""
+"""The report stage: `contact_sheet.png`, a video of the body, and `report.html`, which shows both and the findings.
+
+The findings also lie in `findings.json`, for the reports of runs.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +9,7 @@ from typing import Any, ClassVar
 
 from rich.progress import Progress
 
-from hashhuman.data.subject import Subject
+from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.io.files import atomic_path
 from preprocess.doctor.clip import ClipChecks, recording
 from preprocess.doctor.fit import FitChecks
@@ -23,7 +26,7 @@ from preprocess.stage import Stage
 
 
 class HtmlReport(Stage):
-    """Writes `report.html`, and those of its pictures that no other stage has drawn.
+    """Writes `report.html`, `findings.json`, and those of its pictures that no other stage has drawn.
 
     Args:
         clip, fit: judge the clip and the fit, as the doctor does.
@@ -34,6 +37,7 @@ class HtmlReport(Stage):
     """
 
     name: ClassVar[str] = "report"
+    version: ClassVar[int] = 2  # 2: findings.json
 
     def __init__(
         self,
@@ -55,7 +59,8 @@ class HtmlReport(Stage):
         return [*self.sheet.inputs(subject), quality_path(subject), *stamps]
 
     def outputs(self, subject: Path) -> list[Path]:
-        return [subject / "report.html", *self.sheet.outputs(subject), subject / "pictures" / self.name]
+        files = [subject / "report.html", subject / "findings.json"]
+        return [*files, *self.sheet.outputs(subject), subject / "pictures" / self.name]
 
     def settings(self) -> dict[str, Any]:
         checks = {"clip": dataclasses.asdict(self.clip), "fit": dataclasses.asdict(self.fit)}
@@ -69,6 +74,7 @@ class HtmlReport(Stage):
         quality = Quality.load(quality_path(subject)) if quality_path(subject).exists() else None
         findings = [*self._clip(subject), *recording(recorded_notes(subject)), *(self.fit(quality) if quality else [])]
         sheet = self.sheet.outputs(subject)[0]
+        SubjectWriter(subject).write_findings(page.rows_of(findings))
         text = page.render(subject, findings, quality, self.fit, sheet, video)
         with atomic_path(subject / "report.html") as path:
             path.write_text(text, encoding="utf-8")

@@ -9,6 +9,7 @@ import numpy as np
 
 from hashhuman.data.subject import Subject
 from hashhuman.io.files import load_json
+from hashhuman.page.document import badge, document, findings_table, folded, key_table, section
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.installed import version_of
 from preprocess.findings import Finding, Verdict, worst
@@ -17,7 +18,6 @@ from preprocess.quality import Quality
 from preprocess.report.charts import Chart
 from preprocess.stage_order import STAGES
 
-CSS = Path(__file__).with_name("page.css")
 PACKAGES = "hashhuman", "torch", "numpy", "opencv-python-headless", "av", "anny", "ai-edge-litert"
 SUMMARIES = {
     Verdict.OK: "Ready for training.",
@@ -50,35 +50,17 @@ def render(
     def link(path: Path) -> str:
         return escape(path.relative_to(subject).as_posix(), quote=True)
 
-    title = escape(subject.name)
     verdict = worst(findings)
     sections = [
-        section("Findings", findings_table(findings)),
+        section("Findings", findings_table(rows_of(findings))),
         section("Body over the video", player(link(video))),
         section("Fit over the clip", curves(quality, fit)) if quality else "",
         section("Contact sheet", wide_picture(link(sheet), "points, body, mask and parts in a few pictures")),
         section("Pictures of the stages", galleries(subject, link)),
         section("How it was made", about(subject) + settings(subject)),
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}: preprocessing</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{title}</h1><p>{badge(verdict)} {SUMMARIES[verdict]}</p></header>\n"
-        + "".join(sections)
-        + "</main>\n</body>\n</html>\n"
-    )
-
-
-def section(title: str, body: str) -> str:
-    """A section of the page."""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
-
-
-def badge(verdict: Verdict) -> str:
-    """The verdict as a coloured label."""
-    return f'<span class="badge {verdict.word}">{verdict.word}</span>'
+    header = f"<header><h1>{escape(subject.name)}</h1><p>{badge(verdict.word)} {SUMMARIES[verdict]}</p></header>\n"
+    return document(f"{subject.name}: preprocessing", header + "".join(sections))
 
 
 def player(source: str) -> str:
@@ -94,15 +76,12 @@ def wide_picture(source: str, words: str) -> str:
     return f'<a class="wide" href="{source}"><img src="{source}" alt="{words}"></a>'
 
 
-def findings_table(findings: Iterable[Finding]) -> str:
-    """A row for each finding."""
-    rows = [
-        f'<tr><td>{badge(finding.verdict)}</td><th scope="row">{escape(f"{finding.topic}: {finding.name}")}</th>'
-        f"<td>{escape(finding.value)}</td>"
-        f'<td class="advice">{escape(finding.advice) if finding.verdict is not Verdict.OK else ""}</td></tr>'
-        for finding in findings
+def rows_of(findings: Iterable[Finding]) -> list[tuple[str, str, str, str]]:
+    """Each finding as the page shows it: verdict, name, value, and advice unless all is well."""
+    return [
+        (each.verdict.word, f"{each.topic}: {each.name}", each.value, each.advice if each.verdict else "")
+        for each in findings
     ]
-    return f'<table class="findings">\n{"".join(rows)}\n</table>'
 
 
 def curves(quality: Quality, fit: FitChecks) -> str:
@@ -134,11 +113,8 @@ def galleries(subject: Path, link: Callable[[Path], str]) -> str:
                 f'<a href="{link(path)}"><img loading="lazy" src="{link(path)}" alt="{name}, {escape(path.stem)}"></a>'
                 for path in pictures
             )
-            shown.append(
-                f'<details><summary>{name} <small>{len(pictures)} pictures</small></summary><div class="gallery">'
-                f"{images}</div></details>"
-            )
-    return "\n".join(shown)
+            shown.append(folded(name, f"{len(pictures)} pictures", f'<div class="gallery">{images}</div>'))
+    return "".join(shown)
 
 
 def about(subject: Path) -> str:
@@ -164,13 +140,5 @@ def settings(subject: Path) -> str:
         values = dict(load_json(path)["settings"])
         version = values.pop("version")
         rows = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-        shown.append(
-            f"<details><summary>{path.stem} <small>version {version}</small></summary>{key_table(rows)}</details>"
-        )
-    return "\n".join(shown)
-
-
-def key_table(rows: dict[str, str]) -> str:
-    """A table of names and values."""
-    cells = [f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()]
-    return f'<table class="keys">\n{"".join(cells)}\n</table>' if cells else "<p>No settings.</p>"
+        shown.append(folded(path.stem, f"version {version}", key_table(rows)))
+    return "".join(shown)

@@ -113,3 +113,14 @@ def test_logs_but_for_the_time_of_rendering(tmp_path: Path):
         (tmp_path / "metrics.csv").write_text(f"heldout/psnr,heldout/render_ms\n{value},{milliseconds}\n")
         found.append(small_pipeline.contents(tmp_path))
     assert found[0] == found[1] != found[2]
+
+
+def test_reports_but_for_their_words(tmp_path: Path):
+    """The report of a run states times; that of preprocessing does not."""
+    for folder, words_count in (("evaluation", False), ("toy", True)):
+        path, found = tmp_path / folder / "report.html", []
+        path.parent.mkdir()
+        for words, picture in (("5 s", "AAAA"), ("6 s", "AAAA"), ("5 s", "BBBB")):
+            path.write_text(f'<img src="data:image/jpeg;base64,{picture}"> {words}')
+            found.append(small_pipeline.contents(tmp_path))
+        assert (found[0] != found[1]) is words_count and found[0] != found[2]

@@ -220,6 +220,8 @@ RANGES: dict[str, Range] = {
     "most": count("pictures of each split", null=True),
     "pose_fit.steps": count("steps of the fit of a picture's pose"),
     "comparisons.pictures": count("side-by-side pictures of each split", 0, words=("all",)),
+    "report.pictures": count("pictures with sliders of each split", 0, words=("all",)),
+    "megabytes": at_least_zero("MB that a page may have"),
     "images.pictures": count("pictures of each split to save", 0, words=("all",)),
     "box_padding": at_least_zero("metres"),
     "views": count("pictures around the body"),

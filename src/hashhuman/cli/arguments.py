@@ -22,12 +22,13 @@ TEXTS = (
 )  # options that are text even if they look like a number, as in video=42
 
 
-def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
+def prepared(arguments: Sequence[str], path_option: str | None, several_paths: bool = False) -> list[str]:
     """Converts arguments to a form that Hydra can read.
 
     Args:
         arguments: the command line without the program.
         path_option: the option to which an existing path without a name belongs; None: there is none.
+        several_paths: whether this option is a list, to which all such paths belong.
 
     Raises:
         UserError: for an argument that is neither an option nor an existing path, and for a value that Hydra cannot
@@ -40,7 +41,17 @@ def prepared(arguments: Sequence[str], path_option: str | None) -> list[str]:
         follows_flag = i > 0 and arguments[i - 1].startswith("-") and takes_value(arguments[i - 1])
         if not follows_flag:
             named[i] = _named(argument, path_option)
-    return quote_paths(named)
+    return quote_paths(_gathered(named, arguments, str(path_option)) if several_paths else named)
+
+
+def _gathered(named: Sequence[str], typed: Sequence[str], option: str) -> list[str]:
+    """The arguments with all paths that were typed without a name in one list, where the first of them stood."""
+    bare = [i for i, (argument, word) in enumerate(zip(named, typed)) if argument != word]
+    if not bare:
+        return list(named)
+    paths = ",".join(named[i].partition("=")[2] for i in bare)
+    kept = [f"{option}=[{paths}]" if i == bare[0] else argument for i, argument in enumerate(named)]
+    return [argument for i, argument in enumerate(kept) if i not in bare[1:]]
 
 
 def takes_value(flag: str) -> bool:

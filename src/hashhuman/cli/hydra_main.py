@@ -33,6 +33,7 @@ def run(
     config_path: str,
     config_name: str,
     path_option: str | None = None,
+    several_paths: bool = False,
     result: str | None = None,
 ) -> None:
     """Runs a job under Hydra, once or for every combination of a multirun.
@@ -46,6 +47,7 @@ def run(
         config_path: the config folder, relative to the job's file, so that programs run from any current folder.
         config_name: the name of the root config.
         path_option: the option to which a path without a name belongs; None: there is none.
+        several_paths: whether this option is a list, to which all such paths belong.
         result: pattern of a file below the run folder that every successful run of a sweep leaves; None: there is none.
     """
     folder = (Path(inspect.getfile(job)).resolve().parent / config_path).resolve()
@@ -58,7 +60,7 @@ def run(
     status = 2
     try:
         with interruption.watched():
-            sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option)
+            sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option, several_paths)
             check_sweep(command.folder, config_name, sys.argv[1:])
             hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
     except interruption.Interrupted as stopped:

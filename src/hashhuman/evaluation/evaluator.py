@@ -75,7 +75,7 @@ class Evaluator:
         for product in self.products.values():
             product.check(subject)
 
-    def __call__(self, avatar: Any, datamodule: Any, folder: Path) -> Evaluation:
+    def __call__(self, avatar: Any, datamodule: Any, folder: Path, run: Path | None = None) -> Evaluation:
         """Evaluates into `folder`, and prints the paths of all products at the end.
 
         Each product replaces the files of an earlier evaluation in the same folder. Every file is replaced atomically.
@@ -84,6 +84,7 @@ class Evaluator:
             avatar: a `hashhuman.avatar.protocol.Avatar` that is a module; its training mode is restored at the end.
             datamodule: a `hashhuman.data.datamodule.SubjectDataModule`.
             folder: made if missing.
+            run: the run's folder, for products that show how it was trained; None: there is none.
 
         Returns:
             The evaluation with its report and products.
@@ -104,7 +105,7 @@ class Evaluator:
             "device": _device_name(avatar.device),
             "splits": {},
         }
-        evaluation = Evaluation(avatar, datamodule, folder, report, {})
+        evaluation = Evaluation(avatar, datamodule, folder, report, {}, run)
         for split in self.splits:
             if pictures := chosen[split]:
                 views, damaged = decoded.pop(split)

@@ -38,6 +38,8 @@ class Made:
     report: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # entries for `Evaluation.report`
     images: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: PNG, for the run's loggers
     videos: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: mp4 or gif, for the run's loggers
+    meshes: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: GLB, for the run's loggers
+    pages: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # name: HTML, for the run's loggers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Evaluation:
     folder: Path  # the folder of all files
     report: dict[str, Any]  # content of `metrics.json`: protocol, columns, device, splits, and entries of products
     made: dict[str, Made]  # name of each product so far: its results
+    run: Path | None = None  # the run's folder; None: the avatar is evaluated outside of any
 
     def pose(self, frame: int) -> BodyPose:
         """The pose of a frame, by its number, as training has corrected it."""

@@ -94,4 +94,5 @@ class Exporter(Product):
 
     def make(self, evaluation: Evaluation) -> Made:
         """Writes the chosen formats into the folder `export` of the evaluation."""
-        return Made(self(evaluation.avatar, evaluation.datamodule, evaluation.folder / FOLDER))
+        files = self(evaluation.avatar, evaluation.datamodule, evaluation.folder / FOLDER)
+        return Made(files, meshes={"avatar": files["glb"]} if "glb" in files else {})

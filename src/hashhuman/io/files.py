@@ -254,15 +254,18 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
     Raises ValueError for another dtype, shape or suffix, UserError if the file cannot be written.
     """
-    import imageio.v3 as iio  # here: it brings Pillow, and commands that write no picture shall start without
-
     path = Path(path)
     _check_picture(path, image)
-    encoded = iio.imwrite(
-        "<bytes>", image, extension=path.suffix, plugin="pillow", is_batch=False, **_ENCODERS[path.suffix]
-    )
+    encoded = encode_image(image, path.suffix)
     with atomic_path(path) as sibling:
         sibling.write_bytes(encoded)
+
+
+def encode_image(image: np.ndarray, suffix: str) -> bytes:
+    """The content of the file that `write_image` writes."""
+    import imageio.v3 as iio  # here: it brings Pillow, and commands that write no picture shall start without
+
+    return iio.imwrite("<bytes>", image, extension=suffix, plugin="pillow", is_batch=False, **_ENCODERS[suffix])
 
 
 def write_image_fast(path: Path, image: np.ndarray) -> None:

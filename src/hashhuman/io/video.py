@@ -1,4 +1,4 @@
-"""Writes videos and animations, with imageio."""
+"""Writes videos and animations, and makes small ones of them, with imageio."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,6 +33,31 @@ def write_video(path: Path, frames: Frames, fps: int) -> None:
     require_video(path.name)
     with atomic_path(path) as temporary:
         _WRITERS[path.suffix](temporary, frames, fps)
+
+
+def moving_picture(path: Path, height: int = 256, most: int = 48) -> tuple[bytes, int, int]:
+    """A video as a small gif for pages that play no videos: its content, height and width (pixels).
+
+    Args:
+        path: an mp4 or gif that `write_video` has written.
+        height: the greatest height (pixels).
+        most: the most frames, evenly spaced; they last longer instead.
+    """
+    import cv2
+    import imageio.v3 as iio
+
+    imopen: Any = iio.imopen
+    with imopen(path, "r", plugin="pillow" if path.suffix == ".gif" else "pyav") as reader:
+        frames = [frame[..., :3] for frame in reader.iter()]
+        meta = reader.metadata(index=0) if path.suffix == ".gif" else reader.metadata()
+    milliseconds = meta["duration"] if path.suffix == ".gif" else 1000 / meta["fps"]
+    step = -(-len(frames) // most)
+    scale = min(height / frames[0].shape[0], 1.0)
+    size = (max(round(frames[0].shape[1] * scale), 1), round(frames[0].shape[0] * scale))
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames[::step]]
+    duration = max(20, round(milliseconds * step, -1))
+    content = iio.imwrite("<bytes>", np.stack(small), extension=".gif", plugin="pillow", duration=duration, loop=0)
+    return content, size[1], size[0]
 
 
 def require_video(what: str) -> None:

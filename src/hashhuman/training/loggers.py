@@ -1,6 +1,18 @@
-"""Sends config, pictures, videos and metrics to the loggers of a run: csv (files), tensorboard or wandb."""
+"""Sends config, metrics, pictures, videos, meshes and pages to the loggers of a run: csv (files), tensorboard, wandb.
+
+| | wandb | tensorboard | csv |
+|---|---|---|---|
+| config | of the run | text `config` | config.json lies in the run folder |
+| metrics of every picture | table | text, a table | `evaluation/pictures.csv` |
+| pictures | pictures | pictures | PNG, named by their step |
+| videos | videos | pictures that move, smaller (`moving_picture`) | lie in the run folder |
+| GLB | Object3D | no, since its meshes have no textures | lies in the run folder |
+| report | artifact of the type `report` | no pages | lies in the run folder |
+"""
 
 import contextlib
+import csv
+import json
 import re
 import secrets
 import sys
@@ -16,6 +28,7 @@ from torch import Tensor
 from hashhuman.evaluation.product import Evaluation
 from hashhuman.io.files import atomic_path, read_image, write_image
 from hashhuman.io.packages import require_package, requiring
+from hashhuman.io.video import moving_picture
 
 
 class CsvLogger(CSVLogger):
@@ -94,10 +107,13 @@ def ended(loggers: Sequence[Logger]) -> Iterator[None]:
 
 
 def log_config(loggers: Iterable[Logger], config: Mapping[str, Any]) -> None:
-    """Logs a run's config to wandb, which compares runs by it. For the others, config.json lies in the run folder."""
+    """Logs a run's config: to wandb, which compares runs by it, and to tensorboard as a text."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_hyperparams(dict(config))
+        elif isinstance(logger, TensorBoardLogger):
+            lines = json.dumps(config, indent=1).splitlines()
+            logger.experiment.add_text("config", "\n".join(f"    {line}" for line in lines))  # Markdown for code
 
 
 def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int) -> None:
@@ -112,16 +128,44 @@ def log_image(loggers: Iterable[Logger], name: str, image: np.ndarray, step: int
 
 
 def log_video(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
-    """Logs an mp4 or gif to wandb. csv needs no copy, since the file lies in the run folder; tensorboard shows none."""
+    """Logs an mp4 or gif. csv needs no copy, since the file lies in the run folder."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_video(name, [str(path)], step=step, format=[path.suffix.removeprefix(".")])
+        elif isinstance(logger, TensorBoardLogger):
+            _add_moving_picture(logger, name, path, step)
+
+
+def _add_moving_picture(logger: TensorBoardLogger, name: str, path: Path, step: int) -> None:
+    """Adds a video as a gif, which tensorboard's page of pictures plays. Its own `add_video` needs moviepy."""
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+
+    content, height, width = moving_picture(path)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+    writer = logger.experiment._get_file_writer()  # its public methods decode pictures first, and keep one frame
+    writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+
+def log_mesh(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
+    """Logs a GLB to wandb, which shows it in space."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.log({name: require_wandb().Object3D(str(path)), "trainer/global_step": step})
+
+
+def log_page(loggers: Iterable[Logger], name: str, path: Path) -> None:
+    """Logs a page to wandb, as an artifact of the run."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            artifact = require_wandb().Artifact(f"{name}-{logger.experiment.id}", type=name)
+            artifact.add_file(str(path))
+            logger.experiment.log_artifact(artifact)
 
 
 def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int) -> None:
-    """Logs an evaluation: the mean metrics as `split/column`, and the pictures and videos of its products.
+    """Logs an evaluation: the mean metrics as `split/column`, and all that its products made for loggers.
 
-    wandb also gets the table `evaluation/pictures`, with one row for each measured picture.
+    The metrics of every measured picture are the table `evaluation/pictures`.
     """
     means = {
         f"{split}/{column}": value
@@ -130,21 +174,32 @@ def log_evaluation(loggers: Sequence[Logger], evaluation: Evaluation, step: int)
     }
     for logger in loggers:
         logger.log_metrics(means, step)
-        if isinstance(logger, WandbLogger):
-            _log_each(logger, evaluation, step)
+        _log_each(logger, evaluation, step)
         logger.save()
     for made in evaluation.made.values():
         for name, path in sorted(made.images.items()):
             log_image(loggers, name, read_image(path), step)
         for name, path in made.videos.items():
             log_video(loggers, name, path, step)
+        for name, path in made.meshes.items():
+            log_mesh(loggers, name, path, step)
+        for name, path in made.pages.items():
+            log_page(loggers, name, path)
 
 
-def _log_each(logger: WandbLogger, evaluation: Evaluation, step: int) -> None:
+def _log_each(logger: Logger, evaluation: Evaluation, step: int) -> None:
     """Logs the metrics of every picture as a table; none if no picture was measured."""
-    splits = evaluation.report["splits"].items()
-    rows = [{"split": split} | row for split, result in splits for row in result["each"]]
-    if rows:
-        columns = list(dict.fromkeys(name for row in rows for name in row))  # some splits have columns of their own
-        cells = [[row.get(column) for column in columns] for row in rows]
-        logger.log_table("evaluation/pictures", columns=columns, data=cells, step=step)
+    name, splits = "evaluation/pictures", evaluation.report["splits"].items()
+    rows = [{"split": split} | row for split, result in splits for row in result.get("each", [])]
+    if not rows:
+        return
+    columns = list(dict.fromkeys(name for row in rows for name in row))  # some splits have columns of their own
+    cells = [[row.get(column) for column in columns] for row in rows]
+    if isinstance(logger, WandbLogger):
+        logger.log_table(name, columns=columns, data=cells, step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        lines = [columns, ["---"] * len(columns), *cells]
+        logger.experiment.add_text(name, "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines), step)
+    elif isinstance(logger, CSVLogger):
+        with atomic_path(Path(logger.log_dir) / f"{name}.csv") as path, path.open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *cells])

@@ -136,7 +136,7 @@ def _evaluate(
         manifest.evaluated = False
         manifest.forget(run_folder.EVALUATION)
         manifest.save(folder)
-    evaluation = evaluator(avatar, datamodule, folder / run_folder.EVALUATION)
+    evaluation = evaluator(avatar, datamodule, folder / run_folder.EVALUATION, folder)
     interruption.check()
     log_evaluation(loggers, evaluation, manifest.step)
     manifest.add_below(folder, run_folder.EVALUATION)
@@ -154,7 +154,7 @@ def evaluate_again(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule
     manifest = Manifest.existing(folder)
     manifest.forget(part)
     manifest.save(folder)  # what an earlier evaluation left there counts no longer
-    evaluator(avatar, datamodule, folder / part)
+    evaluator(avatar, datamodule, folder / part, folder)
     interruption.check()
     manifest.add_below(folder, part)
     manifest.save(folder)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hashhuman.errors import UserError
-from hashhuman.io.video import write_video
+from hashhuman.io.video import moving_picture, write_video
 
 COLOURS = np.array([[250, 20, 20], [20, 250, 20], [20, 20, 250], [250, 250, 20], [20, 250, 250], [5, 5, 5]], np.uint8)
 FRAMES = [np.tile(colour, (40, 64, 1)) for colour in COLOURS]
@@ -32,6 +32,16 @@ def test_frames_come_back(tmp_path: Path, suffix: str, plugin: str, tolerance: i
     assert error.mean() <= tolerance / 4
     assert error[:, 4:12, 4:-4].max() <= tolerance and error[range(6), 20, 8 * np.arange(6) + 4].max() <= tolerance
     assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_moving_picture_is_a_small_gif_that_lasts_as_long(tmp_path: Path, suffix: str):
+    write_video(tmp_path / f"video{suffix}", moving(), fps=10)
+    content, height, width = moving_picture(tmp_path / f"video{suffix}", height=20, most=3)
+    found = iio.imread(content, extension=".gif", index=...)
+    assert (height, width) == (20, 32) and found.shape == (3, 20, 32, 3)
+    assert iio.immeta(content, extension=".gif")["duration"] == 200  # milliseconds: every other of six frames
+    assert abs(found[:, 3, 16].astype(int) - COLOURS[::2]).max() <= 24
 
 
 def test_an_mp4_is_h264_of_constant_quality_with_its_header_first(tmp_path: Path):

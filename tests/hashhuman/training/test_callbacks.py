@@ -168,6 +168,7 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path):
     figures = json.loads((tmp_path / "timing.json").read_text())
     assert (figures["setup_s"], figures["train_s"]) == (2, 9 - 2 - 1 - 2)
     assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
+    assert figures["marks"] == [[4, 3 - 2]]  # not of the sanity check
     assert figures["steps"] == 10 and figures["device"] == "cpu" and figures["peak_gpu_bytes"] is None
     state = clock.state_dict()  # 10
     later = TrainingClock(tmp_path / "timing.json", max_seconds=None, nominal_steps=13, now=now)  # 11
@@ -177,6 +178,7 @@ def test_clock_counts_from_the_first_optimizer_step(tmp_path):
     later.on_train_end(trainer, module)  # 13
     figures = json.loads((tmp_path / "timing.json").read_text())
     assert (figures["setup_s"], figures["train_s"], figures["steps"]) == (2 + 1, state["train_s"] + 1, 11)
+    assert figures["marks"] == [[4, 1]]
     assert (figures["validation_s"], figures["checkpoint_s"]) == (1, 2)
 
 

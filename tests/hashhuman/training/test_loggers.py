@@ -7,21 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from hashhuman.errors import UserError
 from hashhuman.evaluation.product import Evaluation, Made
 from hashhuman.io.files import load_json, read_image, write_image
+from hashhuman.io.video import write_video
 from hashhuman.training import loggers
 from tests import wandb_files
 from tests.tiny import SMALL, TOY
 
 ROOT = Path(__file__).parents[3]
 STEPS = 4
+PICTURES = "evaluation/pictures"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,32 @@ def test_wandb_gets_pictures_and_the_video(runs: list[Path]):
     assert (files / video["path"]).read_bytes() == (runs[0] / "evaluation/turntable.mp4").read_bytes()
 
 
+def test_wandb_gets_the_report(runs: list[Path]):
+    """As an artifact, of which wandb keeps a copy until it is uploaded."""
+    kept = [each.artifact for each in records(runs[0]) if each.WhichOneof("record_type") == "artifact"]
+    (artifact,) = [artifact for artifact in kept if artifact.type == "report"]  # a table is one, too
+    assert artifact.name.startswith("report-")
+    (entry,) = artifact.manifest.contents
+    assert entry.path == "report.html"
+    assert Path(entry.local_path).read_bytes() == (runs[0] / "evaluation/report.html").read_bytes()
+
+
+def test_wandb_gets_the_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    mesh = tmp_path / "avatar.glb"
+    mesh.write_bytes(b"glTF of the avatar")
+    logger = loggers.wandb_logger("hashhuman", None, str(tmp_path / "run"), offline=True)
+    evaluation = Evaluation(None, None, tmp_path, {"splits": {}}, {"export": Made(meshes={"avatar": mesh})})
+    with loggers.ended([logger]):
+        loggers.log_evaluation([logger], evaluation, step=7)
+    wandb.teardown()
+    (row,) = [row for row in wandb_files.history(records(tmp_path / "run")) if "avatar._type" in row]
+    assert (row["avatar._type"], row["trainer/global_step"]) == ("object3D-file", 7)
+    assert (offline_run(tmp_path / "run") / "files" / row["avatar.path"]).read_bytes() == mesh.read_bytes()
+
+
 def test_wandb_would_sync_each_run(runs: list[Path]):
     """By wandb's own command."""
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *map(str, map(offline_run, runs))]
@@ -164,9 +194,37 @@ def test_an_evaluation_goes_to_the_loggers(tmp_path):
     write_image(folder / "comparisons/heldout/00_000007.png", np.zeros((4, 4, 3), np.uint8))  # of an earlier one
     made = {"pictures": Made(images=images), "turntable": Made(videos={"turntable": folder / "turntable.mp4"})}
     logger = CSVLogger(tmp_path, "logs", "")
-    report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}}, "heldout": {"mean": {}}}}
+    each = [{"picture": "01/000000", "psnr_full": 31.5}]
+    report = {
+        "splits": {"novel_view": {"mean": {"psnr_full": 31.5}, "each": each}, "heldout": {"mean": {}, "each": []}}
+    }
     loggers.log_evaluation([logger], Evaluation(None, None, folder, report, made), step=7)
     assert (tmp_path / "logs/metrics.csv").read_text().split() == ["novel_view/psnr_full,step", "31.5,7"]
+    assert (tmp_path / "logs/evaluation/pictures.csv").read_text().split() == [
+        "split,picture,psnr_full", "novel_view,01/000000,31.5"
+    ]  # fmt: skip
     assert (tmp_path / "logs/novel_view/01_000000/000007.png").exists()
     assert read_image(tmp_path / "logs/canonical/000007.png")[0, 0, 0] == 9
     assert len(list((tmp_path / "logs").rglob("*.png"))) == 2
+
+
+def test_tensorboard_shows_as_much_as_it_can(tmp_path: Path):
+    video = tmp_path / "turntable.mp4"
+    frames = [np.full((512, 128, 3), 80 * i, np.uint8) for i in range(3)]
+    write_video(video, frames, fps=10)
+    each = [{"picture": "01/000000", "psnr_full": 31.5}]
+    report = {"splits": {"novel_view": {"mean": {"psnr_full": 31.5}, "each": each}}}
+    logger = TensorBoardLogger(tmp_path, "tensorboard", "")
+    loggers.log_config([logger], {"seed": 3})
+    made = {"turntable": Made(videos={"turntable": video})}
+    loggers.log_evaluation([logger], Evaluation(None, None, tmp_path, report, made), step=7)
+    logger.finalize("success")
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    (image,) = events.Images("turntable")
+    played = iio.imread(image.encoded_image_string, extension=".gif", index=None)
+    assert image.step == 7 and (image.height, image.width) == (256, 64) == played.shape[1:3]
+    assert [int(frame.mean()) for frame in played] == pytest.approx([0, 80, 160], abs=6)
+    texts = {tag: events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0] for tag in ("config", PICTURES)}
+    assert b'"seed": 3' in texts["config"]
+    assert texts[PICTURES].splitlines()[2] == b"| novel_view | 01/000000 | 31.5 |"

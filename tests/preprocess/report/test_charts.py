@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from preprocess.report.charts import HEIGHT, WIDTH, Chart, path_data, ticks
+from hashhuman.page.charts import HEIGHT, WIDTH, path_data
+from preprocess.report.charts import Chart
 
 
 def drawn(chart: Chart, values: np.ndarray, marked: tuple[int, ...] = ()) -> ElementTree.Element:
@@ -56,17 +57,3 @@ def test_words_are_escaped():
 @pytest.mark.parametrize("values", [np.full(3, np.nan), np.zeros(3), np.ones(1)])
 def test_nothing_to_see_is_no_error(values: np.ndarray):
     assert len(paths(drawn(Chart("a", "mm", [None, None]), values), "curve")) == 1
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "most", "expected"),
-    [
-        (0, 1, 4, [0, 0.5, 1]),
-        (0, 2.75, 4, [0, 1, 2]),
-        (0, 99, 6, [0, 20, 40, 60, 80]),
-        (3, 12, 6, [4, 6, 8, 10, 12]),
-        (7, 7, 4, [7]),
-    ],
-)
-def test_ticks(low: float, high: float, most: int, expected: list[float]):
-    assert ticks(low, high, most) == pytest.approx(expected)

@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from hashhuman.data.subject import SubjectWriter
+from hashhuman.data.subject import Subject, SubjectWriter
+from hashhuman.errors import UserError
 from hashhuman.io.files import save_npz
 from preprocess.body_fit.result import report_path
 from preprocess.quality import MeasuredQuality
@@ -18,7 +19,7 @@ from preprocess.stage import is_finished, run_stages
 from tests.preprocess.doctor.limits import checks
 from tests.preprocess.subjects import finished_toy
 
-VOID = {"meta", "img", "br", "path", "rect", "link"}  # and, in SVG, what closes itself
+VOID = {"meta", "img", "br", "path", "rect", "link", "input"}  # and, in SVG, what closes itself
 
 
 class Page(HTMLParser):
@@ -95,6 +96,18 @@ def test_findings_curves_and_settings_are_there(page: Page):
     for words in ("skeleton off the points", "body in the picture", "jitter", "Grey background", "background_pictures"):
         assert words in page.text
     assert page.tags.count("svg") == 3 and page.tags.count("details") >= 3
+
+
+def test_findings_can_be_read_by_others(subject: Path, page: Page, tmp_path: Path):
+    findings = Subject(subject).findings
+    assert findings and all(verdict in ("ok", "warn", "bad") for verdict, *_ in findings)
+    assert all(words in page.text for finding in findings for words in finding)
+    root = Path(shutil.copytree(subject, tmp_path / "toy"))
+    (root / "findings.json").write_text('[{"verdict": "ok"}]')
+    with pytest.raises(UserError, match=r"findings\.json holds no findings"):
+        _ = Subject(root).findings
+    (root / "findings.json").unlink()
+    assert Subject(root).findings is None and not is_finished(report(), root)
 
 
 def test_marked_frames_have_a_ground_in_every_chart(page: Page):

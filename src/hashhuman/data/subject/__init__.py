@@ -17,6 +17,7 @@ The layout is ZJU-MoCap's, as instant-nvr extended it. J joints and V vertices m
     bigpose_uv.npy                X x Y x Z x 2
     subject.json, scene.json      joint names, how the files were made, and the `splits` of a published data set: the
                                   frames of train, heldout and novel_pose; both optional
+    findings.json                 [{verdict, name, value, advice}]: what preprocessing found doubtful; optional
 
 Folders of neural body, animatable NeRF and their successors are read under their own names (`layout.names_in`):
 params/ or new_params/, vertices/ or new_vertices/, lbs/, annots_new.npy; `poses` of 3 (J - 1) numbers leave out

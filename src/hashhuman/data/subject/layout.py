@@ -14,6 +14,7 @@ VERSION = 1  # of subject.json
 TALLEST = 10.0  # metres: no person is that tall, and a body in millimetres or centimetres is taller
 FARTHEST = 10_000.0  # metres from the origin; single precision leaves millimetres there
 LARGEST_ANGLE = 4 * np.pi  # radians: fits count turns on at times, but degrees are larger
+FINDING = ("verdict", "name", "value", "advice")  # of each entry of findings.json; verdict: ok, warn or bad
 MILLIMETRES = 1000.0  # in a metre: `T` of annots.npy is in millimetres
 
 # Poses and vertices, skinning, and the list of pictures, under this project's names and under those that neural body,

@@ -16,7 +16,7 @@ from hashhuman.data.silhouette import around, silhouette
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.data.subject.arrays import shape_text
 from hashhuman.data.subject.body import SubjectBody
-from hashhuman.data.subject.layout import VERSION, Picture, frame_of
+from hashhuman.data.subject.layout import FINDING, VERSION, Picture, frame_of
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files, masks, threads
@@ -142,6 +142,17 @@ class Subject(SubjectBody):
         if len(frames) != len(set(frames)):
             raise UserError(f"{self.root / 'subject.json'}: splits names a frame twice.")
         return stated
+
+    @property
+    def findings(self) -> list[tuple[str, str, str, str]] | None:
+        """What preprocessing found: verdict (ok, warn, bad), name, value, advice; None if findings.json is missing."""
+        path = self.root / "findings.json"
+        if not path.exists():
+            return None
+        found = files.load_json(path)
+        if not isinstance(found, list) or not all(isinstance(row, dict) and row.keys() == {*FINDING} for row in found):
+            raise UserError(f"{path} holds no findings: run preprocessing again, which restores it.")
+        return [tuple(str(row[key]) for key in FINDING) for row in found]  # type: ignore[misc]
 
     @functools.cached_property
     def _sizes(self) -> dict[int, tuple[int, int]]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.data import lip
-from hashhuman.data.subject.layout import MILLIMETRES, VERSION, check_pose
+from hashhuman.data.subject.layout import FINDING, MILLIMETRES, VERSION, check_pose
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files
 
@@ -38,6 +38,10 @@ class SubjectWriter:
     def blend_weights_path(self, frame: int) -> Path:
         """The path of the volume of skinning weights around a frame's posed body."""
         return self.root / "smpl_lbs" / "bweights" / f"{frame}.npy"
+
+    def write_findings(self, findings: Sequence[tuple[str, str, str, str]]) -> None:
+        """Writes findings.json: of each finding its verdict (ok, warn, bad), name, value and advice."""
+        files.save_json(self.root / "findings.json", [dict(zip(FINDING, row)) for row in findings])
 
     def write_annots(
         self, cameras: Sequence[Camera], distortions: Sequence[np.ndarray], images: Sequence[Sequence[Path]]

@@ -21,7 +21,7 @@ class TrainingClock(L.Callback):
     The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies.
     Compiling missing kernels and capturing CUDA graphs count as training. Validation, and what a checkpoint makes
     training wait, are reported separately. A continued training goes on counting, and so does its budget. Writes the
-    figures to `path` as JSON.
+    figures to `path` as JSON, with the steps and seconds at each validation (`marks`).
 
     Args:
         path: the JSON file.
@@ -53,6 +53,7 @@ class TrainingClock(L.Callback):
         self.first_step, self.first_step_at = 0, self.made
         self.paused: float | None = None
         self.validation_s = self.checkpoint_s = 0.0
+        self.marks: list[list[int | float]] = []  # step and `train_s` at each validation
         self.setup_s = self.before_s = 0.0  # seconds of setup and of training before this process continued
 
     def setup(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
@@ -72,13 +73,15 @@ class TrainingClock(L.Callback):
         """The figures so far and the plan, for a checkpoint."""
         figures = {"train_s": self.train_s, "validation_s": self.validation_s, "checkpoint_s": self.checkpoint_s}
         plan = {} if self.plan is None else vars(self.plan).copy()
-        return figures | {"setup_s": self._setup_s(), "first_step": self.first_step, "plan": plan}
+        setup = {"setup_s": self._setup_s(), "first_step": self.first_step}
+        return figures | setup | {"plan": plan, "marks": [list(mark) for mark in self.marks]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the figures of a checkpoint."""
         self.before_s, self.setup_s = state_dict["train_s"], state_dict["setup_s"]
         self.validation_s, self.checkpoint_s = state_dict["validation_s"], state_dict["checkpoint_s"]
         self.first_step = state_dict["first_step"]
+        self.marks = [list(mark) for mark in state_dict.get("marks", [])]  # earlier revisions kept none
         if self.plan is not None:
             vars(self.plan).update(state_dict["plan"])
 
@@ -116,8 +119,11 @@ class TrainingClock(L.Callback):
             trainer.should_stop = self.plan.over(step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops the clock."""
+        """Stops the clock, and marks the step and the seconds so far."""
         self._pause(pl_module)
+        if self.started is not None and self.paused is not None:
+            beside = self.validation_s + self.checkpoint_s
+            self.marks.append([trainer.global_step, self.paused - self.started - beside])
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Restarts the clock."""
@@ -145,6 +151,7 @@ class TrainingClock(L.Callback):
             "validation_s": self.validation_s,
             "checkpoint_s": self.checkpoint_s,
             "steps": steps,
+            "marks": self.marks,
             "processes": trainer.world_size,
             "device": torch.cuda.get_device_name(pl_module.device) if cuda else "cpu",
             "peak_gpu_bytes": torch.cuda.max_memory_allocated(pl_module.device) if cuda else None,

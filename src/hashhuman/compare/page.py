@@ -1,0 +1,220 @@
+"""The page of several runs: metrics and their differences, curves, pictures, settings that differ, timings."""
+
+import json
+from html import escape
+from pathlib import Path
+
+from hashhuman.compare.matching import Matched, better
+from hashhuman.page.document import POLICY, document, folded, section
+from hashhuman.report import figures
+from hashhuman.report.embedding import Embedding
+from hashhuman.report.figures import Cell, number, title_of
+from hashhuman.report.page import SCRIPT, STYLE, timings
+from hashhuman.report.pictures import Pictures, around, crop_style, image_style
+
+OWN_SCRIPT = Path(__file__).with_name("compare.js")
+OWN_STYLE = Path(__file__).with_name("compare.css")
+NONE = "-"
+
+
+def compare_page(found: Matched, limit: int) -> str:
+    """The page as HTML5, in which nothing is asked of any server.
+
+    Args:
+        found: the runs.
+        limit: the most bytes that the page may have.
+
+    Raises:
+        UserError: if a picture cannot be decoded.
+    """
+    style = STYLE.read_text(encoding="utf-8") + OWN_STYLE.read_text(encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8") + OWN_SCRIPT.read_text(encoding="utf-8")
+    metrics = "".join(_metrics(found, split) for split in found.common)
+    charts = _legend(found) + figures.curves(list(zip(found.names, found.records)))
+    settings, times = _settings(found), _timings(found)
+    text = style + script + metrics + charts + settings + times
+    embedding = Embedding(limit - len(text.encode()) - 50_000)  # for the frame of the page and what else is text
+    pictures = _pictures(found, embedding)
+    turning = _videos(found, embedding)
+    body = (
+        _header(found)
+        + section("Metrics", metrics)
+        + section("Pictures", pictures)
+        + section("Training", charts)
+        + section("From all sides", turning)
+        + section("Settings that differ", settings)
+        + section("Time and machine", times)
+        + (f"<footer><p>{escape(embedding.sentence)}</p></footer>\n" if embedding.left_out else "")
+    )
+    return document(f"{', '.join(found.names)}: comparison", body, style, script, POLICY)
+
+
+def difference(column: str, value: float) -> str:
+    """A difference of a metric as text, with its sign."""
+    text = number(column, abs(value))
+    return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"
+
+
+def _header(found: Matched) -> str:
+    subject = found.records[0].subject
+    notes = "".join(f"<p>{escape(note)}</p>" for note in found.notes)
+    notes = f'<div class="notes">{notes}</div>' if notes else ""
+    measured = f"measured as {found.records[0].metrics['protocol']}"
+    return (
+        f"<header><h1>{escape(f'{subject}: ' if subject else '')}{len(found.names)} runs</h1>{_legend(found)}"
+        f"<p>{escape(measured)}; the others are compared with the first</p>{notes}</header>\n"
+    )
+
+
+def _legend(found: Matched) -> str:
+    items = "".join(f"<li><i{_color(i)}></i>{escape(name)}</li>" for i, name in enumerate(found.names))
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _color(run: int) -> str:
+    return f' style="--mine: var(--run-{run % figures.COLORS})"'
+
+
+def _metrics(found: Matched, split: str) -> str:
+    """The mean metrics of a split, and those of each common picture in a fold."""
+    rows: list[list[Cell]] = []
+    for column, (first, *others) in found.means(split).items():
+        cells: list[Cell] = [column, number(column, first)]
+        for value in others:
+            cells += [number(column, value), _difference(column, value - first)]
+        rows.append([*cells, str(found.columns.get(column, "time of a picture, on the machine that measured"))])
+    names = [found.names[0], *(head for name in found.names[1:] for head in (name, "difference"))]
+    means = figures.table(["", *names, "what it is"], rows, figures=len(names))
+    title = f"<h3>{escape(title_of(split))}, means over {len(found.common[split])} common pictures</h3>"
+    return title + means + _every_picture(found, split, names)
+
+
+def _every_picture(found: Matched, split: str, names: list[str]) -> str:
+    folds = []
+    for column in figures.headline(found.means(split)):
+        rows: list[list[Cell]] = []
+        for picture, (first, *others) in zip(found.common[split], zip(*found.values(split, column))):
+            cells: list[Cell] = [picture, number(column, first)]
+            for value in others:
+                cells += [number(column, value), _difference(column, value - first)]
+            rows.append(cells)
+        table = figures.table(["picture", *names], rows, figures=len(names), sortable=True)
+        folds.append(folded(f"{column}, picture by picture", "a click on a head sorts", table))
+    return "".join(folds)
+
+
+def _difference(column: str, value: float) -> Cell:
+    text = difference(column, value)
+    good = better(column, value) if text[0] in "+−" else None  # what rounds to 0 is no difference
+    return text, {True: "ok", False: "bad", None: ""}[good]
+
+
+def _pictures(found: Matched, embedding: Embedding) -> str:
+    """Each common picture: truth and all renders in a row, and a slider between any two of them."""
+    rows = [_row(found, pictures, embedding) for pictures in found.pictures]
+    if not any(rows):
+        return "<p>The runs have kept no picture in common (eval.products.report.pictures).</p>"
+    options = ["truth", *found.names]
+    left, right = (
+        "".join(
+            f'<option value="{i}"{" selected" if i == chosen else ""}>{escape(name)}</option>'
+            for i, name in enumerate(options)
+        )
+        for chosen in (1, 2)
+    )
+    tools = (
+        f'<p class="tools"><label>left: <select id="left-picture">{left}</select></label> <label>right: '
+        f'<select id="right-picture">{right}</select></label> <label><input type="checkbox" id="errors"> '
+        'errors</label> <small class="scale">no error <i></i> a quarter of the range or more</small></p>'
+    )
+    return tools + "".join(rows)
+
+
+def _row(found: Matched, pictures: list[Pictures], embedding: Embedding) -> str:
+    first, box = pictures[0], around([each.box for each in pictures])
+    files = {"truth": found.records[0].evaluation / first.path("truth")}
+    errors = {}
+    for name, record, each in zip(found.names, found.records, pictures):
+        files[name] = record.evaluation / each.path("render")
+        errors[name] = record.evaluation / each.path("error")
+    where = f"{first.split} {first.name}"
+    urls = embedding.urls({f"{where}, {name}": path for name, path in files.items()})
+    if not urls:
+        return ""
+    wrong = embedding.urls({f"{where}, error of {name}": path for name, path in errors.items()})
+    style, crop = image_style(first.size, box), crop_style(box)
+    column = next(iter(figures.headline(found.means(first.split))), None)
+    values = found.values(first.split, column) if column else []
+    place = found.common[first.split].index(first.name)
+    shown = [_cell("truth", urls[f"{where}, truth"], None, crop, style, "")]
+    for i, name in enumerate(found.names):
+        words = f"{column} {number(column, values[i][place])}" if column else ""
+        error = wrong.get(f"{where}, error of {name}")
+        shown.append(_cell(name, urls[f"{where}, {name}"], error, crop, style, words, _color(i)))
+    handle = (
+        f'<figure class="between"><div class="slider" style="{crop}"><img alt="right" style="{style}">'
+        f'<div class="over"><img alt="left" style="{style}"></div><span class="handle"></span>'
+        '<input type="range" min="0" max="100" step="any" value="50" '
+        f'aria-label="between two pictures of {escape(where, quote=True)}"></div>'
+        f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"
+        "</figure>"
+    )
+    return f'<div class="row">{handle}{"".join(shown)}</div>'
+
+
+def _cell(name: str, url: str, error: str | None, crop: str, style: str, words: str, color: str = "") -> str:
+    alt = escape(name, quote=True)
+    drawn = f'<img class="plain" src="{url}" alt="{alt}" style="{style}">'
+    if error:
+        drawn += f'<img class="error" src="{error}" alt="error of {alt}" style="{style}" hidden>'
+    dot = f"<i{color}></i>" if color else ""
+    return (
+        f'<figure class="cell"><div class="crop" style="{crop}">{drawn}</div><figcaption>{dot}{escape(name)} '
+        f"<small>{escape(words)}</small></figcaption></figure>"
+    )
+
+
+def _videos(found: Matched, embedding: Embedding) -> str:
+    """The videos of all runs, one beside the other."""
+    shown = []
+    for name in dict.fromkeys(name for record in found.records for name in record.shown.get("videos", {})):
+        cells = []
+        for i, (run, record) in enumerate(zip(found.names, found.records)):
+            path = record.shown.get("videos", {}).get(name)
+            url = embedding.url(f"{name} of {run}", record.evaluation / path) if path else None
+            if url is None:
+                continue
+            moving = (
+                f'<img src="{url}" alt="{escape(name, quote=True)}">'
+                if str(path).endswith(".gif")
+                else f'<video controls loop muted autoplay playsinline src="{url}"></video>'
+            )
+            words = f"<figcaption><i{_color(i)}></i>{escape(run)} <small>{escape(name)}</small></figcaption>"
+            cells.append(f"<figure>{moving}{words}</figure>")
+        if cells:
+            shown.append(f'<div class="views">{"".join(cells)}</div>')
+    return "".join(shown)
+
+
+def _settings(found: Matched) -> str:
+    rows = [
+        [option, *(NONE if value is ... else json.dumps(value, ensure_ascii=False) for value in values)]
+        for option, values in found.differences.items()
+    ]
+    if not rows:
+        return "<p>None: the runs have the same config.</p>"
+    return figures.table(["option", *found.names], rows, figures=0)
+
+
+def _timings(found: Matched) -> str:
+    """Timings, and what differs between the machines and the code."""
+    times = [timings(record) for record in found.records]
+    rows = [
+        [key, *(mine.get(key, NONE) for mine in times)] for key in dict.fromkeys(key for mine in times for key in mine)
+    ]
+    with_commit = [{"commit": (r.revision or "unknown")[:12]} | r.shown.get("environment", {}) for r in found.records]
+    for key in dict.fromkeys(key for mine in with_commit for key in mine):
+        values = [str(mine.get(key, NONE)) for mine in with_commit]
+        if key == "commit" or len(set(values)) > 1:
+            rows.append([key, *values])
+    return figures.table(["", *found.names], rows, figures=0)

@@ -1,0 +1,1 @@
+"""The report of a run: one page with all that a run folder holds, which opens offline."""

@@ -1,0 +1,59 @@
+"""Files as parts of a page, as long as they leave it small enough."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hashhuman.io.files import encode_image, read_rgb
+from hashhuman.page.document import data_url
+
+MEDIA = {".jpg": "image/jpeg", ".gif": "image/gif", ".mp4": "video/mp4"}
+
+
+class Embedding:
+    """Makes files parts of a page, until it is full. Ask for the most important ones first.
+
+    Args:
+        limit: bytes that all of them may take in the page.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.free = limit
+        self.left_out: dict[str, Path] = {}  # label: file that was too large
+
+    def url(self, label: str, path: Path) -> str | None:
+        """The URL of a picture or a video within the page; None if it is missing or too large.
+
+        A PNG becomes a JPEG. Raises UserError if it cannot be decoded.
+        """
+        return self.urls({label: path}).get(label)
+
+    def urls(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """As `url`, for files that are of use only together: all of them by their labels, or none."""
+        if not files or not all(path.is_file() for path in files.values()):
+            return {}
+        made = {label: _url(path) for label, path in files.items()}
+        if self.takes(sum(map(len, made.values()))):
+            return made
+        self.left_out |= files
+        return {}
+
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes still fit; if so, they are taken."""
+        if size > self.free:
+            return False
+        self.free -= size
+        return True
+
+    @property
+    def sentence(self) -> str:
+        """What was left out and where it lies; empty if nothing was."""
+        if not self.left_out:
+            return ""
+        words = "; ".join(f"{label} ({path})" for label, path in self.left_out.items())
+        return f"Left out, since the page would have become too large: {words}."
+
+
+def _url(path: Path) -> str:
+    if path.suffix == ".png":
+        return data_url(MEDIA[".jpg"], encode_image(read_rgb(path), ".jpg"))
+    return data_url(MEDIA[path.suffix], path.read_bytes())
