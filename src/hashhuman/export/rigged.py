@@ -9,13 +9,13 @@ from jaxtyping import Float, Int, UInt8
 from hashhuman.avatar.protocol import VolumetricAvatar
 from hashhuman.body.surface import vertex_normals
 from hashhuman.errors import UserError
-from hashhuman.evaluation.product import spread
 from hashhuman.export import atlas as atlases
 from hashhuman.export import skin as skins
 from hashhuman.export.motion import Motion, Skeleton
 from hashhuman.export.skin import Skin
 from hashhuman.export.surface import SurfaceExtraction
-from hashhuman.export.texture import Baking, FilmedView
+from hashhuman.export.texture import Baking
+from hashhuman.export.views import filmed_views, turned_views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Rigging:
         normals = vertex_normals(rest, surface.faces)
         normals = normals / normals.norm(dim=1, keepdim=True).clamp_min(1e-12)
         atlas = atlases.unwrap(rest, surface.faces, self.baking.texel)
-        texture = self.baking(
-            avatar, template, filmed_views(avatar, datamodule, self.baking.views), atlas, rest, normals, skin
-        )
+        views = filmed_views(avatar, datamodule, self.baking.views)
+        views += turned_views(views[0], template, self.baking.turned, self.baking.faint)
+        texture = self.baking(avatar, template, views, atlas, rest, normals, skin)
         skeleton, source = Skeleton.of(template), atlas.source
         return RiggedMesh(
             vertices=(rest.numpy() + skeleton.offset)[source].astype(np.float32),
@@ -77,15 +77,3 @@ class Rigging:
             skeleton=skeleton,
             level=surface.level,
         )
-
-
-def filmed_views(avatar: Any, datamodule: Any, most: int) -> list[FilmedView]:
-    """At most `most` evenly spaced training pictures, as poses and places of the camera."""
-    return [
-        FilmedView(
-            avatar.refined_pose(datamodule.subject.pose(picture.frame), picture.frame),
-            datamodule.train_frames.index(picture.frame),
-            datamodule.subject.camera(picture.camera).center,
-        )
-        for picture in spread(datamodule.splits["train"], most)
-    ]

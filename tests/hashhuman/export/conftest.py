@@ -15,7 +15,7 @@ def rigging(faces: int = 3000) -> Rigging:
     """Small sizes."""
     return Rigging(
         SurfaceExtraction(voxel=0.015, margin=0.05, core=0.03, smooth=0.5, faces=faces, level=None),
-        Baking(texel=0.01, outside=0.01, inside=0.03, step=0.005, views=3, facing=4.0),
+        Baking(texel=0.007, views=3, turned=6, faint=0.01, margin=0.02, tolerance=0.015),
         neighbors=4,
         smoothness=0.01,
     )

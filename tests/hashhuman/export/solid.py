@@ -6,8 +6,11 @@ from typing import Any
 
 import torch
 
+from hashhuman.avatar.images import RenderedImage
 from hashhuman.body.template import BodyPose, BodyTemplate
+from hashhuman.data.subject import Picture
 from hashhuman.geometry import skinning
+from hashhuman.geometry.camera import Camera
 from tests import toy
 from tests.hashhuman.fakes import FakeAvatar, FakeData
 
@@ -41,9 +44,32 @@ class SolidAvatar(FakeAvatar):
     def query(self, positions, scene, directions=None, frames=None) -> tuple[torch.Tensor, torch.Tensor]:
         """Colour and density of the box that a place is deepest in."""
         maps = scene[torch.zeros(len(positions), dtype=torch.long) if frames is None else frames]
-        distance = torch.stack([self.outside(skinning.transform(maps[:, j], positions), j) for j in range(5)], 1)
-        nearest, box = distance.min(1)
+        nearest, box = self._nearest(maps, positions)
         return COLORS[box].float(), DENSITY * torch.sigmoid(-nearest / EDGE)
+
+    def _nearest(self, maps: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The least signed distance (m) from a box, and which box that is."""
+        return torch.stack([self.outside(skinning.transform(maps[:, j], positions), j) for j in range(5)], 1).min(1)
+
+    def _render(self, camera: Camera, pose: BodyPose, background: float) -> RenderedImage:
+        """The boxes, which rays approach in steps as long as the distance from them (Hart 1996, "Sphere tracing")."""
+        x, y = torch.meshgrid(torch.arange(camera.width), torch.arange(camera.height), indexing="xy")
+        rays_o, rays_d = camera.rays(torch.stack([x, y], -1).flatten(0, 1).float())
+        maps, depth = self.scene([pose]), torch.zeros(len(rays_o))
+        nearest, box, going = (
+            torch.ones(len(rays_o)),
+            torch.zeros(len(rays_o), dtype=torch.long),
+            torch.arange(len(rays_o)),
+        )
+        for _ in range(80):
+            places = rays_o[going] + depth[going, None] * rays_d[going]
+            nearest[going], box[going] = self._nearest(maps.expand(len(going), -1, -1, -1), places)
+            depth[going] += nearest[going]
+            going = going[(nearest[going] > 1e-4) & (depth[going] < 10)]
+        seen = (nearest.abs() < 1e-3).float()
+        rgb = seen[:, None] * COLORS[box].float() + (1 - seen[:, None]) * background
+        size = camera.height, camera.width
+        return RenderedImage(rgb.reshape(*size, 3), seen.reshape(size), depth.reshape(size))
 
     def outside(self, rest: torch.Tensor, box: int) -> torch.Tensor:
         """Signed distance (m) from a box, up to what matters at its edges."""
@@ -69,3 +95,7 @@ class SolidData(FakeData):
     def __init__(self, root) -> None:
         super().__init__(root, train_frames=6, holdout_every=3)
         self.subject._template = template()  # a cached property
+
+    def camera(self, picture: Picture) -> Camera:
+        """The picture's camera, with pixels as small as the person's details."""
+        return super().camera(picture).scaled(4.0)
