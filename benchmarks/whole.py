@@ -11,7 +11,7 @@ All checkouts use the packages of this Python and the networks of one folder, `m
 
 The table has the seconds of each stage (medians), by the clock and of computing, and what other threads worked on at
 the same time (`timeline/sitecustomize.py`); then the largest resident memory of the process and its children together,
-of the GPU by `nvidia-smi`, and the PSNR of held-out pictures. With `--json`, each run's figures are added to that file
+of the GPU by `nvidia-smi`, and the PSNR and the time of evaluated pictures. With `--json`, each run's figures are added to that file
 as soon as it ends, and the table is about all runs in it of the same clip and overrides.
 """
 
@@ -140,6 +140,7 @@ def measure(build: Path, video: str, overrides: Sequence[str], cold: bool) -> Ro
         "memory_mib": peaks.memory / MIB,
         "gpu_mib": peaks.gpu,
         "psnr": {split: found["mean"]["psnr_full"] for split, found in splits.items() if found["mean"]},
+        "picture_ms": {split: found["mean"]["render_ms"] for split, found in splits.items() if found["mean"]},
     }
 
 
@@ -164,6 +165,7 @@ def page(rows: Sequence[Row], builds: Sequence[str]) -> str:
     ]
     for split in dict.fromkeys(split for row in rows for split in row["psnr"]):
         totals.append(line(f"PSNR, {split} (dB)", lambda row, split=split: row["psnr"].get(split), 2))
+        totals.append(line(f"a picture, {split} (ms)", lambda row, split=split: row["picture_ms"].get(split), 0))
     new = median([row["seconds"] for row in of.get(builds[0], [])])
     if new is not None and len(of) > 1:
         ratios = (median([row["seconds"] for row in found]) for found in of.values())

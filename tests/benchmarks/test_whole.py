@@ -106,9 +106,17 @@ def test_the_page_has_medians_and_their_ratio():
             "gpu_mib": None,
             "psnr": {"heldout": 30},
         }
-        return {"build": build, "seconds": seconds, "stages": stages, "psnr": {"heldout": 30}, **common}
+        return {
+            "build": build,
+            "seconds": seconds,
+            "stages": stages,
+            "psnr": {"heldout": 30},
+            "picture_ms": {"heldout": 500},
+            **common,
+        }
 
     rows = [row("this checkout", s) for s in (10, 12, 90)] + [row("old", s) for s in (30, 24, 6)]
     text = whole.page(rows, ["this checkout", "old"])
     assert "| the whole command (s) | 12.0 | 24.0 |" in text and "| against this checkout | 1.00 | 2.00 |" in text
     assert "| training | 6.0 (1.0) | 12.0 (1.0) |" in text and "| PSNR, heldout (dB) | 30.00 | 30.00 |" in text
+    assert "| a picture, heldout (ms) | 500 | 500 |" in text
