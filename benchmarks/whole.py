@@ -11,8 +11,8 @@ All checkouts use the packages of this Python and the networks of one folder, `m
 
 The table has the seconds of each stage (medians), by the clock and of computing, and what other threads worked on at
 the same time (`timeline/sitecustomize.py`); then the largest resident memory of the process and its children together,
-of the GPU by `nvidia-smi`, and the PSNR and the time of evaluated pictures. With `--json`, each run's figures are added to that file
-as soon as it ends, and the table is about all runs in it of the same clip and overrides.
+of the GPU by `nvidia-smi`, and the PSNR and the time of evaluated pictures. With `--json`, each run's figures are added
+to that file as soon as it ends, and the table is about all runs in it of the same clip and overrides.
 """
 
 import argparse

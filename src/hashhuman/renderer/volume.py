@@ -57,7 +57,7 @@ def composite(
     if looped(kernels, color.device) and not torch.is_grad_enabled():
         from hashhuman.renderer import volume_loops
 
-        return volume_loops.composite(color, density, samples)
+        return Rendering(*volume_loops.composite(color, density, samples.t, samples.delta, samples.start), samples)
     n_rays = len(samples.start) - 1
     weights = weigh(density, samples)
 
@@ -78,7 +78,7 @@ def weigh(density: Float[Tensor, "M"], samples: Samples, kernels: str = "torch")
     if looped(kernels, density.device):
         from hashhuman.renderer import volume_loops
 
-        return volume_loops.weights(density, samples)
+        return volume_loops.weigh(density, samples.delta, samples.start)
     optical = density * samples.delta
     return torch.exp(-before(optical, samples)) * -torch.expm1(-optical)
 

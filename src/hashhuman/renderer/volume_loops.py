@@ -2,11 +2,10 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.cpu.loops import array, compiled, in_parallel
-from hashhuman.renderer.volume import Rendering, Samples
 
 
 @compiled
@@ -32,17 +31,26 @@ def _sum(first, last, weights, color, t, start, sums):
         sums[ray, 0], sums[ray, 1], sums[ray, 2], sums[ray, 3], sums[ray, 4] = r, g, b, alpha, depth
 
 
-def weights(density: Float[Tensor, "M"], samples: Samples) -> Float[Tensor, "M"]:
-    """Each sample's share in its ray's colour, as in `Rendering.weights`; `density` in 1/m."""
+def weigh(density: Float[Tensor, "M"], delta: Float[Tensor, "M"], start: Int[Tensor, "ends"]) -> Float[Tensor, "M"]:
+    """Each sample's share in its ray's colour, as `volume.weigh` computes it; the arguments are those of `composite`."""
     out = torch.zeros_like(density)
-    start = samples.start.numpy()
-    in_parallel(_weigh, len(start) - 1, array(density), array(samples.delta), start, out.numpy())
+    in_parallel(_weigh, len(start) - 1, array(density), array(delta), start.numpy(), out.numpy())
     return out
 
 
-def composite(color: Float[Tensor, "M 3"], density: Float[Tensor, "M"], samples: Samples) -> Rendering:
-    """Composites samples as `volume.composite` does; see there."""
-    of_samples, start = weights(density, samples), samples.start.numpy()
+def composite(
+    color: Float[Tensor, "M 3"],
+    density: Float[Tensor, "M"],
+    t: Float[Tensor, "M"],
+    delta: Float[Tensor, "M"],
+    start: Int[Tensor, "ends"],
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"], Float[Tensor, "N"], Float[Tensor, "M"]]:
+    """Composites samples as `volume.composite` does; `t`, `delta` and `start` are those of `Samples`.
+
+    Returns:
+        The first four fields of `Rendering`.
+    """
+    weights = weigh(density, delta, start)
     sums = torch.zeros(len(start) - 1, 5)
-    in_parallel(_sum, len(sums), of_samples.numpy(), array(color), array(samples.t), start, sums.numpy())
-    return Rendering(sums[:, :3], sums[:, 3], sums[:, 4], of_samples, samples)
+    in_parallel(_sum, len(sums), weights.numpy(), array(color), array(t), start.numpy(), sums.numpy())
+    return sums[:, :3], sums[:, 3], sums[:, 4], weights
