@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from hashhuman.cpu.marks import spread
+
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
@@ -34,8 +36,8 @@ class Cells:
         """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis."""
         steps = math.ceil(distance / self.side)
         marked = self.marked.view(-1, *[self.resolution] * 3)
-        if marked.device.type == "cpu":  # pooling takes twenty times as long there
-            return dataclasses.replace(self, marked=_spread(marked, steps).flatten())
+        if marked.device.type == "cpu":
+            return dataclasses.replace(self, marked=spread(marked, steps).flatten())
         marked = marked.float()
         for axis in range(3):
             width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
@@ -46,14 +48,3 @@ class Cells:
     def contain(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Bool[Tensor, "M"]:
         """Whether canonical positions (m) lie in marked cells of their parts."""
         return self.marked[self.index(x, part)] > 0
-
-
-def _spread(marked: UInt8[Tensor, "P R R R"], steps: int) -> UInt8[Tensor, "P R R R"]:
-    """Marks the cells that are at most `steps` away from a marked one along each axis."""
-    for axis in (1, 2, 3):
-        length, spread = marked.shape[axis], marked.clone()
-        for step in range(1, min(steps, length - 1) + 1):
-            for to, of in ((step, 0), (0, step)):
-                spread.narrow(axis, to, length - step).bitwise_or_(marked.narrow(axis, of, length - step))
-        marked = spread
-    return marked

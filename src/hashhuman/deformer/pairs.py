@@ -120,15 +120,17 @@ class CanonicalPairs:
         point = row.new_zeros(sum(sizes)).index_copy(0, place, self.point[row])
         slots = torch.full_like(self.slots, -1)
         slots[part, self.point[row]] = place
-        values = (None if each is None else each[source] for each in (self.x, self.rotation, self.normal, self.uv))
         pairs = CanonicalPairs(
-            PartRows(sizes, used),
-            point,
-            slots,
-            *values,
-            self.points,
-            self.frame_time,
-            used,  # type: ignore[arg-type]
+            rows=PartRows(sizes, used),
+            point=point,
+            slots=slots,
+            x=self.x[source],
+            rotation=self.rotation[source],
+            normal=self.normal[source],
+            uv=None if self.uv is None else self.uv[source],
+            points=self.points,
+            frame_time=self.frame_time,
+            needed=used,
         )
         return pairs, source
 

@@ -32,7 +32,7 @@ def _sum(first, last, weights, color, t, start, sums):
 
 
 def weigh(density: Float[Tensor, "M"], delta: Float[Tensor, "M"], start: Int[Tensor, "ends"]) -> Float[Tensor, "M"]:
-    """Each sample's share in its ray's colour, as `volume.weigh` computes it; the arguments are those of `composite`."""
+    """Each sample's share in its ray's colour, as by `volume.weigh`; the arguments are those of `composite`."""
     out = torch.zeros_like(density)
     in_parallel(_weigh, len(start) - 1, array(density), array(delta), start.numpy(), out.numpy())
     return out
