@@ -60,6 +60,14 @@ class SceneRenderer(Protocol):
         """Renders rays of a scene; the arguments are those of `HashGridAvatar.render_rays`."""
         ...
 
+    def render_visible(self, rays: Rays, scene: Scene, bins: tuple[int, int]) -> Rendering:
+        """Renders rays without the colours of what is hardly seen; see `HashGridAvatar.render_visible`."""
+        ...
+
+    def meets(self, rays: Rays, scene: Scene) -> Bool[Tensor, "N"]:
+        """Which rays meet the scene's shell."""
+        ...
+
 
 class EagerImages:
     """Renders all pixels of a picture in two rounds.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hashhuman.avatar.carving import Carving, allowed_cells, facing
 from hashhuman.avatar.graph_images import GraphImages
 from hashhuman.avatar.images import EagerImages, RenderedImage
+from hashhuman.avatar.loop_images import LoopImages
 from hashhuman.avatar.pose_fit import fit_pose
 from hashhuman.avatar.prediction import Prediction, RayOutputs
 from hashhuman.avatar.scene import Scene
@@ -31,14 +32,16 @@ from hashhuman.field.base import CanonicalField
 from hashhuman.field.occupancy import Occupancy
 from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 from hashhuman.gpu.capacity import IndexCapacity, RayCapacity, RayNeeds
 from hashhuman.neighbors.base import NeighborIndex
 from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.pose.table import FixedPoses, PoseTable
 from hashhuman.renderer.shell import Shell
 from hashhuman.renderer.shell_sampler import ALL_BINS, ShellSampler
-from hashhuman.renderer.volume import Samples, composite
+from hashhuman.renderer.volume import Rendering, Samples, composite, weigh
+
+FAINT = 1e-3  # a sample of at most this weight changes a pixel by less than half of one of 255 grey levels
 
 
 class HashGridAvatar(nn.Module):
@@ -54,7 +57,7 @@ class HashGridAvatar(nn.Module):
         neighbors: makes a neighbour index from posed points and parts.
         sampler: chooses the samples along rays.
         shell_voxel: side (m) of the voxels of the shell, in which samples may lie.
-        chunk, front_bins: see `EagerImages`.
+        chunk, front_bins: see `EagerImages` and `LoopImages`.
         prune_after: optimizer steps before cells that the field leaves empty are no longer sampled; None: all cells
             are always sampled.
         prune_every: steps between two prunings after that.
@@ -90,6 +93,7 @@ class HashGridAvatar(nn.Module):
         self.surface: Surface | None = None  # `carve` makes it
         self.eager_images = EagerImages(self, chunk, front_bins)
         self.graph_images = GraphImages(self.eager_images)
+        self.loop_images = LoopImages(self, chunk, front_bins)
 
     @property
     def device(self) -> torch.device:
@@ -296,6 +300,23 @@ class HashGridAvatar(nn.Module):
         rendering = composite(color, density, samples, self.kernels)
         return RayOutputs(rendering, pairs, residual, RayNeeds(samples.needed, pairs.needed))
 
+    @torch.no_grad()
+    def render_visible(self, rays: Rays, scene: Scene, bins: tuple[int, int]) -> Rendering:
+        """Renders rays (world frame, metres) as `render_rays` does, without the colours of what is hardly seen.
+
+        Args:
+            bins: which bins of the rays to render; see `ShellSampler`.
+        """
+        samples = self.sampler(rays, scene.bodies, scene.index.shell, jitter=False, bins=bins)
+        pairs, _ = self._to_canonical(sample_points(rays, samples), scene)
+        weights = partial(weigh, samples=samples, kernels=self.kernels)
+        color, density = self.field.visible(pairs, weights, FAINT)
+        return composite(color, density, samples, self.kernels)
+
+    def meets(self, rays: Rays, scene: Scene) -> Bool[Tensor, "N"]:
+        """Which rays (world frame) meet the scene's shell."""
+        return self.sampler.meets(rays, scene.bodies, scene.index.shell)
+
     def _to_canonical(
         self, points: Points, scene: Scene, rows: tuple[int, ...] | None = None
     ) -> tuple[CanonicalPairs, Residual | None]:
@@ -331,8 +352,10 @@ class HashGridAvatar(nn.Module):
         return self.field(self._to_canonical(Points(positions, directions, frames), scene)[0])
 
     @property
-    def images(self) -> EagerImages | GraphImages:
+    def images(self) -> EagerImages | GraphImages | LoopImages:
         """Renders pictures, on the present device as fast as that allows."""
+        if looped(self.kernels, self.device):
+            return self.loop_images
         graph = self.device.type == "cuda" and self.capture_obstacle() is None
         return self.graph_images if graph else self.eager_images
 

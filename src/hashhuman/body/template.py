@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -116,13 +117,12 @@ def thinned(template: BodyTemplate, max_points: int | None) -> BodyTemplate:
     kept = torch.arange(count)
     for _ in range(24):
         side = (low * high) ** 0.5
-        cubes = ((template.vertices - template.vertices.amin(0)) / side).long()
-        _, owner = cubes.unique(dim=0, return_inverse=True)
-        first = torch.full((int(owner.max()) + 1,), count).scatter_reduce(0, owner, torch.arange(count), "amin")
+        cubes = ((template.vertices - template.vertices.amin(0)) / side).long().numpy(force=True)
+        _, first = np.unique(np.ravel_multi_index(tuple(cubes.T), cubes.max(0) + 1), return_index=True)
         if len(first) > max_points:
             low = side
         else:
-            high, kept = side, first.sort().values
+            high, kept = side, torch.from_numpy(np.sort(first)).to(kept)
     return dataclasses.replace(
         template,
         vertices=template.vertices[kept],

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from hashhuman.cpu.marks import spread
+
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
@@ -33,7 +35,10 @@ class Cells:
     def around(self, distance: float) -> "Cells":
         """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis."""
         steps = math.ceil(distance / self.side)
-        marked = self.marked.view(-1, *[self.resolution] * 3).float()
+        marked = self.marked.view(-1, *[self.resolution] * 3)
+        if marked.device.type == "cpu":
+            return dataclasses.replace(self, marked=spread(marked, steps).flatten())
+        marked = marked.float()
         for axis in range(3):
             width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
             padding = [steps if i == axis else 0 for i in range(3)]

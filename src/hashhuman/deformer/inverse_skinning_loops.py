@@ -29,7 +29,8 @@ def _carry(
     parts, points = np.empty(most, np.int32), np.empty(most, np.int64)
     values = np.empty((most, WIDTH), np.float32)
     counts = np.zeros(n_parts, np.int64)
-    vertex, squared, weight = np.empty(8, np.int64), np.empty(8, np.float32), np.empty(8, np.float32)
+    vertex, times = np.empty(8, np.int64), np.empty(8, np.float32)
+    squared, weight = np.empty(8, np.float32), np.empty(8, np.float32)
     linear = np.empty(12, np.float32)
     found = 0
     for point in range(first, last):
@@ -54,32 +55,38 @@ def _carry(
             i = min(max(int(np.floor(x)), 0), sx - 2)
             j = min(max(int(np.floor(y)), 0), sy - 2)
             k = min(max(int(np.floor(z)), 0), sz - 2)
-            least, nearest = np.float32(np.inf), 0
+            least, nearest, n_found = np.float32(np.inf), 0, 0
             for corner in range(8):
                 node = ((i + (corner >> 2)) * sy + j + ((corner >> 1) & 1)) * sz + k + (corner & 1)
                 key = keys[frame, start[part] + node]
-                vertex[corner], squared[corner] = 0, np.float32(np.inf)
-                if key != EMPTY:
-                    v = key & 0xFFFF
-                    vertex[corner] = v
-                    a, b, c = vertices[frame, v, 0] - px, vertices[frame, v, 1] - py, vertices[frame, v, 2] - pz
-                    squared[corner] = a * a + b * b + c * c
-                    if squared[corner] < least:
-                        least, nearest = squared[corner], corner
+                if key == EMPTY:
+                    continue
+                v, known = key & 0xFFFF, 0
+                while known < n_found and vertex[known] != v:
+                    known += 1
+                if known < n_found:  # several corners name the same point, which then counts as often
+                    times[known] += 1
+                    continue
+                vertex[n_found], times[n_found] = v, 1
+                a, b, c = vertices[frame, v, 0] - px, vertices[frame, v, 1] - py, vertices[frame, v, 2] - pz
+                squared[n_found] = a * a + b * b + c * c
+                if squared[n_found] < least:
+                    least, nearest = squared[n_found], n_found
+                n_found += 1
             if not least < radius * radius:
                 continue
             total = np.float32(0)
-            for corner in range(8):
-                weight[corner] = np.exp((least - squared[corner]) * falloff)
-                total += weight[corner]
+            for one in range(n_found):
+                weight[one] = times[one] * np.exp((least - squared[one]) * falloff)
+                total += weight[one]
             linear[:] = 0
             nx = ny = nz = fx = fy = fz = np.float32(0)
-            for corner in range(8):
-                w = weight[corner] / total
-                weight[corner] = w
+            for one in range(n_found):
+                w = weight[one] / total
+                weight[one] = w
                 if w == 0:
                     continue
-                v = vertex[corner]
+                v = vertex[one]
                 for row in range(3):
                     for column in range(4):
                         linear[4 * row + column] += w * maps[frame, v, row, column]
@@ -111,10 +118,10 @@ def _carry(
             if len(texture):
                 near_u, near_v = texture[vertex[nearest], 0], texture[vertex[nearest], 1]
                 u = v_ = chart = np.float32(0)
-                for corner in range(8):
-                    a, b = texture[vertex[corner], 0], texture[vertex[corner], 1]
+                for one in range(n_found):
+                    a, b = texture[vertex[one], 0], texture[vertex[one], 1]
                     if max(abs(a - near_u), abs(b - near_v)) < np.float32(0.05):  # in the nearest point's chart
-                        w = weight[corner]
+                        w = weight[one]
                         u, v_, chart = u + w * a, v_ + w * b, chart + w
                 out[UV], out[UV + 1] = u / chart, v_ / chart
             counts[part] += 1

@@ -103,6 +103,37 @@ class CanonicalPairs:
         x = points.position[point]
         return cls.arranged(points, part, point, len(claims), x, rotation[point], normal[point], None, no_time)
 
+    def of(self, row: Int[Tensor, "K"]) -> tuple["CanonicalPairs", Int[Tensor, "R"]]:
+        """The pairs of some rows.
+
+        Args:
+            row: rows in use, in ascending order.
+
+        Returns:
+            The pairs, and for each of their rows the row here that it was taken from; 0 for unused ones.
+        """
+        n_parts = len(self.rows.sizes)
+        ends = torch.tensor(self.rows.starts[1:], dtype=row.dtype, device=row.device)
+        part = torch.bucketize(row, ends, right=True)
+        sizes, used, place = arrange(part, n_parts)
+        source = row.new_zeros(sum(sizes)).index_copy(0, place, row)
+        point = row.new_zeros(sum(sizes)).index_copy(0, place, self.point[row])
+        slots = torch.full_like(self.slots, -1)
+        slots[part, self.point[row]] = place
+        pairs = CanonicalPairs(
+            rows=PartRows(sizes, used),
+            point=point,
+            slots=slots,
+            x=self.x[source],
+            rotation=self.rotation[source],
+            normal=self.normal[source],
+            uv=None if self.uv is None else self.uv[source],
+            points=self.points,
+            frame_time=self.frame_time,
+            needed=used,
+        )
+        return pairs, source
+
     def part(self) -> Int[Tensor, "M"]:
         """The part of each row."""
         sizes = self.rows.sizes

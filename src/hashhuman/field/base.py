@@ -1,5 +1,7 @@
 """What every canonical field has: cubes in canonical space, one for each part, and colour and density in them."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,3 +42,18 @@ class CanonicalField(nn.Module):
     def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
         """Colour (RGB; 1 is white) and density (1/m) of the N query points; density 0 where no part reaches."""
         raise NotImplementedError
+
+    def visible(
+        self,
+        pairs: CanonicalPairs,
+        weigh: Callable[[Float[Tensor, "N"]], Float[Tensor, "N"]],
+        faint: float,
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """As `forward`, but points whose weight is at most `faint` may be black; for pictures, without gradients.
+
+        Args:
+            pairs: the query points in canonical space.
+            weigh: the points' weights in the picture, from their densities.
+            faint: the weight.
+        """
+        return self(pairs)

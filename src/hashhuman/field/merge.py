@@ -24,15 +24,19 @@ def merge(
         from hashhuman.field import merge_kernels
 
         return merge_kernels.merge(color, density, slots)
-    if looped(kernels, color.device):
-        from hashhuman.field import merge_loops
-
-        row = merge_loops.winners(density, slots)
-    else:
-        row = winners(density, slots)
+    row = densest(density, slots, kernels)
     color, density = torch.cat([color, color.new_zeros(1, 3)]), torch.cat([density, density.new_zeros(1)])
     row = torch.where(row < 0, len(density) - 1, row)  # points without rows read the zeros at the end
     return color.index_select(0, row), density.index_select(0, row)
+
+
+def densest(density: Float[Tensor, "M"], slots: Int[Tensor, "P N"], kernels: str = "auto") -> Int[Tensor, "N"]:
+    """The row with the highest density of each point; -1 for points without rows. Arguments are as for `merge`."""
+    if looped(kernels, density.device):
+        from hashhuman.field import merge_loops
+
+        return merge_loops.winners(density, slots)
+    return winners(density, slots)
 
 
 def winners(density: Float[Tensor, "M"], slots: Int[Tensor, "P N"]) -> Int[Tensor, "N"]:

@@ -1,6 +1,6 @@
 """The canonical field: a hash grid and two small networks for each part, merged by the highest density."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.encoder.protocol import Encoder
 from hashhuman.field.base import CanonicalField
-from hashhuman.field.merge import merge
+from hashhuman.field.merge import densest, merge
 from hashhuman.gpu.part_rows import PartRows
 
 N_GEOMETRY = 15  # number of features that the density network passes to the colour network
@@ -106,7 +106,30 @@ class PartsField(CanonicalField):
     def forward(self, pairs: CanonicalPairs) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
         """Colour (`field/shading.py`) and density (1/m) of the query points; density 0 for points without a part."""
         density, features = self.geometry(self.unit(pairs.x, pairs.rows), pairs.rows)
+        return merge(self._color(features, pairs), density, pairs.slots, self.kernels)
+
+    @torch.no_grad()
+    def visible(
+        self,
+        pairs: CanonicalPairs,
+        weigh: Callable[[Float[Tensor, "N"]], Float[Tensor, "N"]],
+        faint: float,
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """See `CanonicalField.visible`. First all densities, then the colours of the parts and points that are seen."""
+        density, features = self.geometry(self.unit(pairs.x, pairs.rows), pairs.rows)
+        row = densest(density, pairs.slots, self.kernels)
+        row = torch.where(row < 0, len(density), row)  # points without rows read the zero at the end
+        density = torch.cat([density, density.new_zeros(1)]).index_select(0, row)
+        seen = torch.zeros(pairs.rows.total, dtype=torch.bool)
+        seen[row[weigh(density) > faint]] = True
+        some, source = pairs.of(seen.nonzero()[:, 0])
+        color = density.new_zeros(len(density), 3)
+        used = some.rows.mask()
+        color[some.point[used]] = self._color(features.index_select(0, source), some)[used]
+        return color, density
+
+    def _color(self, features: Float[Tensor, "M 15"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
+        """The colours of the rows."""
         conditions = [condition(pairs) for condition in self.conditions]
         inputs = torch.cat([features, *conditions], 1) if conditions else features
-        color = self.shading(self.color_network(inputs, pairs.rows), pairs)
-        return merge(color, density, pairs.slots, self.kernels)
+        return self.shading(self.color_network(inputs, pairs.rows), pairs)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hashhuman.errors import UserError
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 from hashhuman.neighbors.base import Pairs
 
 SCALE = 32766  # distances from 0 to `reach` are stored as integers from 0 to this
@@ -31,7 +31,7 @@ class GridNeighbors:
         voxel: spacing of the nodes (m).
         reach: how far from a part's points nodes are filled (m). If it is less than a query's radius plus half a
             voxel's diagonal, some points near that radius are not found.
-        kernels: auto, triton or torch, for filling the grids.
+        kernels: auto, triton, numba or torch, for filling the grids.
         capacity: number of nodes to reserve for all grids of a body; None: as many as needed, for which the host waits
             for the device. If it is too small, queries find nothing, and `needed` says how many nodes there should be.
 
@@ -73,6 +73,12 @@ class GridNeighbors:
             owners = [torch.full_like(part, index, dtype=torch.int32) for index, part in enumerate(parts)]
             table = self.origin, self.shape, self.start, self.keys
             grid_kernels.fill(vertices, members, torch.cat(owners), *table, voxel, reach, self.unit, self.steps)
+        elif looped(kernels, vertices.device):
+            from hashhuman.neighbors import grid_loops
+
+            for index, part in enumerate(parts):
+                place = self.origin[:, index], tuple(self.shape[index].tolist()), int(self.start[index]), self.keys
+                grid_loops.fill(vertices, part, self._around(), *place, voxel, reach, self.unit)
         else:
             for index, part in enumerate(parts):
                 for frame in range(len(vertices)):
@@ -95,11 +101,15 @@ class GridNeighbors:
         """
         return min(radius + 0.87 * self.voxel, self.reach)
 
-    def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
-        """Writes each body point of a part to the nodes within reach that have no nearer one."""
+    def _around(self) -> Int[Tensor, "S 3"]:
+        """The steps from a body point's nearest node to those that may lie within reach of the point."""
         span = torch.arange(-self.steps, self.steps + 1, device=self.keys.device)
         around = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3)
-        around = around[(around.abs() - 0.5).clamp_min(0).norm(dim=-1) * self.voxel < self.reach]
+        return around[(around.abs() - 0.5).clamp_min(0).norm(dim=-1) * self.voxel < self.reach]
+
+    def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
+        """Writes each body point of a part to the nodes within reach that have no nearer one."""
+        around = self._around()
         points = self.vertices[frame, part]
         cell = (points - self.origin[frame, index]) / self.voxel
         node = cell.round().long()[:, None] + around

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hashhuman.cpu.marks import spread
+
 AT_A_TIME = 1 << 24  # voxels processed at a time; bounds the memory
 
 
@@ -109,6 +111,8 @@ def _near(cells: Int[Tensor, "F V 3"], shape: tuple[int, ...], steps: int) -> Bo
     x, y, z = (cells[..., axis].clamp_max(size - 1) for axis, size in enumerate(shape))
     marked = torch.zeros(n_frames, math.prod(shape), device=cells.device)
     marked = marked.scatter_(1, (x * shape[1] + y) * shape[2] + z, 1.0).view(n_frames, *shape)
+    if marked.device.type == "cpu":
+        return spread(marked.to(torch.uint8), steps) > 0
     for axis in range(3):
         width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
         padding = [steps if i == axis else 0 for i in range(3)]

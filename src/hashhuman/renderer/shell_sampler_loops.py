@@ -31,6 +31,8 @@ def _place(
             slope = q[axis] if abs(q[axis]) >= np.float32(1e-9) else np.float32(1e-9)
             enter, leave = (low[frame, axis] - p[axis]) / slope, (high[frame, axis] - p[axis]) / slope
             near, far = max(near, min(enter, leave)), min(far, max(enter, leave))
+        px, py, pz = (p[0] - low[frame, 0]) / voxel, (p[1] - low[frame, 1]) / voxel, (p[2] - low[frame, 2]) / voxel
+        qx, qy, qz = q[0] / voxel, q[1] / voxel, q[2] / voxel
         passed, placed = 0, start[ray] if write else 0
         for index in range(n_bins):
             if near >= far:
@@ -38,9 +40,7 @@ def _place(
             t = near + width * (np.float32(index) + half)
             if t - width >= far or passed >= bins[0] + bins[1]:
                 break
-            x = int(np.floor((p[0] + q[0] * t - low[frame, 0]) / voxel))
-            y = int(np.floor((p[1] + q[1] * t - low[frame, 1]) / voxel))
-            z = int(np.floor((p[2] + q[2] * t - low[frame, 2]) / voxel))
+            x, y, z = int(np.floor(px + qx * t)), int(np.floor(py + qy * t)), int(np.floor(pz + qz * t))
             if not (0 <= x < occupied.shape[1] and 0 <= y < occupied.shape[2] and 0 <= z < occupied.shape[3]):
                 continue
             if not occupied[frame, x, y, z]:

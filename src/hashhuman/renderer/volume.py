@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +47,19 @@ def composite(
     Args:
         color: RGB of the samples.
         density: 1/m.
-        kernels: auto, triton or torch.
+        kernels: auto, triton, numba or torch; Numba's loops run where nobody asks for gradients.
     """
     if chosen(kernels, color.device):
         from hashhuman.renderer import volume_kernels
 
         seen = volume_kernels.composite(color, density, samples.t, samples.delta, samples.start)
         return Rendering(*seen, samples)
+    if looped(kernels, color.device) and not torch.is_grad_enabled():
+        from hashhuman.renderer import volume_loops
+
+        return Rendering(*volume_loops.composite(color, density, samples.t, samples.delta, samples.start), samples)
     n_rays = len(samples.start) - 1
-    optical = density * samples.delta
-    weights = torch.exp(-before(optical, samples)) * -torch.expm1(-optical)
+    weights = weigh(density, samples)
 
     def per_ray(values: Tensor) -> Tensor:
         return values.new_zeros(n_rays, *values.shape[1:]).index_add(0, samples.ray, values)
@@ -68,6 +71,16 @@ def composite(
         weights=weights,
         samples=samples,
     )
+
+
+def weigh(density: Float[Tensor, "M"], samples: Samples, kernels: str = "torch") -> Float[Tensor, "M"]:
+    """Each sample's share in its ray's colour, from the densities (1/m) of all samples; `kernels` numba or torch."""
+    if looped(kernels, density.device):
+        from hashhuman.renderer import volume_loops
+
+        return volume_loops.weigh(density, samples.delta, samples.start)
+    optical = density * samples.delta
+    return torch.exp(-before(optical, samples)) * -torch.expm1(-optical)
 
 
 def before(values: Float[Tensor, "M"], samples: Samples) -> Float[Tensor, "M"]:

@@ -40,3 +40,15 @@ def test_all_contains_every_position():
     part = torch.arange(60) % 3
     assert cells.contain(x, part).all()
     torch.testing.assert_close(cells.index(x, part), part)
+
+
+def test_marks_spread_as_by_pooling():
+    marked = (torch.rand(2, 9, 9, 9, generator=torch.Generator().manual_seed(0)) < 0.01).to(torch.uint8)
+    cells = Cells(LOW, EXTENT, 9, marked.flatten(), 0.1)
+    for distance, steps in ((0.1, 1), (0.15, 2), (2.0, 20)):
+        around = cells.around(distance).marked.view_as(marked)
+        expected = torch.zeros_like(marked)
+        for part, i, j, k in marked.nonzero().tolist():
+            low = [max(0, place - steps) for place in (i, j, k)]
+            expected[part, low[0] : i + steps + 1, low[1] : j + steps + 1, low[2] : k + steps + 1] = 1
+        assert torch.equal(around, expected) and 0 < marked.sum() < expected.sum()

@@ -1,9 +1,12 @@
 """The canonical field of all parts."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from hashhuman.errors import UserError
+from hashhuman.field.base import CanonicalField
 from hashhuman.field.build import joints_of_parts
 from hashhuman.field.conditions import Orientation
 from hashhuman.field.merge import merge
@@ -166,3 +169,30 @@ def test_null_means_the_joints_that_no_part_names():
 def test_invalid_parts_are_refused(changes, message: str):
     with pytest.raises(UserError, match=message):
         small.field(parts=small.PARTS | changes)
+
+
+@torch.no_grad()
+def test_colours_of_what_is_seen():
+    """Points of one part, of both and of none; the colours are those of `forward` where the weight is not faint."""
+    field, x = made([Orientation(1)], trained=True), inside([300, 200])
+    point = torch.cat([torch.arange(300), torch.arange(150, 350)])
+    pairs = small.pairs(x, [300, 200], point=point)
+    pairs = dataclasses.replace(pairs, slots=torch.cat([pairs.slots, torch.full((2, 2), -1)], 1))
+    color, density = field(pairs)
+    weight = torch.rand(len(density), generator=torch.Generator().manual_seed(3)) * (density > 0)
+    asked = []
+
+    def weigh(densities: torch.Tensor) -> torch.Tensor:
+        asked.append(densities)
+        return weight
+
+    some, same = field.visible(pairs, weigh, 0.4)
+    torch.testing.assert_close(same, density)
+    torch.testing.assert_close(asked[0], density)
+    seen = weight > 0.4
+    assert 100 < seen.sum() < 250
+    torch.testing.assert_close(some[seen], color[seen])
+    assert (some[~seen] == 0).all()
+    nothing, _ = field.visible(pairs, lambda densities: 0 * densities, 0.4)
+    assert (nothing == 0).all()
+    torch.testing.assert_close(CanonicalField.visible(field, pairs, weigh, 0.4), (color, density))

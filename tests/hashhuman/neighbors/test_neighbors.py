@@ -175,3 +175,15 @@ def test_gpu_and_cpu_find_the_same():
     gpu = index.query(points.cuda(), frames.cuda(), RADIUS)
     gpu = Pairs(gpu.point.cpu(), gpu.part.cpu(), gpu.vertices.cpu(), gpu.distances.cpu())
     torch.testing.assert_close(table(gpu, len(points)), table(cpu, len(points)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("body", [toy_body, dense_body])
+def test_the_loop_fills_the_same_grids(body):
+    vertices, parts = body()
+    vertices[1, 0] += 0.3  # near the edge of its part's grid
+    slow, fast = (GridNeighbors(vertices, parts, VOXEL, REACH, kernels) for kernels in ("torch", "numba"))
+    assert (slow.keys != EMPTY).float().mean() > 0.05
+    same = slow.keys == fast.keys
+    assert same.float().mean() > 0.999  # where two points are equally near, or a distance is rounded otherwise
+    units = (slow.keys[~same] >> 16) - (fast.keys[~same] >> 16)
+    assert (slow.keys == EMPTY).sum() == (fast.keys == EMPTY).sum() and (units.abs() <= 1).all()
