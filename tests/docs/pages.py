@@ -40,7 +40,7 @@ def commands_of(page: Path) -> Iterator[Command]:
 
 
 def options_of(page: Path) -> Iterator[str]:
-    """Every `name=value` of a page's running text that is no part of a command, if its name has a dot or a slash; GROUP is any."""
+    """Every `name=value` of a page's running text, outside of commands, whose name has a dot or a slash."""
     for code in spans(page.read_text()):
         for word in code.split():
             if re.fullmatch(r"[+~]{0,2}[a-z_]\w*(?:[./][a-z_0-9/]+)+=\S*", word) and not code.startswith(STARTS):

@@ -183,8 +183,7 @@ def keys() -> set[str]:
         place = "" if root else ".".join(path.relative_to(CONF).parent.parts)
         found |= {f"{place}.{key}".lstrip(".") for key in flat(yaml.safe_load(text) or {})}
         for shared, own in re.findall(r"^  - /?([\w/]+)@([\w.]+): ", text, re.MULTILINE):
-            below = [file for file in (CONF / shared).rglob("*.yaml")]
-            prefix = own if root else f"{place}.{own}"
+            prefix, below = own if root else f"{place}.{own}", (CONF / shared).rglob("*.yaml")
             found |= {f"{prefix}.{key}" for file in below for key in flat(yaml.safe_load(file.read_text()) or {})}
     return found
 
@@ -232,7 +231,8 @@ def test_what_stands_on_a_page_is_found(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text(
-        "Call `python a.py\nx=1`, or ``make b``, not `a.py` or `python`.\n\n```sh\n.venv/bin/python c.py \\\n  d=2  # e\n\n"
+        "Call `python a.py\nx=1`, or ``make b``, not `a.py` or `python`.\n\n"
+        "```sh\n.venv/bin/python c.py \\\n  d=2  # e\n\n"
         "# f\n```\n\n```python\npython = 3\n```\n\n`a.b=3 +g/h=[i]` and `j=4` and `preprocess/GROUP=OPTION`\n"
     )
     found = list(commands_of(page))
