@@ -7,15 +7,19 @@ PYTHON = $(shell for python in python3.11 python3.12 python3; do \
 	"$$python" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo docs test lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.preprocess  ## what is needed to go from a video to an avatar, into .venv
 
-demo: install  ## avatar, metrics and pictures from a real recording, on the CPU or the GPU
-	$(BIN)/python train.py data=monocular video=demo
+demo: install $(VENV)/.export  ## an avatar to turn in the browser, metrics and pictures, from a real recording
+	$(BIN)/python train.py data=monocular video=demo 'eval.export=[html]'
+
+docs: $(VENV)/.dev  ## pages of all modules from their docstrings, into build/docs
+	$(BIN)/pdoc --docformat google --no-show-source --output-directory build/docs hashhuman preprocess
+	@echo "open build/docs/index.html"
 
 test: $(VENV)/.test  ## all tests
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"hashhuman", "preprocess", "tests", "benchmarks", "docs", "train", "eval", "hydra_plugins"}
+DOCUMENTS = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])]
 # Scripts of other projects, which documents name.
 FOREIGN = {"extract_keypoints.py", "extract_multi.py", "make_scene.py"}
 # Needed without an import statement: by imageio and Lightning; through import_module; as a program.
@@ -90,8 +91,9 @@ def test_conda_takes_the_same_torch():
     assert set(extras) <= PROJECT["optional-dependencies"].keys()
 
 
-def test_readme_lists_every_option():
-    rows = re.findall(r"^\| `([\w/]+)` \| ((?:`\w+`(?:, )?)+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_page_of_options_lists_every_one():
+    page = (ROOT / "docs/options.md").read_text()
+    rows = re.findall(r"^\| `([\w/]+)` \| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
     listed = {group: set(re.findall(r"`(\w+)`", options)) for group, options in rows}
     actual = {
         folder.relative_to(ROOT / "conf").as_posix(): {path.stem for path in folder.glob("[!_]*.yaml")}
@@ -102,7 +104,7 @@ def test_readme_lists_every_option():
     assert listed == choices
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_that_documents_name_exist(document):
     """Paths below the project's own folders, and links."""
     text = (ROOT / document).read_text()
@@ -113,7 +115,7 @@ def test_files_that_documents_name_exist(document):
     assert not missing
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_python_files_that_documents_name_exist(document):
     """Also those that are named by the end of their path alone."""
     named = set(re.findall(r"`([\w./]+\.py)`", (ROOT / document).read_text())) - FOREIGN

@@ -1,7 +1,7 @@
-"""A finished run in Python: load it, give a pose and a camera, get a picture. `docs/export.md` shows it."""
+"""A finished run in Python: load it, give a pose and a camera, get a picture. `docs/python.md` shows it."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from omegaconf import OmegaConf
+from scipy.spatial.transform import Rotation
 
+from hashhuman.animate.camera import Orbit
 from hashhuman.body.template import BodyPose
 from hashhuman.checks import targets
+from hashhuman.errors import UserError
+from hashhuman.evaluation.orbit import upright
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.device import device_named
 from hashhuman.training import run
@@ -38,6 +42,44 @@ class LoadedRun:
         """Camera `index` of the recording, with pictures of the size that the run was trained at."""
         camera = self.data.subject.camera(index)
         return camera.scaled(self.data.scale(camera.height, camera.width))
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the body's joints, in the order of the rows of `BodyPose.body_pose`."""
+        return self.data.subject.template().joint_names
+
+    def turned(self, pose: BodyPose, degrees: Mapping[str, Sequence[int | float]]) -> BodyPose:
+        """A pose with some joints turned further.
+
+        Args:
+            pose: of this run's body; it stays as it is.
+            degrees: for the name of each joint to turn, angles about its own axes: about x, then y, then z of the
+                turned joint. At rest, x points to the person's left, y up and z to the front.
+
+        Raises:
+            UserError: if the body has no joint of a name, or the joint is the root, which `BodyPose.orient` turns.
+        """
+        body_pose = pose.body_pose.clone()
+        for name, angles in degrees.items():
+            if name not in self.joints[1:]:
+                raise UserError(f"The body has no joint {name!r} to turn; it has {', '.join(self.joints[1:])}.")
+            row = self.joints.index(name)
+            further = Rotation.from_rotvec(body_pose[row].cpu().numpy()) * Rotation.from_euler("XYZ", angles, True)
+            body_pose[row] = torch.from_numpy(further.as_rotvec()).to(body_pose)
+        return dataclasses.replace(pose, body_pose=body_pose)
+
+    def around(self, pose: BodyPose, azimuth: int | float = 0, height: int = 512) -> Camera:
+        """A camera from which the whole body is seen.
+
+        Args:
+            pose: of this run's body.
+            azimuth: degrees beside the body's front, counter-clockwise seen from above.
+            height: of the pictures (pixels); the width follows from the body's.
+        """
+        up = upright([self.data.subject.pose(frame) for frame in self.frames])
+        body = self.data.subject.template()
+        (camera,) = Orbit(height, turns=0.0, azimuth=float(azimuth))([pose.to("cpu")], body, up, self.data)
+        return camera
 
     def render(
         self, pose: BodyPose, camera: Camera, background: float | Sequence[float] = 1.0
