@@ -40,7 +40,7 @@ OPTIONS = (
     "preprocess.frames.max_size=480", "data.max_size=240",
     "encoder.n_levels=3", "encoder.log2_hashmap_size=9", "encoder.finest_voxel=0.02", "field.width=16",
     "renderer.sampler.step=0.06", "renderer.sampler.per_bin=2", "renderer.occupancy.resolution=16",
-    "neighbors.max_points=300", "neighbors.voxel=0.06", "metrics.lpips=null", "trainer.max_steps=150",
+    "neighbors.max_points=300", "neighbors.voxel=0.06", "metrics.lpips=null", "trainer.max_steps=100",
     "data.batches_per_epoch=50", "data.val_views=1", "callbacks.checkpoint.every_steps=20", "eval.most=1",
     "eval.products.turntable=null", "eval.products.canonical=null", "eval.products.comparisons=null",
 )  # fmt: skip
@@ -213,6 +213,9 @@ def main() -> None:
         f"| finished stages and avatars made again | | {len(again)} |\n"
         f"| memory of a job (peak, median of a third): early, late | {early:.0f} MiB, {late:.0f} MiB | |\n"
         f"| memory of the launcher: early, most | {settled[0]:.0f} MiB, {max(settled):.0f} MiB | |",
+        "",
+        "Peak memory of each whole job, in their order, but for the killed ones (MiB): "
+        + ", ".join(f"{peak:.0f}" for peak in peaks),
         "",
         "| sabotaged clip | what the sweep says |\n|---|---|",
         *(f"| {kind} | {sentences[clip].replace(scratch, '...')} |" for clip, kind in bad.items()),

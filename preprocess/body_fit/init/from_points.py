@@ -77,5 +77,6 @@ def place_pelvis(
     rows = torch.stack([torch.stack([one, zero, -rays[..., 0]], -1), torch.stack([zero, one, -rays[..., 1]], -1)], -2)
     right = rays[..., :2] * relative[..., 2:] - relative[..., :2]
     rows, right = (rows * weight[..., None, None]).flatten(1, 2), (right * weight[..., None]).flatten(1, 2)
-    solved = torch.linalg.lstsq(rows, right[..., None]).solution[..., 0]
+    # PyTorch's default driver on a CPU, gelsy, begins with whatever is in memory, and the last bits depend on that.
+    solved = torch.linalg.lstsq(rows, right[..., None], driver="gelsd").solution[..., 0]
     sequence.pelvis.copy_(solved / posed.size)

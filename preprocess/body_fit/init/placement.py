@@ -75,7 +75,8 @@ def fit_translation(
     prior = torch.diag(torch.tensor([1 / SIZE, *[1 / OFFSET] * 3], dtype=rows.dtype))
     expected = torch.tensor([1 / SIZE, 0, 0, 0], dtype=rows.dtype)
     rows, right = (rows * scale[..., None]).flatten(0, 2), (right * scale).flatten()
-    found = torch.linalg.lstsq(torch.cat([rows, prior]), torch.cat([right, expected])[:, None]).solution[:, 0]
+    rows, right = torch.cat([rows, prior]), torch.cat([right, expected])
+    found = torch.linalg.lstsq(rows, right[:, None], driver="gelsd").solution[:, 0]  # not gelsy: see `place_pelvis`
     return found[0] * transl + found[1:]
 
 

@@ -29,12 +29,15 @@ def compiled(function: F) -> F:
     """
     import numba  # takes half a second, and is not needed on a GPU
 
+    from hashhuman.cpu.kept import Kept
+
     plain = inspect.unwrap(function)  # where types are checked while tests run, a wrapper is around it
+    loop = numba.njit(plain, nogil=True)
     try:
-        return numba.njit(plain, cache=True, nogil=True)  # type: ignore[return-value]
+        loop._cache = Kept(plain)  # what `cache=True` does, with files of our own
     except RuntimeError:  # "no locator available"
         _tell_of_compiling()
-        return numba.njit(plain, nogil=True)  # type: ignore[return-value]
+    return loop  # type: ignore[return-value]
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hashhuman.cpu.kept import Kept
 from hashhuman.cpu.loops import array, compiled, in_parallel
 
 
@@ -40,6 +41,10 @@ def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch):
         in_parallel(fails, 1000)
 
 
+def test_loops_are_kept_in_files_of_our_own():
+    assert isinstance(_square._cache, Kept)
+
+
 def test_nothing_to_do():
     assert in_parallel(lambda first, last: last - first, 0) == [0]
 
@@ -54,6 +59,7 @@ def test_arrays_share_memory_where_they_can():
 # A pool whose threads were not copied would wait for ever, so this runs in a process that can be ended.
 FORKS = """
 import os, torch
+from hashhuman.cpu.kept import Kept
 from hashhuman.cpu.loops import in_parallel
 torch.get_num_threads = lambda: 2
 assert in_parallel(lambda first, last: last - first, 1000) == [500, 500]
