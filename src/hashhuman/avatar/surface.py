@@ -151,8 +151,11 @@ class Surface:
     def _complete(self, values: Float[Tensor, "V 4"], known: Bool[Tensor, "V"]) -> None:
         mirrored = ~known & self.mirrored & known[self.opposite]
         values = torch.where(mirrored[:, None], values[self.opposite], values)
-        first = bool(self.spread.isnan().any())
-        spread = self.graph.spread(values, known | mirrored, *(() if first else (ROUNDS, self.spread)))
+        held = known | mirrored
+        if self.spread.isnan().any():
+            spread = self.graph.spread(values, held)
+        else:
+            spread = self.graph.spread(values, held, ROUNDS, self.spread)
         self.spread.copy_(spread)
         smooth = self.graph.mean(spread)
         self.height.copy_(torch.maximum(spread[:, 0], smooth[:, 0]))  # no point sinks below its neighbours
