@@ -141,12 +141,17 @@ class GraphStep:
             torch.maximum(self.most, needed, out=self.most)
 
     def _measure_again(self) -> StepResult:
-        """Takes one eager step without capacities, whose needs replace those of earlier steps."""
+        """Takes one eager step without capacities, whose needs replace those of earlier steps.
+
+        Patches come on top of the single rays. If they had to share what the first steps needed, most single rays would
+        be given up for them, and haze would grow beside the person.
+        """
         assert self.most is not None
         self.measures = self.resumed = False
         self.most.zero_()
         result = self.eager(self.ray_factor)
         self._measure(result)
+        self.max_samples = max(self.max_samples or 0, self._needed()[0])
         return result
 
     def _needed(self) -> list[int]:
