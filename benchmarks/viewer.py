@@ -1,7 +1,7 @@
 """Measures the viewer: frames per second of the mesh while it is dragged, and what viewer=live costs training.
 
-python benchmarks/viewer.py frames RUN            needs Chromium and playwright; the run is shown with view/mesh=avatar
-python benchmarks/viewer.py live [OVERRIDE ...]   trains a short run with and without a tab that looks at it, in turn
+python benchmarks/viewer.py frames RUN [OVERRIDE ...]   needs Chromium and playwright
+python benchmarks/viewer.py live [OVERRIDE ...]         trains a short run with and without a tab that looks at it
 
 Chromium draws with the CPU here, so the first figure holds for a machine without a graphics card.
 """
@@ -68,12 +68,12 @@ def repeat(output: IO[str]) -> None:
             print(line, end="", flush=True)
 
 
-def frames(run: str) -> None:
+def frames(run: str, overrides: list[str]) -> None:
     """Drags the mesh in headless Chromium, standing and playing, and prints frames per second."""
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    shown = command("-m", "hashhuman.view", f"run={run}", "port=0", said="is shown at")
+    shown = command("-m", "hashhuman.view", f"run={run}", "port=0", *overrides, said="is shown at")
     with shown as (_, address), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=browser_path, args=OPTIONS)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
@@ -175,8 +175,8 @@ def looking(address: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["frames"] and len(sys.argv) == 3:
-        frames(sys.argv[2])
+    if sys.argv[1:2] == ["frames"] and len(sys.argv) >= 3:
+        frames(sys.argv[2], sys.argv[3:])
     elif sys.argv[1:2] == ["live"]:
         live(sys.argv[2:])
     else:

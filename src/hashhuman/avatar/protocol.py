@@ -110,8 +110,13 @@ class Avatar(Protocol):
 
 
 @runtime_checkable
-class VolumetricAvatar(Avatar, Protocol):
-    """An avatar that has a colour and a density everywhere, for exporters."""
+class VolumetricAvatar(Protocol):
+    """What an `Avatar` has besides if it has a colour and a density everywhere: exporters ask for these alone."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        ...
 
     def scene(self, poses: Sequence[BodyPose], time: Sequence[int] | None = None) -> Any:
         """Bodies in these poses; `time`: each one's index among the training frames, or -1; None: all are -1."""

@@ -17,8 +17,8 @@ def animate(config: DictConfig) -> None:
     from hashhuman.checks.requirements import check_requirements
     from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
-    from hashhuman.io import interruption, leftovers, lock
-    from hashhuman.training import run, run_folder
+    from hashhuman.io import interruption
+    from hashhuman.training import resume, run, run_folder, run_parts
 
     check_types(config.animate, "animate")
     check_requirements(config.animate)
@@ -28,13 +28,13 @@ def animate(config: DictConfig) -> None:
     admitted = targets.admitted(config.admit)
     name, clip = motion_of(config, source, admitted)
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), admitted)
+    resume.tell_of_changed_subject(folder, datamodule.subject)
     avatar = module.avatar.to(device_named(config.device, "device"))
     out = folder / run_folder.ANIMATE / name if config.out is None else Path(config.out).expanduser()
     with contextlib.ExitStack() as stack:
         stack.enter_context(interruption.advising("the same command animates it anew"))
         if config.out is None:
-            stack.enter_context(lock.alone(folder, inside=True))
-            leftovers.sweep(folder)
+            stack.enter_context(run_parts.written_anew(folder, f"{run_folder.ANIMATE}/{name}"))
         made = animator(avatar, datamodule, name, clip, out)
         interruption.check()
     for kind, path in made.items():
@@ -55,7 +55,7 @@ def motion_of(config: DictConfig, source: Path, admitted: Any) -> tuple[str, Any
     from hashhuman.animate.clip import clip_of
     from hashhuman.animate.readers.read import read
     from hashhuman.export.motion import Skeleton, captured
-    from hashhuman.training import run
+    from hashhuman.training import resume, run
 
     if not source.is_dir():
         return source.stem, read(source, config.motion_fps, config.clip)
@@ -65,5 +65,6 @@ def motion_of(config: DictConfig, source: Path, admitted: Any) -> tuple[str, Any
     except UserError as error:
         hint = str(error).replace("data.root=", "motion_root=")
         raise UserError(f"motion={source}: {hint}") from None
+    resume.tell_of_changed_subject(source, datamodule.subject)
     motion = captured(module.avatar, datamodule, config.animate.exporter.fps)
     return source.resolve().name, clip_of(motion, Skeleton.of(datamodule.subject.template()))

@@ -1,7 +1,6 @@
 """The program `python -m hashhuman.export`: loads a finished run and writes files to take away."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -16,7 +15,7 @@ def export(config: DictConfig) -> None:
     from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption
-    from hashhuman.training import run, run_folder
+    from hashhuman.training import resume, run, run_folder, run_parts
 
     check_types(config.export, "export")
     check_requirements(config.export)
@@ -24,27 +23,14 @@ def export(config: DictConfig) -> None:
     folder = Path(config.run)
     run_folder.check_links(folder)
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), targets.admitted(config.admit))
+    resume.tell_of_changed_subject(folder, datamodule.subject)
     avatar = module.avatar.to(device_named(config.device, "device"))
     out = folder / run_folder.EXPORT if config.out is None else Path(config.out).expanduser()
-    with _part_of_the_run(folder) if config.out is None else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interruption.advising("the same command exports it anew"))
+        if config.out is None:
+            stack.enter_context(run_parts.written_anew(folder, run_folder.EXPORT))
         made = exporter(avatar, datamodule, out)
         interruption.check()
     for name, path in made.items():
         print(f"{name}: {path}", flush=True)
-
-
-@contextlib.contextmanager
-def _part_of_the_run(folder: Path) -> Iterator[None]:
-    """Context that writes the run's folder `export`: with its lock, and in the end listed in its manifest."""
-    from hashhuman.io import interruption, leftovers, lock
-    from hashhuman.training.manifest import Manifest
-    from hashhuman.training.run_folder import EXPORT
-
-    with lock.alone(folder, inside=True), interruption.advising("the same command exports it anew"):
-        leftovers.sweep(folder)
-        manifest = Manifest.existing(folder)
-        manifest.forget(EXPORT)
-        manifest.save(folder)  # what an earlier export left there counts no longer
-        yield
-        manifest.add_below(folder, EXPORT)
-        manifest.save(folder)

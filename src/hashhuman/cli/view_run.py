@@ -34,7 +34,7 @@ def view(config: DictConfig) -> None:
     from hashhuman.checks.types import check_types
     from hashhuman.gpu.device import device_named
     from hashhuman.io import interruption
-    from hashhuman.training import run, run_folder
+    from hashhuman.training import resume, run, run_folder, run_parts
     from hashhuman.training.manifest import Manifest
     from hashhuman.view.mesh import MeshFile
     from hashhuman.view.subject import Subject
@@ -46,12 +46,14 @@ def view(config: DictConfig) -> None:
     folder = Path(config.run)
     run_folder.check_links(folder)
     module, datamodule, _ = run.load(folder, run_folder.typed_changes(config), targets.admitted(config.admit))
+    resume.tell_of_changed_subject(folder, datamodule.subject)
     avatar = module.avatar.to(device_named(config.device, "device"))
     motions = further_motions(config, avatar, datamodule)
     made_of = [Manifest.existing(folder).files[run_folder.CHECKPOINT], OmegaConf.to_container(config.view.mesh)]
     n_joints = len(datamodule.subject.template().joints)
     kept = MeshFile(folder / run_folder.VIEW / "mesh.npz", json.dumps(made_of), n_joints)
     mesh = make_mesh(avatar, datamodule, kept)
+    run_parts.list_new(folder, run_folder.VIEW)
     subject = Subject.of(avatar, datamodule, folder.absolute().name, config.view.fps, folder / run_folder.VIEW, motions)
     try:
         with viewer.serving(subject, mesh) as address:
@@ -61,3 +63,5 @@ def view(config: DictConfig) -> None:
     except interruption.Interrupted:
         interruption.handled()
         print("The viewer has ended.", flush=True)
+    finally:
+        run_parts.list_new(folder, run_folder.VIEW)  # videos of camera paths

@@ -54,8 +54,7 @@ class Rigging:
         Raises:
             UserError: if the avatar has no density, or is empty.
         """
-        if not isinstance(avatar, VolumetricAvatar):
-            raise UserError(f"{type(avatar).__name__} has no density, so no mesh can be exported of it.")
+        require_density(avatar)
         template = datamodule.subject.template()
         surface = self.surface(avatar, template)
         skin = skins.carried_over(surface, template, self.neighbors, self.smoothness)
@@ -76,4 +75,13 @@ class Rigging:
             skin=Skin(skin.joints[source], skin.weights[source]),
             skeleton=skeleton,
             level=surface.level,
+        )
+
+
+def require_density(avatar: Any) -> None:
+    """Raises UserError if an avatar cannot be asked for its density."""
+    if not isinstance(avatar, VolumetricAvatar):
+        raise UserError(
+            f"{type(avatar).__name__} has no methods `scene` and `query` that tell its density, so no mesh can be made "
+            "of it: src/hashhuman/avatar/protocol.py describes them (`VolumetricAvatar`)."
         )

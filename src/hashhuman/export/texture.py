@@ -2,15 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 from torch.nn import functional
 
-from hashhuman.avatar.protocol import Avatar
 from hashhuman.body.template import BodyTemplate
 from hashhuman.export import atlas as atlases
 from hashhuman.export.atlas import Atlas
@@ -68,7 +68,7 @@ class Baking:
     @torch.no_grad()
     def __call__(
         self,
-        avatar: Avatar,
+        avatar: Any,
         template: BodyTemplate,
         views: Sequence[BakedView],
         atlas: Atlas,
@@ -79,7 +79,7 @@ class Baking:
         """The texture of a mesh.
 
         Args:
-            avatar: whose colours.
+            avatar: whose colours; of `hashhuman.avatar.protocol.Avatar`, it needs `device` and `render_image`.
             template: its body.
             views: poses and cameras to render.
             atlas: the mesh's atlas.
@@ -102,7 +102,7 @@ class Baking:
 
     def _seen(
         self,
-        avatar: Avatar,
+        avatar: Any,
         view: BakedView,
         places: Places,
         vertices: Float[Tensor, "V 3"],
@@ -184,7 +184,7 @@ def completed(
     known = weights > 0
     made = colors / weights.clamp_min(1e-12)[:, None]
     if bool(known.any()) and not bool(known.all()):
-        _, nearest = cKDTree(places[known].numpy()).query(places[~known].numpy())
+        _, nearest = KDTree(places[known].numpy()).query(places[~known].numpy())
         made[~known] = made[known][torch.from_numpy(nearest)]
     return made
 

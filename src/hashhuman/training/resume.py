@@ -119,12 +119,12 @@ def check_subject(folder: Path, manifest: Manifest, subject: Subject) -> None:
 
 
 def tell_of_changed_subject(folder: Path, subject: Subject) -> None:
-    """Prints a sentence if a finished run is measured against other pictures, masks or bodies than it learned from."""
+    """Prints a sentence if a finished run is used with other pictures, masks or bodies than it learned from."""
     known = Manifest.existing(folder).subject
     if known is not None and known != subject.digest():
         print(
-            f"{subject.root} is not as it was when {folder} learned from it (pictures, masks or bodies): the figures "
-            "are against what lies there now.",
+            f"{subject.root} is not as it was when {folder} learned from it (pictures, masks or bodies): what follows "
+            "is made with what lies there now.",
             flush=True,
         )
 

@@ -113,8 +113,9 @@ def check_links(folder: Path) -> None:
 
 
 def results(manifest: Manifest) -> list[str]:
-    """The listed files that a finished run must have: all but what was exported, which may be moved or edited."""
-    return [name for name in manifest.files if not name.startswith(f"{EXPORT}/")]
+    """The listed files that a finished run must have: all but what was taken from it, which may be moved or edited."""
+    taken = tuple(f"{part}/" for part in (EXPORT, ANIMATE, VIEW))
+    return [name for name in manifest.files if not name.startswith(taken)]
 
 
 def remove_outputs(folder: Path) -> None:

@@ -15,8 +15,8 @@ from hashhuman.geometry.camera import Camera
 
 
 @dataclasses.dataclass(frozen=True)
-class Eye:
-    """A pinhole camera in the space of exported files: metres, y up."""
+class Viewpoint:
+    """A pinhole camera of the browser, in the space of exported files: metres, y up."""
 
     position: Float[np.ndarray, "3"]
     rotation: Float[np.ndarray, "3 3"]  # to that space from the camera's axes: x right, y down, z forward
@@ -25,8 +25,8 @@ class Eye:
     width: int
 
     @classmethod
-    def of(cls, camera: Camera, exported_from_world: Float[np.ndarray, "4 4"]) -> "Eye":
-        """The eye at the place of a camera of the run, with its height, width and vertical field of view."""
+    def of(cls, camera: Camera, exported_from_world: Float[np.ndarray, "4 4"]) -> "Viewpoint":
+        """That of a camera of the run, with its height, width and vertical field of view."""
         turn, move = exported_from_world[:3, :3], exported_from_world[:3, 3]
         fov = 2 * math.atan(camera.height / (2 * float(camera.K[1, 1])))
         position = turn @ camera.center.cpu().double().numpy() + move
@@ -38,12 +38,12 @@ class Eye:
         x, y, z, w = Rotation.from_matrix(self.rotation).as_quat()
         return float(w), float(x), float(y), float(z)
 
-    def sized(self, height: int, width: int) -> "Eye":
-        """The same eye with a picture of another size; its vertical field of view stays."""
+    def sized(self, height: int, width: int) -> "Viewpoint":
+        """The same viewpoint with a picture of another size; its vertical field of view stays."""
         return dataclasses.replace(self, height=height, width=width)
 
     def camera(self, exported_from_world: Float[np.ndarray, "4 4"]) -> Camera:
-        """The camera in the run's world (float32) whose pictures have the eye's size."""
+        """The camera in the run's world (float32) whose pictures have the viewpoint's size."""
         turn, move = exported_from_world[:3, :3], exported_from_world[:3, 3]
         focal = self.height / (2 * math.tan(self.fov / 2))
         K = [[focal, 0, (self.width - 1) / 2], [0, focal, (self.height - 1) / 2], [0, 0, 1]]

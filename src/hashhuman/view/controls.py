@@ -13,7 +13,7 @@ SPEEDS = ("0.25", "0.5", "1", "2")
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
+class Request:
     """What the user wants to see."""
 
     motion: int  # position in the list of motions

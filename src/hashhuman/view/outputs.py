@@ -38,7 +38,7 @@ class Filmed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shot:
+class RenderedView:
     """A rendered picture with what outputs ask for besides."""
 
     image: RenderedImage
@@ -55,84 +55,84 @@ class Shot:
         return (self.image.alpha > SEEN).cpu().numpy()
 
 
-Output = Callable[[Shot], UInt8[np.ndarray, "H W 3"]]
+Output = Callable[[RenderedView], UInt8[np.ndarray, "H W 3"]]
 
 
-def colour(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def colour(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """What the field looks like."""
-    return to_uint8(shot.image.rgb)
+    return to_uint8(rendered.image.rgb)
 
 
-def depth(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def depth(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """Distance along the ray, from the nearest visible place (bright) to the farthest (dark)."""
-    seen, metres = shot.seen, shot.image.depth.cpu().numpy()
+    seen, metres = rendered.seen, rendered.image.depth.cpu().numpy()
     if not seen.any():
-        return _blank(shot)
+        return _blank(rendered)
     low, high = np.percentile(metres[seen], [1, 99])
     near = 1 - (metres - low) / max(float(high - low), 1e-6) * 0.85
     return _on_paper(_colored(near.clip(0, 1)), seen)
 
 
-def normals(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def normals(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """Directions of the surface in the camera's axes, found from the depth of neighbouring pixels.
 
     Red grows to the right, green upwards, blue towards the camera.
     """
-    places = _places(shot)
+    places = _places(rendered)
     if min(places.shape[:2]) < 3:
-        return _blank(shot)
+        return _blank(rendered)
     across = torch.zeros_like(places)
     down = torch.zeros_like(places)
     across[:, 1:-1] = places[:, 2:] - places[:, :-2]
     down[1:-1] = places[2:] - places[:-2]
-    normal = torch.linalg.cross(down, across) @ shot.camera.R.to(places.device).T  # towards the camera
+    normal = torch.linalg.cross(down, across) @ rendered.camera.R.to(places.device).T  # towards the camera
     normal = normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     sign = normal.new_tensor([1.0, -1.0, -1.0])
-    return _on_paper(to_uint8((normal * sign + 1) / 2), shot.seen)
+    return _on_paper(to_uint8((normal * sign + 1) / 2), rendered.seen)
 
 
-def parts(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def parts(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """The part of the field to which each visible place belongs: that of the nearest body point."""
-    seen = shot.image.alpha > SEEN
+    seen = rendered.image.alpha > SEEN
     if not bool(seen.any()):
-        return _blank(shot)
-    body = shot.avatar.template
-    vertices = world_vertices(body.to(shot.avatar.device), shot.pose.to(shot.avatar.device))
+        return _blank(rendered)
+    body = rendered.avatar.template
+    vertices = world_vertices(body.to(rendered.avatar.device), rendered.pose.to(rendered.avatar.device))
     part = torch.zeros(len(vertices), dtype=torch.long, device=vertices.device)
-    for index, points in enumerate(shot.avatar.part_points):
+    for index, points in enumerate(rendered.avatar.part_points):
         part[points.to(part.device)] = index
-    _, closest = nearest(_places(shot)[seen], vertices, 1)
+    _, closest = nearest(_places(rendered)[seen], vertices, 1)
     drawn = np.full((*seen.shape, 3), PAPER, np.uint8)
     color = PART_COLORS[part[closest[:, 0]].cpu().numpy() % len(PART_COLORS)]
-    shade = 0.55 + 0.45 * shot.image.rgb[seen].mean(-1, keepdim=True).cpu().numpy()
+    shade = 0.55 + 0.45 * rendered.image.rgb[seen].mean(-1, keepdim=True).cpu().numpy()
     drawn[seen.cpu().numpy()] = (color * shade).astype(np.uint8)
     return drawn
 
 
-def density(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def density(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """The field's density in the plane through the body that is parallel to the picture, on a logarithmic scale."""
-    pose, device = shot.pose.to(shot.avatar.device), shot.avatar.device
-    camera = shot.camera.to(device)
-    middle = camera.project(world_vertices(shot.template.to(device), pose))[:, 2].median()
-    directions = _directions(shot)
+    pose, device = rendered.pose.to(rendered.avatar.device), rendered.avatar.device
+    camera = rendered.camera.to(device)
+    middle = camera.project(world_vertices(rendered.template.to(device), pose))[:, 2].median()
+    directions = _directions(rendered)
     along = directions @ camera.R[2]
     positions = camera.center + directions * (middle / along)[..., None]
-    scene = shot.avatar.scene([pose])
-    found = shot.avatar.query(positions.flatten(0, 1), scene, directions.flatten(0, 1))[1]
+    scene = rendered.avatar.scene([pose])
+    found = rendered.avatar.query(positions.flatten(0, 1), scene, directions.flatten(0, 1))[1]
     scale = torch.log1p(found.clamp_min(0)) / np.log1p(DENSEST)
-    return _colored(scale.clamp(0, 1).reshape(shot.image.alpha.shape).cpu().numpy())
+    return _colored(scale.clamp(0, 1).reshape(rendered.image.alpha.shape).cpu().numpy())
 
 
-def error(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
+def error(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
     """The mean absolute error against the filmed frame, as evaluation draws it; the camera must be the filming one.
 
     The frame is turned and scaled to the canvas, which from the same place is exact. Where it ends, paper is shown.
     """
-    if not comparable(shot):
-        return _blank(shot)
-    assert shot.filmed is not None
-    truth, known = seen_from(shot.filmed, shot.camera, shot.background)
-    drawn = error_map(to_uint8(shot.image.rgb), truth)
+    if not comparable(rendered):
+        return _blank(rendered)
+    assert rendered.filmed is not None
+    truth, known = seen_from(rendered.filmed, rendered.camera, rendered.background)
+    drawn = error_map(to_uint8(rendered.image.rgb), truth)
     drawn[~known] = PAPER
     return drawn
 
@@ -152,11 +152,11 @@ def offered(avatar: Any) -> list[str]:
     return [name for name in OUTPUTS if name not in lacking]
 
 
-def comparable(shot: Shot) -> bool:
+def comparable(rendered: RenderedView) -> bool:
     """Whether a filmed frame of this pose exists, and the camera stands where it was filmed from."""
-    if shot.filmed is None:
+    if rendered.filmed is None:
         return False
-    return float((shot.filmed.camera.center.cpu() - shot.camera.center.cpu()).norm()) < NEAR
+    return float((rendered.filmed.camera.center.cpu() - rendered.camera.center.cpu()).norm()) < NEAR
 
 
 def seen_from(filmed: Filmed, camera: Camera, background: float) -> tuple[UInt8[np.ndarray, "H W 3"], np.ndarray]:
@@ -170,19 +170,21 @@ def seen_from(filmed: Filmed, camera: Camera, background: float) -> tuple[UInt8[
     return truth, known > 0
 
 
-def _directions(shot: Shot) -> Float[Tensor, "H W 3"]:
-    camera, device = shot.camera, shot.image.alpha.device
+def _directions(rendered: RenderedView) -> Float[Tensor, "H W 3"]:
+    camera, device = rendered.camera, rendered.image.alpha.device
     x, y = torch.arange(camera.width, device=device), torch.arange(camera.height, device=device)
     return camera.to(device).rays(torch.stack(torch.meshgrid(x.float(), y.float(), indexing="xy"), -1))[1]
 
 
-def _places(shot: Shot) -> Float[Tensor, "H W 3"]:
+def _places(rendered: RenderedView) -> Float[Tensor, "H W 3"]:
     """Where each pixel's ray meets the surface (m, world)."""
-    return shot.camera.center.to(shot.image.depth.device) + _directions(shot) * shot.image.depth[..., None]
+    return (
+        rendered.camera.center.to(rendered.image.depth.device) + _directions(rendered) * rendered.image.depth[..., None]
+    )
 
 
-def _blank(shot: Shot) -> UInt8[np.ndarray, "H W 3"]:
-    return np.full((*shot.image.alpha.shape, 3), PAPER, np.uint8)
+def _blank(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
+    return np.full((*rendered.image.alpha.shape, 3), PAPER, np.uint8)
 
 
 def _on_paper(drawn: np.ndarray, seen: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:

@@ -10,10 +10,10 @@ import torch
 from hashhuman.errors import UserError
 from hashhuman.export.motion import Motion, body_poses
 from hashhuman.view import outputs, poses, recording
-from hashhuman.view.cameras import Eye
+from hashhuman.view.cameras import Viewpoint
 from hashhuman.view.controls import PathActions, PathControls
-from hashhuman.view.outputs import Shot
-from hashhuman.view.shown import Shown
+from hashhuman.view.outputs import RenderedView
+from hashhuman.view.requested import RequestedView
 from hashhuman.view.turns import Turns
 
 FPS = 30  # of the videos
@@ -36,12 +36,12 @@ class Recorder:
         client: Any,
         turns: Turns,
         background: float,
-        shown: Callable[[], Shown | None],
+        shown: Callable[[], RequestedView | None],
         say: Callable[[str], None],
     ) -> None:
         self.client, self.turns, self.background, self.shown, self.say = client, turns, background, shown, say
         self.path, self.cancelled = recording.CameraPath(), threading.Event()
-        actions = PathActions(self._add, self.path.eyes.clear, self._start, self.cancelled.set)
+        actions = PathActions(self._add, self.path.viewpoints.clear, self._start, self.cancelled.set)
         self.controls = PathControls(client.gui, actions)
 
     def end(self) -> None:
@@ -50,8 +50,8 @@ class Recorder:
 
     def _add(self) -> int:
         if (shown := self.shown()) is not None:
-            self.path.eyes.append(shown.eye)
-        return len(self.path.eyes)
+            self.path.viewpoints.append(shown.viewpoint)
+        return len(self.path.viewpoints)
 
     def _start(self) -> None:
         if (shown := self.shown()) is not None:
@@ -59,15 +59,19 @@ class Recorder:
             self.controls.working(0.0)
             threading.Thread(target=self._record, args=(shown,), daemon=True).start()
 
-    def _record(self, shown: Shown) -> None:
+    def _record(self, shown: RequestedView) -> None:
         """Writes the video into the subject's folder, and sends it to the browser."""
         torch.set_grad_enabled(False)  # of this thread
         folder = shown.subject.folder
         assert folder is not None
         count = max(2, round(float(self.controls.seconds.value) * FPS))
-        eyes = self.path.along(count) if self.path.eyes else recording.full_turn(shown.eye, shown.center, count)
-        eyes = [recording.even(eye, int(self.controls.height.value)) for eye in eyes]
-        pictures = self._pictures(shown, eyes, bool(self.controls.moving.value))
+        viewpoints = (
+            self.path.along(count)
+            if self.path.viewpoints
+            else recording.full_turn(shown.viewpoint, shown.center, count)
+        )
+        viewpoints = [recording.even(viewpoint, int(self.controls.height.value)) for viewpoint in viewpoints]
+        pictures = self._pictures(shown, viewpoints, bool(self.controls.moving.value))
         try:
             path = recording.free_name(folder)
             recording.record(path, pictures, count, FPS, self.cancelled, self.controls.working)
@@ -80,23 +84,23 @@ class Recorder:
         finally:
             self.controls.working(None)
 
-    def _pictures(self, shown: Shown, eyes: list[Eye], moving: bool) -> Iterator[np.ndarray]:
-        motion = shown.subject.motions[shown.wish.motion]
-        for number, eye in enumerate(eyes):
-            time = shown.wish.time
+    def _pictures(self, shown: RequestedView, viewpoints: list[Viewpoint], moving: bool) -> Iterator[np.ndarray]:
+        motion = shown.subject.motions[shown.request.motion]
+        for number, viewpoint in enumerate(viewpoints):
+            time = shown.request.time
             if moving and motion.times[-1]:
                 time = (time + number / FPS) % float(motion.times[-1])
-            posed = poses.turned(poses.at(motion, time), shown.wish.degrees)
-            yield self._picture(shown, eye, posed)
+            posed = poses.turned(poses.at(motion, time), shown.request.degrees)
+            yield self._picture(shown, viewpoint, posed)
 
-    def _picture(self, shown: Shown, eye: Eye, posed: Motion) -> np.ndarray:
+    def _picture(self, shown: RequestedView, viewpoint: Viewpoint, posed: Motion) -> np.ndarray:
         subject, avatar = shown.subject, shown.subject.avatar
-        (pose,), camera = body_poses(posed, subject.template), eye.camera(posed.exported_from_world)
+        (pose,), camera = body_poses(posed, subject.template), viewpoint.camera(posed.exported_from_world)
         while not self.cancelled.is_set():
             with self.turns.mine(WAIT) as mine:
                 if mine:
                     there, body = camera.to(avatar.device), pose.to(avatar.device)
                     image = avatar.render_image(there, body, None, self.background)
-                    shot = Shot(image, camera, pose, avatar, subject.template, None, self.background)
-                    return outputs.OUTPUTS[shown.wish.output](shot)
+                    rendered = RenderedView(image, camera, pose, avatar, subject.template, None, self.background)
+                    return outputs.OUTPUTS[shown.request.output](rendered)
         raise recording.Cancelled

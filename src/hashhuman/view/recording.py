@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from hashhuman.io.video import write_video
-from hashhuman.view.cameras import Eye
+from hashhuman.view.cameras import Viewpoint
 
 
 class Cancelled(Exception):
@@ -23,40 +23,44 @@ class Cancelled(Exception):
 class CameraPath:
     """Places through which a camera flies."""
 
-    eyes: list[Eye] = dataclasses.field(default_factory=list)
+    viewpoints: list[Viewpoint] = dataclasses.field(default_factory=list)
 
-    def along(self, count: int) -> list[Eye]:
-        """`count` eyes from the first place to the last one, on cubic splines, at equal times from place to place.
+    def along(self, count: int) -> list[Viewpoint]:
+        """`count` viewpoints from the first to the last one, on cubic splines, at equal times from each to the next.
 
         All have the first one's picture size.
         """
-        first = self.eyes[0]
-        if len(self.eyes) == 1:
+        first = self.viewpoints[0]
+        if len(self.viewpoints) == 1:
             return [first] * count
-        knots, times = np.arange(len(self.eyes)), np.linspace(0, len(self.eyes) - 1, count)
-        places = CubicSpline(knots, np.stack([eye.position for eye in self.eyes]), bc_type="natural")(times)
-        fovs = np.interp(times, knots, [eye.fov for eye in self.eyes])
-        turns = RotationSpline(knots, Rotation.from_matrix(np.stack([eye.rotation for eye in self.eyes])))(times)
+        knots, times = np.arange(len(self.viewpoints)), np.linspace(0, len(self.viewpoints) - 1, count)
+        places = CubicSpline(knots, np.stack([viewpoint.position for viewpoint in self.viewpoints]), bc_type="natural")(
+            times
+        )
+        fovs = np.interp(times, knots, [viewpoint.fov for viewpoint in self.viewpoints])
+        turns = RotationSpline(
+            knots, Rotation.from_matrix(np.stack([viewpoint.rotation for viewpoint in self.viewpoints]))
+        )(times)
         return [
             dataclasses.replace(first, position=place, rotation=turn, fov=float(fov))
             for place, turn, fov in zip(places, turns.as_matrix(), fovs)
         ]
 
 
-def full_turn(eye: Eye, center: np.ndarray, count: int) -> list[Eye]:
-    """`count` eyes on a circle about the vertical axis through `center` (m), from `eye` on."""
+def full_turn(viewpoint: Viewpoint, center: np.ndarray, count: int) -> list[Viewpoint]:
+    """`count` viewpoints on a circle about the vertical axis through `center` (m), from `viewpoint` on."""
     made = []
     for angle in np.linspace(0, 2 * np.pi, count, endpoint=False):
         turn = Rotation.from_rotvec([0, angle, 0]).as_matrix()
-        place = center + turn @ (eye.position - center)
-        made.append(dataclasses.replace(eye, position=place, rotation=turn @ eye.rotation))
+        place = center + turn @ (viewpoint.position - center)
+        made.append(dataclasses.replace(viewpoint, position=place, rotation=turn @ viewpoint.rotation))
     return made
 
 
-def even(eye: Eye, height: int) -> Eye:
-    """The eye with a picture of about this height; height and width are even, as H.264 needs them."""
-    width = round(eye.width * height / eye.height)
-    return eye.sized(max(2, height - height % 2), max(2, width - width % 2))
+def even(viewpoint: Viewpoint, height: int) -> Viewpoint:
+    """The viewpoint with a picture of about this height; height and width are even, as H.264 needs them."""
+    width = round(viewpoint.width * height / viewpoint.height)
+    return viewpoint.sized(max(2, height - height % 2), max(2, width - width % 2))
 
 
 def record(

@@ -18,7 +18,7 @@ FIRST_GUESS = {"cpu": 5e4, "cuda": 5e7}  # rays per second, before anything was 
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class RenderRequest:
     """What a picture shows."""
 
     camera: Camera  # of the whole canvas (run's world)
@@ -70,7 +70,7 @@ class Progressive:
         scale = min(1.0, self.most / max(height, width))
         return height * width * scale**2 <= self.first_s * self.rays_per_second(device)
 
-    def __call__(self, avatar: Any, view: View) -> Iterator[Picture | None]:
+    def __call__(self, avatar: Any, view: RenderRequest) -> Iterator[Picture | None]:
         """Yields each picture when it is whole, and None after every piece before that.
 
         Between two values the avatar is not used, so that others may use it.
@@ -107,7 +107,7 @@ class Progressive:
         return camera if longest <= self.most else camera.scaled(self.most / longest)
 
     def _pieces(
-        self, camera: Camera, view: View, device: torch.device
+        self, camera: Camera, view: RenderRequest, device: torch.device
     ) -> Iterator[tuple[tuple[int, int, int, int], Camera]]:
         """Strips of a picture, each with its box: top, bottom, left, right."""
         box = box_of(view.body, camera, self.margin)
@@ -119,7 +119,7 @@ class Progressive:
             strip = row, min(bottom, row + rows), left, right
             yield strip, cropped(camera, *strip)
 
-    def _timed(self, avatar: Any, view: View, cameras: Any) -> Iterator[RenderedImage]:
+    def _timed(self, avatar: Any, view: RenderRequest, cameras: Any) -> Iterator[RenderedImage]:
         """Renders, and measures how fast: the rate follows slowly, since pieces differ in what they show."""
         pose = view.pose.to(avatar.device)
         asked: list[Camera] = []

@@ -43,7 +43,9 @@ class Scene:
                 handle.vertices = vertices[piece.vertices]
 
     def show_mesh(self) -> None:
-        """Shows the mesh, and no picture."""
+        """Shows the mesh, and no picture. It is called at each move of the camera, and then sends nothing."""
+        if self.mesh_shown and not self.picture_shown:
+            return
         with self.client.atomic():
             if self.picture_shown:
                 self.client.scene.set_background_image(None)

@@ -6,9 +6,11 @@ one tab at a time, and only after `same_site` has said yes.
 
 import contextlib
 import io
+import ipaddress
 import logging
 import socket
 import warnings
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +38,7 @@ def open_server(host: str, port: int) -> Any:
     return server
 
 
-def same_site(server: Any, client_id: int, names: tuple[str, ...] | None) -> bool:
+def same_site(server: Any, client_id: int, names: Collection[str], addresses: bool) -> bool:
     """Whether a websocket was opened by the viewer's own page.
 
     Any page in the user's browser may open a websocket to this machine, and the browser says in `Origin` which page it
@@ -45,7 +47,8 @@ def same_site(server: Any, client_id: int, names: tuple[str, ...] | None) -> boo
     Args:
         server: what `open_server` returned.
         client_id: viser's number of the tab.
-        names: the names under which the viewer may be asked for; None: any.
+        names: the names under which the viewer may be asked for.
+        addresses: whether it may also be asked for by any address: no name server can make a stranger's page of that.
     """
     connection = server._websock_server._live_connections.get(client_id)
     if connection is None or connection.request is None:
@@ -54,12 +57,32 @@ def same_site(server: Any, client_id: int, names: tuple[str, ...] | None) -> boo
     host, origin = headers.get("Host", ""), headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != host:
         return False
-    return names is None or urlsplit(f"//{host}").hostname in names
+    name = urlsplit(f"//{host}").hostname or ""
+    if name in names or (addresses and _is_address(name)):
+        return True
+    print(
+        f"A browser asked for the viewer as {name[:253]!r}, which is no name of this machine that it knows: if it is "
+        "one, add it to allow_hosts=.",
+        flush=True,
+    )
+    return False
 
 
-def local_names(host: str) -> tuple[str, ...] | None:
-    """The names under which a viewer at `host` may be asked for; None: any, since it listens to other machines."""
-    return (*LOCAL, host) if host in LOCAL else None
+def own_names(host: str, more: Sequence[str]) -> set[str]:
+    """The names under which a viewer at `host` may be asked for, in lower case, as browsers send them.
+
+    Args:
+        host: where it listens; at an address of this machine alone, only local names count.
+        more: names that the user allows.
+    """
+    machine = () if host in LOCAL else (socket.gethostname(), socket.getfqdn())
+    return {name.lower() for name in (*LOCAL, host, *machine, *more)}
+
+
+def _is_address(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(name))
+    return False
 
 
 def _no_tunnel(verbose: bool = True) -> None:

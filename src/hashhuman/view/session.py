@@ -12,13 +12,13 @@ from scipy.spatial.transform import Rotation
 
 from hashhuman.evaluation import drawing
 from hashhuman.view import outputs, poses
-from hashhuman.view.cameras import Eye
-from hashhuman.view.controls import JointControls, MotionControls, PictureControls, Wish
+from hashhuman.view.cameras import Viewpoint
+from hashhuman.view.controls import JointControls, MotionControls, PictureControls, Request
 from hashhuman.view.mesh import ViewMesh
 from hashhuman.view.recorder import Recorder
 from hashhuman.view.rendering import Picture, Progressive
+from hashhuman.view.requested import RequestedView
 from hashhuman.view.scene import Scene
-from hashhuman.view.shown import Shown
 from hashhuman.view.subject import Subject
 from hashhuman.view.turns import Turns
 
@@ -55,7 +55,7 @@ class Session:
         self.client, self.subject, self.mesh = client, subject, mesh
         self.progressive, self.turns, self.live = progressive, turns, live
         self.ended = threading.Event()
-        self.shown: Shown | None = None  # None before the browser has told of its camera
+        self.shown: RequestedView | None = None  # None before the browser has told of its camera
         self.changed_at, self.work = 0.0, Work()
         self.recorder: Recorder | None = None
 
@@ -83,12 +83,12 @@ class Session:
     def to_filming_camera(self) -> None:
         """Puts the tab's camera where the first picture was filmed from, looking at the person."""
         data, motion = self.subject.datamodule, self.subject.motions[0]
-        eye = Eye.of(data.camera(data.splits["train"][0]), motion.exported_from_world)
+        viewpoint = Viewpoint.of(data.camera(data.splits["train"][0]), motion.exported_from_world)
         center = poses.at(motion, 0.0).joints(self.subject.skeleton)[0].mean(0)
         with self.client.atomic():
-            self.client.camera.fov = eye.fov
+            self.client.camera.fov = viewpoint.fov
             self.client.camera.up_direction = (0.0, 1.0, 0.0)
-            self.client.camera.position = tuple(eye.position)
+            self.client.camera.position = tuple(viewpoint.position)
             self.client.camera.look_at = tuple(center if self.shown is None else self.shown.center)
 
     def _run(self) -> None:
@@ -103,13 +103,13 @@ class Session:
 
     def _look(self, now: float, seconds: float) -> None:
         """Reads controls and camera, and shows what has changed."""
-        wish, eye, old = self._wish(seconds), self._eye(), self.shown
-        if eye is None:
+        request, viewpoint, old = self._request(seconds), self._viewpoint(), self.shown
+        if viewpoint is None:
             return
-        shown = Shown(self.subject, wish, eye)
+        shown = RequestedView(self.subject, request, viewpoint)
         moved = old is None or not shown.poses_as(old)
         turned = old is None or not shown.looks_as(old)
-        other = old is None or (old.wish.output, old.wish.beside) != (wish.output, wish.beside)
+        other = old is None or (old.request.output, old.request.beside) != (request.output, request.beside)
         self.shown = shown
         if moved:
             self.scene.pose(self.mesh.posed(shown.motion, self.subject.skeleton))
@@ -120,7 +120,7 @@ class Session:
                 self.panel.say("the mesh, while something moves")
         if moved or turned or other:
             self.work = Work()
-            if not wish.beside:
+            if not request.beside:
                 self.panel.show_beside(None)
 
     def _render(self, now: float) -> bool:
@@ -136,21 +136,21 @@ class Session:
             if (picture := next(work.picture, None)) is not None and (picture.final or not work.fine):
                 self._show(shown, picture)
                 work.done = work.fine = picture.final
-            if work.fine and shown.wish.beside and shown.position is not None:
+            if work.fine and shown.request.beside and shown.position is not None:
                 work.done = self._render_beside(shown, shown.position)
         if work.done and self.live:
             self.work = Work(fine=True)
         return True
 
-    def _show(self, shown: Shown, picture: Picture) -> None:
-        shot = shown.shot(picture, self.progressive.background)
-        self.scene.show_picture(outputs.OUTPUTS[shown.wish.output](shot))
+    def _show(self, shown: RequestedView, picture: Picture) -> None:
+        rendered = shown.rendered(picture, self.progressive.background)
+        self.scene.show_picture(outputs.OUTPUTS[shown.request.output](rendered))
         text = f"the field, {picture.camera.width} x {picture.camera.height}"
-        if shown.wish.output == "error" and not outputs.comparable(shot):
+        if shown.request.output == "error" and not outputs.comparable(rendered):
             text = "errors are known of filmed poses, from the filming camera: press the button above"
         self.panel.say(text)
 
-    def _render_beside(self, shown: Shown, position: int) -> bool:
+    def _render_beside(self, shown: RequestedView, position: int) -> bool:
         """Renders a piece of the picture beside the filmed one. Returns whether it is whole."""
         filmed = self.subject.filmed(position)
         if self.work.beside is None:
@@ -166,24 +166,24 @@ class Session:
             self.panel.show_beside(drawing.side_by_side(picture.image.rgb.cpu(), true, covered, title, height=BESIDE))
         return True
 
-    def _wish(self, seconds: float) -> Wish:
+    def _request(self, seconds: float) -> Request:
         """The controls; a filmed motion that does not play stands at one of its frames."""
         motion, moment, playing = self.motion.read(seconds)
         if motion == 0 and not playing:
             moment = float(self.subject.motions[0].times[self.subject.nearest_frame(moment)])
         output, beside = self.panel.read()
-        return Wish(motion, moment, playing, self.joints.read(), output, beside)
+        return Request(motion, moment, playing, self.joints.read(), output, beside)
 
-    def _eye(self) -> Eye | None:
+    def _viewpoint(self) -> Viewpoint | None:
         """The tab's camera; None before the browser has told of it."""
         camera = self.client.camera
         if not camera.fov or not camera.image_height or not camera.image_width:
             return None
         w, x, y, z = camera.wxyz
         rotation = Rotation.from_quat([x, y, z, w]).as_matrix()
-        return Eye(np.array(camera.position), rotation, camera.fov, camera.image_height, camera.image_width)
+        return Viewpoint(np.array(camera.position), rotation, camera.fov, camera.image_height, camera.image_width)
 
-    def _immediate(self, shown: Shown) -> bool:
+    def _immediate(self, shown: RequestedView) -> bool:
         """Whether the field is rendered so fast that no mesh need stand in for it."""
-        eye = shown.eye
-        return self.progressive.immediate(eye.height, eye.width, self.subject.avatar.device)
+        viewpoint = shown.viewpoint
+        return self.progressive.immediate(viewpoint.height, viewpoint.width, self.subject.avatar.device)

@@ -3,13 +3,13 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hashhuman.view.mesh import ViewMesh
 from hashhuman.view.packages import viser_package
 from hashhuman.view.rendering import Progressive
-from hashhuman.view.server import local_names, open_server, same_site
+from hashhuman.view.server import LOCAL, open_server, own_names, same_site
 from hashhuman.view.session import Session
 from hashhuman.view.subject import Subject
 from hashhuman.view.turns import AnyTime, Turns
@@ -22,11 +22,12 @@ class Viewer:
         host: the address at which the viewer listens. 127.0.0.1 is this machine alone; 0.0.0.0 is everybody who can
             reach it.
         port: the port; 0: any that is free.
+        allow_hosts: further names under which browsers may ask for this machine.
         progressive: renders the field.
     """
 
-    def __init__(self, host: str, port: int, progressive: Progressive) -> None:
-        self.host, self.port, self.progressive = host, port, progressive
+    def __init__(self, host: str, port: int, allow_hosts: Sequence[str], progressive: Progressive) -> None:
+        self.host, self.port, self.allow_hosts, self.progressive = host, port, allow_hosts, progressive
 
     @staticmethod
     def require() -> None:
@@ -49,12 +50,12 @@ class Viewer:
             UserError: if viser is missing, the port is in use, or the host is no address of this machine.
         """
         turns = AnyTime() if turns is None else turns
-        server = open_server(self.host, self.port)
+        server, names = open_server(self.host, self.port), own_names(self.host, self.allow_hosts)
         sessions: dict[int, Session] = {}
         lock = threading.Lock()
 
         def connected(client: Any) -> None:
-            if not same_site(server, client.client_id, local_names(self.host)):
+            if not same_site(server, client.client_id, names, addresses=self.host not in LOCAL):
                 return
             session = Session(client, subject, mesh, self.progressive, turns, live)
             with lock:

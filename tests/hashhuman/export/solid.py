@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -25,7 +24,7 @@ def template() -> BodyTemplate:
 
 
 class SolidAvatar(FakeAvatar):
-    """Implements `VolumetricAvatar`.
+    """Implements `VolumetricAvatar`, and of `Avatar` only what exporting needs.
 
     Args:
         thick: how far the person is thicker than the body (m).
@@ -69,24 +68,13 @@ class SolidAvatar(FakeAvatar):
         seen = (nearest.abs() < 1e-3).float()
         rgb = seen[:, None] * COLORS[box].float() + (1 - seen[:, None]) * background
         size = camera.height, camera.width
-        return RenderedImage(rgb.reshape(*size, 3), seen.reshape(size), depth.reshape(size))
+        return RenderedImage(rgb.reshape(*size, 3), seen.reshape(size), (seen * depth).reshape(size))
 
     def outside(self, rest: torch.Tensor, box: int) -> torch.Tensor:
         """Signed distance (m) from a box, up to what matters at its edges."""
         corners = template().vertices[8 * box : 8 * box + 8]
         center, half = (corners.amax(0) + corners.amin(0)) / 2, (corners.amax(0) - corners.amin(0)) / 2
         return ((rest - center).abs() - half).amax(1) - self.thick
-
-    def warm_up(self) -> None: ...
-    def capture_obstacle(self) -> str | None: ...
-    def prepare(self, poses: Any) -> Any: ...
-    def fit_pose(self, *arguments: Any, **options: Any) -> Any: ...
-    def predict(self, *arguments: Any) -> Any: ...
-    def after_step(self, scene: Any, step: int) -> bool:
-        return False
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return []
 
 
 class SolidData(FakeData):

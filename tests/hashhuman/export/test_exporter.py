@@ -40,7 +40,7 @@ def test_unknown_formats_and_missing_packages(monkeypatch):
 
 
 def test_an_avatar_without_density(toy_folder):
-    with pytest.raises(UserError, match="has no density"):
+    with pytest.raises(UserError, match="FakeAvatar has no methods `scene` and `query`"):
         Exports(FakeAvatar(), SolidData(toy_folder), rigging(), 25.0).mesh  # noqa: B018
 
 

@@ -11,6 +11,7 @@ from hashhuman.view.rendering import Progressive
 from hashhuman.view.subject import Subject
 from tests.hashhuman.export.conftest import rigging
 from tests.hashhuman.export.solid import SolidAvatar, SolidData, template
+from tests.hashhuman.fakes import FakeAvatar
 
 
 class PartedAvatar(SolidAvatar):
@@ -19,6 +20,8 @@ class PartedAvatar(SolidAvatar):
     def __init__(self) -> None:
         super().__init__()
         self.template, self.part_points = template(), list(torch.arange(40).split(8))
+
+    _render = FakeAvatar._render  # the toy's own pictures, which are quick
 
 
 def progressive(**changes: object) -> Progressive:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashhuman.view.cameras import Eye, box_of, cropped
+from hashhuman.view.cameras import Viewpoint, box_of, cropped
 from tests import toy
 
 
@@ -19,17 +19,17 @@ def moved() -> np.ndarray:
 
 def test_there_and_back():
     camera, placed = toy.camera(1), moved()
-    back = Eye.of(camera, placed).camera(placed)
+    back = Viewpoint.of(camera, placed).camera(placed)
     for name in ("K", "R", "T"):
         assert torch.allclose(getattr(back, name), getattr(camera, name), atol=1e-4), name
     assert (back.height, back.width) == (camera.height, camera.width)
 
 
 def test_the_quaternion_turns_as_the_matrix_does():
-    eye = Eye.of(toy.camera(1), moved())
-    w, x, y, z = eye.wxyz
+    viewpoint = Viewpoint.of(toy.camera(1), moved())
+    w, x, y, z = viewpoint.wxyz
     forward = [2 * (x * z + w * y), 2 * (y * z - w * x), w * w - x * x - y * y + z * z]  # where +z goes
-    assert forward == pytest.approx(eye.rotation[:, 2], abs=1e-6)  # cameras are float32
+    assert forward == pytest.approx(viewpoint.rotation[:, 2], abs=1e-6)  # cameras are float32
 
 
 def test_a_crop_shows_the_same_pixels():

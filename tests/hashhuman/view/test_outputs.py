@@ -10,14 +10,14 @@ from hashhuman.avatar.images import RenderedImage
 from hashhuman.body.visibility import world_vertices
 from hashhuman.geometry.camera import Camera
 from hashhuman.view import outputs
-from hashhuman.view.outputs import Filmed, Shot
+from hashhuman.view.outputs import Filmed, RenderedView
 from tests import toy
 from tests.hashhuman.export.solid import template
 from tests.hashhuman.fakes import FakeAvatar
 from tests.hashhuman.view.conftest import PartedAvatar
 
 
-def plane(distance: float, normal: tuple[float, float, float], size: int = 32) -> Shot:
+def plane(distance: float, normal: tuple[float, float, float], size: int = 32) -> RenderedView:
     """A plane before a camera at the origin that looks along z."""
     K = torch.tensor([[40.0, 0, 15.5], [0, 40.0, 15.5], [0, 0, 1]])
     camera = Camera(K, torch.eye(3), torch.zeros(3), size, size)
@@ -26,10 +26,10 @@ def plane(distance: float, normal: tuple[float, float, float], size: int = 32) -
     towards = torch.tensor(normal, dtype=torch.float32)
     depth = distance * towards[2] / (directions @ towards)
     image = RenderedImage(torch.full((size, size, 3), 0.5), torch.ones(size, size), depth)
-    return Shot(image, camera, toy.pose(0), PartedAvatar(), template(), None, 1.0)
+    return RenderedView(image, camera, toy.pose(0), PartedAvatar(), template(), None, 1.0)
 
 
-def shot(frame: int = 1, **changes) -> Shot:
+def rendered(frame: int = 1, **changes) -> RenderedView:
     """The toy in a filmed pose, from the filming camera, with exact depth."""
     camera, pose, body = toy.camera(0), toy.pose(frame), template()
     vertices = world_vertices(body, pose)
@@ -40,7 +40,7 @@ def shot(frame: int = 1, **changes) -> Shot:
     rays_o, rays_d = camera.rays(_pixels(camera))
     depth = ((a - rays_o) * normal).sum(-1) / (rays_d * normal).sum(-1) * torch.from_numpy(face >= 0)
     image = RenderedImage(rendered.rgb, rendered.alpha, depth)
-    return dataclasses.replace(Shot(image, camera, pose, PartedAvatar(), body, None, 1.0), **changes)
+    return dataclasses.replace(RenderedView(image, camera, pose, PartedAvatar(), body, None, 1.0), **changes)
 
 
 def _pixels(camera: Camera) -> torch.Tensor:
@@ -70,7 +70,7 @@ def test_nearer_is_brighter():
 
 
 def test_parts_are_those_of_the_boxes():
-    toys = shot()
+    toys = rendered()
     rays_o, rays_d = toys.camera.rays(_pixels(toys.camera))
     places = rays_o + rays_d * toys.image.depth[..., None]
     closest = (places[:, :, None] - world_vertices(template(), toys.pose)).norm(dim=-1).argmin(-1).numpy()
@@ -84,19 +84,19 @@ def test_parts_are_those_of_the_boxes():
 
 
 def test_density_is_bright_inside_and_black_outside():
-    toys = shot()
+    toys = rendered()
     drawn = outputs.density(toys).astype(int).sum(-1)
     silhouette = (toys.image.alpha > 0.5).numpy()
     assert drawn[silhouette].mean() > 5 * drawn[~silhouette].mean() + 50
 
 
-def filmed(toys: Shot) -> Filmed:
+def filmed(toys: RenderedView) -> Filmed:
     alpha = toys.image.alpha
     return Filmed(toys.image.rgb * alpha[..., None], alpha, toys.camera)
 
 
 def test_the_error_of_a_perfect_picture_is_black_and_grows():
-    toys = shot()
+    toys = rendered()
     perfect = dataclasses.replace(toys, filmed=filmed(toys))
     assert outputs.comparable(perfect) and outputs.error(perfect).max() <= 4
     worse = dataclasses.replace(perfect, image=dataclasses.replace(toys.image, rgb=(toys.image.rgb - 0.2).clamp(0, 1)))
@@ -104,7 +104,7 @@ def test_the_error_of_a_perfect_picture_is_black_and_grows():
 
 
 def test_the_error_is_known_from_the_filming_place_alone():
-    toys = shot()
+    toys = rendered()
     moved = dataclasses.replace(toys.camera, T=toys.camera.T + 0.1)
     assert not outputs.comparable(dataclasses.replace(toys, filmed=filmed(toys), camera=moved))
     assert (outputs.error(dataclasses.replace(toys, camera=moved)) == 255).all()
@@ -112,7 +112,7 @@ def test_the_error_is_known_from_the_filming_place_alone():
 
 
 def test_the_frame_is_turned_and_scaled_to_the_canvas():
-    toys = shot()
+    toys = rendered()
     angle = 0.05
     turn = torch.tensor([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]).float()
     R = turn @ toys.camera.R
@@ -131,7 +131,7 @@ def test_what_an_avatar_lacks_is_not_offered():
 
 
 def test_a_picture_without_the_person():
-    toys = shot()
+    toys = rendered()
     nothing = dataclasses.replace(toys, image=dataclasses.replace(toys.image, alpha=torch.zeros(48, 48)))
     for name in ("depth", "normals", "parts"):
         assert (outputs.OUTPUTS[name](nothing) == 255).all(), name

@@ -8,15 +8,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hashhuman.view import recording
-from hashhuman.view.cameras import Eye
+from hashhuman.view.cameras import Viewpoint
 
 
-def eye(x: float, degrees: float, fov: float = 1.0) -> Eye:
-    return Eye(np.array([x, 1.0, 3.0]), Rotation.from_euler("y", degrees, degrees=True).as_matrix(), fov, 40, 60)
+def viewpoint(x: float, degrees: float, fov: float = 1.0) -> Viewpoint:
+    return Viewpoint(np.array([x, 1.0, 3.0]), Rotation.from_euler("y", degrees, degrees=True).as_matrix(), fov, 40, 60)
 
 
 def test_a_path_passes_its_places():
-    places = [eye(0, 0), eye(1, 30, 0.8), eye(2, 90)]
+    places = [viewpoint(0, 0), viewpoint(1, 30, 0.8), viewpoint(2, 90)]
     along = recording.CameraPath(places).along(21)
     for index, place in ((0, places[0]), (10, places[1]), (20, places[2])):
         assert np.allclose(along[index].position, place.position) and along[index].fov == pytest.approx(place.fov)
@@ -27,13 +27,13 @@ def test_a_path_passes_its_places():
 
 
 def test_a_path_of_one_place_stands():
-    along = recording.CameraPath([eye(1, 20)]).along(3)
+    along = recording.CameraPath([viewpoint(1, 20)]).along(3)
     assert len(along) == 3 and all(np.array_equal(each.position, along[0].position) for each in along)
 
 
 def test_a_full_turn_keeps_looking_at_its_centre():
     center = np.array([0.0, 1.0, 0.0])
-    first = Eye(np.array([0.0, 1.5, 3.0]), np.stack([[1, 0, 0], [0, -1, 0], [0, 0, -1.0]], 1), 1.0, 40, 60)
+    first = Viewpoint(np.array([0.0, 1.5, 3.0]), np.stack([[1, 0, 0], [0, -1, 0], [0, 0, -1.0]], 1), 1.0, 40, 60)
     for each in recording.full_turn(first, center, 8):
         local = each.rotation.T @ (center - each.position)
         assert local == pytest.approx(first.rotation.T @ (center - first.position), abs=1e-9)
@@ -41,7 +41,7 @@ def test_a_full_turn_keeps_looking_at_its_centre():
 
 
 def test_sizes_are_even():
-    small = recording.even(eye(0, 0), 33)
+    small = recording.even(viewpoint(0, 0), 33)
     assert (small.height, small.width) == (32, 50)
 
 

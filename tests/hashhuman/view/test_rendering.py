@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hashhuman.body.visibility import world_vertices
-from hashhuman.view.rendering import View
+from hashhuman.view.rendering import RenderRequest
 from tests import toy
 from tests.hashhuman.view.conftest import PartedAvatar, progressive
 
@@ -33,9 +33,9 @@ class TimedAvatar(PartedAvatar):
         return super()._render(camera, pose, background)
 
 
-def view(size: int = 96) -> View:
+def view(size: int = 96) -> RenderRequest:
     pose = toy.pose(1)
-    return View(toy.camera(0, size), pose, None, world_vertices(toy.template(), pose))
+    return RenderRequest(toy.camera(0, size), pose, None, world_vertices(toy.template(), pose))
 
 
 def made(rate: float, size: int = 96, **changes):
@@ -82,7 +82,7 @@ def test_the_rate_is_measured():
 
 
 def test_a_body_out_of_sight_is_an_empty_picture():
-    far = View(view().camera, view().pose, None, view().body + 100.0)
+    far = RenderRequest(view().camera, view().pose, None, view().body + 100.0)
     clock = Clock(1e3)
     found = [picture for picture in progressive(now=clock)(TimedAvatar(clock), far) if picture is not None]
     assert found[-1].final and np.all(found[-1].image.rgb.numpy() == 1) and not found[-1].image.alpha.any()

@@ -21,7 +21,7 @@ client = pytest.importorskip("websockets.sync.client")
 @pytest.fixture
 def place(subject, mesh):
     """Host and port where the toy is shown."""
-    with Viewer("127.0.0.1", 0, progressive()).serving(subject, mesh) as address:
+    with Viewer("127.0.0.1", 0, [], progressive()).serving(subject, mesh) as address:
         yield urllib.parse.urlsplit(address).hostname, urllib.parse.urlsplit(address).port
 
 
@@ -65,6 +65,25 @@ def _own_address() -> str:
         except OSError:
             return "192.0.2.1"
     return "192.0.2.1" if found.startswith("127.") else found
+
+
+@pytest.mark.parametrize(
+    "name, heard",
+    [("example.org", False), ("192.0.2.7", True), ("[2001:db8::7]", True), ("lab.example.org", True), ("", False)],
+)
+def test_a_viewer_for_all_machines_knows_its_names(subject, mesh, capsys, name, heard):
+    viewer = Viewer("0.0.0.0", 0, ["Lab.example.org"], progressive())  # noqa: S104 # nosec B104
+    with viewer.serving(subject, mesh) as address:
+        place = "127.0.0.1", urllib.parse.urlsplit(address).port
+        host = f"{name}:{place[1]}"
+        got = received(place, 1.0, Origin=f"http://{host}", Host=host) if name else received(place, 1.0, Origin="null")
+    assert (got > 5000) == heard
+    assert ("is no name" in capsys.readouterr().out) == (name == "example.org")
+
+
+def test_names_of_this_machine():
+    assert socket.gethostname().lower() in servers.own_names("0.0.0.0", [])  # noqa: S104 # nosec B104
+    assert servers.own_names("127.0.0.1", ["Lab"]) == {"127.0.0.1", "localhost", "::1", "lab"}
 
 
 def received(place, seconds: float = 2.0, **headers: str) -> int:

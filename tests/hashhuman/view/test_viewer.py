@@ -32,7 +32,7 @@ COUNT_MOVES = """() => {
 @pytest.fixture
 def address(subject, mesh) -> Iterator[str]:
     """Where the toy is shown."""
-    with Viewer("127.0.0.1", 0, progressive()).serving(subject, mesh) as address:
+    with Viewer("127.0.0.1", 0, [], progressive()).serving(subject, mesh) as address:
         yield address
 
 
