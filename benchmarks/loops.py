@@ -1,4 +1,4 @@
-"""Compares Numba's loops with plain PyTorch on the CPU: pictures of a finished run, and steps of its training.
+"""Compares what `kernels=auto` does on a CPU with plain PyTorch: pictures of a finished run, and steps of its training.
 
     python benchmarks/loops.py RUN [--pictures 5] [--steps 30] [--out FILE.md]
 
@@ -32,6 +32,7 @@ ENCODERS = {
     "torch": "hashhuman.encoder.torch_grid.TorchHashGrids",
     "numba": "hashhuman.encoder.numba_grid.NumbaHashGrids",
 }
+NETWORKS = {"torch": "hashhuman.network.torch_mlp.TorchMLPs", "numba": "hashhuman.network.auto.AutoMLPs"}
 BEFORE = 250  # steps
 
 
@@ -45,6 +46,7 @@ def with_kernels(folder: Path, kernels: str) -> DictConfig:
 
     config = OmegaConf.create(replaced(OmegaConf.to_container(run_folder.load_config(folder))))
     config.encoder.backend = {"_target_": ENCODERS[kernels], "_partial_": True}
+    config.network = {"_target_": NETWORKS[kernels], "_partial_": True}
     assert isinstance(config, DictConfig)
     return config
 
