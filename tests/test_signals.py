@@ -1,6 +1,7 @@
 """A signal during evaluation, export and animation: one sentence, its status, no half-written file, and it goes on."""
 
 import importlib
+import re
 import shutil
 import signal
 import sys
@@ -71,9 +72,11 @@ def animate(config: DictConfig) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder but for those that state times."""
+    """All files below a folder but for what states times: of reports, what is embedded in them."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if path.name != "metrics.json"}
+    read = {name: path.read_bytes() for name, path in found.items() if path.name != "metrics.json"}
+    embedded = {name: b"".join(re.findall(rb'"data:[^"]+"', read[name])) for name in read if name.endswith(".html")}
+    return read | embedded
 
 
 def strike(kind: str, signum: int) -> str:

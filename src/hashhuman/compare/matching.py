@@ -201,5 +201,5 @@ def _nothing_common(names: Sequence[str], records: Sequence[Record]) -> str:
         return f"{who} cannot be compared, since they have no picture in common ({words}): name runs of one subject."
     return (
         f"{who} cannot be compared, since no picture was measured in all of them by the same truth: their splits, "
-        "picture sizes (data.max_size) or masks differ; eval.py with overrides.data.max_size=N measures at one size."
+        "picture sizes (data.max_size) or masks differ; eval.py with +overrides.data.max_size=N measures at one size."
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from hashhuman.io.files import encode_image, read_rgb
 from hashhuman.page.document import data_url
 
+MARKUP = 500  # bytes of HTML around a file
 MEDIA = {".jpg": "image/jpeg", ".gif": "image/gif", ".mp4": "video/mp4"}
 
 
@@ -32,7 +33,7 @@ class Embedding:
         if not files or not all(path.is_file() for path in files.values()):
             return {}
         made = {label: _url(path) for label, path in files.items()}
-        if self.takes(sum(map(len, made.values()))):
+        if self.takes(sum(len(url) + MARKUP for url in made.values())):
             return made
         self.left_out |= files
         return {}

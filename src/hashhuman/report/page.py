@@ -111,8 +111,9 @@ def _avatar(record: Record, embedding: Embedding) -> str:
         embedding.left_out["the avatar"] = path
         return ""
     return (
-        '<figure><iframe id="avatar" title="The avatar"></iframe><figcaption>drag to turn, scroll to come closer'
-        f'</figcaption></figure><script type="application/json" id="avatar-page">{content}</script>'
+        '<figure><iframe id="avatar" title="The avatar" sandbox="allow-scripts allow-downloads"></iframe>'
+        "<figcaption>drag to turn, scroll to come closer</figcaption></figure>"
+        f'<script type="application/json" id="avatar-page">{content}</script>'
     )
 
 

@@ -11,6 +11,7 @@ from hashhuman.evaluation import drawing
 from hashhuman.evaluation.metrics.protocols import Comparison
 from hashhuman.evaluation.product import Evaluation, Made, MeasuredPicture, Product, Submit, picture_count
 from hashhuman.io.files import atomic_path, write_image
+from hashhuman.io.inside import check_inside
 from hashhuman.report.environment import environment
 from hashhuman.report.page import run_page
 from hashhuman.report.pictures import FOLDER, KINDS, Pictures
@@ -28,7 +29,7 @@ class Report(Product):
         megabytes: the most that the page may have (MB).
 
     Raises:
-        UserError: for any other value of `pictures`.
+        UserError: for any other value of `pictures`, and, from all methods, for a file that cannot be written.
     """
 
     def __init__(self, pictures: int | str, megabytes: int | float) -> None:
@@ -45,6 +46,7 @@ class Report(Product):
             shown = Pictures.of(picture)
             self.shown[picture.split, picture.name] = shown
             paths = {kind: evaluation.folder / shown.path(kind) for kind in KINDS}
+            check_inside(evaluation.folder, paths.values())
             self.written |= set(paths.values())
             submit(_write, picture.comparison, paths)
 
@@ -53,6 +55,7 @@ class Report(Product):
 
     def make(self, evaluation: Evaluation) -> Made:
         """Removes the pictures of an earlier evaluation. Reports what the page and comparisons of runs need."""
+        check_inside(evaluation.folder, [evaluation.folder / FOLDER])
         for path in set((evaluation.folder / FOLDER).rglob("*.jpg")) - self.written:
             path.unlink()
         inside = evaluation.folder.absolute()

@@ -20,6 +20,7 @@ from hashhuman.training.manifest import Manifest
 
 ENTRY = "shown"  # of metrics.json: what the product `report` adds to it
 LOG = "logs/metrics.csv"
+SHOWN = {"images": (".png", ".jpg"), "videos": (".mp4", ".gif")}  # and the suffixes of their files
 DRAWN = ("train/", "val/")  # what begins the names of curves
 
 
@@ -147,8 +148,10 @@ def _check_shown(record: Record) -> None:
         for mine in names:
             if not all(isinstance(value, str) for value in mine.values()):
                 raise TypeError("a name is no text")
-    for path in [*record.shown.get("images", {}).values(), *record.shown.get("videos", {}).values()]:
-        relative_name(path, record.evaluation / "metrics.json")
+    for kind, suffixes in SHOWN.items():
+        for path in record.shown.get(kind, {}).values():
+            if relative_name(path, record.evaluation / "metrics.json").suffix not in suffixes:
+                raise ValueError(f"{path} is none of its {kind}")
 
 
 def read_log(path: Path) -> dict[str, Curve]:

@@ -128,6 +128,7 @@ def test_an_evaluation_of_an_earlier_revision_is_one_sentence(place: Path, tmp_p
         ("shown.pictures", [{"split": "heldout", "name": "../../x", "size": [1, 1], "box": [0, 0, 1, 1]}]),
         ("shown.pictures", [{"split": "heldout", "name": "00/000000", "size": [9, 9], "box": [0, 0, 10, 1]}]),
         ("shown.videos", {"turntable": "/etc/passwd"}),
+        ("shown.images", {"canonical": "table.md"}),
         ("shown.environment", {"torch": 3}),
         ("columns", None),
     ],

@@ -121,6 +121,18 @@ def test_without_a_run_there_is_still_a_page(subject: Path, tmp_path: Path):
     assert "eval.export=[html]" in text
 
 
+def test_nothing_is_deleted_through_a_link(subject: Path, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/holiday.jpg").touch()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/report").symlink_to(tmp_path / "mine")
+    for pictures in (0, 1):
+        evaluator = Evaluator(Strict(None), ["heldout"], None, False, {}, {"report": Report(pictures, 15)})
+        with pytest.raises(UserError, match="is a link to"):
+            evaluator(FakeAvatar(), FakeData(subject), tmp_path / "here")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["holiday.jpg"]
+
+
 @pytest.mark.parametrize("pictures", [-1, "some", True])
 def test_a_wrong_number_of_pictures_is_one_sentence(pictures):
     with pytest.raises(UserError, match=r"eval\.products\.report\.pictures"):
@@ -187,12 +199,12 @@ def test_the_avatar_turns_within_the_page(exports, run: Path, tmp_path: Path):
     )
     with opened(again / "evaluation/report.html") as page:
         page.locator("iframe").scroll_into_view_if_needed()
-        wait_until(page, "document.querySelector('iframe').contentWindow.viewer !== undefined", 60)
-        place = "document.querySelector('iframe').contentWindow.viewer.camera.position.toArray()"
-        before, box = page.evaluate(place), page.locator("iframe").bounding_box()
+        page.frame_locator("#avatar").locator("#tools").wait_for(timeout=60_000)
+        frame, place = page.frames[1], "viewer.camera.position.toArray()"
+        before, box = frame.evaluate(place), page.locator("iframe").bounding_box()
         page.mouse.move(box["x"] + 200, box["y"] + 100)
         page.mouse.down()
         page.mouse.move(box["x"] + 280, box["y"] + 100, steps=4)
         page.mouse.up()
         page.wait_for_timeout(300)
-        assert np.linalg.norm(np.subtract(page.evaluate(place), before)) > 0.1
+        assert np.linalg.norm(np.subtract(frame.evaluate(place), before)) > 0.1

@@ -142,7 +142,8 @@ function connect(viewer) {
   viewer.scene.background = new THREE.Color(element('background').value);
   let last = performance.now();
   viewer.renderer.setAnimationLoop((now) => {
-    viewer.advance(Math.min((now - last) / 1000, 0.25)); // a tab that slept goes on where it was
+    // A tab that slept goes on where it was. The time of the first picture may lie before `last`.
+    viewer.advance(Math.min(Math.max(now - last, 0) / 1000, 0.25));
     last = now;
     viewer.controls.update();
     viewer.draw();
