@@ -5,7 +5,7 @@ import functools
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,6 @@ from hashhuman.cli.sweep_values import check_sweep
 from tests.docs.pages import PAGES, ROOT, Command, commands_of, options_of
 
 CONF = ROOT / "conf"
-PROGRAMS = {  # of Hydra: their config, and the option to which a path without a name belongs
-    "train.py": ("train", "video"),
-    "eval.py": ("eval", "run"),
-    "preprocess": ("preprocess", "video"),
-    "preprocess.doctor": ("preprocess", "video"),
-    "hashhuman.export": ("export", "run"),
-    "hashhuman.animate": ("animate", "motion"),
-    "hashhuman.view": ("view", "run"),
-}
 RUN_BY = {  # what a test runs as it stands
     "pip install --editable": "tests/test_extending.py",
     'eval "$(python train.py -sc install=bash)"': "tests/docs/test_completion.py",
@@ -67,7 +58,7 @@ def check_of(command: Command) -> Callable[[Command], None]:
     if command.text in NOT_RUN:
         return not_run
     match command.words:
-        case ["python", "-m", program, *_] | ["python", program, *_] if program in PROGRAMS:
+        case ["python", *words] if calls_hydra(script_of(words)[0]):
             return composed
         case ["python", "-m", "hashhuman", *_] | ["hashhuman", *_]:
             return parsed
@@ -106,14 +97,17 @@ def target_there(command: Command) -> None:
 
 def composed(command: Command) -> None:
     """A program of Hydra: its config is composed with the words of the command, and its numbers are checked."""
-    _, *rest = command.words
-    program, *words = rest[1:] if rest[0] == "-m" and rest[1] in PROGRAMS else rest
-    name, path_option = PROGRAMS[program]
-    plain = [word if "=" in word or word.startswith(("-", "~")) else f"{path_option}={word}" for word in words]
-    flags = ["--cfg", "-c", "-sc"]
-    values = [i + 1 for i, word in enumerate(words) if word in flags]
-    typed = [words[i] if i in values else word for i, word in enumerate(plain)]
-    typed = arguments.prepared(typed, path_option)
+    script, words = script_of(command.words[1:])
+    (call,) = calls_hydra(script)
+    given_to = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg != "result"}
+    name, path_option = given_to["config_name"], given_to["path_option"]
+    values = {i + 1 for i, word in enumerate(words) if word in ("--cfg", "-c", "-sc")}
+    bare = [word for i, word in enumerate(words) if i not in values and "=" not in word and word[0] not in "-~"]
+    if given_to.get("several_paths") and bare:
+        paths = [f"{path_option}=[{','.join(repr(word) for word in bare)}]"]
+    else:
+        paths = [f"{path_option}={word}" for word in bare]
+    typed = arguments.prepared([*(word for word in words if word not in bare), *paths], path_option)
     given = get_args_parser().parse_args(typed)
     if given.multirun:
         check_sweep(CONF, name, typed)
@@ -134,14 +128,7 @@ def parsed(command: Command) -> None:
 
 def options_known(command: Command) -> None:
     """A script: it exists, and its source names every option and every subcommand; options behind `--` are Hydra's."""
-    _, *rest = command.words
-    if rest[0] == "-m":
-        module = Path(*rest[1].split("."))
-        homes = [ROOT / "src" / module, ROOT / module]
-        files = [file for home in homes for file in (home.with_suffix(".py"), home / "__main__.py") if file.exists()]
-        script, words = files[0], rest[2:]
-    else:
-        script, words = ROOT / rest[0], rest[1:]
+    script, words = script_of(command.words[1:])
     own = words[: words.index("--")] if "--" in words else words
     known = strings(script)
     assert {word.partition("=")[0] for word in own if word.startswith("--")} <= known
@@ -156,6 +143,24 @@ def extras_there(command: Command) -> None:
         assert word in ("-e", "--editable") or named, f"{command.page}: {word}"
         if named and named[1]:
             assert set(named[1].split(",")) <= project["optional-dependencies"].keys()
+
+
+def script_of(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """The file that `python` runs with these words, and the words for it. Fails if there is none."""
+    if words[0] != "-m":
+        return ROOT / words[0], words[1:]
+    module = Path(*words[1].split("."))
+    homes = [ROOT / "src" / module, ROOT / module]
+    files = [file for home in homes for file in (home.with_suffix(".py"), home / "__main__.py") if file.exists()]
+    assert files, f"there is no module {words[1]}"
+    return files[0], words[2:]
+
+
+def calls_hydra(script: Path) -> list[ast.Call]:
+    """The calls of `hydra_main.run` in a file, all of whose arguments but the job are written out."""
+    calls = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Call)]
+    runs = [call for call in calls if ast.unparse(call.func) == "hydra_main.run"]
+    return [call for call in runs if not any(isinstance(each.value, ast.Call) for each in call.keywords)]
 
 
 @functools.cache

@@ -19,9 +19,8 @@ from tests.docs.pages import PAGES, ROOT
 NOTEBOOK = ROOT / "docs/notebook.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text())["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
-PYTHON = {
-    page.name: re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE) for page in PAGES
-}
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PYTHON = {page.relative_to(ROOT).as_posix(): BLOCK.findall(page.read_text()) for page in PAGES}
 ELSEWHERE = {"docs/extending.md": "tests/test_extending.py"}  # who runs the blocks of other pages
 
 
