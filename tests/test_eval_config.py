@@ -36,7 +36,8 @@ def test_every_protocol_is_made(metrics, kind):
     evaluator = instantiate(config.eval)
     assert isinstance(evaluator, Evaluator) and isinstance(evaluator.protocol, kind)
     assert evaluator.protocol.name == metrics  # the folder of its evaluations
-    assert list(evaluator.products) == ["table", "comparisons", "images", "canonical", "turntable", "export", "report"]
+    names = ["table", "comparisons", "images", "canonical", "turntable", "composite", "export", "report"]
+    assert list(evaluator.products) == names and not evaluator.products["composite"].wanted
     assert evaluator.products["turntable"].views == 90 and evaluator.products["canonical"].views == 8
     assert (evaluator.products["comparisons"].pictures, evaluator.products["images"].pictures) == (6, 0)
 
@@ -103,7 +104,7 @@ def test_lpips_is_made_with_its_weights():
     assert evaluator.protocol.lpips.net == "alex" and {"lpips_alex_full", "lpips_alex_box"} < set(
         evaluator.protocol.columns
     )
-    assert set(evaluator.products) == {"table", "comparisons", "images", "export"}
+    assert set(evaluator.products) == {"table", "comparisons", "images", "composite", "export"}
     assert evaluator.products["images"].pictures == "all"
 
 

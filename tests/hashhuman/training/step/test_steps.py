@@ -8,6 +8,7 @@ from torch import nn
 
 from hashhuman.avatar.model import HashGridAvatar
 from hashhuman.avatar.prediction import Prediction
+from hashhuman.data.error_map import ErrorMap
 from hashhuman.data.pixels import PixelStore
 from hashhuman.data.ray_sampler import RaySampler
 from hashhuman.data.subject import Subject
@@ -248,3 +249,44 @@ def test_a_captured_step_goes_on_from_its_state():
     found = [resumed().loss.clone() for _ in range(5)]
     torch.testing.assert_close(torch.stack(found), torch.stack(expected))
     assert [capacity for _, capacity in again.asked] == [step.capacity] * 2  # one eager step and the capture
+
+
+def errors_followed(avatar: HashGridAvatar, store: PixelStore, step: type) -> ErrorMap:
+    """The error map after twelve steps that draw by it and tell it what they saw; it is updated after five and ten."""
+    error_map = ErrorMap(tile=8, every=5, rate=0.5)
+    sampler = RaySampler(128, {"body": 0.5, "errors": 0.5}, 0, 8, "black", error_map)
+    scene = avatar.prepare([toy.pose(frame) for frame in range(3)])
+
+    def objective(ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
+        prediction = avatar.predict(sampler.draw(store, ray_factor), scene, capacity)
+        assert prediction.batch.pixels is not None
+        error_map.observe(store, prediction.batch.pixels, losses.color_errors(prediction).detach())
+        return StepResult(*losses.weighted_sum({"color": losses.ColorLoss(1.0)}, prediction), prediction.needs)
+
+    take = step(objective, torch.optim.Adam(avatar.parameters(), 0.01, eps=1e-15))
+    for index in range(12):
+        take()
+        error_map.after_step(index + 1)
+    return error_map
+
+
+def assert_followed(error_map: ErrorMap, store: PixelStore) -> None:
+    fresh = ErrorMap(tile=8, every=5, rate=0.5)
+    fresh.start(store)
+    moved = (error_map.state["error"] - fresh.state["error"]).abs() > 1e-6
+    assert moved.float().mean() > 0.1
+    torch.testing.assert_close(error_map.cumulative, error_map.state["error"].double().cumsum(0))
+    assert 2 * 100 < error_map.state["count"].sum() < 2 * 1000  # of the two steps since the last update
+
+
+def test_steps_follow_the_errors(toy_folder):
+    subject = Subject(toy_folder)
+    pictures = [training_picture(subject, picture) for picture in subject.pictures if picture.frame < 3]
+    store = PixelStore.build(pictures, 0.2, "cpu")
+    assert_followed(errors_followed(small.avatar(reach=0.2), store, EagerStep), store)
+
+
+@pytest.mark.gpu
+def test_captured_steps_follow_the_errors(start):
+    avatar, store = start
+    assert_followed(errors_followed(avatar, store, GraphStep), store)
