@@ -30,6 +30,7 @@ from preprocess.frames.decode import DEMO_CAMERA
 
 ROOT = Path(__file__).parents[1]
 PICTURES, SIDE, RATE = 6, 640, 30  # of a clip; pixels; 1/s
+WALKING = 28  # pictures at the start of the recording in all of which the person is found; later clips are refused
 SABOTAGE = ("not a video", "cut off", "nobody", "empty")
 OPTIONS = (
     "data=monocular", "experiment=cpu", "preprocess.force=false", "preprocess.gate=false", "preprocess.report=null",
@@ -66,7 +67,7 @@ def write_clips(folder: Path, whole: int, sabotaged: int) -> tuple[list[str], di
         ]
     names = [f"clip{i:02d}" for i in range(whole)]
     for i, name in enumerate(names):
-        _encode(folder / f"{name}.mp4", pictures[i * 3 % (len(pictures) - PICTURES) :][:PICTURES])
+        _encode(folder / f"{name}.mp4", pictures[i % WALKING :][:PICTURES])
     bad: dict[str, str] = {}
     for i in range(sabotaged):
         kind = SABOTAGE[i % len(SABOTAGE)]

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -51,9 +52,15 @@ class JobResult:
 
     @property
     def failure(self) -> str | None:
-        """The reason of its failure: `reason`, or its last line of output; None: it did not fail."""
+        """The reason of its failure: `reason`, a signal, or its last line of output; None: it did not fail."""
         if self.status == 0:
             return None
+        if self.reason is None and self.status < 0:
+            number = -self.status
+            name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+            why = ", which the system sends when memory runs out" if number == signal.SIGKILL else ""
+            last = f"; its last line: {self.last_line}" if self.last_line else ""
+            return f"{name} ended its process{why}{last}"
         return self.reason or self.last_line or f"its process ended with status {self.status} and printed nothing."
 
     def finished_run(self, overrides: Sequence[str], folder: Path) -> FinishedRun:

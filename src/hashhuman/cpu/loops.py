@@ -32,12 +32,12 @@ def compiled(function: F) -> F:
     from hashhuman.cpu.kept import Kept
 
     plain = inspect.unwrap(function)  # where types are checked while tests run, a wrapper is around it
-    loop = numba.njit(plain, nogil=True)
+    loop: Any = numba.njit(plain, nogil=True)
     try:
         loop._cache = Kept(plain)  # what `cache=True` does, with files of our own
     except RuntimeError:  # "no locator available"
         _tell_of_compiling()
-    return loop  # type: ignore[return-value]
+    return loop
 
 
 @cache

@@ -112,7 +112,11 @@ def test_the_reason_of_a_failure_is_the_last_line(tmp_path):
 
     assert result(0, "all is well").failure is None
     assert result(2, "one\nThere is no [subject] folder x.\n\n").failure == "There is no [subject] folder x."
-    assert result(-9, "").failure == "its process ended with status -9 and printed nothing."
+    assert result(9, "").failure == "its process ended with status 9 and printed nothing."
+    killed = "SIGKILL ended its process, which the system sends when memory runs out"
+    assert result(-9, "").failure == killed
+    assert result(-9, "keypoints  6 of 6\n").failure == f"{killed}; its last line: keypoints  6 of 6"
+    assert result(-15, "").failure == "SIGTERM ended its process"
     run = result(2, "it broke").finished_run(["a=1"], tmp_path)
     assert (run.failure, run.device, run.seconds, run.log) == ("it broke", "1", 12.3, tmp_path / "log")
 

@@ -19,7 +19,9 @@ from hashhuman.data.subject.body import SubjectBody
 from hashhuman.data.subject.layout import FINDING, VERSION, Picture, frame_of
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
-from hashhuman.io import files, masks, threads
+from hashhuman.io import files, masks
+from hashhuman.io.digests import Digests
+from hashhuman.io.inside import check_inside
 
 SUFFIXES = (".png", ".jpg", ".npy")
 """Of masks and part labels, in the order in which they are looked for."""
@@ -276,13 +278,17 @@ class Subject(SubjectBody):
     def digest(self) -> str:
         """The SHA-256 of all that training and evaluation read here: the `sources` of all pictures, with their names.
 
-        It is the same wherever the folder lies. subject.json is left out, since reports write into it.
+        It is the same wherever the folder lies. subject.json is left out, since reports write into it. Files that have
+        not changed since the last time are not read again: `cache/digests.json` has theirs.
         """
-        found = hashlib.sha256()
-        paths = [path for path in self.sources(self.pictures) if path != self.root / "subject.json"]
-        for path, content in zip(paths, threads.ordered(files.sha256, paths)):
-            name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
-            found.update(f"{name}\0{content}\n".encode())
+        found, inside = hashlib.sha256(), {}
+        for path in self.sources(self.pictures):
+            if path != self.root / "subject.json":
+                inside[path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)] = path
+        remembered = self.root / "cache" / "digests.json"
+        check_inside(self.root, [remembered])
+        for name, digest in Digests(remembered).of(inside).items():
+            found.update(f"{Path(name).name if Path(name).is_absolute() else name}\0{digest}\n".encode())
         return found.hexdigest()
 
     def sources(self, pictures: Sequence[Picture]) -> list[Path]:
