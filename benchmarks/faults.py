@@ -132,13 +132,16 @@ def catches(pid: int) -> bool:
 
 def stopped(attempt: Attempt, begin: Start, place: Path) -> pipeline.Process | None:
     """The command, ended by its signal; None if it always ended before."""
+    planned = attempt.share * begin.seconds
     for part in TRIES:
         pipeline.replace(place, begin.source)
         process = pipeline.start(attempt.phase, place)
         if attempt.signal != "SIGKILL":
             process.wait(until=lambda pid=process.pid: catches(pid))
-        process.wait(seconds=attempt.share * begin.seconds * part)
-        if not process.ended():
+        took = process.wait(seconds=planned * part)
+        if process.ended():
+            planned = min(planned, attempt.share * took)  # the machine is less busy than it was at the start
+        else:
             os.kill(process.pid, signal.Signals[attempt.signal])
             process.wait()
         if process.status:

@@ -74,7 +74,7 @@ def test_a_command_that_does_not_go_on_is_a_fault(tmp_path: Path, monkeypatch: p
 
 def test_a_command_that_ends_before_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     set_command(monkeypatch, lambda folder: None)
-    attempt = faults.Attempt(0, 0, "SIGKILL", "training", 1.0)
+    attempt = faults.Attempt(0, 0, "SIGKILL", "training", 100.0)  # of its time: it always ends before
     found = faults.outcome(attempt, faults.Start(None, 0.5, {}), tmp_path / "place")
     assert found["fault"] == "the command always ended before it was stopped"
 
