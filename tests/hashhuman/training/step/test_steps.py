@@ -1,6 +1,7 @@
 """Eager and captured optimizer steps."""
 
 import copy
+import unittest.mock
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.gpu.capacity import RayCapacity, RayNeeds
 from hashhuman.training import losses
+from hashhuman.training.step import graph
 from hashhuman.training.step.auto import automatic_step
 from hashhuman.training.step.eager import EagerStep, StepResult
 from hashhuman.training.step.graph import MAX_RAY_FACTOR, GraphStep, plan
@@ -29,13 +31,14 @@ class Squares:
     def __init__(self, device: str = "cpu") -> None:
         self.weight = nn.Parameter(torch.tensor([3.0, -1.0], device=device))
         self.asked: list[tuple[float, RayCapacity | None]] = []
+        self.needed = 300  # samples
 
     def __call__(self, ray_factor: float = 1.0, capacity: RayCapacity | None = None) -> StepResult:
         """Twice the sum of squares."""
         self.asked.append((ray_factor, capacity))
         squared = (self.weight**2).sum()
         device = squared.device
-        needed = torch.full((1,), 300, device=device), torch.full((2,), 200, device=device)
+        needed = torch.full((1,), self.needed, device=device), torch.full((2,), 200, device=device)
         return StepResult(2 * squared, {"squared": squared}, RayNeeds(*needed))
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -167,6 +170,23 @@ def test_a_step_that_computes_more_is_measured_before_it_is_captured():
     assert len(squares.asked) == asked + 1 and squares.asked[-1][1] is None and step.graph is None
     step()
     assert len(squares.asked) == asked + 3 and step.graph is not None
+
+
+def test_what_comes_on_top_takes_no_rays_away(monkeypatch):
+    """Patches of a late loss come on top of the single rays, of which a step keeps as many."""
+    monkeypatch.setattr(GraphStep, "require", staticmethod(lambda device: None))
+    monkeypatch.setattr(graph, "on_side_stream", lambda work: work())
+    monkeypatch.setattr(graph, "capture", lambda work: (unittest.mock.Mock(), work()))
+    squares = Squares()
+    step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
+    for _ in range(5):
+        step()
+    squares.needed = 700
+    step.remeasure()
+    step()
+    step()
+    factor, capacity = squares.asked[-1]
+    assert factor == 1 and capacity is not None and capacity.samples is not None and capacity.samples >= 700
 
 
 @pytest.fixture
