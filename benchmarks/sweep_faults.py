@@ -30,7 +30,7 @@ from preprocess.frames.decode import DEMO_CAMERA
 
 ROOT = Path(__file__).parents[1]
 PICTURES, SIDE, RATE = 6, 640, 30  # of a clip; pixels; 1/s
-WALKING = 28  # pictures at the start of the recording in all of which the person is found; later clips are refused
+WALKING = 17  # starts of clips in all of whose pictures the person is found; clips of later pictures are refused
 SABOTAGE = ("not a video", "cut off", "nobody", "empty")
 OPTIONS = (
     "data=monocular", "experiment=cpu", "preprocess.force=false", "preprocess.gate=false", "preprocess.report=null",
