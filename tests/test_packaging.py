@@ -20,7 +20,6 @@ FOREIGN = {"extract_keypoints.py", "extract_multi.py", "make_scene.py"}
 # Needed without an import statement: by imageio and Lightning; through import_module; as a program.
 BY_NAME = {
     "av": "io/video",
-    "tensorboard": "training/loggers",
     "anny": "body/anny",
     "wandb": "training/loggers",
     "submitit": "cli/cluster",
@@ -59,7 +58,7 @@ def test_training_needs_only_the_core_packages():
     used -= {"triton"}  # comes with torch where it can run
     # The extra `export` is imported by name, where a mesh is made.
     assert used <= declared()
-    assert declared() - used == {"tensorboard", "av"}
+    assert declared() - used == {"av"}
 
 
 def test_preprocessing_needs_its_extra():
