@@ -229,7 +229,7 @@ def main() -> None:
     text = page(rows, list(names)) + "\n"
     print(text)
     if given.out:
-        given.out.write_text(f"{text}")
+        given.out.write_text(text)
 
 
 if __name__ == "__main__":

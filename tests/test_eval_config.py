@@ -104,7 +104,7 @@ def test_lpips_is_made_with_its_weights():
     assert evaluator.protocol.lpips.net == "alex" and {"lpips_alex_full", "lpips_alex_box"} < set(
         evaluator.protocol.columns
     )
-    assert set(evaluator.products) == {"table", "comparisons", "images", "composite", "export"}
+    assert set(evaluator.products) == {"table", "comparisons", "images", "composite", "export", "report"}
     assert evaluator.products["images"].pictures == "all"
 
 

@@ -1,4 +1,4 @@
-"""A tab of a real browser with a page from the disk, what it said, and what it asked for."""
+"""A real browser, and a tab of it with a page from the disk, what the page said, and what it asked for."""
 
 import contextlib
 import shutil
@@ -17,21 +17,28 @@ OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enabl
 
 
 @contextlib.contextmanager
-def opened(path: Path, width: int = 960, height: int = 720) -> Iterator[Any]:
-    """Context with the page. In the end it must have said nothing, and asked for nothing but itself."""
+def browser() -> Iterator[Any]:
+    """Context with a headless browser. Skips the test where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")
     if BROWSER is None:
         pytest.skip("no Chromium")
-    said, asked = [], []
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        page = browser.new_page(viewport={"width": width, "height": height})
+        started = driver.chromium.launch(executable_path=BROWSER, args=OPTIONS)
+        yield started
+        started.close()
+
+
+@contextlib.contextmanager
+def opened(path: Path, width: int = 960, height: int = 720) -> Iterator[Any]:
+    """Context with the page. In the end it must have said nothing, and asked for nothing but itself."""
+    said, asked = [], []
+    with browser() as started:
+        page = started.new_page(viewport={"width": width, "height": height})
         page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
         yield page
-        browser.close()
     assert not said, said
     assert asked[0] == path.as_uri() and {url.partition(":")[0] for url in asked[1:]} <= {"blob", "data", "about"}
 

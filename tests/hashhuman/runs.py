@@ -12,6 +12,7 @@ from hashhuman.evaluation.product import Product
 from hashhuman.evaluation.table import Table
 from hashhuman.io.files import save_json
 from hashhuman.report.product import Report
+from hashhuman.training import run_folder
 from hashhuman.training.manifest import Manifest
 from tests.hashhuman.fakes import FakeAvatar, FakeData
 
@@ -37,7 +38,7 @@ def run(
     """A run whose avatar is darker `by` a factor, with an evaluation in its folder `evaluation/PART`."""
     root = str(folder.absolute())
     content = {
-        "format": 4,
+        "format": run_folder.FORMAT,
         "command": ["data=synthetic", f"seed={seed}", "note='<b>'"],
         "seed": seed,
         "run_dir": root,

@@ -39,7 +39,8 @@ def _print(found: Any) -> None:
     from rich.table import Table
 
     from hashhuman.compare.page import difference
-    from hashhuman.report.figures import number, title_of
+    from hashhuman.evaluation.table import number
+    from hashhuman.report.figures import title_of
 
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     for split, names in found.common.items():

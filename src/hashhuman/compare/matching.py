@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hashhuman.errors import UserError
 from hashhuman.report.figures import title_of
@@ -27,21 +28,20 @@ class Matched:
 
     def values(self, split: str, column: str) -> list[list[float]]:
         """A metric of each run, for all common pictures of a split."""
-        return [[rows[name][column] for name in self.common[split]] for rows in self._rows(split)]
+        return [[row[column] for row in rows] for rows in self._rows(split)]
 
     def means(self, split: str) -> dict[str, list[float]]:
         """The mean metrics of each run over the common pictures of a split: {column: a value for each run}."""
         return {
             column: [statistics.fmean(values) for values in self.values(split, column)]
             for column in (*self.columns, "render_ms")
-            if all(row.get(column) is not None for rows in self._rows(split) for row in self._of(rows, split))
+            if all(row.get(column) is not None for rows in self._rows(split) for row in rows)
         }
 
-    def _rows(self, split: str) -> list[dict[str, dict]]:
-        return [{row["picture"]: row for row in record.metrics["splits"][split]["each"]} for record in self.records]
-
-    def _of(self, rows: Mapping[str, dict], split: str) -> list[dict]:
-        return [rows[name] for name in self.common[split]]
+    def _rows(self, split: str) -> list[list[dict[str, Any]]]:
+        """The metrics of each run, a row for each common picture of a split."""
+        found = [{row["picture"]: row for row in record.metrics["splits"][split]["each"]} for record in self.records]
+        return [[rows[name] for name in self.common[split]] for rows in found]
 
     @property
     def pictures(self) -> list[list[Pictures]]:

@@ -1,16 +1,18 @@
 """The page of several runs: metrics and their differences, curves, pictures, settings that differ, timings."""
 
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from hashhuman.compare.matching import Matched, better
+from hashhuman.evaluation.table import number
 from hashhuman.page.document import POLICY, document, folded, section
 from hashhuman.report import figures
 from hashhuman.report.embedding import Embedding
-from hashhuman.report.figures import Cell, number, title_of
+from hashhuman.report.figures import Cell, title_of
 from hashhuman.report.page import SCRIPT, STYLE, timings
-from hashhuman.report.pictures import Pictures, around, crop_style, image_style
+from hashhuman.report.pictures import Pictures, around, crop_style, image_style, layers, moving
 
 OWN_SCRIPT = Path(__file__).with_name("compare.js")
 OWN_STYLE = Path(__file__).with_name("compare.css")
@@ -32,8 +34,7 @@ def compare_page(found: Matched, limit: int) -> str:
     metrics = "".join(_metrics(found, split) for split in found.common)
     charts = _legend(found) + figures.curves(list(zip(found.names, found.records)))
     settings, times = _settings(found), _timings(found)
-    text = style + script + metrics + charts + settings + times
-    embedding = Embedding(limit - len(text.encode()) - 50_000)  # for the frame of the page and what else is text
+    embedding = Embedding(limit, style + script + metrics + charts + settings + times)
     pictures = _pictures(found, embedding)
     turning = _videos(found, embedding)
     body = (
@@ -44,7 +45,7 @@ def compare_page(found: Matched, limit: int) -> str:
         + section("From all sides", turning)
         + section("Settings that differ", settings)
         + section("Time and machine", times)
-        + (f"<footer><p>{escape(embedding.sentence)}</p></footer>\n" if embedding.left_out else "")
+        + embedding.footer
     )
     return document(f"{', '.join(found.names)}: comparison", body, style, script, POLICY)
 
@@ -78,11 +79,9 @@ def _color(run: int) -> str:
 def _metrics(found: Matched, split: str) -> str:
     """The mean metrics of a split, and those of each common picture in a fold."""
     rows: list[list[Cell]] = []
-    for column, (first, *others) in found.means(split).items():
-        cells: list[Cell] = [column, number(column, first)]
-        for value in others:
-            cells += [number(column, value), _difference(column, value - first)]
-        rows.append([*cells, str(found.columns.get(column, "time of a picture, on the machine that measured"))])
+    for column, values in found.means(split).items():
+        meaning = str(found.columns.get(column, "time of a picture, on the machine that measured"))
+        rows.append([column, *_with_differences(column, values), meaning])
     names = [found.names[0], *(head for name in found.names[1:] for head in (name, "difference"))]
     means = figures.table(["", *names, "what it is"], rows, figures=len(names))
     title = f"<h3>{escape(title_of(split))}, means over {len(found.common[split])} common pictures</h3>"
@@ -92,15 +91,20 @@ def _metrics(found: Matched, split: str) -> str:
 def _every_picture(found: Matched, split: str, names: list[str]) -> str:
     folds = []
     for column in figures.headline(found.means(split)):
-        rows: list[list[Cell]] = []
-        for picture, (first, *others) in zip(found.common[split], zip(*found.values(split, column))):
-            cells: list[Cell] = [picture, number(column, first)]
-            for value in others:
-                cells += [number(column, value), _difference(column, value - first)]
-            rows.append(cells)
+        pictures = zip(found.common[split], zip(*found.values(split, column)))
+        rows = [[picture, *_with_differences(column, values)] for picture, values in pictures]
         table = figures.table(["picture", *names], rows, figures=len(names), sortable=True)
         folds.append(folded(f"{column}, picture by picture", "a click on a head sorts", table))
     return "".join(folds)
+
+
+def _with_differences(column: str, values: Sequence[float]) -> list[Cell]:
+    """The first run's value of a metric; then each other run's, and its difference from the first."""
+    first, *others = values
+    return [
+        number(column, first),
+        *(cell for v in others for cell in (number(column, v), _difference(column, v - first))),
+    ]
 
 
 def _difference(column: str, value: float) -> Cell:
@@ -151,15 +155,11 @@ def _row(found: Matched, pictures: list[Pictures], embedding: Embedding) -> str:
         words = f"{column} {number(column, values[i][place])}" if column else ""
         error = wrong.get(f"{where}, error of {name}")
         shown.append(_cell(name, urls[f"{where}, {name}"], error, crop, style, words, _color(i)))
-    handle = (
-        f'<figure class="between"><div class="slider" style="{crop}"><img alt="right" style="{style}">'
-        f'<div class="over"><img alt="left" style="{style}"></div><span class="handle"></span>'
-        '<input type="range" min="0" max="100" step="any" value="50" '
-        f'aria-label="between two pictures of {escape(where, quote=True)}"></div>'
-        f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"
-        "</figure>"
-    )
-    return f'<div class="row">{handle}{"".join(shown)}</div>'
+    # compare.js gives these their sources.
+    under, over = (f'<img alt="{side}" style="{style}">' for side in ("right", "left"))
+    caption = f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"
+    between = layers(under, over, box, f"between two pictures of {where}")
+    return f'<div class="row"><figure class="between">{between}{caption}</figure>{"".join(shown)}</div>'
 
 
 def _cell(name: str, url: str, error: str | None, crop: str, style: str, words: str, color: str = "") -> str:
@@ -184,13 +184,8 @@ def _videos(found: Matched, embedding: Embedding) -> str:
             url = embedding.url(f"{name} of {run}", record.evaluation / path) if path else None
             if url is None:
                 continue
-            moving = (
-                f'<img src="{url}" alt="{escape(name, quote=True)}">'
-                if str(path).endswith(".gif")
-                else f'<video controls loop muted autoplay playsinline src="{url}"></video>'
-            )
             words = f"<figcaption><i{_color(i)}></i>{escape(run)} <small>{escape(name)}</small></figcaption>"
-            cells.append(f"<figure>{moving}{words}</figure>")
+            cells.append(f"<figure>{moving(name, url, Path(path).suffix)}{words}</figure>")
         if cells:
             shown.append(f'<div class="views">{"".join(cells)}</div>')
     return "".join(shown)

@@ -65,6 +65,7 @@ class ErrorMap:
         self.tile, self.every, self.rate = tile, every, rate
         self.tiles: Tiles | None = None
         self.state: dict[str, Tensor] = {}  # error, and since the last update the sum of errors and their number
+        self.cumulative = torch.zeros(0, dtype=torch.float64)  # sums of the tiles' errors, made with the tiles
 
     def start(self, store: PixelStore) -> Tiles:
         """Makes the tiles of a store, unless that is done; the host may wait for the device.

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from hashhuman.cpu.marks import spread
+from hashhuman.geometry.voxels import dilated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +34,8 @@ class Cells:
 
     def around(self, distance: float) -> "Cells":
         """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis."""
-        steps = math.ceil(distance / self.side)
         marked = self.marked.view(-1, *[self.resolution] * 3)
-        if marked.device.type == "cpu":
-            return dataclasses.replace(self, marked=spread(marked, steps).flatten())
-        marked = marked.float()
-        for axis in range(3):
-            width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
-            padding = [steps if i == axis else 0 for i in range(3)]
-            marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
-        return dataclasses.replace(self, marked=marked.flatten().to(torch.uint8))
+        return dataclasses.replace(self, marked=dilated(marked, math.ceil(distance / self.side)).flatten())
 
     def contain(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Bool[Tensor, "M"]:
         """Whether canonical positions (m) lie in marked cells of their parts."""

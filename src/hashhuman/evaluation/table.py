@@ -46,15 +46,21 @@ def markdown_table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def number(column: str, value: int | float | None) -> str:
+    """A value of a metric as text, with as many digits as its column has; "-" for None."""
+    if value is None:
+        return "-"
+    digits = 2 if column.startswith("psnr") else 0 if column.endswith("_ms") else 4
+    return f"{value:.{digits}f}"
+
+
 def _cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Heads (the splits with their numbers of pictures), and one row for each metric."""
     splits = report["splits"]
     heads = [report["protocol"], *(f"{TITLES[name]} ({split['pictures']})" for name, split in splits.items())]
     rows = []
     for column in report["columns"]:
-        digits = 2 if column.startswith("psnr") else 4
-        means = [split["mean"].get(column) for split in splits.values()]
-        rows.append([column, *("-" if mean is None else f"{mean:.{digits}f}" for mean in means)])
+        rows.append([column, *(number(column, split["mean"].get(column)) for split in splits.values())])
     return heads, rows
 
 

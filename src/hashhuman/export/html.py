@@ -13,6 +13,7 @@ from typing import Any
 from hashhuman.export.glb import glb
 from hashhuman.io.assets import Asset, Package, fetch_all
 from hashhuman.io.files import atomic_path
+from hashhuman.page.document import data_url
 
 PAGE = Path(__file__).parent / "page"
 THREE = Package("npm", "three", "0.187.0", "MIT")
@@ -75,7 +76,7 @@ def page(avatar: bytes, modules: Mapping[str, str]) -> str:
         avatar: a GLB file.
         modules: three.js, as `HtmlFile.fetched` returns it.
     """
-    imports = {name: _data_url(_renamed(modules[name])) for name in MODULES}
+    imports = {name: data_url("text/javascript", _renamed(modules[name]).encode()) for name in MODULES}
     filled = {
         "LICENSE": modules["LICENSE"].strip(),
         "IMPORTS": json.dumps({"imports": imports}),
@@ -94,7 +95,3 @@ def _renamed(module: str) -> str:
     for path, name in NAMES.items():
         module = module.replace(path, name)
     return module
-
-
-def _data_url(module: str) -> str:
-    return f"data:text/javascript;base64,{base64.b64encode(module.encode()).decode()}"

@@ -56,7 +56,7 @@ class Baking:
         texel: side of a texel on the surface (m).
         views: number of training frames, evenly spaced.
         turned: number of pictures of the body turned before the camera, for what no frame shows.
-        faint: how much less a turned picture counts than a filmed one.
+        faint: how much a turned picture counts beside a filmed one.
         margin: how far the surface may lie outside its vertices in a picture (m).
         tolerance: how far behind the nearest surface a texel still counts as visible (m).
     """

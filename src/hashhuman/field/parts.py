@@ -120,7 +120,7 @@ class PartsField(CanonicalField):
         row = densest(density, pairs.slots, self.kernels)
         row = torch.where(row < 0, len(density), row)  # points without rows read the zero at the end
         density = torch.cat([density, density.new_zeros(1)]).index_select(0, row)
-        seen = torch.zeros(pairs.rows.total, dtype=torch.bool)
+        seen = torch.zeros(pairs.rows.total, dtype=torch.bool, device=density.device)
         seen[row[weigh(density) > faint]] = True
         some, source = pairs.of(seen.nonzero()[:, 0])
         color = density.new_zeros(len(density), 3)

@@ -1,1 +1,1 @@
-"""Cameras, rays, boxes and skinning, without mutable state or files."""
+"""Cameras, rays, boxes, voxels and skinning, without mutable state or files."""

@@ -52,9 +52,9 @@ def badge(word: str) -> str:
 
 
 def key_table(rows: dict[str, str]) -> str:
-    """A table of names and values."""
+    """A table of names and values; the word None if there are none."""
     cells = [f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()]
-    return f'<table class="keys">\n{"".join(cells)}\n</table>' if cells else "<p>No settings.</p>"
+    return f'<table class="keys">\n{"".join(cells)}\n</table>' if cells else "<p>None.</p>"
 
 
 def findings_table(findings: Iterable[tuple[str, str, str, str]]) -> str:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hashhuman.cpu.marks import spread
+from hashhuman.geometry.voxels import dilated
 
 AT_A_TIME = 1 << 24  # voxels processed at a time; bounds the memory
 
@@ -109,13 +109,6 @@ def _near(cells: Int[Tensor, "F V 3"], shape: tuple[int, ...], steps: int) -> Bo
     """Marks the voxels that are at most `steps` away from one of the cells along each axis."""
     n_frames = len(cells)
     x, y, z = (cells[..., axis].clamp_max(size - 1) for axis, size in enumerate(shape))
-    marked = torch.zeros(n_frames, math.prod(shape), device=cells.device)
-    marked = marked.scatter_(1, (x * shape[1] + y) * shape[2] + z, 1.0).view(n_frames, *shape)
-    if marked.device.type == "cpu":
-        return spread(marked.to(torch.uint8), steps) > 0
-    for axis in range(3):
-        width = [2 * steps + 1 if i == axis else 1 for i in range(3)]
-        padding = [steps if i == axis else 0 for i in range(3)]
-        # The padding is half the width of the window, the most that pooling allows.
-        marked = torch.nn.functional.max_pool3d(marked[:, None], width, stride=1, padding=padding)[:, 0]
-    return marked > 0
+    marked = torch.zeros(n_frames, math.prod(shape), dtype=torch.uint8, device=cells.device)
+    marked.scatter_(1, (x * shape[1] + y) * shape[2] + z, 1)
+    return dilated(marked.view(n_frames, *shape), steps) > 0

@@ -1,12 +1,14 @@
 """Files as parts of a page, as long as they leave it small enough."""
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from hashhuman.io.files import encode_image, read_rgb
 from hashhuman.page.document import data_url
 
 MARKUP = 500  # bytes of HTML around a file
+REST = 50_000  # bytes of a page that are neither files nor known beforehand
 MEDIA = {".jpg": "image/jpeg", ".gif": "image/gif", ".mp4": "video/mp4"}
 
 
@@ -14,11 +16,12 @@ class Embedding:
     """Makes files parts of a page, until it is full. Ask for the most important ones first.
 
     Args:
-        limit: bytes that all of them may take in the page.
+        limit: the most bytes that the page may have.
+        text: what the page has besides, such as its style and its tables.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.free = limit
+    def __init__(self, limit: int, text: str) -> None:
+        self.free = limit - len(text.encode()) - REST
         self.left_out: dict[str, Path] = {}  # label: file that was too large
 
     def url(self, label: str, path: Path) -> str | None:
@@ -46,12 +49,13 @@ class Embedding:
         return True
 
     @property
-    def sentence(self) -> str:
-        """What was left out and where it lies; empty if nothing was."""
+    def footer(self) -> str:
+        """HTML that says what was left out and where it lies; empty if nothing was."""
         if not self.left_out:
             return ""
         words = "; ".join(f"{label} ({path})" for label, path in self.left_out.items())
-        return f"Left out, since the page would have become too large: {words}."
+        sentence = f"Left out, since the page would have become too large: {words}."
+        return f"<footer><p>{escape(sentence)}</p></footer>\n"
 
 
 def _url(path: Path) -> str:

@@ -23,14 +23,6 @@ def title_of(split: str) -> str:
     return TITLES.get(split, split)
 
 
-def number(column: str, value: int | float | None) -> str:
-    """A value of a metric as text, with as many digits as its column has."""
-    if value is None:
-        return "-"
-    digits = 2 if column.startswith("psnr") else 0 if column.endswith("_ms") else 4
-    return f"{value:.{digits}f}"
-
-
 def headline(values: Mapping[str, Any]) -> list[str]:
     """The columns that say most: of each kind of metric that of the smallest region, which the background helps least.
 

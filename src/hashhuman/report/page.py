@@ -6,11 +6,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hashhuman.evaluation.table import UNSEEN
+from hashhuman.evaluation.table import UNSEEN, number
 from hashhuman.page.document import POLICY, badge, document, findings_table, folded, key_table, section
 from hashhuman.report import figures
 from hashhuman.report.embedding import Embedding
-from hashhuman.report.pictures import KINDS, Pictures, slider
+from hashhuman.report.pictures import KINDS, Pictures, moving, slider
 from hashhuman.report.record import Record
 
 HERE = Path(__file__).parent
@@ -39,9 +39,9 @@ def run_page(record: Record, findings: Findings | None, limit: int) -> str:
     charts = figures.curves([(record.name, record)])
     config = _config(record)
     tables = _means(record.metrics) + _every_picture(record.metrics)
-    words = charts + config + tables + STYLE.read_text(encoding="utf-8") + SCRIPT.read_text(encoding="utf-8")
-    embedding = Embedding(limit - len(words.encode()) - 50_000)  # for the frame of the page and what else is text
-    compared = comparisons(record, embedding)
+    style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
+    embedding = Embedding(limit, charts + config + tables + style + script)
+    compared = _comparisons(record, embedding)
     turning = _videos(record, embedding)
     sheets = _images(record, embedding)
     avatar = _avatar(record, embedding)
@@ -56,9 +56,8 @@ def run_page(record: Record, findings: Findings | None, limit: int) -> str:
         + section("The input", _input(findings))
         + section("Time and machine", f'<div class="pair">{time}{machine}</div>')
         + section("Settings", config)
-        + (f"<footer><p>{escape(embedding.sentence)}</p></footer>\n" if embedding.left_out else "")
+        + embedding.footer
     )
-    style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
     return document(f"{record.subject or record.name}: report", body, style, script, POLICY)
 
 
@@ -66,7 +65,7 @@ def _header(record: Record) -> str:
     cards = []
     for split, result in list(record.metrics["splits"].items())[:1]:
         for column in figures.headline(result["mean"]):
-            value = figures.number(column, result["mean"][column])
+            value = number(column, result["mean"][column])
             cards.append((value, f"{column}, {figures.title_of(split)}"))
     if "train_s" in record.timing:
         cards.append((f"{record.timing['train_s']:.0f} s", f"{record.timing['steps']} steps on {_device(record)}"))
@@ -89,13 +88,9 @@ def _videos(record: Record, embedding: Embedding) -> str:
     shown = []
     for name, path in record.shown.get("videos", {}).items():
         file = record.evaluation / path
-        url = embedding.url(name, file)
-        if url and file.suffix == ".gif":
-            shown.append(f'<figure><img src="{url}" alt="{escape(name, quote=True)}">')
-        elif url:
-            shown.append(f'<figure><video controls loop muted autoplay playsinline src="{url}"></video>')
-        if url:
-            shown.append(f"<figcaption>{escape(name)}</figcaption></figure>")
+        if url := embedding.url(name, file):
+            player = moving(name, url, file.suffix)
+            shown.append(f"<figure>{player}<figcaption>{escape(name)}</figcaption></figure>")
     return "".join(shown)
 
 
@@ -128,7 +123,7 @@ def _images(record: Record, embedding: Embedding) -> str:
     return "".join(shown)
 
 
-def comparisons(record: Record, embedding: Embedding) -> str:
+def _comparisons(record: Record, embedding: Embedding) -> str:
     """Truth and render of each picture with a handle between them, and the error in place of the render."""
     shown = []
     for split in record.metrics["splits"]:
@@ -158,7 +153,7 @@ def _slider(record: Record, pictures: Pictures, embedding: Embedding) -> str:
     drawn = slider(("truth", both[labels["truth"]]), right, pictures.size, pictures.box, pictures.name)
     each = record.metrics["splits"][pictures.split]["each"]
     row = next((row for row in each if row["picture"] == pictures.name), {})
-    words = ", ".join(f"{column} {figures.number(column, row[column])}" for column in figures.headline(row))
+    words = ", ".join(f"{column} {number(column, row[column])}" for column in figures.headline(row))
     return f"<figure>{drawn}<figcaption>{escape(pictures.name)} <small>{escape(words)}</small></figcaption></figure>"
 
 
@@ -168,7 +163,7 @@ def _means(metrics: dict[str, Any]) -> str:
     heads = [f"{figures.title_of(name)} ({split['pictures']})" for name, split in splits.items()]
     rows = []
     for column, meaning in metrics["columns"].items():
-        values = [figures.number(column, split["mean"].get(column)) for split in splits.values()]
+        values = [number(column, split["mean"].get(column)) for split in splits.values()]
         rows.append([column, *values, str(meaning)])
     unseen = metrics.get("unseen")
     note = f"<p>{escape(UNSEEN.format(unseen['surface']))}</p>" if unseen else ""
@@ -182,7 +177,7 @@ def _every_picture(metrics: dict[str, Any]) -> str:
         if not split["each"]:
             continue
         columns = [column for column in split["each"][0] if column != "picture"]
-        rows = [[str(row["picture"]), *(figures.number(c, row.get(c)) for c in columns)] for row in split["each"]]
+        rows = [[str(row["picture"]), *(number(c, row.get(c)) for c in columns)] for row in split["each"]]
         table = figures.table(["picture", *columns], rows, figures=len(columns), sortable=True)
         title = f"{figures.title_of(name)}, picture by picture"
         folds.append(folded(title, f"{len(rows)} pictures; a click on a head sorts", table))

@@ -91,10 +91,27 @@ def slider(left: tuple[str, str], right: Sequence[tuple[str, str]], size: tuple[
         for i, (label, url) in enumerate(right)
     )
     label, url = left
-    alt = escape(f"{name}, {label}", quote=True)
+    over = f'<img src="{url}" alt="{escape(f"{name}, {label}", quote=True)}" style="{style}">'
+    return layers(under, over, box, f"how much of {name} is {label}")
+
+
+def layers(under: str, over: str, box: Box, label: str) -> str:
+    """What lies to the right and, above it, to the left of a handle.
+
+    Args:
+        under, over: `<img>` elements with `image_style`.
+        box: the part of the pictures to show.
+        label: what the handle chooses.
+    """
     return (
-        f'<div class="slider" style="{crop_style(box)}">{under}'
-        f'<div class="over"><img src="{url}" alt="{alt}" style="{style}"></div><span class="handle"></span>'
-        f'<input type="range" min="0" max="100" step="any" value="50" '
-        f'aria-label="{escape(f"how much of {name} is {label}", quote=True)}"></div>'
-    )  # fmt: skip
+        f'<div class="slider" style="{crop_style(box)}">{under}<div class="over">{over}</div>'
+        '<span class="handle"></span><input type="range" min="0" max="100" step="any" value="50" '
+        f'aria-label="{escape(label, quote=True)}"></div>'
+    )
+
+
+def moving(name: str, url: str, suffix: str) -> str:
+    """The element that plays a video; `suffix` is that of its file (.mp4 or .gif)."""
+    if suffix == ".gif":
+        return f'<img src="{url}" alt="{escape(name, quote=True)}">'
+    return f'<video controls loop muted autoplay playsinline src="{url}"></video>'

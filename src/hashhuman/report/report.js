@@ -35,7 +35,8 @@ for (const table of all('table.sortable')) {
     head.ariaSort = down ? 'descending' : 'ascending';
     const key = (row) => row.cells[column].textContent;
     const order = (a, b) => key(a).localeCompare(key(b), 'en', { numeric: column === 0 });
-    const byNumber = (a, b) => (parseFloat(key(a)) || 0) - (parseFloat(key(b)) || 0);
+    const number = (row) => parseFloat(key(row).replace('\u2212', '-')); // differences have a typographic minus
+    const byNumber = (a, b) => (number(a) || 0) - (number(b) || 0);
     const rows = Array.from(table.tBodies[0].rows).sort(column === 0 ? order : byNumber);
     table.tBodies[0].append(...(down ? rows.reverse() : rows));
   }));

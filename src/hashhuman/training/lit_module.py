@@ -57,7 +57,7 @@ class HumanModule(L.LightningModule):
         self.logged_at = 0  # the step whose loss was logged last; for callbacks that show it
         self.resumed_execution: dict[str, Any] = {}  # state of `step` in the checkpoint that is continued
         self.watch = Watch()
-        self.share_over: Callable[[int], float] | None = None  # of the training, after a step; None: by steps
+        self.progress: Callable[[int], float] | None = None  # share that is over after a step; None: by steps
         self.active = frozenset(name for name, loss in losses.items() if loss.weight and not loss.start)
         self.last_view: tuple[View, RenderedImage] | None = None  # for callbacks that show pictures
 
@@ -79,8 +79,8 @@ class HumanModule(L.LightningModule):
 
     def _begin_terms(self) -> bool:
         """Adds the terms whose start has come, for good. Returns whether there are any."""
-        share = self.share_over or (lambda step: step / self.trainer.max_steps)
-        over, before = share(self.global_step), self.active
+        progress = self.progress or (lambda step: step / self.trainer.max_steps)
+        over, before = progress(self.global_step), self.active
         due = (name for name, loss in self._losses().items() if loss.weight and loss.start <= over)
         self.active = before.union(due)
         return self.active != before

@@ -25,8 +25,8 @@ def write_refined_masks(
 ) -> str:
     """Writes the avatar's opacity in the training cameras' pictures, and returns a description.
 
-    Masks have the size of their pictures and, as these, the lens's distortion. Pictures outside the training window get
-    none: their poses were not refined. All masks are there or none.
+    Each mask has the size and the lens's distortion of its picture. Pictures outside the training window get none,
+    since their poses were not refined. All masks get their names at once, when the last one is written.
 
     Args:
         run_folder: a finished run.

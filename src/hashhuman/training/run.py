@@ -28,13 +28,13 @@ from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
 from hashhuman.io import checkpoint, files, interruption, leftovers, lock
 from hashhuman.io.packages import cause_of, causes_of
-from hashhuman.training import ddp, divergence, resume, run_folder, state
+from hashhuman.training import ddp, divergence, resume, run_folder, run_parts, state
 from hashhuman.training.callbacks.carve import Carve
 from hashhuman.training.callbacks.checkpoints import delete_unlisted, newest
 from hashhuman.training.divergence import Diverged
 from hashhuman.training.lit_module import HumanModule
 from hashhuman.training.loggers import ended, log_config, log_evaluation
-from hashhuman.training.losses import weighted_sum
+from hashhuman.training.losses import Loss, weighted_sum
 from hashhuman.training.manifest import Manifest
 from hashhuman.training.run_folder import continuation
 
@@ -149,15 +149,9 @@ def evaluate_again(evaluator: Any, avatar: Avatar, datamodule: SubjectDataModule
 
     The caller holds the run folder's lock.
     """
-    leftovers.sweep(folder)
     part = f"{run_folder.EVALUATION}/{evaluator.protocol.name}"
-    manifest = Manifest.existing(folder)
-    manifest.forget(part)
-    manifest.save(folder)  # what an earlier evaluation left there counts no longer
-    evaluator(avatar, datamodule, folder / part, folder)
-    interruption.check()
-    manifest.add_below(folder, part)
-    manifest.save(folder)
+    with run_parts.listed_anew(folder, part):
+        evaluator(avatar, datamodule, folder / part, folder)
 
 
 def compiled_ahead(avatar: Avatar) -> contextlib.AbstractContextManager[None]:
@@ -302,5 +296,8 @@ def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict
             callback.load_state_dict(saved["callbacks"].get(callback.state_key, {}))
             callback.begin(module.avatar, scene, datamodule)
     prediction = module.exposed(module.avatar.predict(batch, scene))
-    _, terms = weighted_sum(dict(module.losses), prediction)  # type: ignore[arg-type]
+    losses: dict[str, Loss] = dict(module.losses)  # type: ignore[arg-type]
+    if batch.patch is None:  # the terms on patches had not begun yet
+        losses = {name: loss for name, loss in losses.items() if not loss.on_patches}
+    _, terms = weighted_sum(losses, prediction)
     return {name: float(term.detach()) for name, term in terms.items()}

@@ -15,15 +15,21 @@ def written_anew(folder: Path, part: str) -> Iterator[None]:
 
     Raises UserError if the run's folder cannot be written.
     """
-    with lock.alone(folder, inside=True):
-        leftovers.sweep(folder)
-        manifest = Manifest.existing(folder)
-        manifest.forget(part)
-        manifest.save(folder)  # what was there before counts no longer
+    with lock.alone(folder, inside=True), listed_anew(folder, part):
         yield
-        interruption.check()
-        manifest.add_below(folder, part)
-        manifest.save(folder)
+
+
+@contextlib.contextmanager
+def listed_anew(folder: Path, part: str) -> Iterator[None]:
+    """`written_anew` for a caller that holds the run's lock."""
+    leftovers.sweep(folder)
+    manifest = Manifest.existing(folder)
+    manifest.forget(part)
+    manifest.save(folder)  # what was there before counts no longer
+    yield
+    interruption.check()
+    manifest.add_below(folder, part)
+    manifest.save(folder)
 
 
 def list_new(folder: Path, part: str) -> None:

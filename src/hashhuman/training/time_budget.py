@@ -37,7 +37,7 @@ class Plan:
         """Whether training should end: another step would exceed the time budget by more than half a step."""
         return step + 0.5 > self.total
 
-    def share(self, step: int) -> float:
+    def progress(self, step: int) -> float:
         """The share of the time budget that is over after a step, by the last update and the pace expected since."""
         known, before = self.last[1] / self.seconds, self.last[0]
         ahead = (step - before) / max(self.total - before, 1e-6)

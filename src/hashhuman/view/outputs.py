@@ -178,9 +178,8 @@ def _directions(rendered: RenderedView) -> Float[Tensor, "H W 3"]:
 
 def _places(rendered: RenderedView) -> Float[Tensor, "H W 3"]:
     """Where each pixel's ray meets the surface (m, world)."""
-    return (
-        rendered.camera.center.to(rendered.image.depth.device) + _directions(rendered) * rendered.image.depth[..., None]
-    )
+    depth = rendered.image.depth
+    return rendered.camera.center.to(depth.device) + _directions(rendered) * depth[..., None]
 
 
 def _blank(rendered: RenderedView) -> UInt8[np.ndarray, "H W 3"]:

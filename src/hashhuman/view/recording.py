@@ -34,13 +34,12 @@ class CameraPath:
         if len(self.viewpoints) == 1:
             return [first] * count
         knots, times = np.arange(len(self.viewpoints)), np.linspace(0, len(self.viewpoints) - 1, count)
-        places = CubicSpline(knots, np.stack([viewpoint.position for viewpoint in self.viewpoints]), bc_type="natural")(
-            times
+        positions, rotations = (
+            np.stack([getattr(each, name) for each in self.viewpoints]) for name in ("position", "rotation")
         )
-        fovs = np.interp(times, knots, [viewpoint.fov for viewpoint in self.viewpoints])
-        turns = RotationSpline(
-            knots, Rotation.from_matrix(np.stack([viewpoint.rotation for viewpoint in self.viewpoints]))
-        )(times)
+        places = CubicSpline(knots, positions, bc_type="natural")(times)
+        turns = RotationSpline(knots, Rotation.from_matrix(rotations))(times)
+        fovs = np.interp(times, knots, [each.fov for each in self.viewpoints])
         return [
             dataclasses.replace(first, position=place, rotation=turn, fov=float(fov))
             for place, turn, fov in zip(places, turns.as_matrix(), fovs)

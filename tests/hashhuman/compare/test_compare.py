@@ -210,6 +210,13 @@ def test_in_a_browser(place: Path, tmp_path: Path):
         assert box["width"] / box["height"] == pytest.approx(crop["width"] / crop["height"], rel=0.05)
         page.check("input[name=over][value=seconds]")
         assert page.locator("[data-over=seconds] svg").first.locator(".curve").count() == 3
+        fold = page.locator("details", has_text="ssim_").last
+        fold.locator("summary").click()
+        table = fold.locator("table.sortable")
+        table.locator("thead button").nth(3).click()  # differences of the second run, which are negative
+        texts = table.locator("tbody td:nth-of-type(3)").all_text_contents()
+        values = [float(text.replace("−", "-")) for text in texts]
+        assert len({*values}) > 1 and max(values) < 0 and values == sorted(values)
 
 
 def test_on_a_phone_nothing_sticks_out(place: Path, tmp_path: Path):

@@ -42,7 +42,7 @@ def test_all_contains_every_position():
     torch.testing.assert_close(cells.index(x, part), part)
 
 
-def test_marks_spread_as_by_pooling():
+def test_cells_around_marked_ones_are_marked():
     marked = (torch.rand(2, 9, 9, 9, generator=torch.Generator().manual_seed(0)) < 0.01).to(torch.uint8)
     cells = Cells(LOW, EXTENT, 9, marked.flatten(), 0.1)
     for distance, steps in ((0.1, 1), (0.15, 2), (2.0, 20)):

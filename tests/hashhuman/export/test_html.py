@@ -1,8 +1,6 @@
 """The page, opened in a real browser: it loads, plays, turns, and asks nothing of any server."""
 
-import shutil
-import time
-
+import cv2
 import numpy as np
 import pytest
 
@@ -10,20 +8,7 @@ from hashhuman.errors import UserError
 from hashhuman.export import html
 from hashhuman.export.glb import glb
 from hashhuman.io import assets
-
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-# Chromium draws with the CPU where there is no graphics card.
-OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-
-
-def wait_until(page, condition: str, seconds: float) -> None:
-    """Asks again and again from outside: the page's own policy forbids what `wait_for_function` evaluates in it."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        page.wait_for_timeout(100)
+from tests.hashhuman.browser import opened, wait_until
 
 
 def test_the_page_is_whole():
@@ -42,23 +27,13 @@ def test_without_npm_it_is_one_sentence(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_in_a_browser(exports, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip("no Chromium")
     try:
         modules = html.HtmlFile.fetched()
     except UserError as error:
         pytest.skip(str(error))
     path = tmp_path / "avatar.html"
     path.write_text(html.page(glb(exports.mesh, [exports.motion]), modules), encoding="utf-8")
-    said, asked = [], []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        page = browser.new_page(viewport={"width": 480, "height": 360})
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
+    with opened(path, width=480, height=360) as page:
         wait_until(page, "window.viewer !== undefined", 60)
         names = dict(zip(exports.skeleton.names, exports.motion.joints(exports.skeleton)[3]))
         shown = page.evaluate(
@@ -93,10 +68,5 @@ def test_in_a_browser(exports, tmp_path):
             page.click("#save")
         picture = tmp_path / "saved.png"
         saved.value.save_as(picture)
-        browser.close()
-    import cv2
-
     image = cv2.imread(str(picture))
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 5  # the person, not the background alone
-    assert not said, said
-    assert {url.partition(":")[0] for url in asked} <= {"file", "blob", "data"}

@@ -31,6 +31,14 @@ class Poison(Loss):
         return prediction.rendering.alpha.mean() * (math.inf if self.left == 0 else 1)
 
 
+# A term on patches that begins after the run has stopped.
+LATE = (
+    "+loss.late._target_=hashhuman.training.losses.PatchLoss", "+loss.late.weight=1.0", "+loss.late.start=0.9",
+    "+loss.late.data_range=[0.0,1.0]", "+loss.late.distance._target_=tests.hashhuman.training.test_divergence.Poison",
+    "+loss.late.distance.weight=1.0", "+loss.late.distance.call=1", "data.ray_sampler.n_patches=1",
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _admitted(monkeypatch: pytest.MonkeyPatch):
     """Runs may name the class of these tests."""
@@ -45,7 +53,7 @@ def test_an_infinite_loss_stops_the_run(toy_folder, tmp_path):
         f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=20", "data.train_frames=4",
         "data.val_views=0", "data.cache_mb=0", "callbacks.checkpoint.every_steps=2",
         "+loss.poison._target_=tests.hashhuman.training.test_divergence.Poison", "+loss.poison.weight=1.0",
-        "+loss.poison.call=6", "eval.splits=[]",
+        "+loss.poison.call=6", "eval.splits=[]", *LATE,
     )  # fmt: skip
     sentence = (
         rf"^Training broke down at step 6, since the loss poison was inf: .*Its rays are in {tmp_path}/diverged.pt"

@@ -44,11 +44,11 @@ def test_the_share_that_is_over_follows_the_clock():
             plan.update(step, elapsed)
             if plan.over(step):
                 break
-        shares.append((plan.share(step), elapsed / 10))
+        shares.append((plan.progress(step), elapsed / 10))
     late = [(share, true) for share, true in shares if true > 0.45]
     assert len(late) > 100 and all(share == pytest.approx(true, abs=0.02) for share, true in late)
     assert max(share - true for share, true in shares) < 0.02  # hardly ever ahead
-    assert plan.share(step) == pytest.approx(1, abs=0.01)
+    assert plan.progress(step) == pytest.approx(1, abs=0.01)
 
 
 def test_the_schedule_ends_with_the_budget():

@@ -34,12 +34,12 @@ def rendered(frame: int = 1, **changes) -> RenderedView:
     camera, pose, body = toy.camera(0), toy.pose(frame), template()
     vertices = world_vertices(body, pose)
     face = toy.cast(vertices, body.faces, camera)
-    rendered = FakeAvatar().render_image(camera, pose, None, 1.0)
+    picture = FakeAvatar().render_image(camera, pose, None, 1.0)
     a, b, c = vertices[body.faces[torch.from_numpy(face).clamp(min=0)]].unbind(2)
     normal = torch.linalg.cross(b - a, c - a)
     rays_o, rays_d = camera.rays(_pixels(camera))
     depth = ((a - rays_o) * normal).sum(-1) / (rays_d * normal).sum(-1) * torch.from_numpy(face >= 0)
-    image = RenderedImage(rendered.rgb, rendered.alpha, depth)
+    image = RenderedImage(picture.rgb, picture.alpha, depth)
     return dataclasses.replace(RenderedView(image, camera, pose, PartedAvatar(), body, None, 1.0), **changes)
 
 

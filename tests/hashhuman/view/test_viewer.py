@@ -1,7 +1,6 @@
 """The viewer in a real browser: it loads, turns, plays, bends a joint, records, and asks nothing of anybody else."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 
@@ -11,14 +10,10 @@ import numpy as np
 import pytest
 
 from hashhuman.view.viewer import Viewer
+from tests.hashhuman.browser import browser
 from tests.hashhuman.view.conftest import progressive
 
 pytest.importorskip("viser")
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-# Chromium draws with the CPU where there is no graphics card.
-OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 COUNT_MOVES = """() => {
     window.moves = 0;
@@ -97,12 +92,8 @@ def changed(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.slow
 def test_in_a_browser(address, subject):
-    playwright = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip("no Chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        tab = Tab(browser.new_page(viewport={"width": 960, "height": 720}), address)
+    with browser() as started:
+        tab = Tab(started.new_page(viewport={"width": 960, "height": 720}), address)
         page = tab.page
         first = tab.still()
         assert len(np.unique(first.reshape(-1, 3), axis=0)) > 20  # the toy, not paper alone
@@ -145,7 +136,6 @@ def test_in_a_browser(address, subject):
         with page.expect_download(timeout=60000) as saved:
             page.get_by_role("button", name="record", exact=True).click()
         video = iio.imread(saved.value.path(), plugin="pyav")
-        browser.close()
     assert video.shape[0] == 15 and video.shape[1] == 64
     assert np.abs(video[0].astype(int) - video[7]).max() > 60
     assert [path.name for path in subject.folder.iterdir()] == ["path_1.mp4"]

@@ -59,7 +59,7 @@ class TrainingClock(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: Any, stage: str) -> None:
         """Stretches the schedule, before the module makes its optimizer, and tells the module how far training is."""
         if (plan := self.plan) is not None:
-            pl_module.share_over = plan.share
+            pl_module.progress = plan.progress
             schedule = pl_module.schedule
             pl_module.schedule = lambda step: schedule(plan.nominal(step), plan.stretch)
 
