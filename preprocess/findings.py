@@ -50,6 +50,15 @@ def worst(findings: Iterable[Finding]) -> Verdict:
     return max((finding.verdict for finding in findings), default=Verdict.OK)
 
 
+def worst_in_words(findings: Sequence[Finding]) -> str:
+    """How many findings there are, and which are the worst: '16 findings, bad: rate 2 per second'."""
+    verdict = worst(findings)
+    if verdict is Verdict.OK:
+        return f"{len(findings)} findings, all ok"
+    named = (f"{finding.name} {finding.value}" for finding in findings if finding.verdict is verdict)
+    return f"{len(findings)} findings, {verdict.word}: {'; '.join(named)}"
+
+
 def ranges(frames: list[int], most: int = 3) -> str:
     """Ascending frame numbers in short, such as '3-5, 8, 11-20, ...': the first `most` runs."""
     runs: list[list[int]] = []

@@ -318,6 +318,7 @@ def run_stages(stages: Sequence[Stage], subject: Path, force: bool = False, cons
             if force or stage.force:
                 discard(subject, stage.name)
             with several(console) as progress:
+                progress.add_task(stage.name, total=None)  # shown until the stage counts something
                 summary = run_stage(stage, subject, progress)
             outdated = delete_outdated(stage, subject, {each.name for each in stages})
             summary += "".join(f"; {name}, made of other files and left out now, deleted" for name in outdated)

@@ -81,12 +81,12 @@ class NativeFit(Stage):
         return {"body": body, "stages": self.stages, "surface": self.surface, "pictures": self.pictures}
 
     def run(self, subject: Path, progress: Progress) -> str:
+        steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
         camera = Subject(subject).camera(CAMERA)
         keypoints = Keypoints.load(points_path(subject))
         body = self.body()
         observations = observe(keypoints, camera.K.numpy())
         masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
-        steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
         initialise, interpolated = self.initialisation(subject, observations, camera)
         images = image_paths(subject)
         weighted = {name for stage in self.stages for name in stage["weights"]}

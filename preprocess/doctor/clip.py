@@ -89,7 +89,8 @@ class ClipChecks:
         ]  # fmt: skip
         if rate is not None:
             verdict = at_least(rate, self.rate)
-            findings.append(Finding(TOPIC, "rate", f"{rate:.3g} per second", verdict, "film at a higher rate"))
+            advice = "film at a higher rate, or take more of its pictures (preprocess.frames.step)"
+            findings.append(Finding(TOPIC, "rate", f"{rate:.3g} per second", verdict, advice))
         return findings
 
     def _person(self, inspections: Sequence[Inspection], people: Sequence[Person]) -> list[Finding]:

@@ -33,14 +33,18 @@ def check_extra(extra: str, requirements: Sequence[str], verdict: Verdict) -> Fi
     Args:
         extra: its name.
         requirements: its lines in pyproject.toml.
-        verdict: if a package is missing, or has a version that does not meet its requirement.
+        verdict: if a package is missing, or has a version that does not meet its requirement. With OK, which shows no
+            advice, the value says how to install it.
     """
     versions = {name: version_of(name) for name in (Requirement(line).name for line in requirements)}
     wrong = unmet(requirements, versions)
     there = [f"{name} {version}" for name, version in versions.items() if version]
     value = ", ".join([*there, *(f"no {name}" for name, version in versions.items() if not version)])
     what = "." if extra == CORE else f".[{extra}]"
-    advice = f"pip install -e '{what}': needs {', '.join(wrong)}"
+    install = f"pip install -e '{what}'"
+    if wrong and verdict is Verdict.OK:
+        value += f": {install} if you want it"
+    advice = f"{install}: needs {', '.join(wrong)}"
     return Finding(TOPIC, extra, value, verdict if wrong else Verdict.OK, advice)
 
 

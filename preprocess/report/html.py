@@ -14,7 +14,7 @@ from hashhuman.io.files import atomic_path
 from preprocess.doctor.clip import ClipChecks, recording
 from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.inspection import inspect_subject
-from preprocess.findings import Finding, worst
+from preprocess.findings import Finding, worst_in_words
 from preprocess.frames.images import CAMERA
 from preprocess.frames.video_index import recorded_notes
 from preprocess.keypoints.points import points_path
@@ -78,7 +78,7 @@ class HtmlReport(Stage):
         text = page.render(subject, findings, quality, self.fit, sheet, video)
         with atomic_path(subject / "report.html") as path:
             path.write_text(text, encoding="utf-8")
-        return f"{len(findings)} findings, the worst: {worst(findings).word}"
+        return worst_in_words(findings)
 
     def _clip(self, subject: Path) -> list[Finding]:
         if not points_path(subject).exists():

@@ -55,6 +55,7 @@ class Rigging:
             UserError: if the avatar has no density, or is empty.
         """
         require_density(avatar)
+        print("making the avatar's mesh: a minute or two without a GPU", flush=True)
         template = datamodule.subject.template()
         surface = self.surface(avatar, template)
         skin = skins.carried_over(surface, template, self.neighbors, self.smoothness)

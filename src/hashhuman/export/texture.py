@@ -18,6 +18,7 @@ from hashhuman.export.skin import Skin
 from hashhuman.export.views import BakedView
 from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
+from hashhuman.io.progress import track
 
 SOLID = 0.5  # opacity from which a pixel shows the person
 CELL = 2.0  # pixels along a side of a cell of the depth buffer: wide enough that texels leave no hole in it
@@ -90,7 +91,7 @@ class Baking:
         texels = atlases.rasterize(atlas)
         places, weights = Places.of(atlas, texels), skin.dense(len(template.joints))
         seen = torch.zeros(len(places.corners), 4)
-        for view in views:
+        for view in track(views, "texture", unit="pictures"):
             bones = template.bone_transforms(view.pose.to(template.joints.device).body_pose).cpu()
             maps = view.pose.to("cpu").world_from_posed() @ skinning.blend(weights, bones)
             turned = (maps[:, :3, :3] @ normals[..., None])[..., 0]  # skinning hardly shears: no inverse is needed

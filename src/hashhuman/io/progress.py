@@ -1,5 +1,6 @@
 """Shows the progress of long tasks: as a bar in a terminal, as occasional lines elsewhere."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -128,7 +129,8 @@ def progress(title: str, total: int | None, unit: str = "", done: int = 0, keep:
 class TaskLines(RichProgress):
     """Rich's progress of several tasks where there is no terminal: lines such as `pose: 120/3000, 34 s`.
 
-    A line is printed when `LONGEST` seconds have passed since the last one, so that short tasks print none.
+    A line is printed when `LONGEST` seconds have passed since the last one, so that short tasks print none. Within a
+    `with`, a task that does not count for so long is named as well, so that nobody waits without a word.
 
     Args:
         console: to print to.
@@ -138,6 +140,27 @@ class TaskLines(RichProgress):
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console=console, auto_refresh=False, disable=True, get_time=clock)
         self.shown_at = clock()
+        self.stopped = threading.Event()
+        self.watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to look once a second whether a line is due."""
+        self.stopped.clear()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+        self.watcher.start()
+
+    def stop(self) -> None:
+        """Ends that."""
+        self.stopped.set()
+        if self.watcher is not None:
+            self.watcher.join()  # so that no line follows
+
+    def remind(self) -> None:
+        """Prints a line about the newest task that is not finished, if one is due."""
+        with self._lock:
+            waiting = [task.id for task in self.tasks if not task.finished]
+            if waiting and not self.stopped.is_set():
+                self._show(waiting[-1])
 
     def advance(self, task_id: TaskID, advance: int | float = 1) -> None:
         """Counts, and prints a line if one is due."""
@@ -149,15 +172,21 @@ class TaskLines(RichProgress):
         super().update(task_id, **changes)
         self._show(task_id)
 
+    def _watch(self) -> None:
+        while not self.stopped.wait(1):
+            self.remind()
+
     def _show(self, task_id: TaskID) -> None:
-        now = self.get_time()
-        if now - self.shown_at < LONGEST:
-            return
-        self.shown_at = now
-        task = self._tasks[task_id]
-        count = f"{task.completed:.0f}/{task.total:.0f}" if task.total else f"{task.completed:.0f}"
-        line = f"{task.description}: {count}, {task.elapsed or 0:.0f} s"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with self._lock:
+            now = self.get_time()
+            if now - self.shown_at < LONGEST:
+                return
+            self.shown_at = now
+            task = self._tasks[task_id]
+            count = f"{task.completed:.0f}" if task.completed else ""
+            count = f"{task.completed:.0f}/{task.total:.0f}" if task.total else count
+            figures = ", ".join(filter(None, [count, f"{task.elapsed or 0:.0f} s"]))
+            self.console.print(f"{task.description}: {figures}", markup=False, highlight=False, soft_wrap=True)
 
 
 def several(console: Console) -> RichProgress:

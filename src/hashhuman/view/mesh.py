@@ -79,7 +79,6 @@ class AvatarMesh:
         """The mesh of an avatar in evaluation mode, from `file` if it is there. Raises UserError as `Rigging` does."""
         mesh = None if file is None else file.read()
         if mesh is None:
-            print("making the avatar's mesh: a minute or two without a GPU", flush=True)
             with torch.no_grad():
                 mesh = reduced(self.exporter.rigging(avatar, datamodule), self.colors)
             if file is not None:

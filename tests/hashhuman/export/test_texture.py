@@ -24,7 +24,7 @@ def test_each_part_has_its_colour(exports):
     assert (mesh.texture.reshape(-1, 3).max(1) > 0).all()  # nothing stays black, also between the charts
 
 
-def test_colours_are_those_of_pictures_and_not_of_the_surface(toy_folder):
+def test_colours_are_those_of_pictures_and_not_of_the_surface(toy_folder, capsys):
     class Fog(SolidAvatar):
         """At the surface it has the boxes' colours; through it, one sees green."""
 
@@ -33,6 +33,8 @@ def test_colours_are_those_of_pictures_and_not_of_the_surface(toy_folder):
             return RenderedImage(image.alpha[..., None] * torch.tensor([0.0, 1.0, 0.0]), image.alpha, image.depth)
 
     texture = rigging(faces=500)(Fog(THICK), SolidData(toy_folder)).texture
+    said = capsys.readouterr().out.splitlines()  # nobody waits for a minute without a word
+    assert said[0].startswith("making the avatar's mesh") and said[-1].startswith("texture: 9/9 pictures")
     assert (texture == [0, 255, 0]).all()
 
 

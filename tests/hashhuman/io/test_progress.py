@@ -102,3 +102,30 @@ def test_tasks_of_a_stage_print_a_line_every_ten_seconds():
         "[pose] of the person: 10/30, 10 s", "[pose] of the person: 20/30, 20 s", "[pose] of the person: 30/30, 30 s",
         "decoding: 9, 10 s",
     ]  # fmt: skip
+
+
+def test_a_task_that_counts_nothing_for_long_is_named():
+    console, clock = Console(file=io.StringIO()), Clock()
+    shown = TaskLines(console, clock)
+    shown.add_task("body_fit", total=None)
+    shown.remind()  # too soon
+    clock.now += 20
+    shown.remind()
+    task = shown.add_task("fitting", total=600)
+    clock.now += 10
+    shown.remind()
+    shown.update(task, completed=600)
+    clock.now += 10
+    shown.remind()  # what is finished is not waited for
+    shown.stop()
+    clock.now += 10
+    shown.remind()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == ["body_fit: 20 s", "fitting: 0/600, 10 s", "body_fit: 40 s"]
+
+
+def test_outside_a_terminal_tasks_are_watched_until_their_end():
+    with TaskLines(Console(file=io.StringIO())) as shown:
+        watcher = shown.watcher
+        assert watcher is not None and watcher.is_alive()
+    assert not watcher.is_alive()

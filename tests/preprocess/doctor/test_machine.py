@@ -84,6 +84,13 @@ def test_an_extra_that_is_incomplete():
     assert installed.check_extra("core", ["numpy>=2.0"], Verdict.BAD).verdict is Verdict.OK
 
 
+def test_an_extra_that_nobody_needs_says_how_to_get_it():
+    finding = installed.check_extra("wandb", ["no-such-package>=1"], Verdict.OK)
+    assert finding.verdict is Verdict.OK
+    assert finding.value == "no no-such-package: pip install -e '.[wandb]' if you want it"
+    assert installed.check_extra("wandb", ["numpy>=2.0"], Verdict.OK).value.startswith("numpy 2.")
+
+
 def test_what_is_installed_here():
     names = [finding.name for finding in installed.installed()]
     assert names == ["core", "preprocess", "datasets", "export", "slurm", "view", "wandb", "PyTorch"]
