@@ -58,6 +58,19 @@ def read_ids_or_coverage(path: Path) -> np.ndarray:
     return _from_picture(_load_picture(path), path)
 
 
+def read_coverage(path: Path) -> Float[np.ndarray, "H W"]:
+    """Coverage in [0, 1], float32, of a grey picture that is known to hold nothing else, such as a learned mask.
+
+    Its values are never taken for ids, however few they are: a faint haze stays faint.
+
+    Raises UserError if the file is absent, damaged or not grey.
+    """
+    image = files.read_image(path) if path.suffix.lower() not in (".npy", ".npz") else None
+    if image is None or image.ndim != 2:
+        raise UserError(f"{path} must be a grey picture of the coverage: write it again with `hashhuman write-masks`.")
+    return (image / np.float32(255)).astype(np.float32)
+
+
 def fit(mask: np.ndarray, height: int, width: int, path: Path) -> np.ndarray:
     """The mask at its picture's size: coverage is averaged, ids keep their values.
 
