@@ -61,6 +61,14 @@ def test_means_and_differences(place: Path, tmp_path: Path, capsys):
     assert "run_dir" not in text  # where a run lies is no setting
 
 
+def test_a_run_may_be_called_truth(place: Path, tmp_path: Path):
+    """The true picture of a row stays the true one."""
+    own = Path(shutil.copytree(place / "second", tmp_path / "truth"))
+    pages = [compared(tmp_path / "out.html", place / "first", run) for run in (place / "second", own)]
+    cells = [re.findall(r'<img class="plain" src="([^"]+)"', page) for page in pages]
+    assert cells[0] == cells[1] and len(set(cells[0])) == len(cells[0]) >= 3
+
+
 def test_only_common_pictures_count(place: Path, tmp_path: Path):
     """One picture of the second run has another truth, and one was not measured."""
     second = Path(shutil.copytree(place / "second", tmp_path / "second"))
