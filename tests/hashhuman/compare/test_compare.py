@@ -1,5 +1,6 @@
 """Runs beside each other: what is compared, what is refused, and what the page does in a browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from hashhuman.compare.matching import better, matched, unique_names
 from hashhuman.compare.page import difference
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json, save_json
+from hashhuman.training.manifest import Manifest
 from tests.hashhuman import runs
 from tests.hashhuman.browser import opened
 from tests.preprocess.report.test_html import Page
@@ -118,6 +120,26 @@ def test_what_cannot_be_compared_is_one_sentence(place: Path, toy_folder: Path, 
     shutil.rmtree(other / "evaluation")
     with pytest.raises(UserError, match=r"has not been evaluated yet: run `python eval\.py run="):
         matched([place / "first", other])
+
+
+def test_a_run_that_has_nothing_to_compare_is_one_sentence(place: Path, tmp_path: Path):
+    """Evaluating it again would not help: nothing was held out, or it has not been trained to its end."""
+    empty = Path(shutil.copytree(place / "second", tmp_path / "empty"))
+    report = load_json(empty / "evaluation/metrics.json")
+    report["splits"], report["shown"] = {}, report["shown"] | {"truths": {}, "pictures": []}
+    save_json(empty / "evaluation/metrics.json", report)
+    with pytest.raises(UserError, match=r"No picture of .*empty was held out.*data\.holdout_every"):
+        matched([place / "first", empty])
+    shutil.rmtree(empty / "evaluation")
+    with pytest.raises(UserError, match="has not been evaluated yet"):
+        matched([place / "first", empty])
+    half = Path(shutil.copytree(place / "second", tmp_path / "half"))  # with what an earlier training has measured
+    manifest = Manifest.load(half)
+    assert manifest is not None
+    dataclasses.replace(manifest, trained=False).save(half)
+    for path in (half, half / "evaluation"):
+        with pytest.raises(UserError, match=r"half is still training, or was stopped: .*resume=.*half"):
+            matched([place / "first", path])
 
 
 def test_an_evaluation_of_an_earlier_revision_is_one_sentence(place: Path, tmp_path: Path):
