@@ -61,6 +61,9 @@ def test_few_values_of_a_learned_mask_are_no_ids(subject: Path):
     write_image(subject / "mask_refined/00/000000.png", alpha)
     reader = Subject(subject, masks="mask_refined")
     np.testing.assert_allclose(reader.mask(reader.pictures[0]), alpha / 255, atol=1e-6)
+    write_image(subject / "mask_refined/00/000000.png", alpha // 2)
+    with pytest.raises(UserError, match="not opaque: train that run longer"):
+        reader.mask(reader.pictures[0])
     write_image(subject / "mask_refined/00/000000.png", np.stack([alpha, alpha // 2, alpha], -1))
     with pytest.raises(UserError, match="must be a grey picture of the coverage"):
         reader.mask(reader.pictures[0])
