@@ -10,6 +10,7 @@ from hashhuman.errors import UserError
 from hashhuman.report.figures import title_of
 from hashhuman.report.pictures import Pictures
 from hashhuman.report.record import Record
+from hashhuman.training.manifest import Manifest
 from hashhuman.training.run_folder import CONFIG, EVALUATION
 
 LOWER = ("lpips", "halo")  # what begins the columns of which less is better
@@ -118,9 +119,11 @@ def evaluations(path: Path) -> list[Record]:
         run = next((parent for parent in path.absolute().parents if (parent / CONFIG).is_file()), None)
         if run is None:
             raise UserError(f"{path} lies in no run, since no folder above it has a {CONFIG}: name the run's folder.")
+        _check_trained(run)
         return [Record.read(run, path)]
     if not (path / CONFIG).is_file():
         raise UserError(f"{path} holds no run, since {path / CONFIG} is missing: name a folder below outputs/.")
+    _check_trained(path)
     after_training = path / EVALUATION / "metrics.json"
     sources = [after_training, *sorted((path / EVALUATION).glob("*/metrics.json"))]
     found = [Record.read(path, source.parent) for source in sources if source.is_file()]
@@ -128,10 +131,22 @@ def evaluations(path: Path) -> list[Record]:
         raise UserError(f"{path} has not been evaluated yet: run `python eval.py run={path}` first.")
     if sound := [record for record in found if record.truths]:
         return sound
+    if not any(result["each"] for record in found for result in record.metrics["splits"].values()):
+        raise UserError(
+            f"No picture of {path} was held out, so nothing was measured that could be compared: train it with "
+            "data.holdout_every=8, say."
+        )
     raise UserError(
         f"{path} was evaluated without eval.products.report, or by an earlier revision, so that nobody knows by what "
         f"truth: run `python eval.py run={path}` first."
     )
+
+
+def _check_trained(run: Path) -> None:
+    """Raises UserError for a run whose training has not ended: what was measured there is of an earlier training."""
+    manifest = Manifest.load(run)
+    if manifest is not None and not manifest.trained:
+        raise UserError(f"{run} is still training, or was stopped: finish it by `python train.py resume={run}` first.")
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

@@ -31,10 +31,12 @@ def compare_page(found: Matched, limit: int) -> str:
     """
     style = STYLE.read_text(encoding="utf-8") + OWN_STYLE.read_text(encoding="utf-8")
     script = SCRIPT.read_text(encoding="utf-8") + OWN_SCRIPT.read_text(encoding="utf-8")
-    metrics = "".join(_metrics(found, split) for split in found.common)
+    means = {split: _means(found, split) for split in found.common}
     charts = _legend(found) + figures.curves(list(zip(found.names, found.records)))
     settings, times = _settings(found), _timings(found)
-    embedding = Embedding(limit, style + script + metrics + charts + settings + times)
+    text = style + script + "".join(means.values()) + charts + settings + times
+    embedding = Embedding(limit, text)
+    metrics = "".join(text + _every_picture(found, split, embedding) for split, text in means.items())
     pictures = _pictures(found, embedding)
     turning = _videos(found, embedding)
     body = (
@@ -76,25 +78,34 @@ def _color(run: int) -> str:
     return f' style="--mine: var(--run-{run % figures.COLORS})"'
 
 
-def _metrics(found: Matched, split: str) -> str:
-    """The mean metrics of a split, and those of each common picture in a fold."""
+def _heads(found: Matched) -> list[str]:
+    """Of the columns of figures: the first run, then each other one and its difference."""
+    return [found.names[0], *(head for name in found.names[1:] for head in (name, "difference"))]
+
+
+def _means(found: Matched, split: str) -> str:
+    """The mean metrics of a split."""
     rows: list[list[Cell]] = []
     for column, values in found.means(split).items():
         meaning = str(found.columns.get(column, "time of a picture, on the machine that measured"))
         rows.append([column, *_with_differences(column, values), meaning])
-    names = [found.names[0], *(head for name in found.names[1:] for head in (name, "difference"))]
+    names = _heads(found)
     means = figures.table(["", *names, "what it is"], rows, figures=len(names))
     title = f"<h3>{escape(title_of(split))}, means over {len(found.common[split])} common pictures</h3>"
-    return title + means + _every_picture(found, split, names)
+    return title + means
 
 
-def _every_picture(found: Matched, split: str, names: list[str]) -> str:
-    folds = []
+def _every_picture(found: Matched, split: str, embedding: Embedding) -> str:
+    """The metrics of each common picture, in folds."""
+    folds, names = [], _heads(found)
     for column in figures.headline(found.means(split)):
         pictures = zip(found.common[split], zip(*found.values(split, column)))
         rows = [[picture, *_with_differences(column, values)] for picture, values in pictures]
         table = figures.table(["picture", *names], rows, figures=len(names), sortable=True)
-        folds.append(folded(f"{column}, picture by picture", "a click on a head sorts", table))
+        title = f"{column}, picture by picture"
+        fold = folded(title, "a click on a head sorts", table)
+        source = found.records[0].evaluation / "metrics.json"
+        folds.append(embedding.text(f"{split} {title}", source, fold))
     return "".join(folds)
 
 
@@ -136,25 +147,27 @@ def _pictures(found: Matched, embedding: Embedding) -> str:
 
 def _row(found: Matched, pictures: list[Pictures], embedding: Embedding) -> str:
     first, box = pictures[0], around([each.box for each in pictures])
-    files = {"truth": found.records[0].evaluation / first.path("truth")}
-    errors = {}
-    for name, record, each in zip(found.names, found.records, pictures):
-        files[name] = record.evaluation / each.path("render")
-        errors[name] = record.evaluation / each.path("error")
     where = f"{first.split} {first.name}"
-    urls = embedding.urls({f"{where}, {name}": path for name, path in files.items()})
+    truth = f"{where}, truth"
+    renders = [f"{where}, render of {name}" for name in found.names]  # a run may be called "truth"
+    errors = [f"{where}, error of {name}" for name in found.names]
+
+    def files(labels: list[str], kind: str) -> dict[str, Path]:
+        made = zip(labels, found.records, pictures)
+        return {label: record.evaluation / each.path(kind) for label, record, each in made}
+
+    urls = embedding.urls({truth: found.records[0].evaluation / first.path("truth")} | files(renders, "render"))
     if not urls:
         return ""
-    wrong = embedding.urls({f"{where}, error of {name}": path for name, path in errors.items()})
+    wrong = embedding.urls(files(errors, "error"))
     style, crop = image_style(first.size, box), crop_style(box)
     column = next(iter(figures.headline(found.means(first.split))), None)
     values = found.values(first.split, column) if column else []
     place = found.common[first.split].index(first.name)
-    shown = [_cell("truth", urls[f"{where}, truth"], None, crop, style, "")]
+    shown = [_cell("truth", urls[truth], None, crop, style, "")]
     for i, name in enumerate(found.names):
         words = f"{column} {number(column, values[i][place])}" if column else ""
-        error = wrong.get(f"{where}, error of {name}")
-        shown.append(_cell(name, urls[f"{where}, {name}"], error, crop, style, words, _color(i)))
+        shown.append(_cell(name, urls[renders[i]], wrong.get(errors[i]), crop, style, words, _color(i)))
     # compare.js gives these their sources.
     under, over = (f'<img alt="{side}" style="{style}">' for side in ("right", "left"))
     caption = f"<figcaption>{escape(first.name)} <small>{escape(title_of(first.split))}</small></figcaption>"

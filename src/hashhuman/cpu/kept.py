@@ -24,9 +24,28 @@ class Kept(FunctionCache):
         locator = self._impl.locator
         self._cache_file = _Files(self.cache_path, self._impl.filename_base, locator.get_source_stamp())
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kept code of some argument types; None, so that it is compiled, if there is none or it is damaged."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling or linking half a file raises
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps code, in place of a damaged index. On a full disk, it is compiled again next time."""
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
+
 
 class _Files(IndexDataCacheFile):
     """Files that are named after what they hold, and are there before the index names them."""
+
+    def _load_index(self) -> dict[Any, str]:
+        """As in Numba, but a damaged index, as a crash of the machine can leave, is an empty one."""
+        try:
+            return super()._load_index()
+        except Exception:
+            return {}
 
     def save(self, key: Any, data: Any) -> None:
         """Keeps code under a key. If another process writes at the same time, one of the two may have to be compiled

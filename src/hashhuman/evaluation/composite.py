@@ -1,5 +1,6 @@
 """The filmed video rendered again: the avatar over what the camera sees without the person."""
 
+import itertools
 import logging
 import statistics
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ WHAT = (
     "PSNR (dB) of the whole picture, the avatar over the plate against what was filmed: `mean` of all pictures and of "
     "those of a split; `others` are in none"
 )
+SHORTEST = 1e-3  # seconds between two pictures; what is less is no time
+LATEST = 1e12  # seconds; more than any clock shows
 INPAINTED = 3  # pixels: how far around a place that is never free its colour is looked for
 
 
@@ -104,10 +107,14 @@ def _frame_rate(meta: dict[str, Any], otherwise: int) -> int:
     """Pictures a second, from when subject.json says that they were taken."""
     video = meta.get("video")
     seconds = video.get("seconds") if isinstance(video, dict) else None
-    if not isinstance(seconds, list) or len(seconds) < 2 or not all(isinstance(s, int | float) for s in seconds):
+    if not isinstance(seconds, list) or len(seconds) < 2 or not all(map(_is_time, seconds)):
         return otherwise
-    between = float(np.median(np.diff(seconds)))
-    return max(1, round(1 / between)) if between > 0 else otherwise
+    between = statistics.median(after - before for before, after in itertools.pairwise(seconds))
+    return max(1, round(1 / between)) if between > SHORTEST else otherwise
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < LATEST
 
 
 def _no_plate(root: Any) -> UserError:

@@ -58,6 +58,25 @@ def read_ids_or_coverage(path: Path) -> np.ndarray:
     return _from_picture(_load_picture(path), path)
 
 
+def read_coverage(path: Path) -> Float[np.ndarray, "H W"]:
+    """Coverage in [0, 1], float32, of a grey picture that is known to hold nothing else, such as a learned mask.
+
+    Its values are never taken for ids, however few they are: a faint haze stays faint.
+
+    Raises UserError if the file is absent, damaged or not grey, or shows nobody fully.
+    """
+    image = files.read_image(path) if path.suffix.lower() not in (".npy", ".npz") else None
+    if image is None or image.ndim != 2:
+        raise UserError(f"{path} must be a grey picture of the coverage: write it again with `hashhuman write-masks`.")
+    coverage = (image / np.float32(255)).astype(np.float32)
+    if _is_faint(coverage):
+        raise UserError(
+            f"{path} was written by an avatar that is not opaque: train that run longer and write its masks again, or "
+            "leave data.masks out."
+        )
+    return coverage
+
+
 def fit(mask: np.ndarray, height: int, width: int, path: Path) -> np.ndarray:
     """The mask at its picture's size: coverage is averaged, ids keep their values.
 
@@ -85,15 +104,20 @@ def chosen(mask: np.ndarray, near: Bool[np.ndarray, "H W"] | None, path: Path) -
         coverage = mask.astype(np.float32, copy=False)
     else:
         coverage = of_person(mask, near).astype(np.float32)
-    high = coverage[coverage > 0.5]
-    if coverage.any() and (not len(high) or np.median(coverage[coverage > 0.5 * coverage.max()]) < _INSIDE):
+    if _is_faint(coverage):
         raise UserError(
             f"{path} is no mask: its median value inside is {np.median(coverage[coverage > 0]):.2f} of full coverage. "
             "Save it as black and white, as ids, or with an alpha channel."
         )
-    if len(high) > _EVERYTHING * coverage.size:
+    if np.count_nonzero(coverage > 0.5) > _EVERYTHING * coverage.size:
         raise UserError(f"{path} masks the whole picture: is it inverted, or another file?")
     return coverage
+
+
+def _is_faint(coverage: Float[np.ndarray, "H W"]) -> bool:
+    """Whether something is covered, but nothing fully."""
+    highest = coverage.max()
+    return bool(highest > 0 and (highest <= 0.5 or np.median(coverage[coverage > 0.5 * highest]) < _INSIDE))
 
 
 def of_person(ids: np.ndarray, near: Bool[np.ndarray, "H W"] | None) -> Bool[np.ndarray, "H W"]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 Number = int | float
 WIDTH, HEIGHT = 400, 190
+_MOST = 4 * WIDTH  # points of a curve that are all drawn
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # margins for the numbers of the axes
 
 
@@ -58,11 +59,16 @@ class Axes:
     def curve(self, xs: np.ndarray, ys: np.ndarray, style: str = "") -> str:
         """A curve through points, in order; one that is not finite, or not positive on a log scale, leaves a gap.
 
+        Of many points, only the least and the greatest in each column of pixels are drawn, and one that leaves a gap.
+
         Args:
             xs, ys: their values.
             style: CSS of this curve alone.
         """
-        drawn = [math.isfinite(y) and (y > 0 or not self.log) for y in ys.tolist()]
+        drawn = np.isfinite(ys) & ((ys > 0) | (not self.log))
+        if len(xs) > _MOST:
+            kept = _outline(np.floor([self.x(x) for x in xs.tolist()]), ys, drawn)
+            xs, ys, drawn = xs[kept], ys[kept], drawn[kept]
         points = [(self.x(x), self.y(y)) if good else None for x, y, good in zip(xs.tolist(), ys.tolist(), drawn)]
         own = f' style="{style}"' if style else ""
         return f'<path class="curve"{own} d="{path_data(points)}"/>'
@@ -110,6 +116,17 @@ def axes_around(title: str, curves: Sequence[tuple[np.ndarray, np.ndarray]], log
 
 def _finite(values: Float[np.ndarray, "N"]) -> Float[np.ndarray, "M"]:
     return values[np.isfinite(values)]
+
+
+def _outline(
+    columns: Float[np.ndarray, "N"], ys: Float[np.ndarray, "N"], drawn: Bool[np.ndarray, "N"]
+) -> Int[np.ndarray, "M"]:
+    """Which points draw a curve as all of them would, in order."""
+    good, gaps = np.flatnonzero(drawn), np.flatnonzero(~drawn)
+    good = good[np.lexsort((ys[good], columns[good]))]  # by columns, and in each upwards
+    _, lowest, count = np.unique(columns[good], return_index=True, return_counts=True)
+    _, first = np.unique(columns[gaps], return_index=True)
+    return np.unique(np.concatenate([good[lowest], good[lowest + count - 1], gaps[first]]))
 
 
 def path_data(points: Sequence[tuple[Number, Number] | None]) -> str:

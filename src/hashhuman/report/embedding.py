@@ -41,6 +41,13 @@ class Embedding:
         self.left_out |= files
         return {}
 
+    def text(self, label: str, path: Path, text: str) -> str:
+        """A part of the page as it is if it still fits; otherwise nothing, and `path` is named as holding it."""
+        if self.takes(len(text.encode())):
+            return text
+        self.left_out[label] = path
+        return ""
+
     def takes(self, size: int) -> bool:
         """Whether so many bytes still fit; if so, they are taken."""
         if size > self.free:

@@ -38,9 +38,10 @@ def run_page(record: Record, findings: Findings | None, limit: int) -> str:
     """
     charts = figures.curves([(record.name, record)])
     config = _config(record)
-    tables = _means(record.metrics) + _every_picture(record.metrics)
+    means = _means(record.metrics)
     style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
-    embedding = Embedding(limit, charts + config + tables + style + script)
+    embedding = Embedding(limit, charts + config + means + style + script)
+    tables = means + _every_picture(record, embedding)
     compared = _comparisons(record, embedding)
     turning = _videos(record, embedding)
     sheets = _images(record, embedding)
@@ -102,8 +103,7 @@ def _avatar(record: Record, embedding: Embedding) -> str:
         how = "python eval.py run=RUN 'eval.export=[html]'"
         return f"<p>With <code>{how}</code> the avatar itself is here, to turn and to play.</p>"
     content = json.dumps(path.read_text(encoding="utf-8"), ensure_ascii=False).replace("<", "\\u003c")
-    if not embedding.takes(len(content.encode())):
-        embedding.left_out["the avatar"] = path
+    if not embedding.text("the avatar", path, content):
         return ""
     return (
         '<figure><iframe id="avatar" title="The avatar" sandbox="allow-scripts allow-downloads"></iframe>'
@@ -170,17 +170,18 @@ def _means(metrics: dict[str, Any]) -> str:
     return figures.table(["", *heads, "what it is"], rows, figures=len(heads)) + note
 
 
-def _every_picture(metrics: dict[str, Any]) -> str:
+def _every_picture(record: Record, embedding: Embedding) -> str:
     """The metrics of every picture, as tables that a click on a head sorts."""
     folds = []
-    for name, split in metrics["splits"].items():
+    for name, split in record.metrics["splits"].items():
         if not split["each"]:
             continue
         columns = [column for column in split["each"][0] if column != "picture"]
         rows = [[str(row["picture"]), *(number(c, row.get(c)) for c in columns)] for row in split["each"]]
         table = figures.table(["picture", *columns], rows, figures=len(columns), sortable=True)
         title = f"{figures.title_of(name)}, picture by picture"
-        folds.append(folded(title, f"{len(rows)} pictures; a click on a head sorts", table))
+        fold = folded(title, f"{len(rows)} pictures; a click on a head sorts", table)
+        folds.append(embedding.text(title, record.evaluation / "metrics.json", fold))
     return "".join(folds)
 
 

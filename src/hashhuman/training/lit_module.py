@@ -15,11 +15,12 @@ from hashhuman.avatar.images import RenderedImage
 from hashhuman.avatar.prediction import Prediction
 from hashhuman.avatar.protocol import Avatar
 from hashhuman.data.datamodule import Draw, SubjectDataModule, View
+from hashhuman.errors import UserError
 from hashhuman.exposure.gains import Exposure, FixedExposure
 from hashhuman.gpu.capacity import RayCapacity
 from hashhuman.gpu.side_stream import SideStream
 from hashhuman.training.divergence import Watch
-from hashhuman.training.losses import Loss, color_errors, weighted_sum
+from hashhuman.training.losses import Loss, check_losses, color_errors, weighted_sum
 from hashhuman.training.schedules import Schedule
 from hashhuman.training.step.eager import EagerStep, StepResult
 from hashhuman.training.step.graph import GraphStep
@@ -67,7 +68,8 @@ class HumanModule(L.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
-        """Poses the bodies of all training frames once. Raises UserError if a loss cannot work with the patches."""
+        """Poses the bodies of all training frames once. Raises UserError if a loss cannot work."""
+        check_losses(self._losses())
         sampler = self.datamodule.ray_sampler
         for loss in self._losses().values():
             if loss.weight:
@@ -98,6 +100,10 @@ class HumanModule(L.LightningModule):
         side = SideStream(batch.mask.device)
         prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
         loss, terms = weighted_sum(losses, prediction, side)
+        if not loss.requires_grad:
+            raise UserError(
+                f"None of the losses ({', '.join(terms)}) depends on the avatar here: give loss.color.weight a value."
+            )
         if self.datamodule.error_map is not None:
             errors, complete = color_errors(prediction).detach(), prediction.rendering.samples.complete
             self.datamodule.observe(batch, torch.where(complete, errors, torch.nan))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from hashhuman.errors import UserError
 from hashhuman.gpu.side_stream import SideStream
 from hashhuman.renderer.volume import before
 
+Needs = Literal["weights", "poses", "rays"]
+
 
 class Loss(nn.Module):
     """A term of the objective.
@@ -23,7 +25,7 @@ class Loss(nn.Module):
         start: share of the training, in [0, 1], before which the term is not computed either.
     """
 
-    needs: Literal["weights", "poses", "rays"] = "rays"  # what of a step it reads; see `weighted_sum`
+    needs: Needs = "rays"  # what of a step it reads; see `weighted_sum`
     on_patches = False  # whether it compares patches, which are drawn only while such a term is computed
 
     def __init__(self, weight: float, start: float = 0.0) -> None:
@@ -210,6 +212,24 @@ def over_background(prediction: Prediction) -> Float[Tensor, "N 3"]:
     """The rendered colours over the batch's backgrounds."""
     rendering = prediction.rendering
     return rendering.color + (1 - rendering.alpha[:, None]) * prediction.batch.background
+
+
+def check_losses(losses: Mapping[str, Loss]) -> None:
+    """Raises UserError, before training, if a step would have nothing to learn from, or a term needs what is unknown.
+
+    Args:
+        losses: all terms of the objective, by name.
+    """
+    chosen = {name: loss for name, loss in losses.items() if loss.weight}
+    if all(loss.start for loss in chosen.values()):
+        raise UserError(
+            "The first steps would have no loss: at least one, such as loss.color, needs a weight above 0 and start=0."
+        )
+    for name, loss in chosen.items():
+        if loss.needs not in get_args(Needs):
+            raise UserError(
+                f"loss.{name} needs {loss.needs!r}: `needs` of its class must be one of {', '.join(get_args(Needs))}."
+            )
 
 
 def weighted_sum(

@@ -10,13 +10,13 @@ from jaxtyping import Float
 
 from hashhuman.checks import targets
 from hashhuman.data.subject import Subject
+from hashhuman.data.subject.layout import REFINED_MASKS as FOLDER
 from hashhuman.errors import UserError
 from hashhuman.gpu.device import device_named
 from hashhuman.io import files
 from hashhuman.io.progress import track
 from hashhuman.training import run
 
-FOLDER = "mask_refined"
 SPLITS = ("train", "heldout")  # whose poses were refined
 
 
@@ -42,6 +42,8 @@ def write_refined_masks(
     target = folder / FOLDER
     if target.exists() and not replace:
         raise UserError(f"{target} exists: name another folder with --to, or add --replace.")
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UserError(f"{target} is no folder of its own, but a link or a file, and is not replaced: remove it.")
     avatar, subject = module.avatar.to(device_named(device, "--device")), data.subject
     pictures = [picture for split in SPLITS for picture in data.splits[split]]
     half = folder / f"{FOLDER}.part"

@@ -1,5 +1,6 @@
 """Runs beside each other: what is compared, what is refused, and what the page does in a browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from hashhuman.compare.matching import better, matched, unique_names
 from hashhuman.compare.page import difference
 from hashhuman.errors import UserError
 from hashhuman.io.files import load_json, save_json
+from hashhuman.training.manifest import Manifest
 from tests.hashhuman import runs
 from tests.hashhuman.browser import opened
 from tests.preprocess.report.test_html import Page
@@ -59,6 +61,14 @@ def test_means_and_differences(place: Path, tmp_path: Path, capsys):
     assert f"page: {tmp_path / 'out.html'}" in said
     assert "seed" in text and "trainer.max_steps" not in text  # settings that differ, and one that does not
     assert "run_dir" not in text  # where a run lies is no setting
+
+
+def test_a_run_may_be_called_truth(place: Path, tmp_path: Path):
+    """The true picture of a row stays the true one."""
+    own = Path(shutil.copytree(place / "second", tmp_path / "truth"))
+    pages = [compared(tmp_path / "out.html", place / "first", run) for run in (place / "second", own)]
+    cells = [re.findall(r'<img class="plain" src="([^"]+)"', page) for page in pages]
+    assert cells[0] == cells[1] and len(set(cells[0])) == len(cells[0]) >= 3
 
 
 def test_only_common_pictures_count(place: Path, tmp_path: Path):
@@ -110,6 +120,26 @@ def test_what_cannot_be_compared_is_one_sentence(place: Path, toy_folder: Path, 
     shutil.rmtree(other / "evaluation")
     with pytest.raises(UserError, match=r"has not been evaluated yet: run `python eval\.py run="):
         matched([place / "first", other])
+
+
+def test_a_run_that_has_nothing_to_compare_is_one_sentence(place: Path, tmp_path: Path):
+    """Evaluating it again would not help: nothing was held out, or it has not been trained to its end."""
+    empty = Path(shutil.copytree(place / "second", tmp_path / "empty"))
+    report = load_json(empty / "evaluation/metrics.json")
+    report["splits"], report["shown"] = {}, report["shown"] | {"truths": {}, "pictures": []}
+    save_json(empty / "evaluation/metrics.json", report)
+    with pytest.raises(UserError, match=r"No picture of .*empty was held out.*data\.holdout_every"):
+        matched([place / "first", empty])
+    shutil.rmtree(empty / "evaluation")
+    with pytest.raises(UserError, match="has not been evaluated yet"):
+        matched([place / "first", empty])
+    half = Path(shutil.copytree(place / "second", tmp_path / "half"))  # with what an earlier training has measured
+    manifest = Manifest.load(half)
+    assert manifest is not None
+    dataclasses.replace(manifest, trained=False).save(half)
+    for path in (half, half / "evaluation"):
+        with pytest.raises(UserError, match=r"half is still training, or was stopped: .*resume=.*half"):
+            matched([place / "first", path])
 
 
 def test_an_evaluation_of_an_earlier_revision_is_one_sentence(place: Path, tmp_path: Path):

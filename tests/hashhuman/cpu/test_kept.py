@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SOURCE = """
 import numba
 from hashhuman.cpu.kept import Kept
@@ -83,3 +85,25 @@ def test_files_of_an_earlier_source_are_neither_read_nor_kept(tmp_path: Path):
     assert said(start(tmp_path, "float32")) == "16.0 1"
     new = {path.name for path in tmp_path.glob("__pycache__/*.nbc")}
     assert len(old) == len(new) == 1 and old != new
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_damaged_files_are_compiled_again(tmp_path: Path, kind: str, left: float):
+    """A machine that crashes leaves empty files, or half ones."""
+    (tmp_path / "sums.py").write_text(SOURCE.format(more=""))
+    assert said(start(tmp_path, "float32")) == "15.0 0"
+    (damaged,) = tmp_path.glob(f"__pycache__/*.{kind}")
+    os.truncate(damaged, int(left * damaged.stat().st_size))
+    assert said(start(tmp_path, "float32")) == "15.0 0"
+    assert said(start(tmp_path, "float32")) == "15.0 1"
+
+
+def test_what_cannot_be_written_is_compiled_again(tmp_path: Path):
+    """Here because a folder is in the index's place; otherwise because the disk is full."""
+    (tmp_path / "sums.py").write_text(SOURCE.format(more=""))
+    assert said(start(tmp_path, "float32")) == "15.0 0"
+    (index,) = tmp_path.glob("__pycache__/*.nbi")
+    index.unlink()
+    index.mkdir()
+    assert said(start(tmp_path, "float32")) == "15.0 0"

@@ -10,7 +10,7 @@ import pytest
 
 from hashhuman.data.subject import Subject, SubjectWriter
 from hashhuman.errors import UserError
-from hashhuman.evaluation.composite import Composite, filled
+from hashhuman.evaluation.composite import Composite, _frame_rate, filled
 from hashhuman.evaluation.evaluator import Evaluator
 from hashhuman.evaluation.metrics.protocols import Strict
 from hashhuman.evaluation.product import Evaluation
@@ -82,3 +82,22 @@ def test_without_a_plate_it_is_refused_before_training(toy_folder: Path, filmed:
 def test_it_is_made_on_request_only(filmed: FakeData, tmp_path: Path):
     result = Composite(wanted=False, fps=25).make(Evaluation(FakeAvatar(), filmed, tmp_path / "out", {}, {}))
     assert not result.files and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps"),
+    [
+        ([0.0, 0.1, 0.2], 10),
+        ([0.0, 3.0, 6.0], 1),
+        ([0.0, 1e-320], 25),
+        ([0.0, float("inf")], 25),
+        ([0.0, float("nan")], 25),
+        ([0.0, 10**400], 25),
+        ([1.0, 0.0], 25),
+        (["0", "1"], 25),
+        (None, 25),
+    ],
+)
+def test_times_that_are_none_are_not_used(seconds: object, fps: int):
+    """subject.json comes from anybody."""
+    assert _frame_rate({"video": {"seconds": seconds}}, 25) == fps

@@ -25,6 +25,17 @@ def test_what_a_log_axis_cannot_show_is_a_gap():
     assert axes is not None and axes.curve(np.arange(4.0), np.array([1.0, 0.0, np.nan, 2.0])).count("M") == 2
 
 
+def test_a_long_curve_keeps_its_peaks_and_gaps_and_stays_short():
+    xs, ys = np.arange(1e5), np.sin(np.arange(1e5) / 1e4) + 2
+    ys[50_001], ys[70_007], ys[20_000:30_000] = 9.0, 0.5, np.nan
+    axes = axes_around("a", [(xs, ys)])
+    assert axes is not None
+    path = axes.curve(xs, ys)
+    assert len(path) < 30_000 and path.count("M") >= 2
+    for place in (50_001, 70_007):
+        assert f"{axes.x(xs[place]):.1f} {axes.y(ys[place]):.1f}" in path
+
+
 @pytest.mark.parametrize("values", [np.zeros(0), np.full(2, np.nan), np.full(2, np.inf)])
 def test_nothing_to_draw_has_no_axes(values: np.ndarray):
     assert axes_around("a", [(np.arange(float(len(values))), values)]) is None

@@ -1,5 +1,6 @@
 """The report of a run: what is on the page, what is left out, and what it does in a browser."""
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -16,7 +17,9 @@ from hashhuman.evaluation.turntable import Turntable
 from hashhuman.export import html
 from hashhuman.io.files import load_json, read_image
 from hashhuman.page.document import POLICY
+from hashhuman.report.page import run_page
 from hashhuman.report.product import Report
+from hashhuman.report.record import Curve, Record
 from tests.hashhuman import runs
 from tests.hashhuman.browser import opened, wait_until
 from tests.hashhuman.fakes import FakeAvatar, FakeData
@@ -111,6 +114,19 @@ def test_what_makes_it_too_large_is_left_out_and_named(subject: Path, run: Path,
     text = page.read_text()
     assert "Left out, since the page would have become too large: the avatar (" in text and "avatar.html)." in text
     assert page.stat().st_size <= whole + 60_000 and 'class="slider"' in text
+
+
+def test_very_many_pictures_and_steps_stay_below_the_limit(run: Path):
+    """The metrics of every picture and the curves are text, which no setting of the pictures makes smaller."""
+    metrics = load_json(run / "evaluation/metrics.json")
+    each = metrics["splits"]["heldout"]["each"]
+    each += [each[0] | {"picture": f"00/{frame:06d}"} for frame in range(100, 3000)]
+    record = Record.of(run / "evaluation", metrics, run)
+    steps = np.arange(1, 40_001.0)
+    record = dataclasses.replace(record, curves={"train/loss": Curve(steps, 1 / steps)})
+    text = run_page(record, None, 300_000)
+    assert len(text.encode()) <= 300_000
+    assert "picture by picture (" in text and "metrics.json)" in text and "train/loss" in text
 
 
 def test_without_a_run_there_is_still_a_page(subject: Path, tmp_path: Path):

@@ -200,6 +200,25 @@ def test_the_sum_skips_terms_without_weight():
     torch.testing.assert_close(total, 2 * each["color"] + 0.5 * each["mask"])
 
 
+class Misspelt(losses.ColorLoss):
+    needs = "ray"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({}, "The first steps would have no loss"),
+        ({"color": losses.ColorLoss(0.0)}, "The first steps would have no loss"),
+        ({"color": losses.ColorLoss(1.0, 0.5), "mask": losses.MaskLoss(0.0)}, "The first steps would have no loss"),
+        ({"color": losses.ColorLoss(1.0), "own": Misspelt(1.0)}, "loss.own needs 'ray'.*weights, poses, rays"),
+    ],
+)
+def test_losses_that_cannot_train_are_refused_before_training(terms: dict[str, losses.Loss], said: str):
+    losses.check_losses({"color": losses.ColorLoss(1.0), "late": losses.MaskLoss(1.0, 0.5)})
+    with pytest.raises(UserError, match=said):
+        losses.check_losses(terms)
+
+
 def posed(transl: list[float], times: list[float]) -> PosedTable:
     """Two joints half a metre apart, in frames whose bodies move along x and do not turn."""
     count = len(times)

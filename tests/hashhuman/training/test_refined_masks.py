@@ -12,6 +12,7 @@ from hashhuman.cli import commands
 from hashhuman.data.subject import Subject
 from hashhuman.data.subject.annots import Annots
 from hashhuman.errors import UserError
+from hashhuman.io.files import write_image
 from hashhuman.training import run
 from hashhuman.training.refined_masks import distorted
 from tests.hashhuman.training.test_refined_poses import finished
@@ -41,9 +42,31 @@ def test_the_training_cameras_masks_are_written_and_read(finished: Path, subject
         assert alpha.max() > 0.2 and not np.allclose(reader.mask(mine), plain.mask(given), atol=0.1)
     assert commands.main(["write-masks", str(finished), "--to", str(subject), "--device", "cpu"]) == 2
     assert "mask_refined exists: name another folder with --to, or add --replace." in capsys.readouterr().err
+    (subject / "mask_refined").rename(subject / "elsewhere")
+    (subject / "mask_refined").symlink_to(subject / "elsewhere")
+    assert commands.main(["write-masks", str(finished), "--to", str(subject), "--replace", "--device", "cpu"]) == 2
+    assert "is no folder of its own, but a link or a file" in capsys.readouterr().err
+    (subject / "mask_refined").unlink()
+    (subject / "elsewhere").rename(subject / "mask_refined")
     (subject / "mask_refined/00/000009.png").touch()
     assert commands.main(["write-masks", str(finished), "--to", str(subject), "--replace", "--device", "cpu"]) == 0
     assert len(list((subject / "mask_refined").rglob("*"))) == 5 and not list(subject.glob("*.part"))
+
+
+def test_few_values_of_a_learned_mask_are_no_ids(subject: Path):
+    """An opaque person in an even haze: as a map of ids, this would be a person as large as the haze."""
+    camera = Subject(subject).camera(0)
+    alpha = np.zeros((camera.height, camera.width), np.uint8)
+    alpha[4:-4, 4:-4], alpha[8:-8, 8:-8] = 1, 255
+    write_image(subject / "mask_refined/00/000000.png", alpha)
+    reader = Subject(subject, masks="mask_refined")
+    np.testing.assert_allclose(reader.mask(reader.pictures[0]), alpha / 255, atol=1e-6)
+    write_image(subject / "mask_refined/00/000000.png", alpha // 2)
+    with pytest.raises(UserError, match="not opaque: train that run longer"):
+        reader.mask(reader.pictures[0])
+    write_image(subject / "mask_refined/00/000000.png", np.stack([alpha, alpha // 2, alpha], -1))
+    with pytest.raises(UserError, match="must be a grey picture of the coverage"):
+        reader.mask(reader.pictures[0])
 
 
 @pytest.mark.parametrize(("name", "said"), [("mask_refined", "There is no folder"), ("../mask", "must be the name")])

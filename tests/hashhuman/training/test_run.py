@@ -111,7 +111,7 @@ def test_options_reach_what_they_configure(toy_folder):
     assert scene.index.neighbors.reach == 0.4 and scene.index.shell.voxel == 0.1
     assert (avatar.sampler.step, avatar.sampler.per_bin) == (0.06, 2)
     rays, learned = {"color", "mask", "sparsity", "distortion"}, {"residual_size", "residual_smoothness"}
-    assert set(module.losses) == rays | learned | {"completion", "pose_smoothness", "pose_distance"}
+    assert set(module.losses) == rays | learned | {"completion", "exposure", "pose_smoothness", "pose_distance"}
 
 
 def test_bodies_are_thinned(toy_folder):

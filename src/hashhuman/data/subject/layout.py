@@ -15,6 +15,7 @@ TALLEST = 10.0  # metres: no person is that tall, and a body in millimetres or c
 FARTHEST = 10_000.0  # metres from the origin; single precision leaves millimetres there
 LARGEST_ANGLE = 4 * np.pi  # radians: fits count turns on at times, but degrees are larger
 FINDING = ("verdict", "name", "value", "advice")  # of each entry of findings.json; verdict: ok, warn or bad
+REFINED_MASKS = "mask_refined"  # folder of what an avatar has learned: coverage, never ids
 MILLIMETRES = 1000.0  # in a metre: `T` of annots.npy is in millimetres
 
 # Poses and vertices, skinning, and the list of pictures, under this project's names and under those that neural body,

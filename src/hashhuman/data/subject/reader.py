@@ -16,7 +16,7 @@ from hashhuman.data.silhouette import around, silhouette
 from hashhuman.data.subject.annots import read_annots
 from hashhuman.data.subject.arrays import shape_text
 from hashhuman.data.subject.body import SubjectBody
-from hashhuman.data.subject.layout import FINDING, VERSION, Picture, frame_of
+from hashhuman.data.subject.layout import FINDING, REFINED_MASKS, VERSION, Picture, frame_of
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import files, masks
@@ -206,10 +206,12 @@ class Subject(SubjectBody):
         if path is None:
             raise UserError(f"There is no mask of {picture.image}: add {self.root / 'mask'}/CC/FFFFFF.png.")
         camera = self.camera(picture.camera)
-        mask = masks.fit(masks.read_ids_or_coverage(path), camera.height, camera.width, path)
+        folder = path.relative_to(self.root).parts[0]
+        read = masks.read_coverage if folder == REFINED_MASKS else masks.read_ids_or_coverage
+        mask = masks.fit(read(path), camera.height, camera.width, path)
         if mask.dtype.kind == "f":
             return self._undistort(masks.chosen(mask, None, path), picture.camera, cv2.INTER_LINEAR)
-        people = path.relative_to(self.root).parts[0] == "mask" and len(np.unique(mask)) > 2
+        people = folder == "mask" and len(np.unique(mask)) > 2
         if people:  # several ids: parts of the body, or several people
             mask = self._undistort(mask.astype(np.uint16), picture.camera, cv2.INTER_NEAREST)
             body = silhouette(camera, self.vertices(picture.frame), self.template().faces.numpy())
