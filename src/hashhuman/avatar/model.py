@@ -159,6 +159,7 @@ class HashGridAvatar(nn.Module):
 
     def warm_up(self) -> None:
         """Launches every kernel of training and rendering once, on small inputs (`avatar/warmup.py`)."""
+        self.template = self.template.to(self.device)  # posing chooses its kernels by the template's device
         warm_up(self, len(self.template.joints), len(self.part_points), partial(self.poses.miniature, self.template))
 
     # ------------------------------------------------------------------ training
