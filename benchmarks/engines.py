@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import torch  # noqa: E402
 
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.speed import QUICK, train_here  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 from hashhuman.encoder.spec import HashGridSpec  # noqa: E402
@@ -137,10 +138,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=10)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
-    words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
-    arguments.overrides = words[cut + 1 :]
+    known, overrides = cut(sys.argv[1:])
+    arguments = parser.parse_args(known, argparse.Namespace(overrides=overrides))
     rows = []
     for row in globals()[arguments.part](arguments):
         print(json.dumps(row), file=sys.stderr, flush=True)

@@ -27,6 +27,7 @@ from torch import nn
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.speed import QUICK, train_here  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 from hashhuman.avatar.prediction import Prediction  # noqa: E402
@@ -119,18 +120,17 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=6)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
-    words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
+    known, overrides = cut(sys.argv[1:])
+    arguments = parser.parse_args(known)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     rows: list[Row] = []
     for scene in arguments.scenes:
         for name in arguments.only:
             for steps in (arguments.steps, arguments.steps * arguments.times):
                 row = {"scene": scene.name, "label": f"{name}, {steps} steps", "device": device}
-                rows.append(row | trained(scene, steps, [*VARIANTS[name], *words[cut + 1 :]]))
+                rows.append(row | trained(scene, steps, [*VARIANTS[name], *overrides]))
                 print(rows[-1], file=sys.stderr, flush=True)
-    print(Book("long_training", TITLES, arguments.results).keep("compare", reproducible(words), rows))
+    print(Book("long_training", TITLES, arguments.results).keep("compare", reproducible(sys.argv[1:]), rows))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.overrides import cut
 from hashhuman.data import lip
 from hashhuman.data.datamodule import unmix
 from hashhuman.data.subject import Subject
@@ -96,10 +97,7 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", type=Path)
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, help="write the rows here as JSON")
-    known, overrides = sys.argv[1:], []
-    if "--" in known:
-        cut = known.index("--")
-        known, overrides = known[:cut], known[cut + 1 :]
+    known, overrides = cut(sys.argv[1:])
     arguments = parser.parse_args(known)
     rows = []
     for scene in arguments.scenes:

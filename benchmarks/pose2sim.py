@@ -38,6 +38,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.overrides import cut
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.evaluation import drawing
@@ -345,10 +346,7 @@ def main() -> None:
     scoring.add_argument("--prepared", type=Path, required=True)
     scoring.add_argument("--out", type=Path, required=True)
     scoring.add_argument("--lpips", choices=("vgg", "alex"), default="vgg")
-    known, overrides = sys.argv[1:], []
-    if "--" in known:
-        cut = known.index("--")
-        known, overrides = known[:cut], known[cut + 1 :]
+    known, overrides = cut(sys.argv[1:])
     arguments = parser.parse_args(known)
     if arguments.command == "prepare":
         prepare(arguments.folder.resolve(), arguments.every, arguments.long_side, overrides)

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import train as entry  # noqa: E402
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.tables import markdown  # noqa: E402
 from hashhuman.training import run  # noqa: E402
 from hashhuman.training.callbacks.carve import Carve  # noqa: E402
@@ -63,9 +64,7 @@ def main() -> None:
     parser.add_argument("scene", type=Path)
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--out", type=Path)
-    known, overrides = sys.argv[1:], []
-    if "--" in known:
-        known, overrides = known[: known.index("--")], known[known.index("--") + 1 :]
+    known, overrides = cut(sys.argv[1:])
     arguments = parser.parse_args(known)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")

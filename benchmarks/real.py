@@ -29,6 +29,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.speed import METRICS_ALONE, surroundings, train_here  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 from hashhuman.data.subject import Subject  # noqa: E402
@@ -124,10 +125,8 @@ def main() -> None:
     parser.add_argument("--workspace", type=lambda text: Path(text).resolve(), required=True)
     parser.add_argument("--label", default="default", help="what the rows are called")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
-    words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
-    overrides = words[cut + 1 :]
+    known, overrides = cut(sys.argv[1:])
+    arguments = parser.parse_args(known)
     rows = []
     for scene in arguments.scenes:
         subject = arguments.workspace / "subjects" / scene.name

@@ -28,6 +28,7 @@ from scipy.interpolate import CubicSpline
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.overrides import cut  # noqa: E402
 from hashhuman.body.template import BodyPose, BodyTemplate  # noqa: E402
 from hashhuman.data.subject import Subject, SubjectWriter  # noqa: E402
 from hashhuman.geometry import skinning  # noqa: E402
@@ -113,8 +114,8 @@ def main() -> None:
     parser.add_argument("--poses", nargs="+", default=["fixed", "refined"])
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
-    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    given, overrides = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
+    known, overrides = cut(sys.argv[1:])
+    given = parser.parse_args(known)
     lines = ["| " + " | ".join(HEADS) + " |", "| " + " | ".join(["---"] * len(HEADS)) + " |"]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as temporary:

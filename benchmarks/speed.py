@@ -31,6 +31,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 
 METRICS_ALONE = tuple(f"eval.products.{product}=null" for product in ("turntable", "canonical", "comparisons"))
@@ -273,10 +274,7 @@ def ddp(arguments: argparse.Namespace) -> Iterator[Row]:
 
 def parsed(words: list[str]) -> argparse.Namespace:
     """Parses the command line."""
-    overrides = []
-    if "--" in words:
-        cut = words.index("--")
-        words, overrides = words[:cut], words[cut + 1 :]
+    words, overrides = cut(words)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
 

@@ -33,6 +33,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.tables import Row, markdown  # noqa: E402
 from hashhuman.io.models_folder import cache_root  # noqa: E402
 
@@ -205,10 +206,7 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="compile loops and kernels in each run")
     parser.add_argument("--json", type=Path, help="add the figures of each run to this file")
     parser.add_argument("--out", type=Path, help="write the page here")
-    known, overrides = sys.argv[1:], []
-    if "--" in known:
-        cut = known.index("--")
-        known, overrides = known[:cut], known[cut + 1 :]
+    known, overrides = cut(sys.argv[1:])
     given = parser.parse_args(known)
     builds = {"this checkout": ROOT} | {folder.name: folder.resolve() for folder in given.old}
     video = str(Path(given.clip).resolve()) if Path(given.clip).exists() else given.clip

@@ -30,10 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="write the refined poses of a run as smpl_params/ and smpl_vertices/",
         description="Writes the poses of a run that was trained with pose=refined as a subject folder holds them.",
     )
-    poses.add_argument("run", type=Path, help="the run folder")
-    poses.add_argument("--to", type=Path, required=True, help="the folder that gets smpl_params/ and smpl_vertices/")
-    poses.add_argument("--replace", action="store_true", help="keep folders of these names as smpl_params_fitted/ ...")
-    poses.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
+    _add_run(
+        poses,
+        to="the folder that gets smpl_params/ and smpl_vertices/",
+        replace="keep folders of these names as smpl_params_fitted/ ...",
+    )
     poses.set_defaults(command=write_poses)
     masks = commands.add_parser(
         "write-masks",
@@ -41,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Writes the avatar's opacity in the training cameras' pictures. In the subject folder, "
         "data.masks=mask_refined trains with them.",
     )
-    masks.add_argument("run", type=Path, help="the run folder")
-    masks.add_argument("--to", type=Path, required=True, help="the folder that gets mask_refined/: the subject's own")
-    masks.add_argument("--replace", action="store_true", help="replace masks that were written before")
+    _add_run(
+        masks,
+        to="the folder that gets mask_refined/: the subject's own",
+        replace="replace masks that were written before",
+    )
     masks.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    masks.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
     masks.set_defaults(command=write_masks)
     given = parser.parse_args(arguments)
     try:
@@ -54,6 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _add_run(command: argparse.ArgumentParser, to: str, replace: str) -> None:
+    """Adds what a command needs that writes something of a run into a folder; `to` and `replace` describe options."""
+    command.add_argument("run", type=Path, help="the run folder")
+    command.add_argument("--to", type=Path, required=True, help=to)
+    command.add_argument("--replace", action="store_true", help=replace)
+    command.add_argument("--admit", action="append", default=[], help="a class of others that the run may name")
 
 
 def write_poses(given: argparse.Namespace) -> str:

@@ -214,6 +214,8 @@ def _blended(chain, joints, weights, moving, count, point, live, n_points):
         m0, m1, m2, tx = m0 + w * a0, m1 + w * a1, m2 + w * a2, tx + w * (a3 - a0 * x - a1 * y - a2 * z)
         m3, m4, m5, ty = m3 + w * b0, m4 + w * b1, m5 + w * b2, ty + w * (b3 - b0 * x - b1 * y - b2 * z)
         m6, m7, m8, tz = m6 + w * c0, m7 + w * c1, m8 + w * c2, tz + w * (c3 - c0 * x - c1 * y - c2 * z)
+    # Points beyond the last one have no bones; the identity keeps their inverse finite.
+    m0, m4, m8 = tl.where(live, m0, 1.0), tl.where(live, m4, 1.0), tl.where(live, m8, 1.0)
     return m0, m1, m2, m3, m4, m5, m6, m7, m8, tx, ty, tz
 
 
@@ -240,11 +242,6 @@ def _maps(
     live = point < n_points
     moving, count = moving + tl.program_id(0) * most_moving, tl.load(n_moving + tl.program_id(0))
     m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
-    # Points beyond the last one have no bones; the identity keeps their inverse finite.
-    m = (
-        tl.where(live, m[0], 1.0), m[1], m[2], m[3], tl.where(live, m[4], 1.0), m[5], m[6], m[7],
-        tl.where(live, m[8], 1.0), m[9], m[10], m[11],
-    )  # fmt: skip
     inverse = _inverse(m)
     linear = _product(load_matrix(canonical + point * 12, 4, 1, live), inverse)
     x, y, z = load_vector(canonical + point * 12 + 3, 4, live)
@@ -292,10 +289,6 @@ def _maps_backward(
     if tl.max(touched.to(tl.int32), 0) > 0:  # otherwise no sample of the step is near these points
         moving, count = moving + tl.program_id(0) * most_moving, tl.load(n_moving + tl.program_id(0))
         m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
-        m = (
-            tl.where(live, m[0], 1.0), m[1], m[2], m[3], tl.where(live, m[4], 1.0), m[5], m[6], m[7],
-            tl.where(live, m[8], 1.0), m[9], m[10], m[11],
-        )  # fmt: skip
         inverse = _inverse(m)
         qx, qy, qz = turn(inverse, -m[9], -m[10], -m[11])  # the inverse's translation
         linear = load_matrix(maps + at, 4, 1, live)

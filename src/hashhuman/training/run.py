@@ -71,9 +71,10 @@ def train(config: DictConfig) -> None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
-        resume.check_subject(folder, manifest, _subject(config))
+        subject = _subject(config)
+        resume.check_subject(folder, manifest, subject)
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early
-        evaluator.check(_subject(config))
+        evaluator.check(subject)
         trainer = _trainer(config)
         with ended(trainer.loggers):
             module, datamodule = (_trained if manifest.trained else _fit)(config, trainer)

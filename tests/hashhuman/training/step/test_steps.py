@@ -142,13 +142,19 @@ def test_an_obstacle_makes_the_choice_eager(capsys):
     assert capsys.readouterr().out == "step=auto: kernels are launched one by one, since of the engine\n"
 
 
-@pytest.mark.gpu
-def test_an_invalid_graph_is_captured_again():
-    """If memory that the graph reads was replaced, a step would use the old memory without `invalidate`."""
-    squares = Squares("cuda")
+def captured(device: str) -> tuple[Squares, GraphStep]:
+    """A step that was measured and captured, and has been replayed."""
+    squares = Squares(device)
     step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
     for _ in range(5):
         step()
+    return squares, step
+
+
+@pytest.mark.gpu
+def test_an_invalid_graph_is_captured_again():
+    """If memory that the graph reads was replaced, a step would use the old memory without `invalidate`."""
+    squares, step = captured("cuda")
     asked = len(squares.asked)
     step()
     assert len(squares.asked) == asked  # a replay asks nothing
@@ -160,10 +166,7 @@ def test_an_invalid_graph_is_captured_again():
 
 @pytest.mark.gpu
 def test_a_step_that_computes_more_is_measured_before_it_is_captured():
-    squares = Squares("cuda")
-    step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
-    for _ in range(5):
-        step()
+    squares, step = captured("cuda")
     asked = len(squares.asked)
     step.remeasure()
     step()
@@ -177,10 +180,7 @@ def test_what_comes_on_top_takes_no_rays_away(monkeypatch):
     monkeypatch.setattr(GraphStep, "require", staticmethod(lambda device: None))
     monkeypatch.setattr(graph, "on_side_stream", lambda work: work())
     monkeypatch.setattr(graph, "capture", lambda work: (unittest.mock.Mock(), work()))
-    squares = Squares()
-    step = GraphStep(squares, torch.optim.Adam([squares.weight], lr=0.1), measured_steps=2, first_revision=1000)
-    for _ in range(5):
-        step()
+    squares, step = captured("cpu")
     squares.needed = 700
     step.remeasure()
     step()
