@@ -111,6 +111,11 @@ class Evaluator:
                 views, damaged = decoded.pop(split)
                 sound = [picture for picture in pictures if str(picture.image) not in damaged]
                 report["splits"][split] = self._measure(split, sound, views, evaluation) | {"damaged": damaged}
+        if self.splits and not report["splits"]:
+            log.warning(
+                f"No picture was measured: this subject's pictures leave {', '.join(self.splits)} empty. "
+                "data.holdout_every and data.test_frames choose which pictures are held out."
+            )
         for name, product in self.products.items():
             made = evaluation.made[name] = product.make(evaluation)
             _join(report, made.report)

@@ -20,7 +20,8 @@ class Table(Product):
 
     def make(self, evaluation: Evaluation) -> Made:
         """Prints and writes the metrics."""
-        _print(evaluation.report)
+        if evaluation.report["splits"]:
+            _print(evaluation.report)
         self._write(evaluation)
         return Made({name: evaluation.folder / file for name, file in FILES.items()})
 

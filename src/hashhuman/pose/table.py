@@ -14,6 +14,7 @@ from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.gpu.backend import chosen
 from hashhuman.pose import posing
+from hashhuman.pose.blur import GradientBlur
 from hashhuman.pose.corrections import Correction, interpolated
 
 
@@ -84,6 +85,7 @@ class RefinedPoses(nn.Module):
         refresh_every: steps between two checks of how far the bodies have moved since the search index was made.
         drift: the index is made again if a body point has moved farther than this (m). It must be less than what
             the index leaves free around the person: about one cell of `renderer.occupancy`.
+        blur: blurs the gradients over the frames; None: each frame has its own.
         kernels: auto, triton or torch, for posing.
     """
 
@@ -98,6 +100,7 @@ class RefinedPoses(nn.Module):
         stop_step: int | None,
         refresh_every: int,
         drift: float,
+        blur: GradientBlur | None = None,
         kernels: str = "auto",
     ) -> None:
         super().__init__()
@@ -107,7 +110,7 @@ class RefinedPoses(nn.Module):
         self.register_buffer("fit", torch.zeros(n_frames, n_joints + 1, 3))  # what the corrections belong to
         self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
         self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
-        self.refresh_every, self.drift = refresh_every, drift
+        self.refresh_every, self.drift, self.blur = refresh_every, drift, blur
         self.fitted: posing.Fitted | None = None
         self.times = torch.zeros(n_frames)
         self.step = 0
@@ -130,6 +133,8 @@ class RefinedPoses(nn.Module):
         self.fitted = posing.Fitted.of(template, poses)
         spacing = self.frames.diff().float().median() if len(frames) > 1 else torch.ones((), device=device)
         self.times = (self.frames - self.frames[0]).float() / spacing
+        if self.blur is not None:
+            self.blur.start(self.times, self.step)
 
     def corrected(self, pose: BodyPose, frame: int, pelvis: Float[Tensor, "3"]) -> BodyPose:
         """The pose of a frame with its correction.
@@ -189,8 +194,11 @@ class RefinedPoses(nn.Module):
         """
         if not self.learning:
             return bodies, None
-        chain, world, maps = self._posed(self.rotation, self.transl, self.fitted)
-        table = PosedTable(self.rotation, self.transl, chain, world, self.times)
+        rotation, transl = self.rotation, self.transl
+        if self.blur is not None:
+            rotation, transl = self.blur(rotation, transl)
+        chain, world, maps = self._posed(rotation, transl, self.fitted)
+        table = PosedTable(rotation, transl, chain, world, self.times)
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
 
     def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:
@@ -224,6 +232,8 @@ class RefinedPoses(nn.Module):
     def after_step(self, step: int) -> bool:
         """Notes the number of steps taken. Returns whether the next one computes other things than the last one."""
         before, self.step = self.learning, step
+        if self.blur is not None and self.learning:
+            self.blur.after_step(step)
         return self.learning != before
 
     def get_extra_state(self) -> Tensor:

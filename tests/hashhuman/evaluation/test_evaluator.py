@@ -175,6 +175,16 @@ def test_a_turntable_without_av_is_refused_at_once(monkeypatch):
         Turntable(views=2, fps=24, height=60, frame=None, background=1.0, format="mp4")
 
 
+def test_a_subject_without_held_out_pictures_says_so(tmp_path, data, caplog, capsys, monkeypatch):
+    monkeypatch.setitem(data.splits, "heldout", [])
+    report = evaluator(splits=["heldout"])(FakeAvatar(), data, tmp_path).report
+    assert report["splits"] == {} and "psnr" not in capsys.readouterr().out
+    assert caplog.messages == [
+        "No picture was measured: this subject's pictures leave heldout empty. "
+        "data.holdout_every and data.test_frames choose which pictures are held out."
+    ]
+
+
 def test_unknown_splits_and_counts_are_refused():
     with pytest.raises(UserError, match="there is no novel_poses"):
         evaluator(splits=["novel_poses"])
