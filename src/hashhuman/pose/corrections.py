@@ -1,4 +1,4 @@
-"""Corrections of fitted poses: how they are composed with the fit, and interpolated between frames.
+"""Corrections of fitted poses, and how they are composed with the fit.
 
 A correction has a rotation of each joint, in the joint's own axes: R = R_fit exp(rotation). Row 0 belongs to the root,
 which is the whole body: it turns `orient` about the root joint, so that the body stays where it is. `transl` is added.
@@ -38,29 +38,6 @@ class Correction:
         shift = (before[0] - after[0]) @ pelvis.detach().double().cpu()  # keeps the root joint where it is
         transl = pose.transl.detach().cpu() + (self.transl.detach().double().cpu() + shift).to(fitted)
         return BodyPose(torch.cat([pose.body_pose[:1].detach().cpu(), turned[1:]]), turned[0], transl)
-
-
-def interpolated(
-    rotation: Float[Tensor, "F J 3"], transl: Float[Tensor, "F 3"], frames: list[int], frame: int
-) -> Correction | None:
-    """The correction of a frame: its own, or one interpolated linearly in time between the neighbouring frames' ones.
-
-    Args:
-        rotation, transl: the corrections of some frames.
-        frames: numbers of these frames, ascending.
-        frame: number of the frame that is asked for.
-
-    Returns:
-        None for a frame before the first or after the last one: what was learned of the others says nothing about it.
-    """
-    if not frames or not frames[0] <= frame <= frames[-1]:
-        return None
-    after = next(i for i, number in enumerate(frames) if number >= frame)
-    if frames[after] == frame:
-        return Correction(rotation[after], transl[after])
-    before = after - 1
-    share = (frame - frames[before]) / (frames[after] - frames[before])
-    return Correction(rotation[before].lerp(rotation[after], share), transl[before].lerp(transl[after], share))
 
 
 def matrix_to_axis_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:

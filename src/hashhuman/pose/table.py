@@ -14,8 +14,9 @@ from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.gpu.backend import chosen
 from hashhuman.pose import posing
+from hashhuman.pose.between import Neighbours, correction_between, mean_pose, neighbours
 from hashhuman.pose.blur import GradientBlur
-from hashhuman.pose.corrections import Correction, interpolated
+from hashhuman.pose.corrections import Correction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +138,10 @@ class RefinedPoses(nn.Module):
             self.blur.start(self.times, self.step)
 
     def corrected(self, pose: BodyPose, frame: int, pelvis: Float[Tensor, "3"]) -> BodyPose:
-        """The pose of a frame with its correction.
+        """The refined pose of a frame.
 
-        The correction of a frame that is held out is interpolated in time between the training frames around it. Frames
-        before the first and after the last one keep the fitted pose.
+        That of a frame that is held out is interpolated in time (`pose/between.py`). Frames before the first and after
+        the last training frame keep the fitted pose.
 
         Args:
             pose: the fitted pose.
@@ -151,8 +152,14 @@ class RefinedPoses(nn.Module):
             UserError: if the pose of a training frame is not the one that was refined.
         """
         self._refuse_other(pose, frame)
-        correction = self.correction(frame)
-        return pose if correction is None else correction.of(pose, pelvis)
+        near = self._neighbours(frame)
+        if near is None:
+            return pose
+        own = self._correction(near).of(pose, pelvis)
+        if len(near.positions) < 4:
+            return own
+        curve = [self._correction(Neighbours([i], [1.0])).of(_pose(self.fit[i]), pelvis) for i in near.positions]
+        return mean_pose([own, mean_pose(curve, near.weights, pelvis)], [0.5, 0.5], pelvis)
 
     def _refuse_others(self, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
         known = self.frames.tolist()
@@ -176,10 +183,15 @@ class RefinedPoses(nn.Module):
 
     def correction(self, frame: int) -> Correction | None:
         """A frame's correction, on the CPU; None for a frame before the first or after the last training frame."""
+        near = self._neighbours(frame)
+        return None if near is None else self._correction(near)
+
+    def _neighbours(self, frame: int) -> Neighbours | None:
         frames = self.frames.tolist()
-        if frames[:1] == [-1]:  # never trained
-            return None
-        return interpolated(self.rotation.detach().cpu(), self.transl.detach().cpu(), frames, frame)
+        return None if frames[:1] == [-1] else neighbours(frames, frame)  # -1: never trained
+
+    def _correction(self, near: Neighbours) -> Correction:
+        return correction_between(self.rotation.detach().cpu(), self.transl.detach().cpu(), near)
 
     @property
     def learning(self) -> bool:
@@ -267,6 +279,12 @@ class RefinedPoses(nn.Module):
 
 def _numbers(pose: BodyPose) -> Float[Tensor, "rows 3"]:
     return torch.cat([pose.orient[None], pose.body_pose[1:], pose.transl[None]])
+
+
+def _pose(numbers: Float[Tensor, "rows 3"]) -> BodyPose:
+    """The pose of `_numbers`, on the CPU."""
+    orient, *turns, transl = numbers.detach().cpu()
+    return BodyPose(torch.stack([torch.zeros(3), *turns]), orient, transl)
 
 
 PoseTable = FixedPoses | RefinedPoses

@@ -1,12 +1,11 @@
-"""Corrections of poses: composed with the fit, and interpolated in time."""
+"""Corrections of poses, composed with the fit."""
 
 import numpy as np
-import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from hashhuman.geometry import skinning
-from hashhuman.pose.corrections import Correction, interpolated, matrix_to_axis_angle
+from hashhuman.pose.corrections import Correction, matrix_to_axis_angle
 from tests import toy
 
 PELVIS = torch.tensor([0.1, -0.2, 0.3])
@@ -45,20 +44,6 @@ def test_a_correction_of_zero_changes_no_bit():
     one = zero.of(pose, PELVIS)
     assert torch.equal(one.body_pose[[0, 1, 3, 4]], pose.body_pose[[0, 1, 3, 4]])
     assert not torch.equal(one.body_pose[2], pose.body_pose[2])
-
-
-def test_interpolation_by_hand():
-    """Frames 10, 12 and 16; at 13 three quarters of the second frame's correction, and one of the third frame's."""
-    rotation, transl = torch.zeros(3, 2, 3), torch.zeros(3, 3)
-    rotation[1, 1, 0], rotation[2, 1, 0] = 0.4, 0.8
-    transl[1, 2], transl[2, 2] = 1.0, -1.0
-    for frame, angle, depth in ((10, 0.0, 0.0), (11, 0.2, 0.5), (12, 0.4, 1.0), (13, 0.5, 0.5), (16, 0.8, -1.0)):
-        found = interpolated(rotation, transl, [10, 12, 16], frame)
-        assert found is not None
-        assert found.rotation[1, 0].item() == pytest.approx(angle)
-        assert found.transl.tolist() == pytest.approx([0.0, 0.0, depth])
-    assert interpolated(rotation, transl, [10, 12, 16], 9) is None
-    assert interpolated(rotation, transl, [10, 12, 16], 17) is None
 
 
 def test_axis_angles_of_matrices_against_scipy():
