@@ -153,6 +153,8 @@ RANGES: dict[str, Range] = {
     "stop_step": count("the step from which on poses stay; null: never", 0, null=True),
     "table.refresh_every": count("steps between two checks of how far bodies have moved"),
     "drift": positive("metres"),
+    "pose.rays": count("single rays a step"),
+    "pose.steps": count("steps of experiment=fast"),
     "blur.first": positive("frames"),
     "blur.last": positive("frames"),
     "blur.steps": count("steps until gradients are blurred least"),
