@@ -113,6 +113,11 @@ def _texture(weight, texture, here, nearest):
     return tl.sum(chart * u, 1) / total, tl.sum(chart * v, 1) / total
 
 
+def _options(block: int) -> dict[str, int]:
+    """How the kernels are compiled, with a program of `block` points or rows."""
+    return {"BLOCK": block, "maxnreg": REGISTERS}
+
+
 @dataclasses.dataclass(frozen=True)
 class _Query:
     """The kernels' inputs that have no gradient; its methods launch the kernels.
@@ -153,8 +158,8 @@ class _Query:
             cells.resolution,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(len(positions), BLOCK)),)](
-            *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
-            maxnreg=REGISTERS,
+            *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY,
+            **_options(BLOCK),
         )  # fmt: skip
 
     def backward(
@@ -169,7 +174,7 @@ class _Query:
         ]  # fmt: skip
         carry_backward[(rows.total // GRANULE,)](
             *arguments, OF_WORLD=of_world, OF_MAPS=of_maps, OF_POSITIONS=of_positions,
-            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, BLOCK=GRANULE, maxnreg=REGISTERS,
+            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, **_options(GRANULE),
         )  # fmt: skip
 
 

@@ -333,6 +333,11 @@ def _maps_backward(
             tl.atomic_add(out + 11, vz, sem="relaxed")
 
 
+def _options() -> dict[str, int]:
+    """How the kernels of body points are compiled."""
+    return {"BLOCK": POINTS, "num_warps": WARPS}
+
+
 class _Chains(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation: Tensor, transl: Tensor, fitted: Fitted):
@@ -371,7 +376,7 @@ class _Maps(torch.autograd.Function):
         maps = chain.new_empty(n_frames, n_points, 3, 4)
         _maps[(triton.cdiv(n_points, POINTS), n_frames)](
             chain, fitted.joints, fitted.weights, moving, n_moving, fitted.canonical_from_rest, maps,
-            n_joints, n_points, moving.shape[1], BLOCK=POINTS, num_warps=WARPS,
+            n_joints, n_points, moving.shape[1], **_options(),
         )  # fmt: skip
         ctx.save_for_backward(chain)
         ctx.fitted = fitted
@@ -384,7 +389,7 @@ class _Maps(torch.autograd.Function):
         n_frames, (n_joints, n_points), (moving, n_moving) = len(chain), fitted.weights.shape, fitted.moving
         _maps_backward[(triton.cdiv(n_points, POINTS), n_frames)](
             chain, fitted.joints, fitted.weights, moving, n_moving, fitted.canonical_from_rest,
-            upstream[0].contiguous(), d_chain, n_joints, n_points, moving.shape[1], BLOCK=POINTS, num_warps=WARPS,
+            upstream[0].contiguous(), d_chain, n_joints, n_points, moving.shape[1], **_options(),
         )  # fmt: skip
         return d_chain, None
 
