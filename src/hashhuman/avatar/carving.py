@@ -21,6 +21,7 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.geometry import skinning
 
 STEP = 0.005  # metres between the heights over the surface that are voted on
+AT_A_TIME = 1 << 19  # places that pictures vote on at a time, counted for each picture; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +58,16 @@ class Carving:
             outlines: the pictures.
             radius: metres.
         """
-        posed_from_canonical = _inverses(bodies)
         outside, shown = torch.zeros_like(vertex), torch.zeros_like(vertex)
-        for picture, frame in enumerate(outlines.frames):
-            posed = skinning.transform(posed_from_canonical(frame)[vertex], x)
-            world = skinning.transform(bodies.world_from_posed[frame], posed)
-            distance, in_picture, scale = outlines.look_up(picture, world)
-            outside += in_picture & (distance > self.margin + radius * scale)
-            shown += in_picture
+        some = max(1, AT_A_TIME // max(1, len(x)))
+        for first in range(0, len(outlines), some):
+            pictures = slice(first, first + some)
+            frames = torch.tensor(outlines.frames[pictures], device=x.device)
+            posed = skinning.transform(_posed_from_canonical(bodies, frames)[:, vertex], x)
+            world = skinning.transform(bodies.world_from_posed[frames][:, None], posed)
+            distance, in_picture, scale = outlines.look_up(pictures, world)
+            outside += (in_picture & (distance > self.margin + radius * scale)).sum(0)
+            shown += in_picture.sum(0)
         return (outside >= self.least) & (outside >= self.share * shown)
 
     def thickness(
@@ -89,15 +92,11 @@ class Carving:
         return graph.spread(value[:, None], decided)[:, 0], decided
 
 
-def _inverses(bodies: PosedBodies):
-    """A function of a frame that returns each body point's affine map from canonical to posed space, (V, 4, 4)."""
-
-    def of_frame(frame: int) -> Float[Tensor, "V 4 4"]:
-        top = bodies.canonical_from_posed[frame].detach()
-        bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(top), 1, 4)
-        return skinning.invert_affine(torch.cat([top, bottom], 1))
-
-    return of_frame
+def _posed_from_canonical(bodies: PosedBodies, frames: Int[Tensor, "G"]) -> Float[Tensor, "G V 4 4"]:
+    """Each body point's affine map from canonical to posed space in some frames."""
+    top = bodies.canonical_from_posed[frames].detach()
+    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:2], 1, 4)
+    return skinning.invert_affine(torch.cat([top, bottom], 2))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from hashhuman.avatar.loop_images import LoopImages
 from hashhuman.avatar.pose_fit import fit_pose
 from hashhuman.avatar.prediction import Prediction, RayOutputs
 from hashhuman.avatar.scene import Scene
-from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
+from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link, relink
 from hashhuman.avatar.surface import Surface
 from hashhuman.avatar.warmup import warm_up
 from hashhuman.body.posed_bodies import PosedBodies
@@ -138,14 +138,23 @@ class HashGridAvatar(nn.Module):
             return Scene(bodies, index), torch.cat([nodes, index.shell.needed, voxels_and_rows])
 
     def _index(
-        self, bodies: PosedBodies, nodes: int | None = None, shell: tuple[int, int, int] | None = None
+        self,
+        bodies: PosedBodies,
+        nodes: int | None = None,
+        shell: tuple[int, int, int] | None = None,
+        spare: float = 0.0,
     ) -> SearchIndex:
-        """An index whose shell contains all space near the bodies; `nodes` and `shell` as in `IndexCapacity`."""
+        """An index whose shell contains all space near the bodies.
+
+        Args:
+            nodes, shell: as in `IndexCapacity`; None: as many as needed.
+            spare: metres by which bodies may become larger before the index needs more memory.
+        """
         self.part_points = [points.to(self.device) for points in self.part_points]
         vertices = bodies.vertices.detach()
         fixed = {} if nodes is None else {"capacity": nodes}
-        neighbors = self.neighbors(vertices, self.part_points, **fixed)
-        around = Shell.around(vertices, self.skinning.reach, self.shell_voxel, shell)
+        neighbors = self.neighbors(vertices, self.part_points, spare=spare, **fixed)
+        around = Shell.around(vertices, self.skinning.reach, self.shell_voxel, shell, spare)
         return SearchIndex(neighbors, around, self.occupancy.cells(self.field))
 
     def capture_obstacle(self) -> str | None:
@@ -177,23 +186,26 @@ class HashGridAvatar(nn.Module):
         corrected = [self.refined_pose(pose, frame) for pose, frame in zip(poses, numbers, strict=True)]
         bodies = self.pose(corrected, range(len(poses)))
         with torch.no_grad():
-            return Scene(bodies, link(self._index(bodies), bodies, self.skinning))
+            return Scene(bodies, self._linked(bodies))
+
+    def _linked(self, bodies: PosedBodies) -> LinkedIndex:
+        return link(self._index(bodies, spare=self.poses.spare), bodies, self.skinning)
 
     @torch.no_grad()
-    def refresh(self, scene: Scene) -> tuple[Scene, bool]:
-        """Makes the index of bodies that have moved since it was made. The host waits for the device.
+    def refresh(self, scene: Scene, frames: Int[Tensor, "K"]) -> tuple[Scene, bool]:
+        """Makes the index of those bodies that have moved since it was made. The host waits for the device.
+
+        Args:
+            scene: all bodies, with an index from `prepare` or from here.
+            frames: which bodies have moved.
 
         Returns:
             The scene with the new index, and whether its memory was replaced. If the new index fits into the old
             memory, it is written there, so that CUDA graphs that read this memory stay valid.
         """
-        bodies, old = scene.bodies, scene.index
-        index = self._index(bodies, *old.sizes())
-        if fits := index.fits():
-            old.copy_from(index)
-        else:
-            index = self._index(bodies)
-        return Scene(bodies, link(old if fits else index, bodies, self.skinning)), not fits
+        assert isinstance(scene.index, LinkedIndex)
+        index = relink(scene.index, scene.bodies, self.skinning, frames)
+        return Scene(scene.bodies, index or self._linked(scene.bodies)), index is None
 
     def predict(self, batch: RayBatch, scene: Scene, capacity: RayCapacity | None = None) -> Prediction:
         """Renders a training batch with jittered samples; `capacity` as for `render_rays`."""
@@ -210,8 +222,9 @@ class HashGridAvatar(nn.Module):
             The scene for the next step, and whether that step must be captured again.
         """
         changed = self.poses.after_step(step)
-        if (bodies := self.poses.moved(scene.bodies)) is not None:
-            scene, replaced = self.refresh(dataclasses.replace(scene, bodies=bodies))
+        if (moved := self.poses.moved(scene.bodies)) is not None:
+            bodies, frames = moved
+            scene, replaced = self.refresh(dataclasses.replace(scene, bodies=bodies), frames)
             changed |= replaced
         if self.prune_after is not None and step >= self.prune_after and step % self.prune_every == 0:
             self.prune(scene)

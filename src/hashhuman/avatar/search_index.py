@@ -1,6 +1,6 @@
 """The search index of posed bodies: which voxels around them are sampled, and which body points are near a sample.
 
-An index has no gradients. It may be some optimizer steps older than the bodies. `SearchIndex.copy_from` updates it in
+An index has no gradients. It may be some optimizer steps older than the bodies. `SearchIndex.replace` updates it in
 place, so that a CUDA graph that holds its addresses stays valid.
 """
 
@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hashhuman.body.posed_bodies import PosedBodies
@@ -19,10 +19,9 @@ from hashhuman.deformer.pairs import CanonicalPairs, Points
 from hashhuman.field.occupancy import CellRows
 from hashhuman.gpu.capacity import IndexCapacity
 from hashhuman.neighbors.base import NeighborIndex
-from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer.shell import Shell
 
-CHUNK = 1 << 18  # voxels carried to canonical space at a time; bounds the memory
+CHUNK = {"cpu": 1 << 18, "cuda": 1 << 20}  # voxels carried to canonical space at a time; bounds the memory
 LINKS = 1 << 24  # links processed at a time; bounds the memory
 
 
@@ -39,24 +38,24 @@ class SearchIndex:
         yield from self.neighbors.tensors()
         yield from (self.shell.origin, self.shell.end, self.shell.occupied)
 
-    def sizes(self) -> tuple[int | None, tuple[int, int, int]]:
-        """Number of nodes of the neighbour grids (None without grids), and of the shell's voxels along each axis."""
+    def replace(self, frames: Int[Tensor, "K"], vertices: Float[Tensor, "K V 3"], reach: float) -> bool:
+        """Makes the index of some bodies again, in place. The host waits for the device.
+
+        Args:
+            frames: which bodies.
+            vertices: their points (m, posed space).
+            reach: how far from them there may be anything (m).
+
+        Returns:
+            Whether there was room for these bodies; otherwise nothing has changed.
+        """
         x, y, z = self.shell.occupied.shape[1:]
-        grid = self.neighbors
-        return grid.keys.shape[1] if isinstance(grid, GridNeighbors) else None, (x, y, z)
-
-    def fits(self) -> bool:
-        """Whether the sizes that the index was made with sufficed. The host waits for the device."""
-        _, shell = self.sizes()
-        enough = (self.shell.needed <= self.shell.needed.new_tensor(shell)).all()
-        if isinstance(self.neighbors, GridNeighbors):
-            enough &= (self.neighbors.needed <= self.neighbors.keys.shape[1]).all()
-        return bool(enough)
-
-    def copy_from(self, other: "SearchIndex") -> None:
-        """Copies the content of another index of the same sizes, in place."""
-        for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
-            mine.copy_(theirs)
+        shell = Shell.around(vertices, reach, self.shell.voxel, (x, y, z))
+        if not (shell.needed <= shell.needed.new_tensor((x, y, z))).all() & self.neighbors.has_room(vertices):
+            return False
+        self.neighbors.replace(frames, vertices)
+        self.shell.replace(frames, shell)
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,19 +86,58 @@ def link(index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning) -> 
     Only a voxel's centre is carried to canonical space, and the surface may cross its corner. So deeper centres count,
     too, and cells around marked ones. Otherwise rectangles would be missing in the surface.
     """
+    frames = torch.arange(len(index.shell.occupied), device=index.shell.origin.device)
+    linked = LinkedIndex(index.neighbors, index.shell, index.cells, *_links(index, bodies, skinning, frames))
+    linked.prune()
+    return linked
+
+
+def relink(
+    index: LinkedIndex, bodies: PosedBodies, skinning: InverseSkinning, frames: Int[Tensor, "K"]
+) -> LinkedIndex | None:
+    """The index after some bodies have moved, in the same memory. The host waits for the device.
+
+    Args:
+        index: the index, which is changed.
+        bodies: all bodies, in their present poses.
+        skinning: as for `link`.
+        frames: which of them have moved.
+
+    Returns:
+        What `link` returns for these bodies. None if the memory does not suffice; then nothing has changed.
+    """
+    if not index.replace(frames, bodies.vertices[frames].detach(), skinning.reach):
+        return None
+    has_moved = torch.zeros(len(bodies.vertices), dtype=torch.bool, device=frames.device)
+    has_moved[frames] = True
+    stays = ~has_moved[index.voxel // index.shell.voxels]
+    voxel, cell = _links(index, bodies, skinning, frames)
+    linked = LinkedIndex(
+        index.neighbors,
+        index.shell,
+        index.cells,
+        torch.cat([index.voxel[stays], voxel]),
+        torch.cat([index.cell[stays], cell]),
+    )
+    linked.prune()
+    return linked
+
+
+def _links(
+    index: SearchIndex, bodies: PosedBodies, skinning: InverseSkinning, frames: Int[Tensor, "K"]
+) -> tuple[Int[Tensor, "L"], Int[Tensor, "L"]]:
+    """`LinkedIndex.voxel` and `LinkedIndex.cell` of the marked voxels of some frames."""
     # 32 bits where they suffice: a thousand frames have tens of millions of links.
     small = torch.int32 if max(index.shell.occupied.numel(), len(index.cells.marked)) < 1 << 31 else torch.int64
-    links: list[tuple[Tensor, Tensor]] = []
     skinning = skinning.deeper(index.shell.radius)
-    for position in index.shell.marked_in_turn(CHUNK):
+    links = [(frames[:0].to(small), frames[:0].to(small))]
+    for position in index.shell.marked_in_turn(frames, CHUNK[frames.device.type]):
         pairs = _carried(index, bodies, skinning, position)
         used = pairs.rows.mask()
         cell = index.cells.index(pairs.x[used], pairs.part()[used])
         links.append((position[pairs.point[used]].to(small), cell.to(small)))
     voxel, cell = (torch.cat(x) for x in zip(*links))
-    linked = LinkedIndex(index.neighbors, index.shell, index.cells, voxel, cell)
-    linked.prune()
-    return linked
+    return voxel, cell
 
 
 def drop_empty_voxels(
@@ -117,7 +155,7 @@ def drop_empty_voxels(
     used, rows = (None, None) if capacity is None else (count, capacity.rows)
     skinning, cells = skinning.deeper(index.shell.radius), index.cells.around(index.shell.radius)
     reached, needed = [], torch.zeros(index.neighbors.n_parts, dtype=torch.int32, device=position.device)
-    for some in position.split(CHUNK if capacity is None else capacity.voxels):
+    for some in position.split(CHUNK[position.device.type] if capacity is None else capacity.voxels):
         pairs = _carried(index, bodies, skinning, some, cells, used, rows)
         reached.append((pairs.slots >= 0).any(0))
         needed = needed + pairs.needed

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hashhuman.io.threads import WORKERS
+
 
 def nearest(
     queries: Float[Tensor, "N 3"], points: Float[Tensor, "V 3"], count: int = 1, within: float = math.inf
@@ -18,7 +20,8 @@ def nearest(
     from scipy.spatial import KDTree  # the import takes a third of a second, and rendering a run does not need it
 
     tree = KDTree(points.detach().double().cpu().numpy())
-    distance, index = tree.query(queries.detach().double().cpu().numpy(), count, distance_upper_bound=within)
+    places = queries.detach().double().cpu().numpy()
+    distance, index = tree.query(places, count, distance_upper_bound=within, workers=WORKERS)
     shape = len(queries), count
     distance, index = (torch.from_numpy(np.reshape(found, shape)) for found in (distance, index))
     return distance.to(queries.device, queries.dtype), index.to(queries.device)

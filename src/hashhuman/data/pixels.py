@@ -153,18 +153,21 @@ class PixelStore:
         )
 
     def draw(self, pool: str, count: int) -> Int[Tensor, "_"]:
-        """`count` random pixels of a pool, with repetition; none if the pool is empty.
+        """`count` random pixels of a pool, in the order of the store; none if the pool is empty.
+
+        One is drawn from each of `count` equal shares of the pool. So all pictures have their part in every step, and
+        neighbouring rays belong to the same body, whose data a GPU then reads once for all of them.
 
         Raises UserError if there is no such pool.
         """
         if pool == "box":
-            return torch.randint(len(self.color), (count,), device=self.color.device)
+            return _spread(len(self.color), count, self.color.device)
         if pool not in self.pools:
             raise UserError(f"data.ray_sampler.shares: no pool {pool!r} among {sorted([*self.pools, 'box'])}.")
         pixels = self.pools[pool]
         if not len(pixels):
             return pixels.long()
-        return pixels[torch.randint(len(pixels), (count,), device=pixels.device)].long()
+        return pixels[_spread(len(pixels), count, pixels.device)].long()
 
     def pictures(self, pixels: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
         """Which of the K pictures each pixel belongs to; pixels are given as positions in 0..P."""
@@ -180,6 +183,13 @@ class PixelStore:
         rays_d = (self.world_from_pixel[picture] @ position[..., None])[..., 0]
         rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
         return Rays(self.center[picture], rays_d, self.frame[picture])
+
+
+def _spread(length: int, count: int, device: torch.device) -> Int[Tensor, "count"]:
+    """Random positions below `length`, all equally likely: the i-th lies in the i-th of `count` equal shares."""
+    share = torch.arange(count, dtype=torch.double, device=device)  # single precision cannot tell millions of pixels
+    place = (share + torch.rand_like(share)) * (length / max(count, 1))
+    return place.long().clamp_max(length - 1)
 
 
 def shell_footprint(picture: TrainingPicture, reach: float) -> np.ndarray:

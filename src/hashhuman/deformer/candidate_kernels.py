@@ -70,9 +70,21 @@ def blend_vector(weight, vectors, here):
 
 @triton.jit
 @no_type_check
-def blend_linear(weight, maps, here):
-    """Weighted sum of the linear parts (nine numbers) of the candidates' affine maps (3 x 4, row by row)."""
-    a, b, c = blend_vector(weight, maps, here)
-    d, e, f = blend_vector(weight, maps + 4, here)
-    g, h, i = blend_vector(weight, maps + 8, here)
-    return a, b, c, d, e, f, g, h, i
+def blend_map(weight, maps, here):
+    """Weighted sum of the candidates' affine maps (3 x 4, row by row): its linear part, then its translation."""
+    a, b, c, x = _blend_row(weight, maps, here)
+    d, e, f, y = _blend_row(weight, maps + 4, here)
+    g, h, i, z = _blend_row(weight, maps + 8, here)
+    return (a, b, c, d, e, f, g, h, i), (x, y, z)
+
+
+@triton.jit
+@no_type_check
+def _blend_row(weight, rows, here):
+    """Weighted sum of the candidates' rows of four numbers, which lie side by side and are loaded at once."""
+    four = tl.load(rows[:, :, None] + tl.arange(0, 4)[None, None, :], mask=here[:, :, None], other=0.0)
+    sums = tl.sum(weight[:, :, None] * four, 1)
+    even, odd = tl.split(tl.reshape(sums, [sums.shape[0], 2, 2]))
+    a, c = tl.split(even)
+    b, d = tl.split(odd)
+    return a, b, c, d

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.body.posed_bodies_kernels import from_body, turn_to_posed
-from hashhuman.deformer.candidate_kernels import blend, blend_linear, blend_vector, candidates, in_voxels
+from hashhuman.deformer.candidate_kernels import blend_map, blend_vector, candidates, in_voxels
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning_backward_kernels import carry_backward
 from hashhuman.deformer.pairs import CanonicalPairs, Points
@@ -21,6 +21,7 @@ from hashhuman.gpu.part_rows import GRANULE, PartRows, padded
 from hashhuman.neighbors.grid import EMPTY, GridNeighbors
 
 BLOCK = 128  # query points of a program
+REGISTERS = 128  # of a thread at most; with more, too few programs run at a time to hide the latency of memory
 
 
 @triton.jit(do_not_specialize=["used", "n_points", "n_vertices", "n_nodes", "n_rows", "resolution"])
@@ -55,11 +56,9 @@ def _carry(
             keep = keep & (least < radius * radius)
             here = keep[:, None]
             m = maps + (frame[:, None] * n_vertices + vertex) * 12
-            linear = blend_linear(weight, m, here)
+            linear, shift = blend_map(weight, m, here)
             cx, cy, cz = turn(linear, px, py, pz)
-            cx += blend(weight, m + 3, here)
-            cy += blend(weight, m + 7, here)
-            cz += blend(weight, m + 11, here)
+            cx, cy, cz = cx + shift[0], cy + shift[1], cz + shift[2]
             nx, ny, nz = blend_vector(weight, normals + vertex * 3, here)
             scale = 1.0 / tl.maximum(tl.sqrt(nx * nx + ny * ny + nz * nz), 1e-6)
             nx, ny, nz = nx * scale, ny * scale, nz * scale
@@ -114,6 +113,11 @@ def _texture(weight, texture, here, nearest):
     return tl.sum(chart * u, 1) / total, tl.sum(chart * v, 1) / total
 
 
+def _options(block: int) -> dict[str, int]:
+    """How the kernels are compiled, with a program of `block` points or rows."""
+    return {"BLOCK": block, "maxnreg": REGISTERS}
+
+
 @dataclasses.dataclass(frozen=True)
 class _Query:
     """The kernels' inputs that have no gradient; its methods launch the kernels.
@@ -154,7 +158,8 @@ class _Query:
             cells.resolution,
         ]  # fmt: skip
         _carry[(max(1, triton.cdiv(len(positions), BLOCK)),)](
-            *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY, BLOCK=BLOCK,
+            *arguments, PARTS=neighbors.n_parts, UV=self.uv is not None, EMPTY=EMPTY,
+            **_options(BLOCK),
         )  # fmt: skip
 
     def backward(
@@ -169,7 +174,7 @@ class _Query:
         ]  # fmt: skip
         carry_backward[(rows.total // GRANULE,)](
             *arguments, OF_WORLD=of_world, OF_MAPS=of_maps, OF_POSITIONS=of_positions,
-            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, BLOCK=GRANULE,
+            PARTS=self.neighbors.n_parts, EMPTY=EMPTY, **_options(GRANULE),
         )  # fmt: skip
 
 

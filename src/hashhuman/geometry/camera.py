@@ -43,10 +43,7 @@ class Camera:
 
     def project(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Projects world points (m) to x and y (pixels), and depth along the optical axis (m)."""
-        x = points @ self.R.T + self.T
-        depth = x[..., 2:]
-        pixels = (x @ self.K.T)[..., :2] / depth
-        return torch.cat([pixels, depth], -1)
+        return project(points, self.K, self.R, self.T)
 
     def rays(self, pixels: Float[Tensor, "*batch 2"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
         """The rays through pixels (x, y): `rays_o` (m) and unit `rays_d` in world space, on the pixels' device."""
@@ -54,3 +51,16 @@ class Camera:
         rays_d = pixels @ world_from_pixel[:, :2].T + world_from_pixel[:, 2]
         rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
         return self.center.to(pixels.device).expand_as(rays_d), rays_d
+
+
+def project(
+    points: Float[Tensor, "*batch 3"],
+    K: Float[Tensor, "*#cameras 3 3"],
+    R: Float[Tensor, "*#cameras 3 3"],
+    T: Float[Tensor, "*#centers 3"],
+) -> Float[Tensor, "*batch 3"]:
+    """`Camera.project` for one camera, or for each of several; `T` is broadcast against the points."""
+    x = points @ R.mT + T
+    depth = x[..., 2:]
+    pixels = (x @ K.mT)[..., :2] / depth
+    return torch.cat([pixels, depth], -1)

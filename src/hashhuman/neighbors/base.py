@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -41,6 +41,14 @@ class NeighborIndex(Protocol):
 
     def tensors(self) -> Iterator[Tensor]:
         """Everything that depends on the poses, in a fixed order."""
+        ...
+
+    def has_room(self, vertices: Float[Tensor, "K V 3"]) -> Bool[Tensor, ""]:
+        """Whether the memory of a body suffices for each of these bodies (m, posed space)."""
+        ...
+
+    def replace(self, frames: Int[Tensor, "K"], vertices: Float[Tensor, "K V 3"]) -> None:
+        """Makes the index of some bodies again, in place. Ask `has_room` before."""
         ...
 
 

@@ -11,7 +11,7 @@ by the triangle inequality).
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hashhuman.errors import UserError
@@ -34,6 +34,7 @@ class GridNeighbors:
         kernels: auto, triton, numba or torch, for filling the grids.
         capacity: number of nodes to reserve for all grids of a body; None: as many as needed, for which the host waits
             for the device. If it is too small, queries find nothing, and `needed` says how many nodes there should be.
+        spare: metres along each axis by which bodies may become larger before `has_room` says no.
 
     Raises:
         UserError: for more than 32767 body points, since keys store their indices in 16 bits.
@@ -47,42 +48,69 @@ class GridNeighbors:
         reach: float = 0.08,
         kernels: str = "auto",
         capacity: int | None = None,
+        spare: float = 0.0,
     ) -> None:
         if vertices.shape[1] > torch.iinfo(torch.int16).max:
             raise UserError(
                 f"neighbors=grid takes at most {torch.iinfo(torch.int16).max} body points, not {vertices.shape[1]}: "
                 "lower neighbors.max_points."
             )
-        self.vertices, self.voxel, self.reach = vertices, voxel, reach
-        self.n_parts = len(parts)
-        low = torch.stack([vertices[:, part].amin(1) for part in parts], 1) - reach  # F P 3
-        high = torch.stack([vertices[:, part].amax(1) for part in parts], 1) + reach
-        self.origin = low
-        shape = ((high - low).amax(0) / voxel).ceil().int() + 1  # P 3: one shape for all frames
+        self.vertices, self.voxel, self.reach, self.kernels = vertices, voxel, reach, kernels
+        self.parts, self.n_parts = parts, len(parts)
+        self.origin, shape = self._around_parts(vertices, spare)
         end = shape.prod(-1).cumsum(0, dtype=torch.int32)  # the parts' nodes lie one after another
         self.start = torch.nn.functional.pad(end, (1, 0))
         self.needed = end[-1:]  # nodes
         nodes = int(self.needed) if capacity is None else capacity
         self.shape = shape if capacity is None else torch.where(self.needed <= nodes, shape, 0)
-        # Upper 16 bits: distance. Lower 16 bits: body point. So the least key belongs to the nearest point.
-        self.keys = torch.full((len(vertices), nodes), EMPTY, dtype=torch.int32, device=vertices.device)
-        if chosen(kernels, vertices.device):
+        self.keys = self._filled(vertices, self.origin, nodes)
+
+    def _around_parts(
+        self, vertices: Float[Tensor, "K V 3"], spare: float = 0.0
+    ) -> tuple[Float[Tensor, "K P 3"], Int[Tensor, "P 3"]]:
+        """The lowest node of each part's grid (m), and the number of nodes along each axis: one for all bodies."""
+        low = torch.stack([vertices[:, part].amin(1) for part in self.parts], 1) - self.reach
+        high = torch.stack([vertices[:, part].amax(1) for part in self.parts], 1) + self.reach
+        return low, (((high - low).amax(0) + spare) / self.voxel).ceil().int() + 1
+
+    def has_room(self, vertices: Float[Tensor, "K V 3"]) -> Bool[Tensor, ""]:
+        """See `NeighborIndex.has_room`."""
+        return (self._around_parts(vertices)[1] <= self.shape).all()
+
+    def replace(self, frames: Int[Tensor, "K"], vertices: Float[Tensor, "K V 3"]) -> None:
+        """See `NeighborIndex.replace`."""
+        origin, _ = self._around_parts(vertices)
+        self.keys[frames] = self._filled(vertices, origin, self.keys.shape[1])
+        self.origin[frames] = origin
+        self.vertices[frames] = vertices
+
+    def _filled(
+        self, vertices: Float[Tensor, "K V 3"], origin: Float[Tensor, "K P 3"], nodes: int
+    ) -> Int[Tensor, "K nodes"]:
+        """The keys of some bodies.
+
+        Upper 16 bits: distance. Lower 16 bits: body point. So the least key belongs to the nearest point.
+        """
+        keys = torch.full((len(vertices), nodes), EMPTY, dtype=torch.int32, device=vertices.device)
+        parts, voxel, reach = self.parts, self.voxel, self.reach
+        if chosen(self.kernels, vertices.device):
             from hashhuman.neighbors import grid_kernels
 
             members = torch.cat(parts).int()
             owners = [torch.full_like(part, index, dtype=torch.int32) for index, part in enumerate(parts)]
-            table = self.origin, self.shape, self.start, self.keys
+            table = origin, self.shape, self.start, keys
             grid_kernels.fill(vertices, members, torch.cat(owners), *table, voxel, reach, self.unit, self.steps)
-        elif looped(kernels, vertices.device):
+        elif looped(self.kernels, vertices.device):
             from hashhuman.neighbors import grid_loops
 
             for index, part in enumerate(parts):
-                place = self.origin[:, index], tuple(self.shape[index].tolist()), int(self.start[index]), self.keys
+                place = origin[:, index], tuple(self.shape[index].tolist()), int(self.start[index]), keys
                 grid_loops.fill(vertices, part, self._around(), *place, voxel, reach, self.unit)
         else:
-            for index, part in enumerate(parts):
-                for frame in range(len(vertices)):
-                    self._fill(frame, index, part)
+            for points, low, mine in zip(vertices, origin, keys):
+                for index in range(self.n_parts):
+                    self._fill(points, low[index], mine, index)
+        return keys
 
     @property
     def unit(self) -> float:
@@ -103,22 +131,23 @@ class GridNeighbors:
 
     def _around(self) -> Int[Tensor, "S 3"]:
         """The steps from a body point's nearest node to those that may lie within reach of the point."""
-        span = torch.arange(-self.steps, self.steps + 1, device=self.keys.device)
+        span = torch.arange(-self.steps, self.steps + 1, device=self.origin.device)
         around = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3)
         return around[(around.abs() - 0.5).clamp_min(0).norm(dim=-1) * self.voxel < self.reach]
 
-    def _fill(self, frame: int, index: int, part: Int[Tensor, "_"]) -> None:
+    def _fill(
+        self, points: Float[Tensor, "V 3"], low: Float[Tensor, "3"], keys: Int[Tensor, "nodes"], index: int
+    ) -> None:
         """Writes each body point of a part to the nodes within reach that have no nearer one."""
-        around = self._around()
-        points = self.vertices[frame, part]
-        cell = (points - self.origin[frame, index]) / self.voxel
+        around, part = self._around(), self.parts[index]
+        cell = (points[part] - low) / self.voxel
         node = cell.round().long()[:, None] + around
         distance = ((node - cell[:, None]) * self.voxel).norm(dim=-1)
         shape = self.shape[index]
         valid = (distance < self.reach) & ((node >= 0) & (node < shape)).all(-1)
         key = ((distance / self.unit).int() << 16) | part[:, None].int()
         place = self.start[index] + (node[..., 0] * shape[1] + node[..., 1]) * shape[2] + node[..., 2]
-        self.keys[frame].scatter_reduce_(0, place[valid], key[valid], "amin")
+        keys.scatter_reduce_(0, place[valid], key[valid], "amin")
 
     def _node(self, node: Tensor, frames: Tensor, part: Tensor) -> Tensor:
         """Positions in the flattened keys of nodes (..., 3) of `frames` and `part` (...)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hashhuman.io.packages import require_package
@@ -18,12 +18,15 @@ class PyTorch3dNeighbors:
         vertices: body points of every frame (m, posed space).
         parts: indices of each part's points.
         k: candidates of a pair (K).
+        spare: not needed here; see `GridNeighbors`.
 
     Raises:
         UserError: if the package is missing.
     """
 
-    def __init__(self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1) -> None:
+    def __init__(
+        self, vertices: Float[Tensor, "F V 3"], parts: list[Int[Tensor, "_"]], k: int = 1, spare: float = 0.0
+    ) -> None:
         self.knn_points = self.require().knn_points
         self.vertices, self.parts, self.k = vertices, parts, k
         self.n_parts = len(parts)
@@ -37,6 +40,14 @@ class PyTorch3dNeighbors:
     def tensors(self) -> Iterator[Tensor]:
         """The body points."""
         yield self.vertices
+
+    def has_room(self, vertices: Float[Tensor, "K V 3"]) -> Bool[Tensor, ""]:
+        """Always: a body's points take the same memory in every pose."""
+        return torch.ones((), dtype=torch.bool, device=vertices.device)
+
+    def replace(self, frames: Int[Tensor, "K"], vertices: Float[Tensor, "K V 3"]) -> None:
+        """Replaces the points of some bodies, in place."""
+        self.vertices[frames] = vertices
 
     def query(self, points: Float[Tensor, "N 3"], frames: Int[Tensor, "N"], radius: float) -> Pairs:
         """See `NeighborIndex.query`."""

@@ -30,7 +30,7 @@ class Fitted:
     depth: int  # number of joints of the longest chain
     below: Int[Tensor, "J J"]  # 1 where the second joint is the first one or hangs on it
     weights: Float[Tensor, "J V"]  # skinning weights
-    canonical_from_rest: Float[Tensor, "V 12"]
+    canonical_from_rest: Float[Tensor, "12 V"]  # number by number, so that neighbouring points are contiguous
 
     @classmethod
     def of(cls, template: BodyTemplate, poses: Sequence[BodyPose]) -> "Fitted":
@@ -49,7 +49,7 @@ class Fitted:
             depth=max(map(len, chains)),
             below=below.to(device),
             weights=template.lbs_weights.t().contiguous(),
-            canonical_from_rest=template.canonical_from_rest[:, :3].flatten(1).contiguous(),
+            canonical_from_rest=template.canonical_from_rest[:, :3].flatten(1).t().contiguous(),
         )
 
     @functools.cached_property
@@ -99,6 +99,6 @@ def maps(chain: Float[Tensor, "F J 3 4"], fitted: Fitted) -> Float[Tensor, "F V 
     bones = torch.cat([chain[..., :3], moved[..., None]], -1).flatten(2)
     posed = (fitted.weights.t() @ bones).unflatten(-1, (3, 4))
     inverse = skinning.invert_linear(posed[..., :3])
-    canonical = fitted.canonical_from_rest.unflatten(1, (3, 4))
+    canonical = fitted.canonical_from_rest.t().unflatten(1, (3, 4))
     linear = canonical[..., :3] @ inverse
     return torch.cat([linear, canonical[..., 3:] - linear @ posed[..., 3:]], -1)

@@ -12,6 +12,7 @@ from hashhuman.gpu.matrix_kernels import load_matrix, load_vector, turn, turn_ba
 from hashhuman.pose.posing import POINTS, Fitted
 
 JOINTS = 128  # pairs of frame and joint of a program
+WARPS = 1  # of a program of POINTS body points: sums over them then need no shared memory and no barrier
 
 
 @triton.jit
@@ -243,8 +244,8 @@ def _maps(
     moving, count = moving + tl.program_id(0) * most_moving, tl.load(n_moving + tl.program_id(0))
     m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
     inverse = _inverse(m)
-    linear = _product(load_matrix(canonical + point * 12, 4, 1, live), inverse)
-    x, y, z = load_vector(canonical + point * 12 + 3, 4, live)
+    linear = _product(load_matrix(canonical + point, 4 * n_points, n_points, live), inverse)
+    x, y, z = load_vector(canonical + 3 * n_points + point, 4 * n_points, live)
     ax, ay, az = turn(linear, m[9], m[10], m[11])
     row = (
         linear[0], linear[1], linear[2], x - ax, linear[3], linear[4], linear[5], y - ay,
@@ -270,19 +271,32 @@ def _store_rows(target, row, live):
     tl.store(target[:, None] + column, numbers, mask=live[:, None] & (column < 12))
 
 
+@triton.jit
+@no_type_check
+def _load_four(source, live):
+    """Loads four numbers for each row, which lie side by side."""
+    four = tl.load(source[:, None] + tl.arange(0, 4)[None, :], mask=live[:, None], other=0.0)
+    even, odd = tl.split(tl.reshape(four, [four.shape[0], 2, 2]))
+    a, c = tl.split(even)
+    b, d = tl.split(odd)
+    return a, b, c, d
+
+
 @triton.jit(do_not_specialize=["n_joints", "n_points", "most_moving"])
 @no_type_check
 def _maps_backward(
-    chain, joints, weights, moving, n_moving, maps, d_maps, d_chain, n_joints, n_points, most_moving,
+    chain, joints, weights, moving, n_moving, canonical, d_maps, d_chain, n_joints, n_points, most_moving,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """With M = C S^-1: dS = -M^T dM S^-T, as 4 x 4 matrices. Each bone's gradient is the weighted sum of dS."""
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     frame = tl.program_id(1).to(tl.int64)
     live = point < n_points
-    at = (frame * n_points + point) * 12
-    d = load_matrix(d_maps + at, 4, 1, live)
-    ux, uy, uz = load_vector(d_maps + at + 3, 4, live)
+    row = d_maps + (frame * n_points + point) * 12
+    d0, d1, d2, ux = _load_four(row, live)
+    d3, d4, d5, uy = _load_four(row + 4, live)
+    d6, d7, d8, uz = _load_four(row + 8, live)
+    d = d0, d1, d2, d3, d4, d5, d6, d7, d8
     touched = (ux != 0) | (uy != 0) | (uz != 0)
     for i in tl.static_range(9):
         touched |= d[i] != 0
@@ -291,7 +305,7 @@ def _maps_backward(
         m = _blended(chain + frame * n_joints * 12, joints, weights, moving, count, point, live, n_points)
         inverse = _inverse(m)
         qx, qy, qz = turn(inverse, -m[9], -m[10], -m[11])  # the inverse's translation
-        linear = load_matrix(maps + at, 4, 1, live)
+        linear = _product(load_matrix(canonical + point, 4 * n_points, n_points, live), inverse)
         a = _product(_transposed(linear), d)
         tx, ty, tz = turn_back(linear, ux, uy, uz)
         b = _product(a, _transposed(inverse))
@@ -317,6 +331,11 @@ def _maps_backward(
             tl.atomic_add(out + 9, tl.sum(w * s7, 0) - vz * y, sem="relaxed")
             tl.atomic_add(out + 10, tl.sum(w * s8, 0) - vz * z, sem="relaxed")
             tl.atomic_add(out + 11, vz, sem="relaxed")
+
+
+def _options() -> dict[str, int]:
+    """How the kernels of body points are compiled."""
+    return {"BLOCK": POINTS, "num_warps": WARPS}
 
 
 class _Chains(torch.autograd.Function):
@@ -357,20 +376,20 @@ class _Maps(torch.autograd.Function):
         maps = chain.new_empty(n_frames, n_points, 3, 4)
         _maps[(triton.cdiv(n_points, POINTS), n_frames)](
             chain, fitted.joints, fitted.weights, moving, n_moving, fitted.canonical_from_rest, maps,
-            n_joints, n_points, moving.shape[1], BLOCK=POINTS,
+            n_joints, n_points, moving.shape[1], **_options(),
         )  # fmt: skip
-        ctx.save_for_backward(chain, maps)
+        ctx.save_for_backward(chain)
         ctx.fitted = fitted
         return maps
 
     @staticmethod
     def backward(ctx, *upstream: Tensor):
-        (chain, maps), fitted = ctx.saved_tensors, ctx.fitted
+        (chain,), fitted = ctx.saved_tensors, ctx.fitted
         d_chain = torch.zeros_like(chain)
         n_frames, (n_joints, n_points), (moving, n_moving) = len(chain), fitted.weights.shape, fitted.moving
         _maps_backward[(triton.cdiv(n_points, POINTS), n_frames)](
-            chain, fitted.joints, fitted.weights, moving, n_moving, maps, upstream[0].contiguous(), d_chain,
-            n_joints, n_points, moving.shape[1], BLOCK=POINTS,
+            chain, fitted.joints, fitted.weights, moving, n_moving, fitted.canonical_from_rest,
+            upstream[0].contiguous(), d_chain, n_joints, n_points, moving.shape[1], **_options(),
         )  # fmt: skip
         return d_chain, None
 

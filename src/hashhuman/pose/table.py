@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hashhuman.body.posed_bodies import PosedBodies
@@ -38,6 +38,8 @@ class FixedPoses(nn.Module):
         n_joints: J.
     """
 
+    spare = 0.0  # as for `RefinedPoses`
+
     def __init__(self, n_frames: int, n_joints: int) -> None:
         super().__init__()
 
@@ -56,7 +58,7 @@ class FixedPoses(nn.Module):
         """The bodies as they are: there are no kernels to compile."""
         return bodies
 
-    def moved(self, bodies: PosedBodies) -> PosedBodies | None:
+    def moved(self, bodies: PosedBodies) -> tuple[PosedBodies, Int[Tensor, "K"]] | None:
         """None: the bodies stay where they are."""
         return None
 
@@ -84,11 +86,13 @@ class RefinedPoses(nn.Module):
         warmup_steps: steps in which the learning rate rises after that.
         stop_step: the step from which on poses stay as they are, and cost nothing; None: they are refined to the end.
         refresh_every: steps between two checks of how far the bodies have moved since the search index was made.
-        drift: the index is made again if a body point has moved farther than this (m). It must be less than what
+        drift: a body is indexed again if one of its points has moved farther than this (m). It must be less than what
             the index leaves free around the person: about one cell of `renderer.occupancy`.
         blur: blurs the gradients over the frames; None: each frame has its own.
         kernels: auto, triton or torch, for posing.
     """
+
+    spare = 0.05  # metres by which bodies may become larger along an axis before their index needs more memory
 
     def __init__(
         self,
@@ -226,10 +230,15 @@ class RefinedPoses(nn.Module):
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps)
 
     @torch.no_grad()
-    def moved(self, bodies: PosedBodies) -> PosedBodies | None:
-        """The bodies in their present poses, if a point has moved farther than `drift` from `bodies`; else None.
+    def moved(self, bodies: PosedBodies) -> tuple[PosedBodies, Int[Tensor, "K"]] | None:
+        """The bodies of which a point has moved farther than `drift` from `bodies`.
 
-        Asked only every `refresh_every` steps, since the host waits for the device, and once when refinement stops.
+        Asked only every `refresh_every` steps, since the host waits for the device. When refinement stops, all bodies
+        count as moved.
+
+        Returns:
+            All bodies, with the present maps, and the present vertices of those that have moved; and which these are.
+            None if there are none.
         """
         ends = self.step == self.stop_step
         if not ends and not (self.learning and self.step > self.start_step and self.step % self.refresh_every == 0):
@@ -237,9 +246,13 @@ class RefinedPoses(nn.Module):
         _, world, maps = self._posed(self.rotation, self.transl, self.fitted)
         inverse = skinning.invert_linear(maps[..., :3])
         vertices = (inverse @ (bodies.canonical_vertices - maps[..., 3])[..., None])[..., 0]
-        if not ends and float((vertices - bodies.vertices).square().sum(-1).amax()) <= self.drift**2:
+        farthest = (vertices - bodies.vertices).square().sum(-1).amax(1)
+        frames = ((farthest > self.drift**2) | ends).nonzero()[:, 0]
+        if not len(frames):
             return None
-        return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps, vertices=vertices)
+        vertices = bodies.vertices.index_copy(0, frames, vertices[frames])
+        moved = dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps, vertices=vertices)
+        return moved, frames
 
     def after_step(self, step: int) -> bool:
         """Notes the number of steps taken. Returns whether the next one computes other things than the last one."""

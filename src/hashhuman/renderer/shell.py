@@ -25,7 +25,12 @@ class Shell:
 
     @classmethod
     def around(
-        cls, vertices: Float[Tensor, "F V 3"], reach: float, voxel: float, capacity: tuple[int, int, int] | None = None
+        cls,
+        vertices: Float[Tensor, "F V 3"],
+        reach: float,
+        voxel: float,
+        capacity: tuple[int, int, int] | None = None,
+        spare: float = 0.0,
     ) -> "Shell":
         """Marks at least the voxels whose centre lies within `reach` plus half a voxel's diagonal of a body point.
 
@@ -37,22 +42,33 @@ class Shell:
             reach: metres.
             voxel: side of a voxel (m).
             capacity: X, Y and Z of the grids; None: as large as needed, for which the host waits for the device.
+            spare: metres along each axis by which bodies may become larger before `replace` finds no room.
         """
         radius = reach + 0.5 * 3**0.5 * voxel
         origin = vertices.amin(1) - radius - voxel
         sizes = ((vertices.amax(1) + radius + voxel - origin) / voxel).ceil()
         needed = sizes.amax(0).long()
-        shape = capacity or tuple(needed.tolist())
+        shape = capacity or tuple(size + math.ceil(spare / voxel) for size in needed.tolist())
         steps = math.ceil(radius / voxel)
         some = max(1, AT_A_TIME // math.prod(shape))
         cells = ((vertices - origin[:, None]) / voxel).long()
         occupied = torch.cat([_near(part, shape, steps) for part in cells.split(some)])
         return cls(origin, origin + sizes * voxel, voxel, occupied, needed)
 
+    def replace(self, frames: Int[Tensor, "K"], other: "Shell") -> None:
+        """Takes the voxels of some bodies from a shell of the same capacity, in place."""
+        for mine, theirs in ((self.origin, other.origin), (self.end, other.end), (self.occupied, other.occupied)):
+            mine[frames] = theirs
+
     @property
     def diagonal(self) -> float:
         """Length of a grid's diagonal, the longest path through it (m)."""
         return self.voxel * math.hypot(*self.occupied.shape[1:])
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels of a frame's grid."""
+        return math.prod(self.occupied.shape[1:])
 
     @property
     def radius(self) -> float:
@@ -89,11 +105,12 @@ class Shell:
         position.scatter_(0, place, torch.arange(len(flat), device=flat.device))
         return position[:capacity], rank[-1:]
 
-    def marked_in_turn(self, most: int) -> Iterator[Int[Tensor, "Q"]]:
-        """Yields the positions that `marked` returns, at most `most` at a time, which bounds the memory."""
-        flat = self.occupied.view(-1)
-        for first in range(0, len(flat), AT_A_TIME):
-            yield from (flat[first : first + AT_A_TIME].nonzero()[:, 0] + first).split(most)
+    def marked_in_turn(self, frames: Int[Tensor, "K"], most: int) -> Iterator[Int[Tensor, "Q"]]:
+        """Yields the positions that `marked` returns for some frames, at most `most` at a time: bounds the memory."""
+        size = self.voxels
+        for some in frames.split(max(1, AT_A_TIME // size)):
+            position = self.occupied[some].flatten().nonzero()[:, 0]
+            yield from (some[position // size] * size + position % size).split(most)
 
     def centers(self, position: Int[Tensor, "Q"]) -> tuple[Float[Tensor, "Q 3"], Int[Tensor, "Q"]]:
         """Centres (m, posed space) and frames of voxels, from their positions in the flattened grids."""

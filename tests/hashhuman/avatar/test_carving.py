@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hashhuman.avatar import carving
 from hashhuman.avatar.carving import Carving, allowed_cells, surface_spacing
 from hashhuman.body.spreading import SurfaceGraph
 from hashhuman.data.outlines import Outlines
@@ -59,6 +60,14 @@ def test_a_radius_asks_for_emptiness_all_around():
     x, vertex = around(0.19), torch.zeros(7, dtype=torch.long)
     assert CARVING.empty(x, vertex, BODY, outlines()).all()
     assert not CARVING.empty(x, vertex, BODY, outlines(), radius=0.08).any()
+
+
+def test_few_places_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch):
+    x = torch.cat([around(radius) for radius in (0.1, 0.125, 0.14, 0.16)])
+    vertex = torch.zeros(len(x), dtype=torch.long)
+    whole = CARVING.empty(x, vertex, BODY, outlines())
+    monkeypatch.setattr(carving, "AT_A_TIME", 5 * len(x))  # the pictures are no multiple of 5
+    assert torch.equal(CARVING.empty(x, vertex, BODY, outlines()), whole) and 0 < whole.sum() < len(x)
 
 
 def test_places_move_with_the_body():

@@ -345,7 +345,7 @@ def test_refreshing_updates_the_index_of_moved_bodies(search: str):
     avatar = made(neighbors=functools.partial(BruteNeighbors, k=8)) if search == "brute" else made()
     scene = avatar.prepare([toy.pose(0), toy.pose(1)])
     before = [(tensor.data_ptr(), tensor.clone()) for tensor in scene.index.tensors()]
-    moved, replaced = avatar.refresh(nudged(scene, 0.013))
+    moved, replaced = avatar.refresh(nudged(scene, 0.013), torch.arange(2))
     assert not replaced and isinstance(moved.index, LinkedIndex)
     after = list(moved.index.tensors())
     assert [tensor.data_ptr() for tensor in after] == [address for address, _ in before]
@@ -361,9 +361,9 @@ def test_an_index_that_is_too_small_is_replaced():
     avatar = made()
     scene = avatar.prepare([toy.pose(0)])
     larger = dataclasses.replace(scene.bodies, vertices=scene.bodies.vertices * 1.5)
-    grown, replaced = avatar.refresh(dataclasses.replace(scene, bodies=larger))
+    grown, replaced = avatar.refresh(dataclasses.replace(scene, bodies=larger), torch.arange(1))
     assert replaced and grown.index.shell.occupied.shape > scene.index.shell.occupied.shape
-    assert grown.index.fits() and scene.index.fits()
+    assert avatar.refresh(grown, torch.arange(1))[1] is False
 
 
 def test_queries_equal_rendered_rays():

@@ -1,5 +1,6 @@
 """Voxels of posed space linked to cells of canonical space."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,14 +10,17 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
 from hashhuman.avatar import search_index as module
-from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link
+from hashhuman.avatar.search_index import LinkedIndex, SearchIndex, drop_empty_voxels, link, relink
+from hashhuman.body.posed_bodies import PosedBodies
 from hashhuman.deformer.cells import Cells
 from hashhuman.deformer.inverse_skinning import InverseSkinning
 from hashhuman.field.occupancy import CellRows
 from hashhuman.gpu.part_rows import PartRows
 from hashhuman.neighbors.brute import BruteNeighbors
+from hashhuman.neighbors.grid import GridNeighbors
 from hashhuman.renderer import shell as shell_module
 from hashhuman.renderer.shell import Shell
+from tests import toy
 from tests.hashhuman import small
 
 REACH, DEPTH, VOXEL, R = 0.08, 0.04, 0.05, 6
@@ -93,7 +97,7 @@ def test_links_against_numpy():
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = as_set(made())
-    monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setitem(module.CHUNK, "cpu", 1000)
     monkeypatch.setattr(shell_module, "AT_A_TIME", 1500)
     assert as_set(made()) == whole
     kept = made(some_cells(0.4)).shell.occupied
@@ -112,7 +116,7 @@ def test_dropping_empty_voxels_equals_linking(monkeypatch: pytest.MonkeyPatch):
     expected = made(some_cells(0.4)).shell.occupied
     needed = []
     for chunk in (10**6, 1000):
-        monkeypatch.setattr(module, "CHUNK", chunk)
+        monkeypatch.setitem(module.CHUNK, "cpu", chunk)
         index = unlinked(some_cells(0.4))
         voxels = int(index.shell.occupied.sum())
         needed.append(drop_empty_voxels(index, small.bodies(), SKINNING))
@@ -150,6 +154,47 @@ def test_one_marked_cell_of_several_keeps_a_voxel():
     index.cells.marked[cells[0]] = 0
     index.prune()
     assert not index.shell.occupied.any()
+
+
+def bent(scale: float = 1.0) -> PosedBodies:
+    """The bodies, of which the second one has another pose, and `scale` times its size."""
+    bodies = small.bodies()
+    turned = dataclasses.replace(toy.pose(0), body_pose=0.95 * toy.pose(0).body_pose)
+    other = PosedBodies.from_poses(toy.template(), [toy.pose(0), turned, toy.pose(2)], bodies.time)
+    return dataclasses.replace(other, vertices=other.vertices * scale)
+
+
+@pytest.mark.parametrize("chunk", [10**6, 1000])
+@pytest.mark.parametrize("search", ["brute", "grid"])
+def test_bodies_that_have_moved_are_linked_again(search: str, chunk: int, monkeypatch: pytest.MonkeyPatch):
+    """The index of one body that has moved is that of a new index of all; the others' is not touched."""
+    monkeypatch.setitem(module.CHUNK, "cpu", chunk)
+    monkeypatch.setattr(shell_module, "AT_A_TIME", 7 * chunk)
+
+    def fresh(bodies: PosedBodies) -> SearchIndex:
+        kinds = {"brute": functools.partial(BruteNeighbors, k=1), "grid": functools.partial(GridNeighbors, voxel=0.03)}
+        vertices = bodies.vertices.clone()
+        neighbors = kinds[search](vertices, small.part_points(), spare=0.3)
+        return SearchIndex(neighbors, Shell.around(vertices, REACH, VOXEL, spare=0.3), some_cells(0.4))
+
+    index, moved = link(fresh(small.bodies()), small.bodies(), SKINNING), bent()
+    before, addresses = as_set(index), [tensor.data_ptr() for tensor in index.tensors()]
+    shape = tuple(index.shell.occupied.shape)
+    again = relink(index, moved, SKINNING, torch.tensor([1]))
+    assert again is not None and [tensor.data_ptr() for tensor in again.tensors()] == addresses
+    expected = link(fresh(moved), moved, SKINNING)
+    assert tuple(expected.shell.occupied.shape) == shape  # so that the numbers of voxels can be compared
+    assert as_set(again) == as_set(expected) != before and len(again.voxel) == len(expected.voxel)
+    assert {link for link in before ^ as_set(again) if link[0] // index.shell.voxels != 1} == set()
+    for mine, theirs in zip(again.tensors(), expected.tensors(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_bodies_without_room_change_nothing():
+    index = made()
+    before = [tensor.clone() for tensor in index.tensors()]
+    assert relink(index, bent(1.5), SKINNING, torch.tensor([1])) is None
+    assert all(torch.equal(tensor, old) for tensor, old in zip(index.tensors(), before, strict=True))
 
 
 def test_cell_rows_are_all_linked_cells():

@@ -101,6 +101,26 @@ def test_drawing_from_pools(store):
         store.draw("corner", 3)
 
 
+def test_one_pixel_is_drawn_from_each_share_of_a_pool(store):
+    torch.manual_seed(0)
+    pool = store.pools["body"].long()
+    count = len(pool) // 10
+    drawn = torch.searchsorted(pool, torch.stack([store.draw("body", count) for _ in range(3000)]))
+    share = len(pool) / count
+    low = torch.arange(count) * share
+    assert (drawn >= low.floor()).all() and (drawn <= (low + share).floor()).all()
+    each = torch.bincount(drawn.flatten(), minlength=len(pool)) / 3000  # all pixels are equally likely
+    assert (each - 1 / share).abs().max() < 5 * (1 / share / 3000) ** 0.5
+
+
+def test_every_one_of_millions_of_pixels_may_be_drawn(store):
+    torch.manual_seed(0)
+    pixels = 200_000_000
+    large = dataclasses.replace(store, color=store.color[:1].expand(pixels, 3), mask=store.mask[:1].expand(pixels))
+    drawn = large.draw("box", 1000)
+    assert len(drawn[-200:].remainder(16).unique()) == 16 and drawn.max() > 199_600_000
+
+
 def test_surround_is_what_the_footprint_adds_to_the_mask(store, pictures):
     shown = {place: p for p, place in enumerate(places(store))}
     expected = [

@@ -213,8 +213,9 @@ def test_bodies_that_have_moved_are_indexed_again_in_place():
     assert after(3, 0.1) is scene  # not asked at this step
     moved = after(4, 0.1)
     assert [x.data_ptr() for x in moved.index.tensors()] == addresses
-    fresh = avatar._index(moved.bodies, *moved.index.sizes()).neighbors.keys
+    fresh = avatar._index(moved.bodies, spare=avatar.poses.spare).neighbors.keys
     assert torch.equal(moved.index.neighbors.keys, fresh) and not torch.equal(fresh, keys)
+    assert torch.equal(fresh[[0, 2]], keys[[0, 2]])
     expected = toy.template().pose_vertices(avatar.refined_pose(toy.pose(1), 1).body_pose)
     torch.testing.assert_close(moved.bodies.vertices[1], expected, atol=1e-5, rtol=0)
     assert avatar.after_step(moved, 6)[0] is moved  # it has not moved since
