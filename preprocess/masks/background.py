@@ -42,16 +42,18 @@ def is_static(
         tolerance: the largest median shift of the features (pixels).
     """
     first, free = greys[0], ~people[0]
-    points = cv2.goodFeaturesToTrack(
-        first, _FEATURES, 0.01, 7, mask=(free & (contrast(first) >= _CONTRAST)).astype(np.uint8)
-    )
-    window = np.ones((_WINDOW, _WINDOW), np.uint8)
+
+    def clear(person: np.ndarray) -> np.ndarray:  # where a window does not show the person
+        return cv2.dilate(person.astype(np.uint8), np.ones((_WINDOW, _WINDOW), np.uint8)) == 0
+
+    firm = clear(people[0]) & (contrast(first) >= _CONTRAST)
+    points = cv2.goodFeaturesToTrack(first, _FEATURES, 0.01, 7, mask=firm.astype(np.uint8))
 
     def still(grey: np.ndarray, person: np.ndarray) -> bool:
         if points is not None:
             moved, found, _ = cv2.calcOpticalFlowPyrLK(first, grey, points, points.copy())
             x, y = points[:, 0].astype(int).T
-            visible = cv2.dilate(person.astype(np.uint8), window)[y, x, None] == 0
+            visible = clear(person)[y, x, None]
             shift = np.linalg.norm(moved - points, axis=-1)[(found > 0) & visible]
             if len(shift) >= _LEAST_FEATURES:
                 return float(np.median(shift)) <= tolerance

@@ -75,3 +75,16 @@ def test_contrast_is_that_of_the_weaker_direction():
     assert contrast((3 * x).astype(np.uint8))[30:50, 30:50].max() < 1e-3  # an edge alone has no place along itself
     pyramid = np.where((x % 20 < 10) == (y % 20 < 10), 3.0 * (x % 20), 3.0 * (y % 20)).astype(np.uint8)
     assert contrast(pyramid)[30:50, 30:50].min() > 1.5
+
+
+def test_the_outline_of_somebody_before_a_plain_wall_is_no_feature_of_the_wall():
+    rng = np.random.default_rng(3)
+    greys, people = [], []
+    for t in range(5):  # somebody in a patterned shirt walks on from where the first picture shows them
+        grey = np.rint(100 + cv2.GaussianBlur(rng.normal(0, 6, (320, 300)), (0, 0), 2)).astype(np.uint8)
+        person = np.zeros(grey.shape, bool)
+        person[16:314, 20 + 45 * t : 68 + 45 * t] = True
+        grey[20:310, 24 + 45 * t : 64 + 45 * t] = 20 + 150 * (np.indices((290, 40)).sum(0) // 6 % 2)
+        greys.append(grey)
+        people.append(person)
+    assert is_static(greys, people)
