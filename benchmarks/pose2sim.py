@@ -14,7 +14,8 @@ network's masks.
 
 The avatar is in the axes of the camera it was trained on, at a scale that one camera cannot determine. One similarity
 transform for the whole sequence, from the fitted joints to the triangulated ones, places it among the four cameras.
-Remaining errors of pose and depth are part of the result. The true masks are those of our own segmentation.
+Poses are shown as the run has refined them. Remaining errors of pose and depth are part of the result. The true masks
+are those of our own segmentation.
 
 The cameras were rotated after their calibration: background points that all of them see disagree by 11 pixels of 1920,
 and BlazePose's points by 12. `calibrated` uses the cameras as in the file. `refined` rotates each camera about its
@@ -264,7 +265,8 @@ def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrid
         for path in paths:
             frame = frames[int(path.stem)]
             time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else None
-            rendered = avatar.render_image(camera, subject.pose(frame).to(device), time)
+            pose = avatar.refined_pose(subject.pose(frame).to(device), frame)
+            rendered = avatar.render_image(camera, pose, time)
             image, mask = (
                 torch.from_numpy(read_image(truth / kind / name / path.name)).float().to(device) / 255
                 for kind in ("images", "mask")

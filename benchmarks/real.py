@@ -2,12 +2,15 @@
 
     python benchmarks/real.py prepare SCENE ... --workspace FOLDER [-- overrides of preprocess]
     python benchmarks/real.py inputs SCENE ... --workspace FOLDER [--label NAME]
-    python benchmarks/real.py score SCENE ... --workspace FOLDER [--label NAME] [-- overrides of train.py]
+    python benchmarks/real.py score SCENE ... --workspace FOLDER [--label NAME] [--runs FOLDER] [-- overrides of train]
 
 A scene is a folder NAME in the ZJU-MoCap layout that also holds videos/NAME.mp4: what its first camera filmed, one
 picture for each frame, with a background. `prepare` makes FOLDER/subjects/NAME from the video. `score` trains on that
 subject, holds every tenth frame out, renders these frames, and compares them with the scene's own pictures and masks by
-`metrics=strict`. Training sees only the video, which is compressed.
+`metrics=strict`. Training sees only the video, which is compressed. `--runs` keeps the run folders, as FOLDER/NAME, for
+refined_masks.py and wisps.py.
+
+A scene may hold a part of its true pictures only; the others are then not compared, and `pictures` says how many were.
 
 `inputs` shows what training is given, over all frames of the video: `mask_iou` and `mask_mae` compare the subject's
 masks with the true coverage (MAE over the true mask's box), `psnr_box` the video's pictures, multiplied by these masks,
@@ -63,10 +66,10 @@ def video(scene: Path) -> Path:
     return scene / "videos" / f"{scene.name}.mp4"
 
 
-def score(scene: Path, subject: Path, label: str, overrides: Iterable[str]) -> Row:
-    """Trains on a subject, and compares its held-out pictures with the truth."""
+def score(scene: Path, subject: Path, label: str, overrides: Iterable[str], runs: Path | None = None) -> Row:
+    """Trains on a subject, and compares its held-out pictures with the truth. Keeps the run in `runs`, if given."""
     with tempfile.TemporaryDirectory() as temporary:
-        run = Path(temporary)
+        run = (runs or Path(temporary)) / scene.name
         trained = train_here(subject, [*TRAINING, *overrides], run)
         row: Row = {"scene": scene.name, "label": label, "device": device()}
         row |= {"steps": trained["steps"], "train_s": trained["train_s"], "peak_gib": trained["peak_gib"]}
@@ -76,10 +79,11 @@ def score(scene: Path, subject: Path, label: str, overrides: Iterable[str]) -> R
 def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
     """Means of the strict metrics over the pictures that a run rendered."""
     protocol = Strict(LPIPS("alex"))
-    paths = sorted((folder / "images").glob("*/*.png"))
     each = []
-    for path in paths:
+    for path in sorted((folder / "images").glob("*/*.png")):
         frame = int(path.stem)
+        if not has_truth(scene, subject, frame):
+            continue
         rgb, alpha = (unit(folder / kind / path.parent.name / path.name) for kind in ("images", "mask"))
         truth, mask = true_picture(scene, subject, frame)
         vertices = torch.from_numpy(subject.vertices(frame))
@@ -91,6 +95,8 @@ def inputs(scene: Path, folder: Path, label: str) -> Row:
     """How far a subject's masks, and the pictures cut out with them, are from the truth."""
     subject, each = Subject(folder), []
     for picture in subject.pictures:
+        if not has_truth(scene, subject, picture.frame):
+            continue
         truth, mask = true_picture(scene, subject, picture.frame)
         alpha = torch.from_numpy(subject.mask(picture)).float()
         image = torch.from_numpy(subject.image(picture)).float() / 255
@@ -108,8 +114,17 @@ def inputs(scene: Path, folder: Path, label: str) -> Row:
 
 def true_picture(scene: Path, subject: Subject, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The true picture on black (H, W, 3) and coverage (H, W) of a subject's frame, float32 in [0, 1]."""
-    name = f"{subject.meta['video']['pictures'][frame]:06d}.png"
-    return unit(scene / "images/00" / name), unit(scene / "mask/00" / name)
+    return unit(true_path(scene, "images", subject, frame)), unit(true_path(scene, "mask", subject, frame))
+
+
+def has_truth(scene: Path, subject: Subject, frame: int) -> bool:
+    """Whether the scene holds the true picture of a subject's frame."""
+    return true_path(scene, "images", subject, frame).exists()
+
+
+def true_path(scene: Path, kind: str, subject: Subject, frame: int) -> Path:
+    """The file of a true picture (`images`) or coverage (`mask`)."""
+    return scene / kind / "00" / f"{subject.meta['video']['pictures'][frame]:06d}.png"
 
 
 def unit(path: Path) -> torch.Tensor:
@@ -124,6 +139,7 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", type=lambda text: Path(text).resolve())
     parser.add_argument("--workspace", type=lambda text: Path(text).resolve(), required=True)
     parser.add_argument("--label", default="default", help="what the rows are called")
+    parser.add_argument("--runs", type=lambda text: Path(text).resolve(), help="keep the run folders here")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     known, overrides = cut(sys.argv[1:])
     arguments = parser.parse_args(known)
@@ -135,7 +151,7 @@ def main() -> None:
         elif arguments.part == "inputs":
             rows.append(inputs(scene, subject, arguments.label))
         else:
-            rows.append(score(scene, subject, arguments.label, overrides))
+            rows.append(score(scene, subject, arguments.label, overrides, arguments.runs))
             print(rows[-1], file=sys.stderr, flush=True)
     if rows:
         print(Book("real", TITLES, arguments.results).keep(arguments.part, reproducible(sys.argv[1:]), rows))

@@ -16,7 +16,7 @@ Every run is rendered over white: the canonical pose from eight sides, and four 
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import cv2
@@ -123,15 +123,17 @@ def judged(
     return Shot(rgb, alpha, far, loose, inner & (alpha < 0.5), inner)
 
 
-def measured(folder: Path, root: str | None, sheets: Path | None) -> list[dict]:
-    """The rows of a run."""
+def measured(
+    folder: Path, root: str | None, sheets: Path | None, groups: Collection[str] = ("canonical", "motions")
+) -> list[dict]:
+    """The rows of a run, one for each of the groups."""
     module, data, _ = run.load(folder, None if root is None else OmegaConf.create({"data": {"root": root}}))
     avatar = module.avatar.to("cuda" if torch.cuda.is_available() else "cpu")
     template = data.subject.template().to(avatar.device)
     filmed = data.subject.pose(data.splits["train"][0].frame).to(avatar.device)
     _, up, front = filmed.world_from_posed()[:3, :3].T
     shots: dict[str, list[Shot]] = {}
-    for group, pose, side in situations(template, filmed):
+    for group, pose, side in (one for one in situations(template, filmed) if one[0] in groups):
         pose = pose.to(avatar.device)
         camera = orbit(world_vertices(template, pose), up, front, SIDES, HEIGHT)[side]
         shots.setdefault(group, []).append(shot(avatar, template, pose, camera))

@@ -12,6 +12,7 @@ from hashhuman.io import threads
 _FEATURES = 400  # to track, at most
 _LEAST_FEATURES = 20  # for a decision by features
 _WINDOW = 21  # pixels: side of the window in which a feature is tracked
+_CONTRAST = 2.0  # 8-bit levels a pixel, along a feature's weaker direction: less, and noise carries it away
 _STILL_FRACTION = 0.9  # of the pictures
 _LEVELS = 6.0  # mean change of a background without features in a static camera, in 8-bit levels
 
@@ -31,8 +32,9 @@ def is_static(
 ) -> bool:
     """Whether the camera stands still: features of the background keep their positions in the first picture.
 
-    A picture with too few visible features is compared by its grey levels instead. A tenth of the pictures may
-    disagree, since a limb that is missing from `people` can hide most features.
+    Folds of a curtain are no features: noise and shadows would move them. A picture with too few visible features is
+    compared by its grey levels instead. A tenth of the pictures may disagree, since a limb that is missing from
+    `people` can hide most features.
 
     Args:
         greys: the pictures in grey.
@@ -40,14 +42,18 @@ def is_static(
         tolerance: the largest median shift of the features (pixels).
     """
     first, free = greys[0], ~people[0]
-    points = cv2.goodFeaturesToTrack(first, _FEATURES, 0.01, 7, mask=free.astype(np.uint8))
-    window = np.ones((_WINDOW, _WINDOW), np.uint8)
+
+    def clear(person: np.ndarray) -> np.ndarray:  # where a window does not show the person
+        return cv2.dilate(person.astype(np.uint8), np.ones((_WINDOW, _WINDOW), np.uint8)) == 0
+
+    firm = clear(people[0]) & (contrast(first) >= _CONTRAST)
+    points = cv2.goodFeaturesToTrack(first, _FEATURES, 0.01, 7, mask=firm.astype(np.uint8))
 
     def still(grey: np.ndarray, person: np.ndarray) -> bool:
         if points is not None:
             moved, found, _ = cv2.calcOpticalFlowPyrLK(first, grey, points, points.copy())
             x, y = points[:, 0].astype(int).T
-            visible = cv2.dilate(person.astype(np.uint8), window)[y, x, None] == 0
+            visible = clear(person)[y, x, None]
             shift = np.linalg.norm(moved - points, axis=-1)[(found > 0) & visible]
             if len(shift) >= _LEAST_FEATURES:
                 return float(np.median(shift)) <= tolerance
@@ -55,6 +61,14 @@ def is_static(
         return not both.any() or float(np.abs(grey[both].astype(np.float32) - first[both]).mean()) <= _LEVELS
 
     return float(np.mean([still(*later) for later in zip(greys[1:], people[1:])] or [True])) >= _STILL_FRACTION
+
+
+def contrast(grey: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """The root mean square slope (levels a pixel) in the window around each pixel, along its weaker direction."""
+    slopes = [cv2.Sobel(grey, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1))]
+    xx, xy, yy = (cv2.blur(a * b, (_WINDOW, _WINDOW)) for a, b in ((slopes[0],) * 2, slopes, (slopes[1],) * 2))
+    weaker = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+    return np.sqrt(weaker.clip(0))
 
 
 def median_background(

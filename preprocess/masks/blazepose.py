@@ -92,7 +92,7 @@ class BlazePoseMasks(Stage):
     """
 
     name: ClassVar[str] = "masks"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(
         self,
