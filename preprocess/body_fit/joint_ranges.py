@@ -28,7 +28,7 @@ UNLIMITED = ((-180, 180),) * 3  # of a joint that LIMITS does not name
 # radians: the usual deviation of a joint from rest (Anny rests in an A-pose), about every axis or about x, y and z
 SPREAD = {
     "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8,
-    "knee": (1.0, 0.1, 0.1), "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4, "hand": 0.05,
+    "knee": (1.0, 0.1, 0.1), "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.6, "hand": 0.05,
 }  # fmt: skip
 
 

@@ -1,8 +1,7 @@
 """The first estimate from metric 3D points: trunk and head by rigid alignment, limbs by bone directions."""
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.geometry import skinning
@@ -18,6 +17,8 @@ from preprocess.body_fit.sequence import BodySequence
 from preprocess.skeleton import NAMES
 
 KNOWN = 0.3  # trust in a measured turn of the hand that the first estimate takes
+MOST_TWIST = 1.2  # radians: of a hand that turns farther about its forearm, the palm was taken for the back
+SHARE = 0.5  # of the twist that is the forearm's, the rest is the wrist's
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("ankle", "foot_index"))
@@ -77,8 +78,8 @@ def turn_forearm(
 ) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
     """The rotations (axis-angle) of elbow and wrist that turn the hand as measured.
 
-    The part about the forearm's axis is the forearm's, the rest the wrist's. Pictures of little trust take the values
-    between those of their neighbours.
+    Half of the twist about the forearm's axis is the forearm's, and everything else the wrist's. Pictures of little trust, or with a twist
+    that no forearm has, take the values between those of their neighbours.
 
     Args:
         elbow: the elbow's rotation, of a forearm that is not twisted.
@@ -86,15 +87,14 @@ def turn_forearm(
         bone: from the elbow to the wrist at rest.
         trust: in the measurements.
     """
-    known = (trust >= KNOWN).cpu().numpy()
-    if not known.any():
-        return elbow, torch.zeros_like(elbow)
     axis = torch.nn.functional.normalize(bone, dim=-1)
     twist = twist_about(hand, axis)
-    bent = skinning.axis_angle_to_matrix(-twist[:, None] * axis) @ hand
-    # a turn of more than 180 degrees goes on where the one before ended
-    twist = torch.from_numpy(fill(unwrapped(twist.cpu().numpy(), known)[:, None], known)).to(elbow)
-    wrist = torch.from_numpy(fill(axis_angle_from_matrix(bent).cpu().numpy(), known)).to(elbow)
+    known = ((trust >= KNOWN) & (twist.abs() < MOST_TWIST)).cpu().numpy()
+    if not known.any():
+        return elbow, torch.zeros_like(elbow)
+    twist = SHARE * twist
+    bent = axis_angle_from_matrix(skinning.axis_angle_to_matrix(-twist[:, None] * axis) @ hand)
+    twist, wrist = (torch.from_numpy(fill(x.cpu().numpy(), known)).to(elbow) for x in (twist[:, None], bent))
     twisted = skinning.axis_angle_to_matrix(elbow) @ skinning.axis_angle_to_matrix(twist * axis)
     return axis_angle_from_matrix(twisted), wrist
 
@@ -105,14 +105,6 @@ def twist_about(rotation: Float[Tensor, "F 3 3"], axis: Float[Tensor, "3"]) -> F
     half = vector.norm(dim=-1) / 2
     along = (vector * axis).sum(-1) / vector.norm(dim=-1).clamp_min(1e-9) * half.sin()
     return 2 * torch.atan2(along, half.cos())
-
-
-def unwrapped(angle: Float[np.ndarray, "F"], known: Bool[np.ndarray, "F"]) -> Float[np.ndarray, "F"]:
-    """Angles (radians) whose known values differ by less than half a turn from one to the next."""
-    angle = angle.copy()
-    angle[known] = np.unwrap(angle[known])
-    middle = np.median(angle[known])
-    return angle - 2 * np.pi * np.round(middle / (2 * np.pi))
 
 
 @torch.no_grad()

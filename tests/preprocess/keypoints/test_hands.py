@@ -49,7 +49,8 @@ def test_the_networks_output_is_placed_in_the_picture(monkeypatch):
     seen = {}
 
     def network(pixels: np.ndarray) -> list[np.ndarray]:
-        seen["shape"], seen["top"] = pixels.shape, pixels[0, INPUT // 8].mean()
+        seen["shape"] = pixels.shape
+        seen["above"], seen["below"] = pixels[0, INPUT // 8, INPUT // 2, 0], pixels[0, -INPUT // 8, INPUT // 2, 0]
         points = np.tile([(INPUT - 1) / 2, (INPUT - 1) / 2 - 10, 0.0], (POINTS, 1)).reshape(1, -1)
         metres = np.tile([0.0, -0.05, 0.02], (POINTS, 1)).reshape(1, -1)
         return [points, np.array([[0.75]]), np.array([[0.25]]), metres]
@@ -58,7 +59,7 @@ def test_the_networks_output_is_placed_in_the_picture(monkeypatch):
     image = np.zeros((400, 600, 3), np.uint8)
     image[:, 200:] = 255
     hand = HandNetwork()(image, Crop(np.array([100.0, 80.0]), 2.0 * INPUT, np.pi / 2))
-    assert seen["shape"] == (1, INPUT, INPUT, 3) and seen["top"] == 1  # what lies to the right
+    assert seen == {"shape": (1, INPUT, INPUT, 3), "above": 1, "below": 0}  # what lies to the right, and to the left
     np.testing.assert_allclose(hand.image_points, np.tile([120, 80], (POINTS, 1)))
     np.testing.assert_allclose(hand.world_points, np.tile([0.05, 0, 0.02], (POINTS, 1)), atol=1e-12)
     assert (hand.presence, hand.right) == (0.75, 0.25)
