@@ -78,8 +78,8 @@ def turn_forearm(
 ) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
     """The rotations (axis-angle) of elbow and wrist that turn the hand as measured.
 
-    Half of the twist about the forearm's axis is the forearm's, and everything else the wrist's. Pictures of little trust, or with a twist
-    that no forearm has, take the values between those of their neighbours.
+    Half of the twist about the forearm's axis is the forearm's, and everything else the wrist's. Pictures of little
+    trust, or with a twist that no forearm has, take the values between those of their neighbours.
 
     Args:
         elbow: the elbow's rotation, of a forearm that is not twisted.

@@ -45,7 +45,7 @@ class Terms:
         self.spread = joint_spread(names).to(device)
         self.image_deviation, self.world_deviation = IMAGE_DEVIATION.to(device), WORLD_DEVIATION.to(device)
         self.bias_along_view, self.bias_ahead = WORLD_BIAS.to(device).split(1, -1)
-        self.turned = [names.index(name) for name in TURNED]
+        self.turned = torch.tensor([names.index(name) for name in TURNED], device=device)
         self.view = torch.tensor([0.0, 0, 1], device=device)
         self.correspondences = Correspondences(self.evidence)
 
@@ -115,7 +115,7 @@ class Terms:
     def turns(self, posed: Posed) -> Tensor:
         """Joints are turned as was measured (deviation: 20 degrees)."""
         measured = self.evidence.turns
-        away = posed.bone_transforms[:, self.turned, :3, :3] - measured.rotation
+        away = posed.bone_transforms.index_select(1, self.turned)[..., :3, :3] - measured.rotation
         squared = away.square().sum((-1, -2)) / 2 / 0.35**2  # of the angle, as long as that is small
         return (measured.trust * geman_mcclure(squared, 3.0)).mean()
 
