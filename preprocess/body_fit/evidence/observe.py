@@ -78,7 +78,7 @@ def point_trust(world: Float[np.ndarray, "F L 3"]) -> Float[np.ndarray, "F L"]:
     """How far to trust each point, in [0, 1], beyond what the detector says.
 
     It calls a face visible that looks away from the camera, and guesses where it is. On rendered people of known pose
-    (`benchmarks/landmarks.py`), the nose is 2 cm off from the front and 4 to 5 cm from behind.
+    (`benchmarks/landmarks.py`), the nose is 1.5 cm off from the front and 5.5 cm from behind.
 
     Args:
         world: the 3D points (m, camera axes).
