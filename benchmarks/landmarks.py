@@ -7,6 +7,7 @@ to 24). Left and right points are combined by mirroring. For each point, over fr
 
 - offset: from the body's landmark, in the axes of the bone at rest, so that projections fall on the detected points
 - image: median remaining distance of the projections, at the person's depth
+- front, behind: the same as a root mean square, where the person faces the camera and where they face away
 - bias: the correction of the 3D point along the viewing direction, and towards the person's front
 - across, along: median remaining distance of the 3D points, across and along the viewing direction
 """
@@ -35,6 +36,7 @@ TRUNK = [NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint 
 MIRROR = np.array([-1.0, 1, 1])
 SEEN = 0.5  # visibility
 OUTLIER = 0.05  # metres
+FACING = 0.7  # cosine of the angle between the person's front and the direction to the camera
 
 
 class Observed:
@@ -84,6 +86,19 @@ def offset_of(scenes: list[Observed], point: int) -> tuple[np.ndarray, float]:
     return offset, float(np.median(np.linalg.norm(error - slope @ offset, axis=1)))
 
 
+def facing_errors(scenes: list[Observed], point: int, offset: np.ndarray) -> tuple[float, float]:
+    """Root mean square distance (m) in pictures that the person faces, and in those that they face away from."""
+    found: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    for other, flip in {point: np.ones(3), MIRRORED[point]: np.ones(3) if MIRRORED[point] == point else MIRROR}.items():
+        for scene in scenes:
+            rest = scene.image_error[:, other] - (scene.slope[:, other] * flip) @ offset
+            towards = -scene.ahead[:, 2]
+            for part, chosen in zip(found, (towards > FACING, towards < -FACING)):
+                part.append(np.square(rest).sum(-1)[chosen & scene.seen[:, other]])
+    front, behind = (float(np.sqrt(np.concatenate(part).mean())) for part in found)
+    return front, behind
+
+
 def world_errors(scene: Observed, offsets: np.ndarray) -> np.ndarray:
     """Differences of the 3D points from the body's (F, L, 3), both relative to the trunk and at the same scale (m)."""
     true = scene.at + np.einsum("flab,lb->fla", scene.turn, offsets)
@@ -120,11 +135,14 @@ def main() -> None:
         scenes.append(Observed(scene, arguments.subjects / scene.name, body))
     measured = [offset_of(scenes, point) for point in range(len(NAMES))]
     errors = [world_errors(scene, np.stack([offset for offset, _ in measured])) for scene in scenes]
-    print(f"{'point':<12}{'offset':>22}{'image':>8}{'bias':>14}{'across':>8}{'along':>8}   (cm)")
+    print(
+        f"{'point':<12}{'offset':>22}{'image':>8}{'front':>8}{'behind':>8}{'bias':>14}{'across':>8}{'along':>8}   (cm)"
+    )
     for name in POINTS:
         point = next(i for i, n in enumerate(NAMES) if n in (name, f"left_{name}", f"{name}_left"))
         (offset, image), (bias, rest) = measured[point], bias_of(scenes, errors, point)
-        numbers = [f"{100 * x:7.1f}" for x in (*offset, image, *bias, *rest)]
+        facing = facing_errors(scenes, point, offset)
+        numbers = [f"{100 * x:7.1f}" for x in (*offset, image, *facing, *bias, *rest)]
         print(f"{name:<12}" + " ".join(numbers))
 
 

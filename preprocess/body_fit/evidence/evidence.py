@@ -14,9 +14,10 @@ from torch import Tensor
 from hashhuman.io import threads
 from hashhuman.io.files import read_rgb
 from preprocess.body_fit.evidence.flow import Flow, observe_flow
-from preprocess.body_fit.evidence.observe import Observations
+from preprocess.body_fit.evidence.observe import Observations, point_trust
 from preprocess.body_fit.evidence.silhouette import Silhouettes, observe_silhouettes
 from preprocess.body_fit.evidence.texture import Texture, Window, texture_window
+from preprocess.body_fit.evidence.turns import Turns
 
 Tensors = TypeVar("Tensors", bound=Any)
 
@@ -37,6 +38,7 @@ class Evidence:
     silhouettes: Silhouettes
     flow: Flow
     texture: Texture
+    turns: Turns
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Evidence:
         paths: Sequence[Path],
         masks: list[np.ndarray | None],
         weighted: Collection[str],
+        turns: Turns | None = None,
     ) -> "Evidence":
         """Collects the evidence that the weighted terms need.
 
@@ -55,8 +58,10 @@ class Evidence:
             paths: the pictures; they are read only if the terms `flow` or `texture` are weighted.
             masks: 8-bit masks of the person (H x W), None where there is none.
             weighted: names of the terms that some stage of the fit weighs.
+            turns: how joints are turned; None: it was not measured.
         """
         visibility = torch.from_numpy(observations.visibility).float()
+        trust = torch.from_numpy(point_trust(observations.world)).float()
         if {"flow", "texture"}.intersection(weighted):
             flow, texture = _observe_pictures(paths, masks)
         else:
@@ -64,12 +69,13 @@ class Evidence:
         return cls(
             K=K,
             image=torch.from_numpy(observations.image).float(),
-            image_weight=visibility.square(),
+            image_weight=visibility.square() * trust,
             world=torch.from_numpy(observations.world).float(),
-            world_weight=visibility * torch.from_numpy(observations.has_world)[:, None],
+            world_weight=visibility * trust * torch.from_numpy(observations.has_world)[:, None],
             silhouettes=observe_silhouettes(masks),
             flow=flow,
             texture=texture,
+            turns=turns or Turns.untrusted(len(masks)),
         )
 
 

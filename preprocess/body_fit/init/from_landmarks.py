@@ -87,7 +87,7 @@ class _Problem:
         self.point = {name: i for i, name in enumerate(landmarks)}
         self.joint = {name: j for j, name in enumerate(body.joint_names)}
         self.joint_basis, self.moments = body.joint_basis().double(), body.landmark_basis(landmarks).double()
-        self.spread = joint_spread(body.joint_names).double()
+        self.spread = joint_spread(body.joint_names).amax(-1).double()
         below = torch.eye(len(body.parents), dtype=torch.float64)
         for j in reversed(range(1, len(body.parents))):
             below[body.parents[j]] += below[j]

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashhuman.geometry import skinning
+from preprocess.body_fit.evidence.observe import fill
+from preprocess.body_fit.evidence.turns import TURNED, Turns
 from preprocess.body_fit.geometry import (
     axis_angle_from_matrix,
     rigid_rotation,
@@ -14,6 +16,9 @@ from preprocess.body_fit.geometry import (
 from preprocess.body_fit.sequence import BodySequence
 from preprocess.skeleton import NAMES
 
+KNOWN = 0.3  # trust in a measured turn of the hand that the first estimate takes
+MOST_TWIST = 1.2  # radians: of a hand that turns farther about its forearm, the palm was taken for the back
+SHARE = 0.5  # of the twist that is the forearm's, the rest is the wrist's
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("ankle", "foot_index"))
@@ -22,7 +27,7 @@ LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "a
 @torch.no_grad()
 def init_from_points(
     sequence: BodySequence, world: Float[Tensor, "F L 3"], image: Float[Tensor, "F L 2"],
-    weight: Float[Tensor, "F L"], K: Float[Tensor, "3 3"],
+    weight: Float[Tensor, "F L"], K: Float[Tensor, "3 3"], turns: Turns,
 ) -> None:  # fmt: skip
     """Sets root, pose and pelvis of every frame of the sequence.
 
@@ -32,6 +37,7 @@ def init_from_points(
         image: the same points in the pictures (pixels).
         weight: how far to trust each point in the pictures.
         K: the camera's intrinsics (pixels).
+        turns: how the hands are turned; forearms without a measurement turn as before and after.
     """
     body = sequence.body
     joint = {name: i for i, name in enumerate(body.joint_names)}
@@ -57,8 +63,48 @@ def init_from_points(
             turn = rotation_between(rest[b] - rest[a], seen)
             local[:, joint[f"{side}_{start}"]] = turn
             parents[end] = parent @ skinning.axis_angle_to_matrix(turn)
+        elbow, wrist = joint[f"{side}_elbow"], joint[f"{side}_wrist"]
+        bone = rest[point[f"{side}_wrist"]] - rest[point[f"{side}_elbow"]]
+        measured = TURNED.index(f"{side}_wrist")
+        local[:, elbow], local[:, wrist] = turn_forearm(
+            local[:, elbow], parents["wrist"].mT @ turns.rotation[:, measured], bone, turns.trust[:, measured]
+        )
     sequence.pose.copy_(local)
     place_pelvis(sequence, image, weight, K)
+
+
+def turn_forearm(
+    elbow: Float[Tensor, "F 3"], hand: Float[Tensor, "F 3 3"], bone: Float[Tensor, "3"], trust: Float[Tensor, "F"]
+) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F 3"]]:
+    """The rotations (axis-angle) of elbow and wrist that turn the hand as measured.
+
+    Half of the twist about the forearm's axis is the forearm's, and everything else the wrist's. Pictures of little
+    trust, or with a twist that no forearm has, take the values between those of their neighbours.
+
+    Args:
+        elbow: the elbow's rotation, of a forearm that is not twisted.
+        hand: the measured rotation of the hand against that forearm.
+        bone: from the elbow to the wrist at rest.
+        trust: in the measurements.
+    """
+    axis = torch.nn.functional.normalize(bone, dim=-1)
+    twist = twist_about(hand, axis)
+    known = ((trust >= KNOWN) & (twist.abs() < MOST_TWIST)).cpu().numpy()
+    if not known.any():
+        return elbow, torch.zeros_like(elbow)
+    twist = SHARE * twist
+    bent = axis_angle_from_matrix(skinning.axis_angle_to_matrix(-twist[:, None] * axis) @ hand)
+    twist, wrist = (torch.from_numpy(fill(x.cpu().numpy(), known)).to(elbow) for x in (twist[:, None], bent))
+    twisted = skinning.axis_angle_to_matrix(elbow) @ skinning.axis_angle_to_matrix(twist * axis)
+    return axis_angle_from_matrix(twisted), wrist
+
+
+def twist_about(rotation: Float[Tensor, "F 3 3"], axis: Float[Tensor, "3"]) -> Float[Tensor, "F"]:
+    """The angle (radians) of a rotation about an axis: its twist, if it is split into that and a swing across."""
+    vector = axis_angle_from_matrix(rotation)
+    half = vector.norm(dim=-1) / 2
+    along = (vector * axis).sum(-1) / vector.norm(dim=-1).clamp_min(1e-9) * half.sin()
+    return 2 * torch.atan2(along, half.cos())
 
 
 @torch.no_grad()

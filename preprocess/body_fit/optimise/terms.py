@@ -13,6 +13,7 @@ from torch import Tensor
 
 from preprocess.body_fit.evidence.evidence import Evidence, to_device
 from preprocess.body_fit.evidence.flow import AHEAD
+from preprocess.body_fit.evidence.turns import TURNED
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.joint_ranges import joint_ranges, joint_spread
 from preprocess.body_fit.landmarks import IMAGE_DEVIATION, WORLD_BIAS, WORLD_DEVIATION
@@ -30,7 +31,7 @@ class Terms:
     """
 
     NAMES = (
-        "points", "world", "inside", "contour", "flow", "texture",
+        "points", "world", "inside", "contour", "flow", "texture", "turns",
         "smooth", "smooth_pose", "limits", "rest", "shape", "clothes",
     )  # fmt: skip
 
@@ -44,6 +45,7 @@ class Terms:
         self.spread = joint_spread(names).to(device)
         self.image_deviation, self.world_deviation = IMAGE_DEVIATION.to(device), WORLD_DEVIATION.to(device)
         self.bias_along_view, self.bias_ahead = WORLD_BIAS.to(device).split(1, -1)
+        self.turned = torch.tensor([names.index(name) for name in TURNED], device=device)
         self.view = torch.tensor([0.0, 0, 1], device=device)
         self.correspondences = Correspondences(self.evidence)
 
@@ -110,6 +112,13 @@ class Terms:
         residual = (seen - robust_mean(seen.detach(), weight, at, posed.vertices.shape[1])) / 0.5
         return (weight * geman_mcclure(residual.square().sum(-1), 3.0)).sum() / posed.vertices[..., 0].numel()
 
+    def turns(self, posed: Posed) -> Tensor:
+        """Joints are turned as was measured (deviation: 20 degrees)."""
+        measured = self.evidence.turns
+        away = posed.bone_transforms.index_select(1, self.turned)[..., :3, :3] - measured.rotation
+        squared = away.square().sum((-1, -2)) / 2 / 0.35**2  # of the angle, as long as that is small
+        return (measured.trust * geman_mcclure(squared, 3.0)).mean()
+
     def smooth(self, posed: Posed) -> Tensor:
         """Small accelerations of the pelvis, and of the joints relative to it (deviation: 1 cm per frame^2)."""
         joints = torch.cat([posed.joints[:, :1], posed.joints[:, 1:] - posed.joints[:, :1]], 1) / posed.size
@@ -127,7 +136,7 @@ class Terms:
 
     def rest(self, posed: Posed) -> Tensor:
         """Joints near rest (deviation: each joint's own)."""
-        return (self.sequence.pose / self.spread[:, None]).square().sum(-1).mean()
+        return (self.sequence.pose / self.spread).square().sum(-1).mean()
 
     def shape(self, posed: Posed) -> Tensor:
         """Shape near the mean of the prior."""

@@ -146,6 +146,7 @@ def test_npm_of_the_wheel_runs() -> None:
 
 def test_declarations_do_not_clash() -> None:
     everything = [assets.LPIPS_ALEX, assets.LPIPS_VGG16, declared.BLAZEPOSE_HEAVY, declared.MOVENET_MULTIPOSE]
+    everything.append(declared.HAND_LANDMARKS)
     everything += [*declared.POSE2SIM_VIDEOS, declared.POSE2SIM_CALIBRATION]
     assert len({a.filename for a in everything}) == len(everything)
     assert all(len(a.sha256) == 64 and a.package.licence for a in everything)

@@ -22,6 +22,7 @@ from preprocess.body_fit.evidence.flow import observe_flow
 from preprocess.body_fit.evidence.observe import observe
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import CELLS, Texture
+from preprocess.body_fit.evidence.turns import Turns
 from preprocess.body_fit.folder import FolderFit
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.landmarks import WORLD_BIAS
@@ -84,7 +85,7 @@ def seen_in(camera: Camera, keypoints: Keypoints, masks: list[np.ndarray]) -> Ev
     flow = observe_flow(masks, masks)
     return Evidence(
         camera.K, image, visibility.square(), world, visibility, observe_silhouettes(masks), flow,
-        Texture.untrusted(len(masks)),
+        Texture.untrusted(len(masks)), Turns.untrusted(len(masks)),
     )  # fmt: skip
 
 

@@ -20,4 +20,9 @@ def test_right_joints_have_the_mirrored_range_of_left_ones():
 def test_other_joints_are_unlimited():
     ranges = joint_ranges(["wing"])
     assert (ranges.low == -180).all() and (ranges.high == 180).all()
-    assert joint_spread(["wing", "left_foot"]).tolist() == torch.tensor([1.0, SPREAD["foot"]]).tolist()
+    assert torch.equal(joint_spread(["wing", "left_foot"]), torch.tensor([[1.0] * 3, [SPREAD["foot"]] * 3]))
+
+
+def test_knees_are_hinges_about_x():
+    left, right = joint_spread(["left_knee", "right_knee"])
+    assert torch.equal(left, right) and left[0] == 1 and (left[1:] < 0.2).all()

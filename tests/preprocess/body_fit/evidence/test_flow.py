@@ -10,6 +10,7 @@ from preprocess.body_fit.evidence.evidence import Evidence
 from preprocess.body_fit.evidence.flow import AHEAD, GRID, Flow, observe_flow
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import Texture
+from preprocess.body_fit.evidence.turns import Turns
 from preprocess.body_fit.optimise.terms import Terms
 
 HEIGHT, WIDTH = 150, 200
@@ -85,9 +86,8 @@ def test_the_term_compares_the_skin_with_the_picture(moving):
         flow = Flow(moved, torch.zeros(frames, 2), torch.full((frames,), 240 / (GRID - 1)))
         nothing = observe_silhouettes([None] * frames)
         world = zeros[..., None].expand(-1, -1, 3)
-        terms = Terms(
-            sequence, Evidence(K, world[..., :2], zeros, world, zeros, nothing, flow, Texture.untrusted(frames))
-        )
+        rest = nothing, flow, Texture.untrusted(frames), Turns.untrusted(frames)
+        terms = Terms(sequence, Evidence(K, world[..., :2], zeros, world, zeros, *rest))
         terms.match(still, {"flow": 1.0})
         # by hand: 3 pixels in units of 6 mm at each frame's depth, Geman-McClure of scale 4, over the skin in sight
         metres = sequence.pelvis[:-AHEAD, 2].detach().numpy() / float(K[0, 0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from preprocess.body_fit.evidence.observe import fill, find_flips, flat_world, mirror, observe
+from preprocess.body_fit.evidence.observe import EARS, FACE, fill, find_flips, flat_world, mirror, observe, point_trust
 from preprocess.body_fit.geometry import project
 from preprocess.keypoints.camera_axes import to_camera_axes
 from preprocess.keypoints.points import Keypoints
@@ -82,3 +82,15 @@ def test_fill_is_linear_interpolation():
     known = np.array([True, False, True, False, True, False])
     assert fill(x, known)[:, 0].tolist() == [0, 2, 4, 6, 8, 8]
     assert torch.tensor(fill(x, known)).shape == (6, 1)
+
+
+def test_a_face_that_looks_away_is_not_trusted(moving):
+    """The body turns from facing the camera to facing away."""
+    _, truth, _ = moving
+    trust = point_trust(truth.landmarks.double().numpy())
+    assert len(FACE) == 9 and len(EARS) == 2
+    body = [i for i in range(len(NAMES)) if i not in (*FACE, *EARS)]
+    assert (trust[:, body] == 1).all()
+    face, ears = trust[:, FACE], trust[:, EARS]
+    assert (face[0] > 0.3).all() and (face[-1] < 0.02).all() and (np.diff(face[:, 0]) < 0).all()
+    assert (ears[-1] > 10 * face[-1, 0]).all() and np.allclose(ears[0], face[0, 0], rtol=0.02)

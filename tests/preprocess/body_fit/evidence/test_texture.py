@@ -13,6 +13,7 @@ from preprocess.body_fit.evidence.flow import Flow, observe_flow
 from preprocess.body_fit.evidence.observe import Observations
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import BLURS, CELLS, Texture, texture_window
+from preprocess.body_fit.evidence.turns import Turns
 from preprocess.body_fit.optimise.terms import Terms
 
 HEIGHT, WIDTH = 220, 260
@@ -74,7 +75,8 @@ def test_the_term_pulls_a_body_to_where_its_pattern_is(moving):
     nothing, zeros = observe_silhouettes([None] * frames), torch.zeros(frames, landmarks)
     flow = Flow(torch.zeros(frames, 3, 4, 4), torch.zeros(frames, 2), torch.ones(frames))
     world = zeros[..., None].expand(-1, -1, 3)
-    terms = Terms(sequence, Evidence(K, world[..., :2], zeros, world, zeros, nothing, flow, texture))
+    turns = Turns.untrusted(frames)
+    terms = Terms(sequence, Evidence(K, world[..., :2], zeros, world, zeros, nothing, flow, texture, turns))
     still = dataclasses.replace(
         truth,
         vertices=truth.vertices[:1].expand(frames, -1, -1),

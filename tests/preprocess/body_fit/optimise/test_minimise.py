@@ -11,6 +11,7 @@ from preprocess.body_fit.evidence.evidence import Evidence
 from preprocess.body_fit.evidence.flow import Flow
 from preprocess.body_fit.evidence.silhouette import observe_silhouettes
 from preprocess.body_fit.evidence.texture import Texture
+from preprocess.body_fit.evidence.turns import Turns
 from preprocess.body_fit.geometry import project
 from preprocess.body_fit.optimise.minimise import blur, minimise
 from preprocess.body_fit.optimise.terms import Terms
@@ -35,7 +36,8 @@ def test_a_blurred_step_moves_the_frames_about_that_which_pulls(moving, deviatio
     nowhere = Flow(torch.zeros(frames, 3, 4, 4), torch.zeros(frames, 2), torch.ones(frames))
     silhouettes = observe_silhouettes([np.full((8, 8), 255, np.uint8)] * frames)
     beside = project(truth.landmarks, K) + torch.tensor([3.0, 0])
-    evidence = Evidence(K, beside, pull, truth.landmarks, pull, silhouettes, nowhere, Texture.untrusted(frames))
+    rest = silhouettes, nowhere, Texture.untrusted(frames), Turns.untrusted(frames)
+    evidence = Evidence(K, beside, pull, truth.landmarks, pull, *rest)
     before = sequence.pelvis.detach().clone()
     stage = {"steps": 1, "weights": {"points": 1}, "free": {"pelvis": 0.01}, "blur": deviation}
     minimise(Terms(sequence, evidence), [stage], lambda: None)
