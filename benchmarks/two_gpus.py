@@ -111,7 +111,7 @@ def sum_alone(shapes: Sequence[Sequence[int]], touched: float, rank: int, port: 
     device = torch.device("cuda", rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
-    options = {"device_id": device} if cuda else {}
+    options: Any = {"device_id": device} if cuda else {}
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("nccl" if cuda else "gloo", init_method=address, rank=rank, world_size=2, **options)
     parameters = [torch.nn.Parameter(torch.zeros(*shape, device=device)) for shape in shapes]

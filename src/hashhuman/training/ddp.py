@@ -109,9 +109,10 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter], sum_dtype: torch
         travels = sum_dtype if sum_dtype and dtype == torch.float32 else dtype
         flat = torch.empty(sum(sizes), dtype=travels, device=alike[0].device)
         places = [place.view_as(gradient) for gradient, place in zip(alike, flat.split(sizes))]
-        torch._foreach_copy_(places, alike)  # a few kernels for all, which convert on the way
+        copy: Any = torch._foreach_copy_  # type: ignore[attr-defined]  # a few kernels for all, which also convert
+        copy(places, alike)
         _average(flat)
-        torch._foreach_copy_(alike, places)
+        copy(alike, places)
 
 
 def _average(flat: torch.Tensor) -> None:
