@@ -17,6 +17,7 @@ to that file as soon as it ends, and the table is about all runs in it of the sa
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -103,32 +104,53 @@ def environment(build: Path, timeline: Path, caches: Path | None) -> dict[str, s
     return os.environ | changed
 
 
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """One command that has ended, and what was noted while it ran."""
+
+    begun: float  # s since the epoch
+    ended: float
+    noted: dict[str, Any]  # what `timeline/sitecustomize.py` wrote
+    memory_mib: float  # the largest resident memory of the process and its children together
+    gpu_mib: int | None  # the most that the GPU had in use
+    run: Path  # the run folder
+
+
+def watched(build: Path, folder: Path, video: str, overrides: Sequence[str], caches: Path | None = None) -> Finished:
+    """Runs the whole command of one checkout in a folder. With `caches`, loops and kernels are cached there.
+
+    Raises SystemExit, with the end of what the command printed, if it fails.
+    """
+    timeline, log = folder / "timeline.json", folder / "log.txt"
+    before = set(folder.glob("outputs/*/*"))
+    command = [sys.executable, str(build / "train.py"), "data=monocular", f"video={video}", *overrides]
+    with log.open("w") as output:
+        begun = time.time()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(build, timeline, caches), stdout=output, stderr=subprocess.STDOUT
+        )
+        peaks = Peaks(process.pid)
+        with peaks.watching():
+            status = process.wait()
+            ended = time.time()
+    if status:
+        raise SystemExit(f"{build.name}: status {status}\n{log.read_text()[-3000:]}")
+    (run,) = set(folder.glob("outputs/*/*")) - before
+    return Finished(begun, ended, json.loads(timeline.read_text()), peaks.memory / MIB, peaks.gpu, run)
+
+
 def measure(build: Path, video: str, overrides: Sequence[str], cold: bool) -> Row:
     """Runs the whole command of one checkout in an empty folder; what it took.
 
-    Raises SystemExit, with the end of what the command printed, if it fails.
+    Raises SystemExit as `watched` does.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "run")
         folder.mkdir()
-        timeline, log = Path(temporary, "timeline.json"), Path(temporary, "log.txt")
-        command = [sys.executable, str(build / "train.py"), "data=monocular", f"video={video}", *overrides]
-        caches = Path(temporary) if cold else None
-        with log.open("w") as output:
-            begun = time.time()
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment(build, timeline, caches), stdout=output, stderr=subprocess.STDOUT
-            )
-            peaks = Peaks(process.pid)
-            with peaks.watching():
-                status = process.wait()
-                ended = time.time()
-        if status:
-            raise SystemExit(f"{build.name}: status {status}\n{log.read_text()[-3000:]}")
-        noted = json.loads(timeline.read_text())
-        run = next(folder.glob("outputs/*/*/timing.json")).parent
-        training = json.loads((run / "timing.json").read_text())
-        splits = json.loads((run / "evaluation/metrics.json").read_text())["splits"]
+        done = watched(build, folder, video, overrides, Path(temporary) if cold else None)
+        noted, begun, ended = done.noted, done.begun, done.ended
+        training = json.loads((done.run / "timing.json").read_text())
+        splits = json.loads((done.run / "evaluation/metrics.json").read_text())["splits"]
     seconds = {name: [wall, computed, beside] for name, (wall, computed, beside) in noted["seconds"].items()}
     rest = seconds.setdefault("exit", [0.0, 0.0, 0.0])
     rest[0] += ended - noted["until"]
@@ -138,8 +160,8 @@ def measure(build: Path, video: str, overrides: Sequence[str], cold: bool) -> Ro
         "seconds": ended - begun,
         "stages": seconds,
         "steps": training["steps"],
-        "memory_mib": peaks.memory / MIB,
-        "gpu_mib": peaks.gpu,
+        "memory_mib": done.memory_mib,
+        "gpu_mib": done.gpu_mib,
         "psnr": {split: found["mean"]["psnr_full"] for split, found in splits.items() if found["mean"]},
         "picture_ms": {split: found["mean"]["render_ms"] for split, found in splits.items() if found["mean"]},
     }

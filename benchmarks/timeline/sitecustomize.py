@@ -65,6 +65,14 @@ def stage_of(frame: FrameType | None) -> str | None:
     return best and best[1]
 
 
+def reserved() -> float | None:
+    """The most memory of the GPU that PyTorch kept for this program (MiB); None without a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return torch.cuda.max_memory_reserved() / 2**20
+
+
 class Timeline:
     """Looks at all threads, and adds up seconds by the clock and of computing for each stage."""
 
@@ -73,6 +81,7 @@ class Timeline:
         self.main, self.worked = threading.main_thread().ident, False
         self.seconds: dict[str, list[float]] = collections.defaultdict(lambda: [0.0, 0.0, 0.0])
         self.last = time.time(), time.process_time()
+        self.first_step: float | None = None  # when training was seen first (s since the epoch)
 
     def look(self) -> None:
         """Adds the time since the last look. Columns: the clock, computing, and the clock of other threads alone."""
@@ -81,7 +90,8 @@ class Timeline:
         self.last = now
         frames = sys._current_frames()
         here = stage_of(frames.pop(self.main, None))  # type: ignore[arg-type]
-        self.worked |= here == "training"
+        if here == "training" and not self.worked:
+            self.worked, self.first_step = True, now[0]
         row = self.seconds[here or (EXIT if self.worked else START)]
         row[0], row[1] = row[0] + wall, row[1] + computed
         for name in {stage_of(frame) for frame in frames.values()} - {here, None}:
@@ -91,7 +101,8 @@ class Timeline:
         """Writes the sums; what follows is the exit of the interpreter."""
         self.look()
         with open(self.path, "w", encoding="utf-8") as file:
-            json.dump({"until": self.last[0], "seconds": self.seconds}, file)
+            noted = {"until": self.last[0], "seconds": self.seconds, "first_step": self.first_step}
+            json.dump(noted | {"reserved_mib": reserved()}, file)
 
     def watch(self) -> None:
         """Looks again and again; runs in a thread of its own."""

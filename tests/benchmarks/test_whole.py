@@ -66,7 +66,9 @@ def test_seconds_of_a_program(tmp_path: Path):
     path = tmp_path / "timeline.json"
     environment = whole.environment(ROOT, path, None)
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, env=environment)
-    seconds = json.loads(path.read_text())["seconds"]
+    noted = json.loads(path.read_text())
+    seconds = noted["seconds"]
+    assert noted["first_step"] is None and noted["reserved_mib"] is None  # it neither trains nor uses a GPU
     assert seconds["preprocessing: masks"][0] > 0.2 and seconds["set-up"][0] > 0.15
     assert seconds["preprocessing: keypoints"][0] == 0 and seconds["preprocessing: keypoints"][2] > 0.15
     assert set(seconds) <= {*whole.STAGES}

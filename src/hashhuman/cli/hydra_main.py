@@ -55,6 +55,7 @@ def run(
     # Read when torch is imported. Waiting threads that spin make a busy CPU many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     lean_imports.postpone_scipy_signal()
+    lean_imports.postpone_compiler()
     _reset(folder)
     command = _Command(job, folder, config_name)
     status = 2

@@ -24,6 +24,8 @@ from torch.optim import Optimizer
 
 from hashhuman.errors import UserError
 
+SUM_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FEW_RAYS = 8192  # of a step, below which two GPUs are slower than one (docs/performance.md, "Several GPUs")
 GRACE = 2.0  # seconds to wait for the exit of another process that may have caused a failed collective
 
 
@@ -31,7 +33,22 @@ class AveragingStrategy(DDPStrategy):
     """Lightning's DDP strategy without the wrapper around the module, which cannot be captured in a CUDA graph.
 
     Used by `trainer=ddp`. The module's attribute `optimizer` averages the gradients just before each update.
+
+    Args:
+        sum_dtype: dtype in which gradients travel, `float32` or `bfloat16`. bfloat16 has float32's range, and half the
+            bytes; each gradient keeps 8 bits of its mantissa.
+        options: of Lightning's strategy.
     """
+
+    def __init__(self, sum_dtype: str = "float32", **options: Any) -> None:
+        super().__init__(**options)
+        self.sum_dtype = SUM_DTYPES[sum_dtype]
+
+    @staticmethod
+    def require(sum_dtype: str = "float32", **options: Any) -> None:
+        """Raises UserError if gradients cannot travel in that dtype."""
+        if sum_dtype not in SUM_DTYPES:
+            raise UserError(f"trainer.strategy.sum_dtype={sum_dtype} is unknown: it may be {' or '.join(SUM_DTYPES)}.")
 
     def configure_ddp(self) -> None:
         """Gives every process the parameters and buffers of rank 0."""
@@ -41,19 +58,45 @@ class AveragingStrategy(DDPStrategy):
             dist.broadcast(tensor.data, src=0)
 
     def setup_optimizers(self, trainer: Any) -> None:
-        """Makes the module's optimizer, and registers the averaging. Raises UserError if the module has none."""
+        """Makes the module's optimizer, and registers the averaging. Raises UserError if the module has none.
+
+        One line tells the user if one GPU would be faster.
+        """
         super().setup_optimizers(trainer)
+        sampler = getattr(trainer.datamodule, "ray_sampler", None)
+        if sampler and self.root_device.type == "cuda" and trainer.is_global_zero and trainer.world_size > 1:
+            advise(sampler.n_rays)
         optimizer: Any = getattr(self.lightning_module, "optimizer", None)
         if not isinstance(optimizer, Optimizer):
             raise UserError("trainer=ddp averages the gradients of `module.optimizer`, but this module has none.")
-        optimizer.register_step_pre_hook(_average_before_update)
+        optimizer.register_step_pre_hook(self._average_before_update)
+
+    def _average_before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        average_gradients(
+            (parameter for group in optimizer.param_groups for parameter in group["params"]), self.sum_dtype
+        )
 
 
-def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+def advise(n_rays: int) -> None:
+    """Prints a line if a step has so few rays that several GPUs take longer for it than one."""
+    if n_rays < FEW_RAYS:
+        print(
+            f"trainer=ddp: a step has {n_rays} rays, which are few. With 4096, one H200 takes 598 steps a second and "
+            "two take 431: leave trainer=ddp out, or raise data.ray_sampler.n_rays.",
+            flush=True,
+        )
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter], sum_dtype: torch.dtype | None = None) -> None:
     """Replaces each gradient by its mean over all processes, with one collective per dtype. Can be captured.
 
     A missing gradient counts as zero. If all processes draw equally many rays and each loss is a mean over rays, the
     result is the gradient of the union of the batches.
+
+    Args:
+        parameters: parameters with gradients; those that are not learned are left alone.
+        sum_dtype: dtype in which float32 gradients travel and are summed; None: their own. The mean is rounded to it,
+            in all processes alike, so that parameters stay equal.
     """
     learned = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in learned:
@@ -62,15 +105,23 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     gradients = [parameter.grad for parameter in learned if parameter.grad is not None]
     for dtype in sorted({gradient.dtype for gradient in gradients}, key=str):
         alike = [gradient for gradient in gradients if gradient.dtype == dtype]
-        flat = torch.cat([gradient.flatten() for gradient in alike])
-        dist.all_reduce(flat)
-        flat /= dist.get_world_size()
-        for gradient, mean in zip(alike, flat.split([gradient.numel() for gradient in alike])):
-            gradient.copy_(mean.view_as(gradient))
+        sizes = [gradient.numel() for gradient in alike]
+        travels = sum_dtype if sum_dtype and dtype == torch.float32 else dtype
+        flat = torch.empty(sum(sizes), dtype=travels, device=alike[0].device)
+        places = [place.view_as(gradient) for gradient, place in zip(alike, flat.split(sizes))]
+        copy: Any = torch._foreach_copy_  # type: ignore[attr-defined]  # a few kernels for all, which also convert
+        copy(places, alike)
+        _average(flat)
+        copy(alike, places)
 
 
-def _average_before_update(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-    average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
+def _average(flat: torch.Tensor) -> None:
+    """The mean over all processes, in place."""
+    if dist.get_backend() == "nccl":  # it divides while it sums, which saves a pass over the gradients
+        dist.all_reduce(flat, dist.ReduceOp.AVG)
+        return
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
 
 
 def rank() -> int:

@@ -26,7 +26,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.gpu import backend
 from hashhuman.gpu.precompile import precompiled
-from hashhuman.io import checkpoint, files, interruption, leftovers, lock
+from hashhuman.io import checkpoint, files, interruption, leftovers, lock, memory
 from hashhuman.io.packages import cause_of, causes_of
 from hashhuman.training import ddp, divergence, resume, run_folder, run_parts, state
 from hashhuman.training.callbacks.carve import Carve
@@ -71,6 +71,7 @@ def train(config: DictConfig) -> None:
             root = Path(config.data.root)
             with run_folder.removed_if_refused(folder, manifest), lock.alone(root):  # other runs may prepare it, too
                 instantiate(config.source).prepare(root)
+            memory.give_back()  # training and evaluation need the most; what preprocessing has freed is not added to it
         subject = _subject(config)
         resume.check_subject(folder, manifest, subject)
         evaluator = instantiate(config.eval)  # before training, so that missing packages show early

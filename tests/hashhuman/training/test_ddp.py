@@ -121,6 +121,39 @@ def test_gradients_of_several_kinds():
     assert fork(mixed) == [0, 0]
 
 
+def mixed_in_bfloat16(rank: int) -> None:
+    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+    generator = torch.Generator().manual_seed(0)
+    both = torch.randn(RANKS, 500, 3, generator=generator) * torch.logspace(-30, 0, 500)[:, None]
+    single, double = nn.Parameter(torch.zeros(500, 3)), nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    single.grad, double.grad = both[rank].clone(), torch.full((2,), 1 / 3 + rank, dtype=torch.float64)
+    kept = single.grad
+    ddp.average_gradients([single, double], torch.bfloat16)
+    assert single.grad is kept and single.grad.dtype == torch.float32
+    error, size = (single.grad - both.mean(0)).abs(), both.abs().amax(0)
+    assert (error <= size / 128).all() and error.any()  # 8 bits of mantissa, of numbers of any size
+    assert torch.allclose(double.grad, torch.full((2,), 1 / 3 + 0.5, dtype=torch.float64), rtol=1e-12)  # as they are
+    gathered = [torch.empty_like(single.grad) for _ in range(RANKS)]
+    dist.all_gather(gathered, single.grad)
+    assert torch.equal(*gathered)
+
+
+def test_gradients_travel_with_half_the_bytes_and_arrive_alike():
+    assert fork(mixed_in_bfloat16) == [0, 0]
+
+
+def test_an_unknown_dtype_of_sums_is_refused():
+    with pytest.raises(UserError, match="sum_dtype=float8"):
+        ddp.AveragingStrategy.require("float8")
+
+
+def test_few_rays_are_told(capsys):
+    ddp.advise(ddp.FEW_RAYS)
+    assert not capsys.readouterr().out
+    ddp.advise(4096)
+    assert "4096 rays" in capsys.readouterr().out
+
+
 def trained(rank: int, root: Path, folder: Path) -> None:
     module, data = lit_module(), data_module(root, train_frames=4, reach=0.2)
     for parameter in module.parameters():
@@ -129,7 +162,7 @@ def trained(rank: int, root: Path, folder: Path) -> None:
     RaySampler.draw = lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1]
     L.seed_everything(rank, verbose=False)
     trainer = L.Trainer(
-        accelerator="cpu", devices=RANKS, strategy=ddp.AveragingStrategy(), max_steps=5, max_epochs=-1,
+        accelerator="cpu", devices=RANKS, strategy=ddp.AveragingStrategy("bfloat16"), max_steps=5, max_epochs=-1,
         logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         use_distributed_sampler=False, num_sanity_val_steps=0,
     )  # fmt: skip
