@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 Number = int | float
 WIDTH, HEIGHT = 400, 190
 _MOST = 4 * WIDTH  # points of a curve that are all drawn
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24  # margins for the numbers of the axes
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 24  # margins for the numbers of the axes
 
 
 @dataclasses.dataclass(frozen=True)

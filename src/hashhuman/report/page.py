@@ -10,7 +10,7 @@ from hashhuman.evaluation.table import UNSEEN, number
 from hashhuman.page.document import POLICY, badge, document, findings_table, folded, key_table, section
 from hashhuman.report import figures
 from hashhuman.report.embedding import Embedding
-from hashhuman.report.pictures import KINDS, Pictures, moving, slider
+from hashhuman.report.pictures import KINDS, Pictures, aspect, moving, slider
 from hashhuman.report.record import Record
 
 HERE = Path(__file__).parent
@@ -69,20 +69,25 @@ def _header(record: Record) -> str:
             value = number(column, result["mean"][column])
             cards.append((value, f"{column}, {figures.title_of(split)}"))
     if "train_s" in record.timing:
-        cards.append((f"{record.timing['train_s']:.0f} s", f"{record.timing['steps']} steps on {_device(record)}"))
+        device = _device(record.timing.get("device", ""))
+        cards.append(
+            (
+                f"{record.timing['train_s']:.0f} s",
+                f"{record.timing['steps']} steps on {device}",
+            )
+        )
     if "unseen" in record.metrics:
         cards.append((f"{record.metrics['unseen']['surface']:.0%}", "of the surface were never filmed"))
     shown = "".join(f"<li><b>{escape(value)}</b> {escape(words)}</li>" for value, words in cards)
     title = record.subject or record.name
     return (
         f"<header><h1>{escape(title)}</h1><p>{escape(record.name)}, measured as {escape(record.metrics['protocol'])} "
-        f'on {escape(str(record.metrics["device"]))}</p><ul class="cards">{shown}</ul></header>\n'
+        f'on {escape(_device(record.metrics["device"]))}</p><ul class="cards">{shown}</ul></header>\n'
     )  # fmt: skip
 
 
-def _device(record: Record) -> str:
-    device = str(record.timing.get("device", ""))
-    return "the CPU" if device == "cpu" else device
+def _device(name: Any) -> str:
+    return "the CPU" if name == "cpu" else str(name)
 
 
 def _videos(record: Record, embedding: Embedding) -> str:
@@ -106,7 +111,7 @@ def _avatar(record: Record, embedding: Embedding) -> str:
     if not embedding.text("the avatar", path, content):
         return ""
     return (
-        '<figure><iframe id="avatar" title="The avatar" sandbox="allow-scripts allow-downloads"></iframe>'
+        '<figure class="live"><iframe id="avatar" title="The avatar" sandbox="allow-scripts allow-downloads"></iframe>'
         "<figcaption>drag to turn, scroll to come closer</figcaption></figure>"
         f'<script type="application/json" id="avatar-page">{content}</script>'
     )
@@ -153,8 +158,10 @@ def _slider(record: Record, pictures: Pictures, embedding: Embedding) -> str:
     drawn = slider(("truth", both[labels["truth"]]), right, pictures.size, pictures.box, pictures.name)
     each = record.metrics["splits"][pictures.split]["each"]
     row = next((row for row in each if row["picture"] == pictures.name), {})
-    words = ", ".join(f"{column} {number(column, row[column])}" for column in figures.headline(row))
-    return f"<figure>{drawn}<figcaption>{escape(pictures.name)} <small>{escape(words)}</small></figcaption></figure>"
+    words = [escape(f"{column} {number(column, row[column])}") for column in figures.headline(row)]
+    small = " ".join(f"<span>{word}</span>" for word in words)
+    caption = f"<figcaption>{escape(pictures.name)} <small>{small}</small></figcaption>"
+    return f'<figure style="--aspect: {aspect(pictures.box):.3f}">{drawn}{caption}</figure>'
 
 
 def _means(metrics: dict[str, Any]) -> str:
@@ -201,7 +208,9 @@ def timings(record: Record) -> dict[str, str]:
         if (milliseconds := split["mean"].get("render_ms")) is not None:
             known[f"rendering a picture, {figures.title_of(name)}"] = f"{milliseconds:.0f} ms"
     if "steps" in record.timing:
-        known["trained on"] = f"{_device(record)}, {record.timing.get('processes', 1)} process(es)"
+        known["trained on"] = (
+            f"{_device(record.timing.get('device', ''))}, {record.timing.get('processes', 1)} process(es)"
+        )
     if (peak := record.timing.get("peak_gpu_bytes")) is not None:
         known["most GPU memory"] = f"{peak / 2**30:.1f} GiB"
     return known

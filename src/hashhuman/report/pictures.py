@@ -61,6 +61,12 @@ def around(boxes: Sequence[Box]) -> Box:
     return min(tops), min(lefts), max(bottoms), max(rights)
 
 
+def aspect(box: Box) -> float:
+    """The width of a box over its height."""
+    top, left, bottom, right = box
+    return (right - left) / (bottom - top)
+
+
 def crop_style(box: Box) -> str:
     """CSS of the element that shows the part of a picture in a box."""
     top, left, bottom, right = box

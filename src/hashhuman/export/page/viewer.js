@@ -73,7 +73,7 @@ class Viewer {
     const center = box.getCenter(new THREE.Vector3());
     const size = box.getSize(new THREE.Vector3());
     const half = Math.tan(THREE.MathUtils.degToRad(FIELD_OF_VIEW / 2));
-    const distance = (1.25 * Math.max(size.y, size.x / Math.min(this.camera.aspect, 1), 0.1)) / (2 * half) + size.z / 2;
+    const distance = (1.12 * Math.max(size.y, size.x / Math.min(this.camera.aspect, 1), 0.1)) / (2 * half) + size.z / 2;
     this.controls.target.copy(center);
     this.camera.position.set(center.x, center.y, center.z + distance);
     this.controls.update();
@@ -135,8 +135,9 @@ function connect(viewer) {
       toggle();
     }
   });
-  const resize = () => viewer.resize(window.innerWidth, window.innerHeight);
-  window.addEventListener('resize', resize);
+  const canvas = viewer.renderer.domElement;
+  const resize = () => viewer.resize(Math.max(canvas.clientWidth, 1), Math.max(canvas.clientHeight, 1));
+  new ResizeObserver(resize).observe(canvas);
   resize();
   viewer.front();
   viewer.scene.background = new THREE.Color(element('background').value);
@@ -154,9 +155,9 @@ function connect(viewer) {
 try {
   const gltf = await new GLTFLoader().parseAsync(bytes(element('avatar').textContent.trim()), '');
   window.viewer = new Viewer(element('picture'), gltf);
-  connect(window.viewer);
   element('message').hidden = true;
-  element('tools').hidden = false;
+  element('tools').hidden = false; // before the camera is placed, since it takes room from the picture
+  connect(window.viewer);
 } catch (error) {
   fail(error);
 }
