@@ -219,6 +219,12 @@ class FixedPairs:
     def tensors(self) -> Iterator[torch.Tensor]:
         yield self.pairs.distances
 
+    def has_room(self, vertices: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def replace(self, frames: torch.Tensor, vertices: torch.Tensor) -> None:
+        raise NotImplementedError
+
 
 def bodies_of(poses: torch.Tensor) -> PosedBodies:
     """The toy in poses (F, J + 2, 3): joint rotations, and the root's orientation and translation."""
