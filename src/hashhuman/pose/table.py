@@ -257,7 +257,7 @@ class RefinedPoses(nn.Module):
     def after_step(self, step: int) -> bool:
         """Notes the number of steps taken. Returns whether the next one computes other things than the last one."""
         before, self.step = self.learning, step
-        if self.blur is not None and self.learning:
+        if self.blur is not None:
             self.blur.after_step(step)
         return self.learning != before
 

@@ -17,6 +17,7 @@ from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.geometry.rays import camera_rays
+from hashhuman.pose.blur import GradientBlur
 from hashhuman.pose.corrections import Correction
 from hashhuman.pose.table import FixedPoses, RefinedPoses
 from hashhuman.training import losses
@@ -354,3 +355,15 @@ def test_other_poses_are_refused_when_training_goes_on():
         again.start(toy.template(), [poses[0], wrong(poses[1], 5, seed=0), poses[2]], FRAMES)
     with pytest.raises(UserError, match="The training frames are not those whose poses this run refined"):
         again.start(toy.template(), poses, [10, 12, 14])
+
+
+def test_the_blur_of_a_continued_training_is_the_same_when_poses_begin_late():
+    """It narrows before poses are refined, too: a training that goes on does not know when it was looked at last."""
+    poses = [toy.pose(0), toy.pose(1), toy.pose(2)]
+    whole, continued = (table(start_step=30, blur=GradientBlur(4.0, 0.5, 100)) for _ in range(2))
+    whole.start(toy.template(), poses, FRAMES)
+    for step in range(1, 36):
+        whole.after_step(step)
+    continued.set_extra_state(torch.tensor(35))
+    continued.start(toy.template(), poses, FRAMES)
+    assert torch.equal(whole.blur.weights, continued.blur.weights)
