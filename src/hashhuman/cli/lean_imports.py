@@ -93,8 +93,8 @@ class _Compiled:
     """What no module is an instance of."""
 
 
-def _as_it_is(function: Any, *_: Any, **__: Any) -> Any:
-    return function
+def _as_it_is(function: Any = None, *_: Any, **__: Any) -> Any:
+    return _as_it_is if function is None else function  # with options alone it makes a decorator
 
 
 def _nothing(*_: Any, **__: Any) -> None:

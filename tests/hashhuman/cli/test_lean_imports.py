@@ -89,6 +89,7 @@ optimizer = torch.optim.Adam([weight], lr=0.5)
 weight.square().sum().backward()
 optimizer.step()
 optimizer.zero_grad()
+assert torch._dynamo.disable(len) is len is torch._dynamo.disable(recursive=True, reason=None)(len)
 assert torch.allclose(weight, torch.tensor(0.5), atol=1e-4) and weight.grad is None
 assert not {"sympy", "torch._inductor", "torch._dynamo.utils"} & {*sys.modules}
 assert torch.cuda.is_available() or "triton" not in sys.modules
