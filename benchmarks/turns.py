@@ -11,7 +11,7 @@ which an avatar does not see. Left and right are joined.
 - `--palm`: the points of the palm at rest, the table PALM of `preprocess/body_fit/evidence/turns.py`. Do not use scenes
   on which results are reported.
 
-Results are kept in benchmarks/results/.
+benchmarks/results/turns.md quotes what it prints.
 """
 
 import argparse

@@ -25,7 +25,7 @@ TURNED = tuple(f"{side}_wrist" for side in SIDES)
 
 # The palm of a left hand in the body's rest frame (x to the person's left, y up, z forward; relative to its mean, at
 # any scale): wrist, root of the thumb, and the knuckles from the index to the little finger.
-# `benchmarks/landmarks.py` measured it.
+# `benchmarks/turns.py --palm` measured it.
 PALM = {
     0: (-2.3, 3.7, -5.0), 1: (-3.5, 3.0, -1.4), 5: (0.2, -0.4, 3.8), 9: (1.4, -1.4, 2.6), 13: (2.3, -2.2, 1.0),
     17: (1.9, -2.6, -1.1),
