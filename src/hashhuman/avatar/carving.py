@@ -21,7 +21,7 @@ from hashhuman.deformer.cells import Cells
 from hashhuman.geometry import skinning
 
 STEP = 0.005  # metres between the heights over the surface that are voted on
-AT_A_TIME = 1 << 19  # places that pictures vote on at a time, counted for each picture; bounds the memory
+AT_A_TIME = 1 << 19  # places or body points at a time, counted for each picture that votes; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Carving:
             radius: metres.
         """
         outside, shown = torch.zeros_like(vertex), torch.zeros_like(vertex)
-        some = max(1, AT_A_TIME // max(1, len(x)))
+        some = max(1, AT_A_TIME // max(len(x), len(bodies.canonical_vertices)))  # a picture has maps of all body points
         for first in range(0, len(outlines), some):
             pictures = slice(first, first + some)
             frames = torch.tensor(outlines.frames[pictures], device=x.device)
