@@ -183,10 +183,12 @@ class HashGridAvatar(nn.Module):
         numbers = list(range(len(poses)) if frames is None else frames)
         self.template = self.template.to(self.device)
         self.poses.start(self.template, poses, numbers)
-        corrected = [self.refined_pose(pose, frame) for pose, frame in zip(poses, numbers, strict=True)]
-        bodies = self.pose(corrected, range(len(poses)))
+        bodies, moved = self.poses.indexed(self.pose(poses, range(len(poses))))
         with torch.no_grad():
-            return Scene(bodies, self._linked(bodies))
+            scene = Scene(bodies, self._linked(bodies))
+        if moved is not None:
+            scene, _ = self.refresh(dataclasses.replace(scene, bodies=moved[0]), moved[1])
+        return scene
 
     def _linked(self, bodies: PosedBodies) -> LinkedIndex:
         return link(self._index(bodies, spare=self.poses.spare), bodies, self.skinning)
@@ -225,6 +227,8 @@ class HashGridAvatar(nn.Module):
         if (moved := self.poses.moved(scene.bodies)) is not None:
             bodies, frames = moved
             scene, replaced = self.refresh(dataclasses.replace(scene, bodies=bodies), frames)
+            if replaced:
+                self.poses.remade()
             changed |= replaced
         if self.prune_after is not None and step >= self.prune_after and step % self.prune_every == 0:
             self.prune(scene)

@@ -30,7 +30,7 @@ class GradientBlur:
 
     def start(self, times: Float[Tensor, "F"], step: int) -> None:
         """Takes the frames' times, ascending; the usual distance between two of them is 1."""
-        reach = math.ceil(REACH * max(self.first, self.last))
+        reach = min(math.ceil(REACH * max(self.first, self.last)), len(times) - 1)  # no frame lies farther
         padded = torch.nn.functional.pad(times, (reach, reach), value=math.inf)
         self.distance = padded.unfold(0, 2 * reach + 1, 1) - times[:, None]
         self.weights = torch.empty_like(self.distance)

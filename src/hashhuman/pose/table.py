@@ -58,9 +58,16 @@ class FixedPoses(nn.Module):
         """The bodies as they are: there are no kernels to compile."""
         return bodies
 
+    def indexed(self, bodies: PosedBodies) -> tuple[PosedBodies, None]:
+        """The bodies as they are: none has moved."""
+        return bodies, None
+
     def moved(self, bodies: PosedBodies) -> tuple[PosedBodies, Int[Tensor, "K"]] | None:
         """None: the bodies stay where they are."""
         return None
+
+    def remade(self) -> None:
+        """Nothing: the memory of an index depends on no corrections."""
 
     def after_step(self, step: int) -> bool:
         """False: a step changes nothing here."""
@@ -93,6 +100,8 @@ class RefinedPoses(nn.Module):
     """
 
     spare = 0.05  # metres by which bodies may become larger along an axis before their index needs more memory
+    at_memory: Tensor
+    at_index: Tensor
 
     def __init__(
         self,
@@ -113,6 +122,9 @@ class RefinedPoses(nn.Module):
         self.transl = nn.Parameter(torch.zeros(n_frames, 3))
         self.register_buffer("frames", torch.full((n_frames,), -1, dtype=torch.long))
         self.register_buffer("fit", torch.zeros(n_frames, n_joints + 1, 3))  # what the corrections belong to
+        # Corrections from which a training that is continued makes the same search index:
+        self.register_buffer("at_memory", torch.zeros(n_frames, n_joints + 1, 3))  # when its memory was reserved
+        self.register_buffer("at_index", torch.zeros(n_frames, n_joints + 1, 3))  # when each body was indexed last
         self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
         self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
         self.refresh_every, self.drift, self.blur = refresh_every, drift, blur
@@ -237,22 +249,44 @@ class RefinedPoses(nn.Module):
         count as moved.
 
         Returns:
-            All bodies, with the present maps, and the present vertices of those that have moved; and which these are.
-            None if there are none.
+            All bodies, of which those that have moved are as they are now; and which these are. None if there are none.
         """
         ends = self.step == self.stop_step
         if not ends and not (self.learning and self.step > self.start_step and self.step % self.refresh_every == 0):
             return None
         _, world, maps = self._posed(self.rotation, self.transl, self.fitted)
-        inverse = skinning.invert_linear(maps[..., :3])
-        vertices = (inverse @ (bodies.canonical_vertices - maps[..., 3])[..., None])[..., 0]
+        vertices = _vertices(bodies, maps)
         farthest = (vertices - bodies.vertices).square().sum(-1).amax(1)
         frames = ((farthest > self.drift**2) | ends).nonzero()[:, 0]
         if not len(frames):
             return None
-        vertices = bodies.vertices.index_copy(0, frames, vertices[frames])
-        moved = dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps, vertices=vertices)
-        return moved, frames
+        self.at_index[frames] = torch.cat([self.rotation, self.transl[:, None]], 1)[frames]
+        return _replaced(bodies, frames, world, maps, vertices), frames
+
+    @torch.no_grad()
+    def indexed(self, bodies: PosedBodies) -> tuple[PosedBodies, tuple[PosedBodies, Int[Tensor, "K"]] | None]:
+        """The bodies of which the search index was made, for a training that is continued.
+
+        Args:
+            bodies: in the fitted poses.
+
+        Returns:
+            The bodies when the memory of the index was reserved; and, as from `moved`, those that were indexed again
+            since. Without corrections these are `bodies` itself and None.
+        """
+        start = self._corrected_by(self.at_memory, bodies, self.at_memory.flatten(1).any(1))
+        later = (self.at_index != self.at_memory).flatten(1).any(1)
+        return start, (self._corrected_by(self.at_index, start, later), later.nonzero()[:, 0]) if later.any() else None
+
+    def _corrected_by(self, numbers: Tensor, bodies: PosedBodies, some: Tensor) -> PosedBodies:
+        if not some.any():
+            return bodies
+        _, world, maps = self._posed(numbers[:, :-1], numbers[:, -1], self.fitted)
+        return _replaced(bodies, some.nonzero()[:, 0], world, maps, _vertices(bodies, maps))
+
+    def remade(self) -> None:
+        """Notes that the memory of the index was reserved again, for the bodies as they are indexed now."""
+        self.at_memory.copy_(self.at_index)
 
     def after_step(self, step: int) -> bool:
         """Notes the number of steps taken. Returns whether the next one computes other things than the last one."""
@@ -268,6 +302,11 @@ class RefinedPoses(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Goes on from a saved number of steps."""
         self.step = int(state)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        for name in ("at_memory", "at_index"):  # which runs of earlier revisions lack
+            state_dict.setdefault(prefix + name, getattr(self, name))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Rotations and translations, each with a learning rate and a `factor` of it at each step."""
@@ -288,6 +327,22 @@ class RefinedPoses(nn.Module):
             from hashhuman.pose import posing_kernels as backend
         chain, world = backend.chains(rotation, transl, fitted)
         return chain, world, backend.maps(chain, fitted)
+
+
+def _vertices(bodies: PosedBodies, maps: Float[Tensor, "F V 3 4"]) -> Float[Tensor, "F V 3"]:
+    """The body points (m, posed space) that the maps carry to the canonical ones."""
+    inverse = skinning.invert_linear(maps[..., :3])
+    return (inverse @ (bodies.canonical_vertices - maps[..., 3])[..., None])[..., 0]
+
+
+def _replaced(bodies: PosedBodies, frames: Tensor, world: Tensor, maps: Tensor, vertices: Tensor) -> PosedBodies:
+    """The bodies, of which some are those with these transforms and vertices of all."""
+    return dataclasses.replace(
+        bodies,
+        world_from_posed=bodies.world_from_posed.index_copy(0, frames, world[frames]),
+        canonical_from_posed=bodies.canonical_from_posed.index_copy(0, frames, maps[frames]),
+        vertices=bodies.vertices.index_copy(0, frames, vertices[frames]),
+    )
 
 
 def _numbers(pose: BodyPose) -> Float[Tensor, "rows 3"]:

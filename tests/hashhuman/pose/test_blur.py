@@ -64,3 +64,11 @@ def test_a_single_frame_keeps_its_gradient():
     gradient = torch.arange(9.0)[None]
     rotation, transl = blurred(blur, gradient)
     assert torch.equal(torch.cat([rotation.flatten(1), transl], 1), gradient)
+
+
+@pytest.mark.parametrize("frames", [1, 8])
+def test_a_huge_deviation_takes_no_more_memory_than_the_frames_and_is_their_mean(frames: int):
+    blur = GradientBlur(1e9, 1e9, 10)
+    blur.start(TIMES[:frames], 0)
+    gradient = torch.randn(frames, 9, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(blurred(blur, gradient)[1], gradient[:, 6:].mean(0).expand(frames, 3))

@@ -222,6 +222,31 @@ def test_bodies_that_have_moved_are_indexed_again_in_place():
     assert avatar.after_step(moved, 6)[0] is moved  # it has not moved since
 
 
+@pytest.mark.parametrize("angles", [[], [0.1], [0.1, 0.13], [1.2], [1.2, 0.9]])
+def test_a_training_that_is_continued_has_the_same_index(angles: list[float]):
+    """To the bit, whether bodies have moved within their memory (small angles) or beyond it."""
+    avatar, again, fit = (
+        made(refresh_every=2, drift=0.02),
+        made(refresh_every=2, drift=0.02),
+        [toy.pose(0), toy.pose(1)],
+    )
+    avatar.poses, again.poses = (table(2, kernels="torch", refresh_every=2, drift=0.02) for _ in range(2))
+    scene = avatar.prepare(fit)
+    for step, angle in enumerate(angles, 1):
+        with torch.no_grad():
+            avatar.poses.rotation[1, 2, 2] = angle
+        scene, _ = avatar.after_step(scene, 2 * step)
+    with torch.no_grad():
+        avatar.poses.rotation += 0.004  # less than the drift
+    again.load_state_dict(avatar.state_dict())
+    resumed = again.prepare(fit)
+    assert torch.equal(resumed.bodies.vertices, scene.bodies.vertices)
+    for mine, theirs in zip(resumed.index.tensors(), scene.index.tensors(), strict=True):
+        assert torch.equal(mine, theirs)
+    pairs = [torch.stack([scene.index.voxel, scene.index.cell]).unique(dim=1) for scene in (resumed, scene)]
+    assert torch.equal(*pairs)
+
+
 @pytest.fixture(scope="module")
 def store(toy_folder) -> PixelStore:
     subject = Subject(toy_folder)
