@@ -110,6 +110,22 @@ def test_after_a_crash_the_same_command_goes_on_to_the_same_result(step, uninter
     assert files.load_json(tmp_path / "run/timing.json")["steps"] == STEPS
 
 
+def test_refined_poses_go_on_to_the_same_result(toy_folder, tmp_path):
+    """The search index holds some bodies as they were some steps ago, others as they were fitted; both are found again."""
+    refined = [
+        "pose=refined", "pose.table.start_step=3", "pose.table.warmup_steps=1", "pose.table.lr=0.01",
+        "pose.table.refresh_every=5", "pose.table.drift=0.004", "callbacks=carved",
+    ]  # fmt: skip
+    train.main(composed("train", *options(toy_folder, tmp_path / "whole", *refined, *struck(-1))))
+    config = options(toy_folder, tmp_path / "stopped", *refined, *struck(26))
+    with pytest.raises(ZeroDivisionError):
+        train.main(composed("train", *config))
+    train.main(composed("train", *config))
+    poses = checkpoint.load(tmp_path / "whole" / run_folder.CHECKPOINT)["state_dict"]
+    assert poses["avatar.poses.at_index"].any() and poses["avatar.poses.rotation"].abs().max() > 0.01
+    assert_same_result(tmp_path / "stopped", tmp_path / "whole")
+
+
 def started(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
     environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"} | {
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])

@@ -16,6 +16,7 @@ from preprocess.skeleton import HIPS, NAMES, SHOULDERS
 SIDES = ("left", "right")
 REACH = 1.3  # the crop's centre: so many times as far from the wrist as the knuckles
 WIDE, LEAST = 3.2, 0.45  # the crop's side: times the palm's length, and at least this share of the trunk's height
+PALM_OF_FOREARM = 0.35  # the palm's length over the forearm's
 TIGHT = 2.0  # side of the second crop over the extent of the hand's points
 WORTH_A_LOOK = 0.2  # presence below which there is no second look
 FOUND = 0.7  # presence of a hand that counts
@@ -66,6 +67,8 @@ def crop_of_hand(points: Float[np.ndarray, "33 2"], side: str) -> Crop:
     """The crop around a hand, from the body's points, with the fingers upwards."""
     wrist, index, pinky = (points[NAMES.index(f"{side}_{name}")] for name in ("wrist", "index", "pinky"))
     palm = (2 * index + pinky) / 3 - wrist
+    if not palm.any():  # a tool without fingers: the wrist stands in for them
+        palm = PALM_OF_FOREARM * (wrist - points[NAMES.index(f"{side}_elbow")])
     trunk = np.linalg.norm(points[SHOULDERS].mean(0) - points[HIPS].mean(0))
     extent = max(WIDE * float(np.linalg.norm(palm)), LEAST * float(trunk), 1.0)
     return Crop(wrist + REACH * palm, extent, float(np.arctan2(palm[0], -palm[1])))

