@@ -111,7 +111,7 @@ def test_after_a_crash_the_same_command_goes_on_to_the_same_result(step, uninter
 
 
 def test_refined_poses_go_on_to_the_same_result(toy_folder, tmp_path):
-    """The search index holds some bodies as they were some steps ago, others as they were fitted; both are found again."""
+    """The search index holds some bodies as they were some steps ago, others as fitted; both are found again."""
     refined = [
         "pose=refined", "pose.table.start_step=3", "pose.table.warmup_steps=1", "pose.table.lr=0.01",
         "pose.table.refresh_every=5", "pose.table.drift=0.004", "callbacks=carved",
