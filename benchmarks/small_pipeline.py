@@ -168,11 +168,16 @@ def comparable(path: Path) -> bytes:
     """A file's bytes; without what states times, or the hash of a file that does."""
     if path.name in _TIMED:
         return _TIMED[path.name](path)
-    if path.name == REPORT:
+    if _is_report(path):
         return b"\n".join(re.findall(rb'"(data:[^"]+)"', path.read_bytes()))  # its pictures and videos
     if path.parent.name == "stages" and path.suffix == ".json":
         return _stamp(path)
     return path.read_bytes()
+
+
+def _is_report(path: Path) -> bool:
+    """Whether it is the page of an evaluation; that of a subject states no times."""
+    return path.name == "report.html" and "evaluation" in path.parts
 
 
 def _timing(path: Path) -> bytes:
@@ -196,7 +201,7 @@ def _log(path: Path) -> bytes:
 
 def _manifest(path: Path) -> bytes:
     content = json.loads(path.read_text())
-    timed = {k for k in content["files"] if Path(k).name in {*_TIMED, REPORT}}
+    timed = {k for k in content["files"] if Path(k).name in _TIMED or _is_report(Path(k))}
     content["files"] = {k: v for k, v in content["files"].items() if k not in timed}
     return json.dumps(content).encode()
 
@@ -211,7 +216,6 @@ def _stamp(path: Path) -> bytes:
     return json.dumps([stamp["settings"], parts]).encode()
 
 
-REPORT = "report.html"
 _TIMED = {
     "timing.json": _timing,
     "metrics.json": _metrics,
