@@ -10,6 +10,7 @@ import numpy as np
 from hashhuman.body.smpl import source
 from hashhuman.body.smpl.arrays import SmplArrays
 from hashhuman.errors import UserError
+from hashhuman.io import lock
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,14 +71,16 @@ def write_poses(given: argparse.Namespace) -> str:
     """Writes refined poses and returns a description; see `training/refined_poses.py`."""
     from hashhuman.training.refined_poses import write_refined_poses  # takes seconds, which other commands do not need
 
-    return write_refined_poses(given.run, given.to, given.replace, given.admit)
+    with lock.alone(given.to):
+        return write_refined_poses(given.run, given.to, given.replace, given.admit)
 
 
 def write_masks(given: argparse.Namespace) -> str:
     """Writes refined masks and returns a description; see `training/refined_masks.py`."""
     from hashhuman.training.refined_masks import write_refined_masks  # as above
 
-    return write_refined_masks(given.run, given.to, given.replace, given.device, given.admit)
+    with lock.alone(given.to):
+        return write_refined_masks(given.run, given.to, given.replace, given.device, given.admit)
 
 
 def convert_smpl(path: Path, out: Path | None = None) -> str:

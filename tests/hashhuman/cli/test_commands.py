@@ -9,6 +9,9 @@ import pytest
 
 from hashhuman.body.smpl import source
 from hashhuman.cli import commands
+from hashhuman.errors import UserError
+from hashhuman.io import lock
+from hashhuman.training import refined_masks, refined_poses
 from tests import smpl_files, toy
 
 
@@ -58,3 +61,18 @@ def test_the_command_runs_as_a_module(tree: Path):
     command = [sys.executable, "-m", "hashhuman", "convert-smpl", str(tree / "SMPL_NEUTRAL.pkl")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "40 vertices" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("command", ["write-poses", "write-masks"])
+def test_a_subject_has_one_writer(command, tmp_path, capsys, monkeypatch):
+    """While a command writes into it, others that would not wait are told whom it belongs to."""
+
+    def written(run: Path, to: Path, *_: object) -> str:
+        with pytest.raises(UserError, match="is in use by process"), lock.alone(to, wait=False):
+            pass
+        return "written"
+
+    monkeypatch.setattr(refined_poses, "write_refined_poses", written)
+    monkeypatch.setattr(refined_masks, "write_refined_masks", written)
+    assert commands.main([command, str(tmp_path / "run"), "--to", str(tmp_path / "subject")]) == 0
+    assert capsys.readouterr().out == "written\n" and not list(tmp_path.iterdir())
