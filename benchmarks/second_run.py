@@ -10,7 +10,6 @@ process, and what the whole process had in use by `nvidia-smi`; and its PSNR. Of
 command typed to the first step. Every finished run is in the JSON at once.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -23,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.tables import Row, cell, finish, markdown  # noqa: E402
-from benchmarks.whole import MIB, Finished, machine, watched  # noqa: E402
+from benchmarks.whole import MIB, Finished, arguments, in_turn, watched  # noqa: E402
 
 NOTHING = ("turntable", "canonical", "comparisons")
 
@@ -70,29 +69,15 @@ def page(rows: Sequence[Row], builds: Sequence[str]) -> str:
 
 def main() -> None:
     """Parses the command line, runs the checkouts in turn, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", required=True, help="a video file, or demo")
-    parser.add_argument("--old", type=Path, action="append", default=[], help="an older checkout; may be repeated")
-    parser.add_argument("--repeat", type=int, default=1, help="rounds")
+    parser = arguments(__doc__, None, 1)
     parser.add_argument("--changed", default="optimizer.lr=0.008", help="the option that the second run changes")
-    parser.add_argument("--json", type=Path, help="add the figures of each checkout to this file")
-    parser.add_argument("--out", type=Path, help="write the page here")
     known, overrides = cut(sys.argv[1:])
     given = parser.parse_args(known)
-    builds = {"this checkout": ROOT} | {folder.name: folder.resolve() for folder in given.old}
-    video = str(Path(given.clip).resolve()) if Path(given.clip).exists() else given.clip
-    command = " ".join(["data=monocular", f"video={Path(video).name}", *overrides])
-    about = {"command": command, "changed": given.changed, "machine": machine()}
-    stored: list[Row] = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
-    for _ in range(given.repeat):
-        for name, build in builds.items():
-            figures = measure(build, video, overrides, given.changed)
-            stored.append({"build": name, **about, "figures": figures})
-            print(f"{name}: {figures}", file=sys.stderr, flush=True)
-            if given.json:
-                given.json.write_text(json.dumps(stored, indent=1) + "\n")
-    rows = [row for row in stored if all(row[key] == about[key] for key in about)]
-    finish(page(rows, list(builds)), given.out, False)
+    rows, builds = in_turn(
+        given, overrides, {"changed": given.changed},
+        lambda build, video: {"figures": measure(build, video, overrides, given.changed)},
+    )  # fmt: skip
+    finish(page(rows, builds), given.out, False)
 
 
 if __name__ == "__main__":

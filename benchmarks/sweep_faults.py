@@ -202,9 +202,7 @@ def main() -> None:
     third = max(1, len(peaks) // 3)
     early, late = float(np.median(peaks[:third])), float(np.median(peaks[-third:]))
     settled = first.launcher[len(first.launcher) // 4 :]
-    text = "\n".join([
-        "# A sweep with killed jobs and broken clips",
-        "",
+    text = "# A sweep with killed jobs and broken clips\n\n" + "\n".join([
         f"`benchmarks/sweep_faults.py` on {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}: "
         f"{len(clips)} clips, {len(bad)} sabotaged, {arguments.jobs} jobs at a time.",
         "",

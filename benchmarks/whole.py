@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -219,32 +219,62 @@ def machine() -> str:
     return f"{names.stdout.splitlines()[0].strip()}, {cores}" if names.stdout.strip() else cores
 
 
-def main() -> None:
-    """Parses the command line, runs the checkouts in turn, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None, clip: str | None, repeat: int) -> argparse.ArgumentParser:
+    """The options of a script that runs checkouts in turn.
+
+    Args:
+        description: the script's docstring.
+        clip: the default of --clip; None: it must be given.
+        repeat: the default of --repeat.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", default=clip, required=clip is None, help="a video file, or demo")
     parser.add_argument("--old", type=Path, action="append", default=[], help="an older checkout; may be repeated")
-    parser.add_argument("--clip", default="demo", help="a video file, or demo")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each checkout; 0: only print what --json holds")
-    parser.add_argument("--cold", action="store_true", help="compile loops and kernels in each run")
+    parser.add_argument("--repeat", type=int, default=repeat, help="runs of each; 0: only print what --json holds")
     parser.add_argument("--json", type=Path, help="add the figures of each run to this file")
     parser.add_argument("--out", type=Path, help="write the page here")
-    known, overrides = cut(sys.argv[1:])
-    given = parser.parse_args(known)
+    return parser
+
+
+def in_turn(
+    given: argparse.Namespace, words: Sequence[str], about: Row, measured: Callable[[Path, str], Row]
+) -> tuple[list[Row], list[str]]:
+    """Runs all checkouts in turn, as often as asked for. Every finished run is in the JSON at once.
+
+    Args:
+        given: values of `arguments`.
+        words: what is said of the command after the video.
+        about: what else a row says of its run; runs of which another thing is said are left out.
+        measured: measures a checkout with a video.
+
+    Returns:
+        The rows, old ones of the JSON first, and the names of the checkouts.
+    """
     builds = {"this checkout": ROOT} | {folder.name: folder.resolve() for folder in given.old}
     video = str(Path(given.clip).resolve()) if Path(given.clip).exists() else given.clip
-    about = {
-        "command": " ".join(["data=monocular", f"video={Path(video).name}", *overrides]) + (" (cold)" * given.cold),
-        "machine": machine(),
-    }
+    command = " ".join(["data=monocular", f"video={Path(video).name}", *words])
+    about = {"command": command, "machine": machine(), **about}
     stored: list[Row] = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
     for _ in range(given.repeat):
         for name, build in builds.items():
-            row = {"build": name, **about, **measure(build, video, overrides, given.cold)}
-            stored.append(row)
-            print(f"{name}: {row['seconds']:.1f} s", file=sys.stderr, flush=True)
+            stored.append({"build": name, **about, **measured(build, video)})
+            print(f"{name}: {stored[-1]}", file=sys.stderr, flush=True)
             if given.json:
                 given.json.write_text(json.dumps(stored, indent=1) + "\n")
-    rows = [row for row in stored if row["command"] == about["command"] and row["machine"] == about["machine"]]
+    rows = [row for row in stored if all(row[key] == about[key] for key in about)]
+    if not rows:
+        raise SystemExit(f"There is no run of {command} to show: make --repeat 1 or more.")
+    return rows, list(builds)
+
+
+def main() -> None:
+    """Parses the command line, runs the checkouts in turn, prints the table."""
+    parser = arguments(__doc__, "demo", 3)
+    parser.add_argument("--cold", action="store_true", help="compile loops and kernels in each run")
+    known, overrides = cut(sys.argv[1:])
+    given = parser.parse_args(known)
+    words = [*overrides, *(["(cold)"] if given.cold else [])]
+    rows, builds = in_turn(given, words, {}, lambda build, video: measure(build, video, overrides, given.cold))
     names = dict.fromkeys([*builds, *(row["build"] for row in rows)])
     text = page(rows, list(names)) + "\n"
     print(text)

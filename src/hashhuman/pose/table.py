@@ -207,7 +207,9 @@ class RefinedPoses(nn.Module):
         return None if frames[:1] == [-1] else neighbours(frames, frame)  # -1: never trained
 
     def _correction(self, near: Neighbours) -> Correction:
-        return correction_between(self.rotation.detach().cpu(), self.transl.detach().cpu(), near)
+        rows = near._replace(positions=list(range(len(near.positions))))  # only these leave the device
+        rotation, transl = (table.detach()[near.positions].cpu() for table in (self.rotation, self.transl))
+        return correction_between(rotation, transl, rows)
 
     @property
     def learning(self) -> bool:
