@@ -134,7 +134,7 @@ def watched(build: Path, folder: Path, video: str, overrides: Sequence[str], cac
             status = process.wait()
             ended = time.time()
     if status:
-        raise SystemExit(f"{build.name}: status {status}\n{log.read_text()[-3000:]}")
+        raise SystemExit(f"{build.name}: status {status}\n{log.read_text()[-9000:]}")
     (run,) = set(folder.glob("outputs/*/*")) - before
     return Finished(begun, ended, json.loads(timeline.read_text()), peaks.memory / MIB, peaks.gpu, run)
 

@@ -18,6 +18,7 @@ import time
 from types import FrameType
 
 INTERVAL = 0.02  # s
+AT_ONCE = 100.0  # s for which a thread keeps Python's lock while it looks at the others
 STAGES = "frames|keypoints|body_fit|masks|blend_weights|quality|report"
 START, EXIT = "start: Python, Hydra, config", "exit"
 
@@ -65,6 +66,25 @@ def stage_of(frame: FrameType | None) -> str | None:
     return best and best[1]
 
 
+def stages(main: int | None) -> tuple[str | None, set[str]]:
+    """The stage of the main thread, and those of all other threads.
+
+    No other thread runs meanwhile. The frames that are looked at keep all their variables alive: if a thread went on
+    and captured a CUDA graph, an autograd graph of its step before could still be there, on whose stream the new
+    gradients would be summed, which invalidates the capture.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(AT_ONCE)
+    try:
+        frames = sys._current_frames()
+        here = stage_of(frames.pop(main, None))  # type: ignore[arg-type]
+        others = {stage_of(frame) for frame in frames.values()}
+        del frames
+    finally:
+        sys.setswitchinterval(interval)
+    return here, {name for name in others if name is not None}
+
+
 def reserved() -> float | None:
     """The most memory of the GPU that PyTorch kept for this program (MiB); None without a GPU."""
     torch = sys.modules.get("torch")
@@ -88,14 +108,13 @@ class Timeline:
         now = time.time(), time.process_time()
         wall, computed = now[0] - self.last[0], now[1] - self.last[1]
         self.last = now
-        frames = sys._current_frames()
-        here = stage_of(frames.pop(self.main, None))  # type: ignore[arg-type]
+        here, others = stages(self.main)
         if here == "training" and not self.worked:
             self.worked, self.first_step = True, now[0]
         row = self.seconds[here or (EXIT if self.worked else START)]
         row[0], row[1] = row[0] + wall, row[1] + computed
-        for name in {stage_of(frame) for frame in frames.values()} - {here, None}:
-            self.seconds[name][2] += wall  # type: ignore[index]
+        for name in others - {here}:
+            self.seconds[name][2] += wall
 
     def save(self) -> None:
         """Writes the sums; what follows is the exit of the interpreter."""

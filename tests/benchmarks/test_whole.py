@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -122,3 +123,12 @@ def test_the_page_has_medians_and_their_ratio():
     assert "| the whole command (s) | 12.0 | 24.0 |" in text and "| against this checkout | 1.00 | 2.00 |" in text
     assert "| training | 6.0 (1.0) | 12.0 (1.0) |" in text and "| PSNR, heldout (dB) | 30.00 | 30.00 |" in text
     assert "| a picture, heldout (ms) | 500 | 500 |" in text
+
+
+def test_threads_that_are_looked_at_do_not_run_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    """They would go on with variables of their own that the look keeps alive."""
+    intervals = []
+    monkeypatch.setattr(sitecustomize, "stage_of", lambda frame: intervals.append(sys.getswitchinterval()))
+    before = sys.getswitchinterval()
+    sitecustomize.stages(threading.main_thread().ident)
+    assert intervals and set(intervals) == {sitecustomize.AT_ONCE} and sys.getswitchinterval() == before

@@ -17,6 +17,7 @@ from hashhuman.pose import posing
 from hashhuman.pose.between import Neighbours, correction_between, mean_pose, neighbours
 from hashhuman.pose.blur import GradientBlur
 from hashhuman.pose.corrections import Correction
+from hashhuman.pose.motion import accelerations, steadiness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class PosedTable:
     chain: Float[Tensor, "F J 3 4"]  # each joint's rotation and position (m), in posed space
     world_from_posed: Float[Tensor, "F 4 4"]
     frames: Float[Tensor, "F"]  # the frames' times; the usual distance between two of them is 1
+    steady: Float[Tensor, "A J"]  # how smooth the F - 2 accelerations are held to be (`pose/motion.py`)
 
 
 class FixedPoses(nn.Module):
@@ -95,6 +97,7 @@ class RefinedPoses(nn.Module):
         refresh_every: steps between two checks of how far the bodies have moved since the search index was made.
         drift: a body is indexed again if one of its points has moved farther than this (m). It must be less than what
             the index leaves free around the person: about one cell of `renderer.occupancy`.
+        tremble: root mean square of the fit's accelerations that are no motion (m per squared frame).
         blur: blurs the gradients over the frames; None: each frame has its own.
         kernels: auto, triton or torch, for posing.
     """
@@ -114,6 +117,7 @@ class RefinedPoses(nn.Module):
         stop_step: int | None,
         refresh_every: int,
         drift: float,
+        tremble: float = 0.01,
         blur: GradientBlur | None = None,
         kernels: str = "auto",
     ) -> None:
@@ -127,9 +131,9 @@ class RefinedPoses(nn.Module):
         self.register_buffer("at_index", torch.zeros(n_frames, n_joints + 1, 3))  # when each body was indexed last
         self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
         self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
-        self.refresh_every, self.drift, self.blur = refresh_every, drift, blur
+        self.refresh_every, self.drift, self.tremble, self.blur = refresh_every, drift, tremble, blur
         self.fitted: posing.Fitted | None = None
-        self.times = torch.zeros(n_frames)
+        self.times, self.steady = torch.zeros(n_frames), torch.zeros(max(n_frames - 2, 0), n_joints)
         self.step = 0
 
     def start(self, template: BodyTemplate, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
@@ -150,6 +154,9 @@ class RefinedPoses(nn.Module):
         self.fitted = posing.Fitted.of(template, poses)
         spacing = self.frames.diff().float().median() if len(frames) > 1 else torch.ones((), device=device)
         self.times = (self.frames - self.frames[0]).float() / spacing
+        if len(frames) > 2:
+            chain, world = posing.chains(torch.zeros_like(self.rotation), torch.zeros_like(self.transl), self.fitted)
+            self.steady = steadiness(accelerations(chain, world, self.times), self.tremble)
         if self.blur is not None:
             self.blur.start(self.times, self.step)
 
@@ -228,7 +235,7 @@ class RefinedPoses(nn.Module):
         if self.blur is not None:
             rotation, transl = self.blur(rotation, transl)
         chain, world, maps = self._posed(rotation, transl, self.fitted)
-        table = PosedTable(rotation, transl, chain, world, self.times)
+        table = PosedTable(rotation, transl, chain, world, self.times, self.steady)
         return dataclasses.replace(bodies, world_from_posed=world, canonical_from_posed=maps), table
 
     def miniature(self, template: BodyTemplate, bodies: PosedBodies) -> PosedBodies:

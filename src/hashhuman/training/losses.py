@@ -12,6 +12,7 @@ from hashhuman.avatar.prediction import Prediction
 from hashhuman.deformer.residual import Residual
 from hashhuman.errors import UserError
 from hashhuman.gpu.side_stream import SideStream
+from hashhuman.pose.motion import accelerations
 from hashhuman.renderer.volume import before
 
 Needs = Literal["weights", "poses", "rays"]
@@ -134,32 +135,18 @@ class PatchLoss(Loss):
 class PoseSmoothnessLoss(Loss):
     """Mean squared acceleration of the joints in the world, over the training frames, as m^2 per squared frame.
 
-    What accelerates is each joint's position, and points a `lever` away from it along its three axes, so that turning
-    counts, too. Frames need not be evenly spaced; the unit of time is their usual distance. 0 while poses are fixed.
-
-    Args:
-        weight: see `Loss`.
-        lever: metres.
+    It counts less where the person moves fast, and turning counts, too: `pose/motion.py` has both. Frames need not be
+    evenly spaced; the unit of time is their usual distance. 0 while poses are fixed.
     """
 
     needs = "poses"
-
-    def __init__(self, weight: float, lever: float) -> None:
-        super().__init__(weight)
-        self.lever = lever
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         poses = prediction.poses
         if poses is None or len(poses.frames) < 3:
             return prediction.batch.mask.new_zeros(())
-        joints = torch.cat([self.lever * poses.chain[..., :3], poses.chain[..., 3:]], -1)
-        world = poses.world_from_posed[:, None, :3]
-        moved = world[..., :3] @ joints
-        moved = torch.cat([moved[..., :3], moved[..., 3:] + world[..., 3:]], -1)
-        spacing = poses.frames.diff()[:, None, None, None]
-        velocity = moved.diff(dim=0) / spacing
-        acceleration = velocity.diff(dim=0) * (2 / (spacing[1:] + spacing[:-1]))
-        return acceleration.square().sum((2, 3)).mean()
+        found = accelerations(poses.chain, poses.world_from_posed, poses.frames)
+        return (poses.steady * found.square().sum((2, 3))).mean()
 
 
 class PoseDistanceLoss(Loss):

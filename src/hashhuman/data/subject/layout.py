@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hashhuman.body.template import BodyPose
 from hashhuman.errors import UserError
@@ -13,7 +12,8 @@ from hashhuman.errors import UserError
 VERSION = 1  # of subject.json
 TALLEST = 10.0  # metres: no person is that tall, and a body in millimetres or centimetres is taller
 FARTHEST = 10_000.0  # metres from the origin; single precision leaves millimetres there
-LARGEST_ANGLE = 4 * np.pi  # radians: fits count turns on at times, but degrees are larger
+LARGEST_ANGLE = 4 * np.pi  # radians of a joint: fits count turns on at times, but degrees are larger
+MOST_TURNS = 16 * np.pi  # radians of the whole body, where a person who turns before the camera may be counted on
 FINDING = ("verdict", "name", "value", "advice")  # of each entry of findings.json; verdict: ok, warn or bad
 REFINED_MASKS = "mask_refined"  # folder of what an avatar has learned: coverage, never ids
 MILLIMETRES = 1000.0  # in a metre: `T` of annots.npy is in millimetres
@@ -58,9 +58,15 @@ class Picture:
 
 def check_pose(pose: BodyPose, source: Path) -> None:
     """Raises UserError if no person can have this pose: a joint turned too far, or a body too far away."""
-    angle = float(torch.cat([pose.body_pose, pose.orient[None]]).norm(dim=1).max())
+    angle = float(pose.body_pose.norm(dim=1).max())
     distance = float(pose.transl.norm())
+    turned = float(pose.orient.norm())
     if not angle <= LARGEST_ANGLE:
         raise UserError(f"{source} turns a joint by {angle:.3g} rad, beyond any person's range: are these degrees?")
+    if not turned <= MOST_TURNS:
+        raise UserError(
+            f"{source} turns the whole body by {turned:.3g} rad: are these degrees? "
+            "If turns are counted on, take whole ones off."
+        )
     if not distance <= FARTHEST:
         raise UserError(f"{source} puts the body {distance:.3g} m away from the origin: are these metres?")

@@ -68,6 +68,12 @@ def test_poses_beyond_any_persons_range_are_neither_written_nor_read(toy_copy, p
         Subject(toy_copy).pose(0)
 
 
+def test_a_person_who_turns_before_the_camera_may_be_counted_on(toy_copy: Path):
+    turned = dataclasses.replace(toy.pose(0), orient=torch.tensor([0.0, 0.0, 6 * np.pi]))
+    SubjectWriter(toy_copy).write_pose(0, turned)
+    assert Subject(toy_copy).pose(0).orient[2] == pytest.approx(6 * np.pi)
+
+
 def test_a_body_in_millimetres_is_refused(toy_copy):
     for name in ("joints", "tvertices"):
         files.save_npy(toy_copy / f"smpl_lbs/{name}.npy", 1000 * files.load_npy(toy_copy / f"smpl_lbs/{name}.npy"))
