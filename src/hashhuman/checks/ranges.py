@@ -161,6 +161,7 @@ RANGES: dict[str, Range] = {
     "blur.steps": count("steps until gradients are blurred least"),
     "smoothness_weight": at_least_zero("the weight of the joints' accelerations"),
     "distance_weight": at_least_zero("the weight of the distance from the fit"),
+    "pose_smoothness.lever": positive("metres"),
     "pose_distance.transl": at_least_zero("the weight of a metre against a radian"),
     "data_range.*": Range("an end of the range of the pictures' values"),
     # data

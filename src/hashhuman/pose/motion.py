@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LEVER = 0.1  # metres: how long the axes of a joint are whose ends show how it turns
+LEVER = 0.1  # metres, length of a joint's axes, whose ends show how it turns
 WINDOW = (1.0, 4.0, 6.0, 4.0, 1.0)  # weights of a frame and its neighbours; tremble changes within two frames
 
 
 def accelerations(
-    chain: Float[Tensor, "F J 3 4"], world_from_posed: Float[Tensor, "F 4 4"], times: Float[Tensor, "F"]
+    chain: Float[Tensor, "F J 3 4"],
+    world_from_posed: Float[Tensor, "F 4 4"],
+    times: Float[Tensor, "F"],
+    lever: float = LEVER,
 ) -> Float[Tensor, "F-2 J 3 4"]:
     """The accelerations of each joint in the world, in the last column, and of the ends of its axes relative to it.
 
@@ -23,11 +26,12 @@ def accelerations(
         chain: rotations and positions (m) of the joints.
         world_from_posed: places of the bodies (m).
         times: at least three, ascending.
+        lever: metres, length of the axes.
 
     Returns:
         Metres per squared unit of time.
     """
-    joints = torch.cat([LEVER * chain[..., :3], chain[..., 3:]], -1)
+    joints = torch.cat([lever * chain[..., :3], chain[..., 3:]], -1)
     world = world_from_posed[:, None, :3]
     moved = world[..., :3] @ joints
     moved = torch.cat([moved[..., :3], moved[..., 3:] + world[..., 3:]], -1)

@@ -137,15 +137,23 @@ class PoseSmoothnessLoss(Loss):
 
     It counts less where the person moves fast, and turning counts, too: `pose/motion.py` has both. Frames need not be
     evenly spaced; the unit of time is their usual distance. 0 while poses are fixed.
+
+    Args:
+        weight: see `Loss`.
+        lever: metres from a joint at which turning counts.
     """
 
     needs = "poses"
+
+    def __init__(self, weight: float, lever: float) -> None:
+        super().__init__(weight)
+        self.lever = lever
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:
         poses = prediction.poses
         if poses is None or len(poses.frames) < 3:
             return prediction.batch.mask.new_zeros(())
-        found = accelerations(poses.chain, poses.world_from_posed, poses.frames)
+        found = accelerations(poses.chain, poses.world_from_posed, poses.frames, self.lever)
         return (poses.steady * found.square().sum((2, 3))).mean()
 
 

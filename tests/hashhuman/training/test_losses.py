@@ -234,9 +234,9 @@ def posed(transl: list[float], times: list[float]) -> PosedTable:
 def test_accelerations_of_the_joints_by_hand():
     """The times are 0, 1, 3 and 4. In x = t^2 the acceleration is 2 everywhere, for both joints."""
     moved = dataclasses.replace(make(), poses=posed([0.0, 1.0, 9.0, 16.0], [0.0, 1.0, 3.0, 4.0]))
-    assert losses.PoseSmoothnessLoss(1.0)(moved).item() == pytest.approx(4.0)
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(moved).item() == pytest.approx(4.0)
     steady = dataclasses.replace(make(), poses=posed([0.0, 1.0, 3.0, 4.0], [0.0, 1.0, 3.0, 4.0]))
-    assert losses.PoseSmoothnessLoss(1.0)(steady).item() == pytest.approx(0.0, abs=1e-9)
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(steady).item() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_accelerations_count_as_far_as_they_are_no_motion():
@@ -244,7 +244,7 @@ def test_accelerations_count_as_far_as_they_are_no_motion():
     moved = dataclasses.replace(
         make(), poses=dataclasses.replace(poses, steady=torch.tensor([[0.5, 0.0], [0.0, 0.25]]))
     )
-    assert losses.PoseSmoothnessLoss(1.0)(moved).item() == pytest.approx(4 * 0.75 / 4)
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(moved).item() == pytest.approx(4 * 0.75 / 4)
 
 
 def test_turning_accelerates_the_ends_of_the_lever():
@@ -253,7 +253,7 @@ def test_turning_accelerates_the_ends_of_the_lever():
     cosine, sine = np.cos(angle), np.sin(angle)
     poses.world_from_posed[1, 1:3, 1:3] = torch.tensor([[cosine, -sine], [sine, cosine]])
     expected = 4 * (2 * 2 * 0.1**2 + 0.5**2) * ((1 - cosine) ** 2 + sine**2) / 2  # the mean over two joints
-    found = losses.PoseSmoothnessLoss(1.0)(dataclasses.replace(make(), poses=poses)).item()
+    found = losses.PoseSmoothnessLoss(1.0, 0.1)(dataclasses.replace(make(), poses=poses)).item()
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -266,7 +266,7 @@ def test_the_distance_from_the_fit_by_hand():
 
 
 def test_pose_terms_are_zero_with_fixed_poses():
-    for loss in (losses.PoseSmoothnessLoss(1.0), losses.PoseDistanceLoss(1.0, 1.0)):
+    for loss in (losses.PoseSmoothnessLoss(1.0, 0.1), losses.PoseDistanceLoss(1.0, 1.0)):
         assert loss(make()).item() == 0
     two = dataclasses.replace(make(), poses=posed([0.0, 1.0], [0.0, 1.0]))
-    assert losses.PoseSmoothnessLoss(1.0)(two).item() == 0  # two frames have no acceleration
+    assert losses.PoseSmoothnessLoss(1.0, 0.1)(two).item() == 0  # two frames have no acceleration
