@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.checks.ranges import check_ranges
-from hashhuman.cli import arguments, empty_folders, job_folders, lean_imports, sweep
+from hashhuman.cli import arguments, empty_folders, job_folders, lean_imports, light_torchmetrics, sweep
 from hashhuman.cli.arguments import quote_paths as quote_paths
 from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
@@ -56,6 +56,7 @@ def run(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     lean_imports.postpone_scipy_signal()
     lean_imports.postpone_compiler()
+    light_torchmetrics.make_light()
     _reset(folder)
     command = _Command(job, folder, config_name)
     status = 2
