@@ -2,7 +2,7 @@
 
 A frame's own fit, with the correction of its neighbours, keeps the jitter that refinement took from the others. A curve
 through the refined poses of its neighbours has none, but knows nothing of this frame. The two err independently, so
-that close to its neighbours a frame gets half of each.
+that close to its neighbours a frame gets half of each, and less of the curve where joints are thrown.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,22 @@ def correction_between(rotation: Float[Tensor, "F J 3"], transl: Float[Tensor, "
     return Correction(torch.einsum("k,kjc->jc", weights, rotation[near.positions]), weights @ transl[near.positions])
 
 
-def mean_pose(poses: Sequence[BodyPose], weights: Sequence[float], pelvis: Float[Tensor, "3"]) -> BodyPose:
+def beside_curve(own: BodyPose, curve: BodyPose, steady: Float[Tensor, "J"], pelvis: Float[Tensor, "3"]) -> BodyPose:
+    """The mean of a frame's own pose and of the curve's, joint by joint.
+
+    Args:
+        own, curve: the two poses.
+        steady: how far joints move steadily there (`pose/motion.py`). The curve's share is half its root: a curve
+            errs as much as it is bent, which `steady` compares in squares.
+        pelvis: as for `mean_pose`.
+    """
+    share = 0.5 * steady.detach().cpu().double().sqrt()
+    return mean_pose([own, curve], torch.stack([1 - share, share]), pelvis)
+
+
+def mean_pose(
+    poses: Sequence[BodyPose], weights: Sequence[float] | Float[Tensor, "K J"], pelvis: Float[Tensor, "3"]
+) -> BodyPose:
     """The weighted mean of poses, on the CPU; weights may be negative, their sum is 1.
 
     Of each rotation it is the one nearest to the weighted mean of the matrices (the chordal mean), and of the body's
@@ -70,15 +85,16 @@ def mean_pose(poses: Sequence[BodyPose], weights: Sequence[float], pelvis: Float
 
     Args:
         poses: at least one.
-        weights: of each.
+        weights: of each, or of each and for each joint.
         pelvis: position of the root joint at rest (m).
     """
     numbers = torch.stack([torch.cat([pose.orient[None], pose.body_pose[1:]]) for pose in poses]).detach().cpu()
-    matrices, share = axis_angle_to_matrix(numbers.double()), torch.tensor(weights, dtype=torch.float64)
-    u, _, vt = torch.linalg.svd(torch.einsum("k,kjab->jab", share, matrices))
+    matrices, share = axis_angle_to_matrix(numbers.double()), torch.as_tensor(weights, dtype=torch.float64)
+    share = share if share.ndim == 2 else share[:, None].expand(-1, matrices.shape[1])
+    u, _, vt = torch.linalg.svd(torch.einsum("kj,kjab->jab", share, matrices))
     u = torch.cat([u[..., :2], u[..., 2:] * torch.det(u @ vt)[:, None, None]], -1)  # no reflections
     turned, center = u @ vt, pelvis.detach().double().cpu()
     transl = torch.stack([pose.transl for pose in poses]).detach().double().cpu()
-    place = share @ (matrices[:, 0] @ center + transl) - turned[0] @ center
+    place = share[:, 0] @ (matrices[:, 0] @ center + transl) - turned[0] @ center
     mean = matrix_to_axis_angle(turned).to(numbers)
     return BodyPose(torch.cat([poses[0].body_pose[:1].detach().cpu(), mean[1:]]), mean[0], place.to(numbers))

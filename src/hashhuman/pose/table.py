@@ -14,7 +14,7 @@ from hashhuman.errors import UserError
 from hashhuman.geometry import skinning
 from hashhuman.gpu.backend import chosen
 from hashhuman.pose import posing
-from hashhuman.pose.between import Neighbours, correction_between, mean_pose, neighbours
+from hashhuman.pose.between import Neighbours, beside_curve, correction_between, mean_pose, neighbours
 from hashhuman.pose.blur import GradientBlur
 from hashhuman.pose.corrections import Correction
 from hashhuman.pose.motion import accelerations, steadiness
@@ -105,6 +105,7 @@ class RefinedPoses(nn.Module):
     spare = 0.05  # metres by which bodies may become larger along an axis before their index needs more memory
     at_memory: Tensor
     at_index: Tensor
+    steady: Tensor
 
     def __init__(
         self,
@@ -129,11 +130,12 @@ class RefinedPoses(nn.Module):
         # Corrections from which a training that is continued makes the same search index:
         self.register_buffer("at_memory", torch.zeros(n_frames, n_joints + 1, 3))  # when its memory was reserved
         self.register_buffer("at_index", torch.zeros(n_frames, n_joints + 1, 3))  # when each body was indexed last
+        self.register_buffer("steady", torch.ones(max(n_frames - 2, 0), n_joints))  # of the fit (`pose/motion.py`)
         self.lr, self.transl_lr, self.kernels = lr, transl_lr, kernels
         self.start_step, self.warmup_steps, self.stop_step = start_step, warmup_steps, stop_step
         self.refresh_every, self.drift, self.tremble, self.blur = refresh_every, drift, tremble, blur
         self.fitted: posing.Fitted | None = None
-        self.times, self.steady = torch.zeros(n_frames), torch.zeros(max(n_frames - 2, 0), n_joints)
+        self.times = torch.zeros(n_frames)
         self.step = 0
 
     def start(self, template: BodyTemplate, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
@@ -156,7 +158,7 @@ class RefinedPoses(nn.Module):
         self.times = (self.frames - self.frames[0]).float() / spacing
         if len(frames) > 2:
             chain, world = posing.chains(torch.zeros_like(self.rotation), torch.zeros_like(self.transl), self.fitted)
-            self.steady = steadiness(accelerations(chain, world, self.times), self.tremble)
+            self.steady.copy_(steadiness(accelerations(chain, world, self.times), self.tremble))
         if self.blur is not None:
             self.blur.start(self.times, self.step)
 
@@ -182,7 +184,8 @@ class RefinedPoses(nn.Module):
         if len(near.positions) < 4:
             return own
         curve = [self._correction(Neighbours([i], [1.0])).of(_pose(self.fit[i]), pelvis) for i in near.positions]
-        return mean_pose([own, mean_pose(curve, near.weights, pelvis)], [0.5, 0.5], pelvis)
+        steady = self.steady[[max(near.positions[1] - 1, 0), min(near.positions[2] - 1, len(self.steady) - 1)]]
+        return beside_curve(own, mean_pose(curve, near.weights, pelvis), steady.mean(0), pelvis)
 
     def _refuse_others(self, poses: Sequence[BodyPose], frames: Sequence[int]) -> None:
         known = self.frames.tolist()
@@ -313,7 +316,7 @@ class RefinedPoses(nn.Module):
         self.step = int(state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        for name in ("at_memory", "at_index"):  # which runs of earlier revisions lack
+        for name in ("at_memory", "at_index", "steady"):  # which runs of earlier revisions lack
             state_dict.setdefault(prefix + name, getattr(self, name))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 

@@ -59,8 +59,12 @@ def test_the_mean_of_poses():
     np.testing.assert_allclose(places[2], (places[0] + places[1]) / 2, atol=1e-6)
 
 
-def test_a_held_out_pose_lies_between_its_fit_and_the_curve_through_the_others():
-    """Refined frames turn one joint as a cubic in time; the fits jitter, and corrections know how much."""
+@pytest.mark.parametrize(("steady", "share"), [(1.0, 0.5), (0.25, 0.25), (0.0, 0.0)])
+def test_a_held_out_pose_lies_between_its_fit_and_the_curve_through_the_others(steady: float, share: float):
+    """Refined frames turn one joint as a cubic in time; the fits jitter, and corrections know how much.
+
+    How steady the joint is counts on both sides of the frame, and that of other joints does not count.
+    """
     frames, generator = [0, 1, 2, 4, 5, 6], torch.Generator().manual_seed(1)
 
     def true(frame: float) -> float:
@@ -76,8 +80,10 @@ def test_a_held_out_pose_lies_between_its_fit_and_the_curve_through_the_others()
     table.start(toy.template(), [pose(true(frame) + jitter[frame].item()) for frame in frames], frames)
     with torch.no_grad():
         table.rotation[:, 2, 1] = -jitter[frames]
+        table.steady[:] = torch.rand(4, 5, generator=generator)
+        table.steady[1:3, 2] = torch.tensor([0.5, 1.5]) * steady  # at frames 2 and 4
     fit = true(3) + jitter[3].item()
     found = table.corrected(pose(fit), 3, toy.template().joints[0]).body_pose[2, 1].item()
     corrected = fit + np.dot([-1 / 6, 4 / 6, 4 / 6, -1 / 6], -jitter[[1, 2, 4, 5]].numpy())
-    assert found == pytest.approx((corrected + true(3)) / 2, abs=1e-4)
+    assert found == pytest.approx((1 - share) * corrected + share * true(3), abs=1e-4)
     assert neighbours(frames, 5) == Neighbours([4], [1.0])
