@@ -15,6 +15,7 @@ import pickle
 import shutil
 import struct
 import tempfile
+import threading
 import tokenize
 import warnings
 import zipfile
@@ -74,6 +75,7 @@ _UNWRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
     errno.ENAMETOOLONG, errno.EIO,
 )  # fmt: skip
+_one_header = threading.Lock()
 _PROBE = 2**20  # bytes to write, to learn whether a disk is full
 
 
@@ -154,18 +156,27 @@ def load_npy(path: Path, stand_ins: StandIns | None = None) -> Any:
 
 
 def _read_npy(file: BufferedIOBase, stand_ins: StandIns | None = None) -> Any:
-    start = file.tell()
-    version = np.lib.format.read_magic(file)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(file)
+    shape, fortran, dtype = _header(file)
     if not dtype.hasobject:
         limits.check_array(shape, dtype.itemsize, file)
-        file.seek(start)
-        return np.lib.format.read_array(file, allow_pickle=False)
+        content = bytearray(file.read(math.prod(shape) * dtype.itemsize))
+        return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
     array = unpickle(file, stand_ins)
     if not isinstance(array, np.ndarray) or array.shape != shape:
         raise ValueError("its header states another shape than its content has")
     return array.item() if shape == () else array
+
+
+def _header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and dtype of an array, one thread at a time.
+
+    NumPy has Python's parser read the header. In two threads at once that fails in CPython 3.11 once in a million
+    times ("AST constructor recursion depth mismatch"), if the garbage collector lets the other thread run meanwhile.
+    """
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    with _one_header:
+        return read_header(file)
 
 
 def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -174,14 +185,29 @@ def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.n
     With `names`, only those of them that the archive has are read; its other entries may be pickles. Raises UserError
     if the file is absent or damaged, claims to unpack to gigabytes, or an entry to be read is a pickle.
     """
-    with reading(path, "npz") as file, np.load(file, allow_pickle=False) as archive:
-        chosen = [name for name in archive.files if names is None or name in names]
-        limits.check_archive(archive.zip, limits.size_of(file), {*chosen, *(f"{name}.npy" for name in chosen)})
-        arrays = {name: archive[name] for name in chosen}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):  # numpy returns the bytes of whatever does not begin like an array
-                raise ValueError(f"its entry {name} is no array")
-        return arrays
+    with reading(path, "npz") as file, zipfile.ZipFile(file) as archive:
+        entries = {entry.removesuffix(".npy"): entry for entry in archive.namelist()}
+        chosen = {name: entry for name, entry in entries.items() if names is None or name in names}
+        limits.check_archive(archive, limits.size_of(file), {*chosen.values()})
+        return {name: _plain(archive, entry) for name, entry in chosen.items()}
+
+
+def read_npz(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an archive in memory. Raises ValueError, EOFError or BadZipFile if it is damaged."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        limits.check_archive(archive, len(content))
+        return {entry.removesuffix(".npy"): _plain(archive, entry) for entry in archive.namelist()}
+
+
+def _plain(archive: zipfile.ZipFile, entry: str) -> np.ndarray:
+    """An entry's array, which must not hold objects."""
+    file = BytesIO(archive.read(entry))
+    if not file.getbuffer()[:6] == np.lib.format.MAGIC_PREFIX:
+        raise ValueError(f"its entry {entry} is no array")
+    if _header(file)[2].hasobject:
+        raise ValueError(f"its entry {entry} holds objects")
+    file.seek(0)
+    return _read_npy(file)
 
 
 def load_object_npz(path: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import resource
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -242,3 +244,25 @@ def test_pillow_and_imageio_are_imported_when_a_picture_is_written():
     """Commands that write none start without them."""
     code = "import sys, hashhuman.io.files, hashhuman.io.video; assert not {'imageio', 'PIL', 'av'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_headers_of_arrays_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Python 3.11's parser fails at times if two threads are in it."""
+    inside, most, parse = [0], [0], np.lib.format.read_array_header_1_0
+
+    def watched(file):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(1e-4)  # lets other threads run
+        inside[0] -= 1
+        return parse(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", watched)
+    files.save_npy(tmp_path / "a.npy", np.arange(6.0))
+    files.save_npz(tmp_path / "b.npz", {"x": np.arange(3), "y": np.ones((2, 2), order="F")})
+    with ThreadPoolExecutor(4) as pool:
+        arrays = pool.map(
+            lambda i: files.load_npy(tmp_path / "a.npy") if i % 2 else files.load_npz(tmp_path / "b.npz"), range(40)
+        )
+        assert next(array for array in arrays if isinstance(array, np.ndarray)).tolist() == [*range(6)]
+    assert most == [1]
