@@ -157,8 +157,10 @@ class RefinedPoses(nn.Module):
         spacing = self.frames.diff().float().median() if len(frames) > 1 else torch.ones((), device=device)
         self.times = (self.frames - self.frames[0]).float() / spacing
         if len(frames) > 2:
-            chain, world = posing.chains(torch.zeros_like(self.rotation), torch.zeros_like(self.transl), self.fitted)
-            self.steady.copy_(steadiness(accelerations(chain, world, self.times), self.tremble))
+            with torch.no_grad():
+                rest = torch.zeros_like(self.rotation), torch.zeros_like(self.transl)
+                found = accelerations(*posing.chains(*rest, self.fitted), self.times)
+                self.steady.copy_(steadiness(found, self.tremble))
         if self.blur is not None:
             self.blur.start(self.times, self.step)
 

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from hashhuman.errors import UserError
 
 SUM_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-FEW_RAYS = 8192  # of a step; with half as many, two GPUs were slower than one (docs/performance.md, "Several GPUs")
+FEW_RAYS = 16384  # of a step; up to so many, two GPUs were no faster than one (docs/performance.md, "Several GPUs")
 GRACE = 2.0  # seconds to wait for the exit of another process that may have caused a failed collective
 
 
@@ -79,10 +79,10 @@ class AveragingStrategy(DDPStrategy):
 
 def advise(n_rays: int) -> None:
     """Prints a line if a step has so few rays that several GPUs may take longer for it than one."""
-    if n_rays < FEW_RAYS:
+    if n_rays <= FEW_RAYS:
         print(
-            f"trainer=ddp: a step has {n_rays} rays, which are few. With 4096, one H200 took 598 steps a second and "
-            "two took 431, with float32 sums: leave trainer=ddp out, or raise data.ray_sampler.n_rays.",
+            f"trainer=ddp: a step has {n_rays} rays, which are few. With 16384, one H200 took 289 steps a second and two "
+            "took 288; with 4096, 567 and 376: leave trainer=ddp out, or raise data.ray_sampler.n_rays.",
             flush=True,
         )
 
