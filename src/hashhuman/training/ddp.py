@@ -81,8 +81,8 @@ def advise(n_rays: int) -> None:
     """Prints a line if a step has so few rays that several GPUs may take longer for it than one."""
     if n_rays <= FEW_RAYS:
         print(
-            f"trainer=ddp: a step has {n_rays} rays, which are few. With 16384, one H200 took 289 steps a second and two "
-            "took 288; with 4096, 567 and 376: leave trainer=ddp out, or raise data.ray_sampler.n_rays.",
+            f"trainer=ddp: a step has {n_rays} rays, which are few. With 16384, one H200 took 289 steps a second and "
+            "two took 288; with 4096, 567 and 376: leave trainer=ddp out, or raise data.ray_sampler.n_rays.",
             flush=True,
         )
 
