@@ -402,6 +402,8 @@ class HashGridAvatar(nn.Module):
 
 def sample_points(rays: Rays, samples: Samples) -> Points:
     """The samples as world positions (m) with their rays' directions."""
-    directions = rays.rays_d[samples.ray]
-    position = torch.addcmul(rays.rays_o[samples.ray], directions, samples.t[:, None])
-    return Points(position, directions, rays.frames[samples.ray], samples.start[-1:])
+    # On a CPU, `index_select` takes a fraction of the time of indexing.
+    origins, directions, frames = (
+        values.index_select(0, samples.ray) for values in (rays.rays_o, rays.rays_d, rays.frames)
+    )
+    return Points(torch.addcmul(origins, directions, samples.t[:, None]), directions, frames, samples.start[-1:])

@@ -65,21 +65,6 @@ class Background:
                 call.result()
 
 
-@contextlib.contextmanager
-def alone() -> Iterator[int]:
-    """Within, PyTorch computes with one thread; yields how many there were before.
-
-    For small operations, and beside `ordered`: between two operations PyTorch's threads spin on the cores that the
-    workers need.
-    """
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield usual
-    finally:
-        torch.set_num_threads(usual)
-
-
 def _workers() -> ThreadPoolExecutor:
     """A pool of threads in each of which PyTorch computes with one thread.
 
@@ -104,3 +89,18 @@ def _workers() -> ThreadPoolExecutor:
 def _compute_alone() -> None:
     torch.get_num_threads()  # PyTorch initialises the count at first use, which would undo an earlier change
     torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[int]:
+    """Within, PyTorch computes with one thread; yields how many there were before.
+
+    For small operations, and beside `ordered`: between two operations PyTorch's threads spin on the cores that the
+    workers need.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield usual
+    finally:
+        torch.set_num_threads(usual)
