@@ -13,6 +13,8 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays, camera_rays
 from hashhuman.io import threads
 
+SHARE = 1 << 18  # the most pixels of which a thread keeps the samples; bounds the memory
+
 
 class LoopImages:
     """Renders the pictures of `EagerImages` with less work.
@@ -24,7 +26,7 @@ class LoopImages:
 
     Args:
         renderer: the avatar.
-        chunk: the most rays that a thread renders at a time; bounds the memory. Most of them miss the shell.
+        chunk: the most rays that meet the shell and that a thread renders at a time; bounds the memory.
         per_round: samples of a ray that a round renders.
     """
 
@@ -45,7 +47,7 @@ class LoopImages:
 
     def _divided(self, camera: Camera, scene: Scene, n_threads: int) -> RenderedImage:
         rays = camera_rays(camera, self.renderer.device)
-        count = n_threads * math.ceil(len(rays) / (n_threads * self.chunk))
+        count = n_threads * math.ceil(len(rays) / (n_threads * SHARE))
         shares = [rays[i::count] for i in range(count)]  # each has as much of the person as the others
 
         def rendered(share: Rays) -> Tensor:
@@ -62,12 +64,13 @@ class LoopImages:
     def _rendered(self, rays: Rays, scene: Scene) -> Tensor:
         """Premultiplied colour, opacity and premultiplied depth (m) of rays, round by round until nothing is left."""
         samples = self.renderer.sample(rays, scene)
-        count, seen, first = samples.start.diff(), torch.zeros(len(rays), 5), 0
-        left = count.nonzero()[:, 0]
-        while len(left):
-            found = self.renderer.render_visible(rays[left], scene, samples.of(left, first, self.per_round))
-            values = torch.cat([found.color, found.alpha[:, None], found.depth[:, None]], 1)
-            seen[left] += (1 - seen[left, 3, None]) * values
-            first += self.per_round
-            left = left[(count[left] > first) & (seen[left, 3] < OPAQUE)]
+        count, seen = samples.start.diff(), torch.zeros(len(rays), 5)
+        for left in count.nonzero()[:, 0].split(self.chunk):
+            first = 0
+            while len(left):
+                found = self.renderer.render_visible(rays[left], scene, samples.of(left, first, self.per_round))
+                values = torch.cat([found.color, found.alpha[:, None], found.depth[:, None]], 1)
+                seen[left] += (1 - seen[left, 3, None]) * values
+                first += self.per_round
+                left = left[(count[left] > first) & (seen[left, 3] < OPAQUE)]
         return seen
