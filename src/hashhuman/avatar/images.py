@@ -15,7 +15,7 @@ from hashhuman.geometry.camera import Camera
 from hashhuman.geometry.rays import Rays, camera_rays
 from hashhuman.gpu.capacity import IndexCapacity, RayCapacity
 from hashhuman.renderer.shell_sampler import ALL_BINS
-from hashhuman.renderer.volume import Rendering
+from hashhuman.renderer.volume import Rendering, Samples
 
 OPAQUE = 0.998  # above this opacity, what lies behind changes a pixel by less than half of one of 255 grey levels
 
@@ -60,12 +60,12 @@ class SceneRenderer(Protocol):
         """Renders rays of a scene; the arguments are those of `HashGridAvatar.render_rays`."""
         ...
 
-    def render_visible(self, rays: Rays, scene: Scene, bins: tuple[int, int]) -> Rendering:
-        """Renders rays without the colours of what is hardly seen; see `HashGridAvatar.render_visible`."""
+    def sample(self, rays: Rays, scene: Scene) -> Samples:
+        """The samples of rays in the scene's shell."""
         ...
 
-    def meets(self, rays: Rays, scene: Scene) -> Bool[Tensor, "N"]:
-        """Which rays meet the scene's shell."""
+    def render_visible(self, rays: Rays, scene: Scene, samples: Samples) -> Rendering:
+        """Renders rays without the colours of what is hardly seen; see `HashGridAvatar.render_visible`."""
         ...
 
 

@@ -35,12 +35,11 @@ class CanonicalSheet(Product):
         _, up, front = pose.world_from_posed()[:3, :3].T
         cameras = orbit(vertices, up, front, self.views, self.height)
         images = avatar.render_images(cameras, pose, background=self.background)
-        unseen, cells = [], []
-        for i, image in enumerate(track(images, "canonical sheet", len(cameras), "views")):
-            share = visibility.unseen_fraction(vertices, template.faces, cameras[i], evaluation.seen)
+        unseen = visibility.unseen_fractions(vertices, template.faces, cameras, evaluation.seen)
+        cells = []
+        for i, (image, share) in enumerate(track(zip(images, unseen), "canonical sheet", len(cameras), "views")):
             lines = f"{360 * i / self.views:g} degrees from the front to the left"
             cells.append(captioned(drawing.to_uint8(image.rgb), share, lines))
-            unseen.append(share)
         path = evaluation.folder / "canonical.png"
         write_image(path, drawing.sheet(cells, columns=math.ceil(self.views / 2)))
         return Made({"canonical avatar": path}, reported(evaluation, "canonical", unseen), images={"canonical": path})

@@ -59,8 +59,7 @@ class Turntable(Product):
         up = upright(evaluation.pose(picture.frame) for picture in train).to(avatar.device)
         toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
         cameras = orbit(vertices, up, toward, self.views, self.height)
-        seen, faces = evaluation.seen, template.faces
-        unseen = [visibility.unseen_fraction(vertices, faces, camera, seen) for camera in cameras]
+        unseen = visibility.unseen_fractions(vertices, template.faces, cameras, evaluation.seen)
         time = datamodule.train_frames.index(frame) if frame in datamodule.train_frames else None
 
         def frames() -> Iterable[np.ndarray]:

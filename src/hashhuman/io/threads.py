@@ -1,5 +1,6 @@
 """Spreads work over threads. It suits work that releases Python's global lock: files, OpenCV, numpy, PyTorch."""
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -88,3 +89,18 @@ def _workers() -> ThreadPoolExecutor:
 def _compute_alone() -> None:
     torch.get_num_threads()  # PyTorch initialises the count at first use, which would undo an earlier change
     torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[int]:
+    """Within, PyTorch computes with one thread; yields how many there were before.
+
+    For small operations, and beside `ordered`: between two operations PyTorch's threads spin on the cores that the
+    workers need.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield usual
+    finally:
+        torch.set_num_threads(usual)

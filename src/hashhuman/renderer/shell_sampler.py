@@ -88,11 +88,6 @@ class ShellSampler:
             needed=start[-1:],
         )
 
-    @torch.no_grad()
-    def meets(self, rays: Rays, bodies: PosedBodies, shell: Shell) -> Bool[Tensor, "N"]:
-        """Which rays (world frame) have samples. The host waits for the device."""
-        return self(rays, bodies, shell, jitter=False, bins=(0, 1)).start.diff() > 0
-
     def n_bins(self, shell: Shell) -> int:
         """Number of bins of the longest path through the shell's box (B)."""
         return math.ceil(shell.diagonal / (self.step * self.per_bin))

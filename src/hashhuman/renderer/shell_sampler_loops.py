@@ -20,7 +20,7 @@ def _place(
     """Counts the samples of rays, or writes them to their places."""
     width, half = np.float32(step * per_bin), np.float32(0.5)
     for ray in range(first, last):
-        if not live[ray]:
+        if not live[ray] or (write and start[ray] == start[ray + 1]):
             continue
         frame = frames[ray]
         pose = world[frame]
@@ -35,7 +35,7 @@ def _place(
         qx, qy, qz = q[0] / voxel, q[1] / voxel, q[2] / voxel
         passed, placed = 0, start[ray] if write else 0
         for index in range(n_bins):
-            if near >= far:
+            if near >= far or (write and placed == start[ray + 1]):
                 break
             t = near + width * (np.float32(index) + half)
             if t - width >= far or passed >= bins[0] + bins[1]:

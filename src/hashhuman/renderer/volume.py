@@ -27,6 +27,16 @@ class Samples:
     complete: Bool[Tensor, "N"]  # whether all samples of the ray fit
     needed: Int[Tensor, "1"]  # number of samples that all rays need, whatever the capacity
 
+    def of(self, rays: Int[Tensor, "K"], first: int, count: int) -> "Samples":
+        """Of each of these rays, its samples from number `first` (from 0), at most `count`. The host waits."""
+        begin = self.start.index_select(0, rays) + first
+        counts = (self.start.index_select(0, rays + 1) - begin).clamp(0, count)
+        start = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        ray = torch.repeat_interleave(counts)
+        place = torch.arange(len(ray), device=ray.device) + (begin - start[:-1]).index_select(0, ray)
+        t, delta = self.t.index_select(0, place), self.delta.index_select(0, place)
+        return Samples(ray, t, delta, start, self.complete[rays], start[-1:])
+
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:

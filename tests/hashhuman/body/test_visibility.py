@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hashhuman.body.surface import vertex_areas, vertex_normals
-from hashhuman.body.visibility import seen_vertices, unseen_fraction, visible_vertices
+from hashhuman.body.visibility import seen_vertices, times_seen, unseen_fractions, visible_vertices
 from hashhuman.geometry.camera import Camera
 from tests import toy
 
@@ -81,14 +81,15 @@ def test_outside_the_picture_is_not_seen(balls):
     assert not visible_vertices(vertices, faces, behind).any()
 
 
-def test_unseen_fraction_of_a_ball_seen_from_one_side():
+def test_unseen_fractions_of_a_ball_seen_from_one_side():
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.3)
     vertices, faces = torch.tensor(ball.vertices).float(), torch.tensor(ball.faces)
     front, back, side = (camera_at(p) for p in ([0.0, 0.0, 20.0], [0.0, 0.0, -20.0], [20.0, 0.0, 0.0]))
     seen = visible_vertices(vertices, faces, front)
-    assert unseen_fraction(vertices, faces, front, seen) == 0
-    assert unseen_fraction(vertices, faces, back, seen) > 0.95
-    assert unseen_fraction(vertices, faces, side, seen) == pytest.approx(0.5, abs=0.05)
+    away = Camera(front.K, front.R, front.T - torch.tensor([0.0, 0.0, 50.0]), 200, 200)
+    fractions = unseen_fractions(vertices, faces, [front, back, side, away], seen)
+    assert fractions[0] == 0 and fractions[1] > 0.95 and fractions[3] == 0
+    assert fractions[2] == pytest.approx(0.5, abs=0.05)
 
 
 def test_normals_and_areas_against_trimesh():
@@ -105,6 +106,7 @@ def test_seen_vertices_unites_views(toy_subject):
     views = [(toy_subject.camera(camera), toy_subject.pose(0)) for camera in (0, 1)]
     one, other, both = (seen_vertices(template, chosen) for chosen in (views[:1], views[1:], views))
     assert torch.equal(both, one | other) and both.sum() > one.sum() > 0
+    assert torch.equal(times_seen(template, views), one.long() + other)
     vertices = toy.world_vertices(template, 0)
     hit = np.unique(toy.cast(vertices, template.faces, toy_subject.camera(0)))[1:]
     assert np.isin(

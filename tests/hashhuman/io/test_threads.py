@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from hashhuman.io.threads import Background, ordered
+from hashhuman.io.threads import Background, alone, ordered
 from tests.processes import PATIENCE
 
 
@@ -66,5 +66,17 @@ def test_each_computes_alone_and_nothing_else_changes():
         thread.start()
         thread.join()
         assert later == [2]
+    finally:
+        torch.set_num_threads(usual)
+
+
+def test_alone_and_as_before():
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(ValueError, match="inside"), alone() as before:
+            assert before == 3 and torch.get_num_threads() == 1
+            raise ValueError("inside")
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(usual)

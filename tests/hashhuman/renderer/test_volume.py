@@ -102,3 +102,14 @@ def test_sums_before_each_sample():
 def test_no_samples_at_all():
     rendering = composite(torch.zeros(0, 3), torch.zeros(0), packed(torch.zeros(4).long(), *torch.zeros(2, 0)), "torch")
     assert (rendering.alpha == 0).all() and rendering.color.shape == (4, 3)
+
+
+def test_some_samples_of_some_rays():
+    _, _, samples = some_samples()
+    rays = torch.tensor([3, 1, 2, 4])
+    some = samples.of(rays, 1, 4)
+    expected = [range(14, 18), range(10, 13), range(0), range(0)]  # rays have 9, 4, 0, 9, 1 and 0 samples
+    assert some.start.diff().tolist() == [len(places) for places in expected]
+    assert some.ray.tolist() == [0] * 4 + [1] * 3
+    places = torch.tensor([place for group in expected for place in group])
+    assert torch.equal(some.t, samples.t[places]) and torch.equal(some.delta, samples.delta[places])

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import lightning as L
-import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -82,6 +81,5 @@ def filmed(avatar: Any, data: SubjectDataModule, most: int, least: int) -> Bool[
     some = pictures[:: max(1, -(-len(pictures) // most))]
     template = data.subject.template().to(avatar.device)
     views = [(data.subject.camera(p.camera), data.subject.pose(p.frame)) for p in some]
-    shown = sum(visibility.seen_vertices(template, [view]).int() for view in views)
-    seen = torch.as_tensor(shown) >= min(least, len(views))
+    seen = visibility.times_seen(template, views) >= min(least, len(views))
     return seen[nearest(avatar.template.vertices, template.vertices)[1][:, 0]]  # the avatar's body may be thinned
