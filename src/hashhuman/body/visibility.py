@@ -64,7 +64,7 @@ def times_seen(template: BodyTemplate, views: Iterable[tuple[Camera, BodyPose]])
     device = template.vertices.device
 
     def of(view: tuple[Camera, BodyPose]) -> Tensor:
-        camera, pose = (each.to(device) for each in view)
+        camera, pose = view[0].to(device), view[1].to(device)
         return visible_vertices(world_vertices(template, pose), template.faces, camera)
 
     times = torch.zeros(len(template.vertices), dtype=torch.long, device=device)
