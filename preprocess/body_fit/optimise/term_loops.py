@@ -101,25 +101,9 @@ def flow(
     pull = np.zeros((*seen.shape, 2), np.float32)
     given = array(vertices), _lens(K), seen.numpy(), counts.numpy()
     total = over_frames(
-        _flow,
-        len(vertices),
-        *given,
-        motion,
-        origin,
-        step,
-        scale,
-        np.float32(most),
-        ahead,
-        pull,
-    )
-    over_frames(
-        _flow_backward,
-        len(vertices),
-        *given,
-        pull,
-        ahead,
-        gradient.numpy(),
-    )
+        _flow, len(vertices), *given, motion, origin, step, scale, np.float32(most), ahead, pull
+    )  # fmt: skip
+    over_frames(_flow_backward, len(vertices), *given, pull, ahead, gradient.numpy())
     return _with_gradient(vertices, sum(total) / vertices[..., 0].numel(), gradient.div_(vertices[..., 0].numel()))
 
 
@@ -143,27 +127,11 @@ def texture(
     features = np.zeros((*seen.shape, channels), np.float32)
     weight = np.zeros(seen.shape, np.float32)
     given = array(vertices), _lens(K), seen.numpy(), counts.numpy(), each, contrast, origin, step
-    over_frames(
-        _sample,
-        frames,
-        *given,
-        features,
-        weight,
-    )
+    over_frames(_sample, frames, *given, features, weight)
     mean, trust = np.zeros((points, channels), np.float32), weight.copy()
     for round_ in range(3):  # the first mean weighs as the pictures do
-        sums = sum(
-            over_frames(
-                _weigh,
-                frames,
-                *given[2:5],
-                features,
-                trust,
-                mean,
-                round_ > 0,
-                points,
-            )
-        )
+        weighed = over_frames(_weigh, frames, *given[2:5], features, trust, mean, round_ > 0, points)
+        sums = np.sum(weighed, 0)
         mean = (sums[:, :-1] / np.maximum(sums[:, -1:], np.float32(1e-6))).astype(np.float32)
     gradient = torch.zeros_like(vertices)
     total = over_frames(
