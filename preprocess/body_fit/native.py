@@ -31,7 +31,7 @@ from preprocess.body_fit.init.from_points import init_from_points
 from preprocess.body_fit.landmarks import LANDMARKS, OFFSETS
 from preprocess.body_fit.optimise.minimise import minimise
 from preprocess.body_fit.optimise.snapshots import Keeper
-from preprocess.body_fit.optimise.terms import terms_of
+from preprocess.body_fit.optimise.terms import Terms
 from preprocess.body_fit.sequence import BodySequence, Posed, spread_vertices
 from preprocess.frames.images import CAMERA, image_paths
 from preprocess.keypoints.points import Keypoints, points_path, segmentation_folder
@@ -177,7 +177,7 @@ def fit(
     initialise(sequence, evidence)
     try:
         with one_thread():
-            posed = minimise(terms_of(sequence.to(device), evidence), stages, tick, keeper)
+            posed = minimise(_terms(sequence.to(device), evidence), stages, tick, keeper)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"fitting {len(evidence.image)} pictures needs more GPU memory than is free: end other programs that use "
@@ -188,6 +188,15 @@ def fit(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     return sequence, posed
+
+
+def _terms(sequence: BodySequence, evidence: Evidence) -> Terms:
+    """The terms of a sequence, as they are computed on its device."""
+    if sequence.pose.is_cuda:
+        return Terms(sequence, evidence)
+    from preprocess.body_fit.optimise.loop_terms import LoopTerms  # imports Numba, which takes half a second
+
+    return LoopTerms(sequence, evidence)
 
 
 @contextlib.contextmanager

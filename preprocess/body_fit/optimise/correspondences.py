@@ -12,7 +12,6 @@ from torch import Tensor
 
 from preprocess.body_fit.evidence.evidence import Evidence
 from preprocess.body_fit.geometry import project
-from preprocess.body_fit.optimise.correspondence_loops import nearest_on_rim
 from preprocess.body_fit.optimise.visible import visible
 from preprocess.body_fit.sequence import Posed
 
@@ -88,6 +87,8 @@ def match_contour(evidence: Evidence, posed: Posed, metres_per_pixel: Float[Tens
     flat = torch.nn.functional.normalize(posed.normals[..., :2], dim=-1)
     off_rim = OFF_RIM * (facing.abs() - RIM).clamp_min(0)
     if not pixels.is_cuda:
+        from preprocess.body_fit.optimise.correspondence_loops import nearest_on_rim
+
         return nearest_on_rim(
             pixels, flat, off_rim, outlines.points, outlines.normals, metres_per_pixel, DISAGREEMENT
         )  # fmt: skip

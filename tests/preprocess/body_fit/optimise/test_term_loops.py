@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from preprocess.body_fit.optimise.correspondence_loops import nearest_on_rim
-from preprocess.body_fit.optimise.terms import LoopTerms, Terms
+from preprocess.body_fit.optimise.loop_terms import LoopTerms
+from preprocess.body_fit.optimise.terms import Terms
 from tests.preprocess.body_fit.optimise.test_gradients import WEIGHTS, evidence  # noqa: F401
 from tests.preprocess.body_fit.test_fit import shown  # noqa: F401
 
