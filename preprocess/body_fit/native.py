@@ -4,7 +4,8 @@ It follows SMPLify (Bogo et al., ECCV 2016) and its successors for video, with a
 for outlines, flow and texture, and no learned prior.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,15 +97,17 @@ class NativeFit(Stage):
         steps = progress.add_task("fitting", total=sum(stage["steps"] for stage in self.stages))
         camera = Subject(subject).camera(CAMERA)
         keypoints = Keypoints.load(points_path(subject))
-        body = self.body()
         observations = observe(keypoints, camera.K.numpy())
         masks = [_read_mask(segmentation_folder(subject) / f"{frame:06d}.png") for frame in keypoints.frames]
         initialise, interpolated = self.initialisation(subject, observations, camera)
         images = image_paths(subject)
         paths = [images[frame] for frame in keypoints.frames]
-        turns = self.turns(paths, observations, camera.K.numpy()) if self.turns else None
         weighted = {name for stage in self.stages for name in stage["weights"]}
-        evidence = Evidence.of(observations, camera.K, paths, masks, weighted, turns)
+        with threads.Background() as background:
+            making = background(self.body)  # reads and shapes a mesh on one core
+            turns = self.turns(paths, observations, camera.K.numpy()) if self.turns else None
+            evidence = Evidence.of(observations, camera.K, paths, masks, weighted, turns)
+            body = making.result()
         sequence, posed = fit(
             body, evidence, self.stages, self.surface, lambda: progress.advance(steps), initialise, self.device,
             unfinished(self, subject),
@@ -173,7 +176,8 @@ def fit(
     sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
     initialise(sequence, evidence)
     try:
-        posed = minimise(Terms(sequence.to(device), evidence), stages, tick, keeper)
+        with one_thread():
+            posed = minimise(_terms(sequence.to(device), evidence), stages, tick, keeper)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"fitting {len(evidence.image)} pictures needs more GPU memory than is free: end other programs that use "
@@ -184,6 +188,29 @@ def fit(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     return sequence, posed
+
+
+def _terms(sequence: BodySequence, evidence: Evidence) -> Terms:
+    """The terms of a sequence, as they are computed on its device."""
+    if sequence.pose.is_cuda:
+        return Terms(sequence, evidence)
+    from preprocess.body_fit.optimise.loop_terms import LoopTerms  # imports Numba, which takes half a second
+
+    return LoopTerms(sequence, evidence)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Has PyTorch compute with one thread: the loops of a fit use all cores, and its other operations are small.
+
+    Threads of PyTorch that wait for such operations would keep the cores from the loops.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> Float[np.ndarray, "F"]:

@@ -1,6 +1,8 @@
 """The parameters that a fit optimises: one shape for the sequence, and for every frame a pose and a position."""
 
 import dataclasses
+import functools
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +11,9 @@ from torch import Tensor, nn
 from hashhuman.body.model import BodyModel
 from hashhuman.geometry import skinning
 from preprocess.body_fit.geometry import matrix_from_6d
+
+if TYPE_CHECKING:
+    from preprocess.body_fit.posing_loops import SparseWeights  # imports Numba, which takes half a second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +112,7 @@ class BodySequence(nn.Module):
         basis = self.basis().to(self.pose.device) if basis is None else basis
         rest = torch.einsum("k,kjc->jc", basis, self.joint_basis)
         rotations = torch.cat([matrix_from_6d(self.root)[:, None], skinning.axis_angle_to_matrix(self.pose[:, 1:])], 1)
-        transforms = skinning.forward_kinematics(rotations, rest, list(self.body.parents))
+        transforms = self._kinematics(rotations, rest)
         shift = torch.zeros_like(transforms)
         size = (rest - rest.mean(0)).square().mean().sqrt() / self.mean_extent
         shift[:, :, :3, 3] = (self.pelvis * size - rest[0])[:, None]
@@ -115,16 +120,42 @@ class BodySequence(nn.Module):
         moments = torch.einsum("k,kljc->ljc", basis, self.landmark_basis)
         skin = torch.einsum("k,kvc->vc", basis, self.vertex_basis)
         skin = skin + (self.surface_weights @ self.offset)[:, None] * self.normals
-        blended = (transforms.flatten(2).transpose(1, 2) @ self.surface_weights.T).unflatten(1, (4, 4))  # F 4 4 M
-        blended = blended[:, :3]
+        vertices, normals = self._skinned(transforms, skin)
         return Posed(
             bone_transforms=transforms,
             joints=skinning.transform(transforms, rest),
             landmarks=torch.einsum("fjab,ljb->fla", transforms[:, :, :3], moments),
-            vertices=(torch.einsum("fabm,mb->fam", blended[:, :, :3], skin) + blended[:, :, 3]).transpose(1, 2),
+            vertices=vertices,
             size=size,
-            normals=torch.einsum("fabm,mb->fma", blended[:, :, :3].detach(), self.normals),
+            normals=normals,
         )
+
+    def _kinematics(self, rotations: Float[Tensor, "F J 3 3"], rest: Float[Tensor, "J 3"]) -> Float[Tensor, "F J 4 4"]:
+        """The bone transforms, of a root that stays at its place."""
+        if rest.is_cuda:
+            return skinning.forward_kinematics(rotations, rest, list(self.body.parents))
+        from preprocess.body_fit import posing_loops
+
+        return posing_loops.forward_kinematics(rotations, rest, self.body.parents)
+
+    @functools.cached_property
+    def _sparse_weights(self) -> "SparseWeights":
+        from preprocess.body_fit.posing_loops import SparseWeights
+
+        return SparseWeights.of(self.surface_weights)
+
+    def _skinned(
+        self, transforms: Float[Tensor, "F J 4 4"], skin: Float[Tensor, "M 3"]
+    ) -> tuple[Float[Tensor, "F M 3"], Float[Tensor, "F M 3"]]:
+        """The vertices, and their normals, which carry no gradient."""
+        if not skin.is_cuda:
+            from preprocess.body_fit import posing_loops
+
+            return posing_loops.skinned(transforms, skin, self.normals, self._sparse_weights)
+        blended = (transforms.flatten(2).transpose(1, 2) @ self.surface_weights.T).unflatten(1, (4, 4))  # F 4 4 M
+        blended = blended[:, :3]
+        vertices = (torch.einsum("fabm,mb->fam", blended[:, :, :3], skin) + blended[:, :, 3]).transpose(1, 2)
+        return vertices, torch.einsum("fabm,mb->fma", blended[:, :, :3].detach(), self.normals)
 
 
 def vertex_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V 3"]:

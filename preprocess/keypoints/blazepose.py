@@ -12,6 +12,7 @@ from hashhuman.io import threads
 from hashhuman.io.assets import Asset
 from hashhuman.io.files import read_rgb, write_image, write_image_fast
 from hashhuman.io.journal import Arrays, Journal
+from hashhuman.io.threads import cores
 from preprocess.assets import BLAZEPOSE_HEAVY, MOVENET_MULTIPOSE
 from preprocess.findings import ranges
 from preprocess.frames.images import image_paths
@@ -19,7 +20,7 @@ from preprocess.keypoints import draw
 from preprocess.keypoints.crop import MARGIN, Crop
 from preprocess.keypoints.follow import Follower, follow, smooth_crops
 from preprocess.keypoints.litert import require_litert
-from preprocess.keypoints.movenet import MoveNet
+from preprocess.keypoints.movenet import MoveNets
 from preprocess.keypoints.others import OtherPeople
 from preprocess.keypoints.points import (
     Keypoints,
@@ -101,13 +102,13 @@ class BlazePoseKeypoints(Stage):
             return self._run(subject, journal, progress)
 
     def _run(self, subject: Path, journal: Journal, progress: Progress) -> str:
-        detector, network = MoveNet(), PoseNetwork()
+        detector, networks = MoveNets(), PoseNetworks()
         paths = image_paths(subject)
         files = list(paths.values())
         track, tracks = self._find(files, detector, subject, journal, progress)
-        follower = Follower(network, detector, track, self.every, self.score)
+        # The follower goes from picture to picture, beside the threads that estimate: it has half of the cores.
+        follower = Follower(PoseNetwork(max(1, cores() // 2)), detector, track, self.every, self.score)
         keypoints = Keypoints.empty(list(paths))
-        networks = PoseNetworks()
 
         def estimate(numbered: tuple[int, Crop | None]) -> Arrays:
             row, crop = numbered
@@ -127,7 +128,7 @@ class BlazePoseKeypoints(Stage):
             for name, values in pose.items():
                 getattr(keypoints, name)[row] = values
         self._refuse_absent(int(keypoints.detected.sum()), len(files))
-        others = OtherPeople(detector, network, [each for each in tracks if each is not track], self.every)
+        others = OtherPeople(detector, networks, [each for each in tracks if each is not track], self.every)
         overlapped = others.separate(files, keypoints, segmentation_folder(subject), others_folder(subject), progress)
         keypoints.save(points_path(subject))
         keypoints.write_body25(body25_folder(subject))
@@ -139,7 +140,7 @@ class BlazePoseKeypoints(Stage):
         return f"person in {keypoints.detected.sum()} of {len(files)} pictures{several}"
 
     def _find(
-        self, files: list[Path], detector: MoveNet, subject: Path, journal: Journal, progress: Progress
+        self, files: list[Path], detector: MoveNets, subject: Path, journal: Journal, progress: Progress
     ) -> tuple[Track, list[Track]]:
         """The person's track over every n-th picture, and the tracks of all people."""
         first = read_rgb(files[0])

@@ -14,7 +14,7 @@ from hashhuman.io.assets import Asset
 from hashhuman.io.files import atomic_path
 from hashhuman.io.journal import Journal
 from preprocess.frames.images import image_paths
-from preprocess.keypoints.movenet import MoveNet
+from preprocess.keypoints.movenet import MoveNets
 from preprocess.keypoints.points import Keypoints, points_path
 from preprocess.keypoints.same_person import same_person
 from preprocess.keypoints.search import find_people
@@ -87,10 +87,11 @@ class CameraKeypoints(Stage):
         reader = Subject(subject)
         summaries = []
         followed = None
+        detector = MoveNets()
         for camera in range(len(reader.camera_names)):
             view = open_view(subject, camera)
             files = list(image_paths(view).values())
-            tracks = find_people(files, self.every, MoveNet(), journal, progress, name=f"camera {camera}")
+            tracks = find_people(files, self.every, detector, journal, progress, name=f"camera {camera}")
             if followed is None:
                 followed = choose(tracks, self.person, reader.camera(camera).width, reader.camera(camera).height)
                 person: Person = self.person

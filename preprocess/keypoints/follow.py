@@ -11,7 +11,7 @@ from hashhuman.io import threads
 from hashhuman.io.files import read_rgb
 from hashhuman.io.journal import Journal
 from preprocess.keypoints.crop import Crop
-from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.movenet import Detection, MoveNet, MoveNets
 from preprocess.keypoints.pose_network import Pose, PoseNetwork
 from preprocess.keypoints.tracks import Track
 
@@ -35,7 +35,7 @@ class Follower:
         score: the least probability of a person in the crop.
     """
 
-    def __init__(self, network: PoseNetwork, detector: MoveNet, track: Track, every: int, score: float):
+    def __init__(self, network: PoseNetwork, detector: MoveNet | MoveNets, track: Track, every: int, score: float):
         self.network, self.detector, self.track = network, detector, track
         self.every, self.score = every, score
         self.crop: Crop | None = None

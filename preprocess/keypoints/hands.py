@@ -11,6 +11,7 @@ from hashhuman.io import threads
 from hashhuman.io.files import read_rgb
 from preprocess.keypoints.crop import Crop
 from preprocess.keypoints.hand_network import MIDDLE, POINTS, WRIST, Hand, HandNetwork
+from preprocess.keypoints.litert import Networks
 from preprocess.skeleton import HIPS, NAMES, SHOULDERS
 
 SIDES = ("left", "right")
@@ -44,16 +45,22 @@ def find_hands(
         points: the body's points in them (pixels).
         visibility: of these points; a hand whose wrist has none is not looked for.
     """
-    network = HandNetwork()
+    networks = Networks(HandNetwork)
     count = len(paths)
     found = Hands(np.zeros((count, 2, POINTS, 2)), np.zeros((count, 2, POINTS, 3)), np.zeros((count, 2)))
-    for row, image in enumerate(threads.ordered(read_rgb, paths)):
-        for side, name in enumerate(SIDES):
-            if visibility[row, NAMES.index(f"{name}_wrist")] <= 0:
-                continue
-            hand = _look(network, image, crop_of_hand(points[row], name))
-            found.image_points[row, side], found.world_points[row, side] = hand.image_points, hand.world_points
-            found.trust[row, side] = trust_in(hand, name)
+
+    def look(row: int) -> None:
+        image = read_rgb(paths[row])
+        with networks.idle() as network:
+            for side, name in enumerate(SIDES):
+                if visibility[row, NAMES.index(f"{name}_wrist")] <= 0:
+                    continue
+                hand = _look(network, image, crop_of_hand(points[row], name))
+                found.image_points[row, side], found.world_points[row, side] = hand.image_points, hand.world_points
+                found.trust[row, side] = trust_in(hand, name)
+
+    for _ in threads.ordered(look, range(count)):
+        pass
     return found
 
 

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import queue
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from hashhuman.io.assets import Asset, fetch
 from hashhuman.io.packages import require_package
 from hashhuman.io.threads import cores
 
+N = TypeVar("N")
 _stderr = threading.Lock()
 
 
@@ -51,6 +53,32 @@ class Network:
         self._interpreter.set_tensor(input_index, array)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(out["index"]) for out in self._interpreter.get_output_details()]
+
+
+class Networks(Generic[N]):
+    """Copies of a network, so that several threads compute at once.
+
+    On one picture, all cores together compute less than twice as fast as one.
+
+    Args:
+        make: makes a copy that computes with so many threads.
+        most: copies, at most; by default, one for each core.
+    """
+
+    def __init__(self, make: Callable[[int], N], most: int | None = None) -> None:
+        several = min(cores(), most or cores())
+        self._idle: queue.SimpleQueue[N] = queue.SimpleQueue()
+        for _ in range(several):
+            self._idle.put(make(cores() // several))
+
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[N]:
+        """Waits for a network that no other thread uses, and lends it."""
+        network = self._idle.get()
+        try:
+            yield network
+        finally:
+            self._idle.put(network)
 
 
 @contextlib.contextmanager

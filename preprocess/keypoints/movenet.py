@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from preprocess.assets import MOVENET_MULTIPOSE
-from preprocess.keypoints.litert import Network
+from preprocess.keypoints.litert import Network, Networks
 from preprocess.skeleton import COCO_17
 
 LEFT_HIP, RIGHT_HIP = COCO_17.index("left_hip"), COCO_17.index("right_hip")
@@ -47,6 +47,7 @@ class MoveNet:
     """The detector, run at two scales, since it finds people best at a height of about 200 pixels.
 
     Args:
+        threads: as for `Network`.
         score: the least score of a person.
         same: two boxes with more `overlap` are the same person.
     """
@@ -54,10 +55,10 @@ class MoveNet:
     LONG_SIDES = (256, 512)
     MULTIPLE = 32  # each side of the input must be a multiple of this
 
-    def __init__(self, score: float = 0.2, same: float = 0.7):
+    def __init__(self, threads: int | None = None, score: float = 0.2, same: float = 0.7):
         self.score, self.same = score, same
         self._networks = [
-            Network(MOVENET_MULTIPOSE) for _ in self.LONG_SIDES
+            Network(MOVENET_MULTIPOSE, threads) for _ in self.LONG_SIDES
         ]  # one for each size, since resizing the input is slow
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
@@ -70,6 +71,18 @@ class MoveNet:
             if candidate.score >= self.score and all(overlap(candidate.box, d.box) < self.same for d in found):
                 found.append(candidate)
         return found
+
+
+class MoveNets:
+    """`MoveNet` for several callers at once: each call uses a detector of its own on a share of the cores."""
+
+    def __init__(self) -> None:
+        self._detectors = Networks(MoveNet)
+
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        """As `MoveNet`; waits until a detector is idle."""
+        with self._detectors.idle() as detector:
+            return detector(image)
 
 
 def _detect(network: Network, image: np.ndarray, long_side: int) -> list[Detection]:

@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float, UInt8
 from rich.progress import Progress
 
 from hashhuman.data.spacing import evenly_spaced
+from hashhuman.io import threads
 from hashhuman.io.files import read_image, read_rgb, write_image_fast
 from preprocess.keypoints.crop import Crop
-from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.movenet import Detection, MoveNets
 from preprocess.keypoints.points import Keypoints
-from preprocess.keypoints.pose_network import Pose, PoseNetwork
+from preprocess.keypoints.pose_network import Pose, PoseNetworks
 from preprocess.keypoints.tracks import Track, link
 
 SAME = 0.1  # of the person's size: a pose nearer to the followed one is the same person, found twice
@@ -71,7 +72,7 @@ class OtherPeople:
         every: that n.
     """
 
-    def __init__(self, detector: MoveNet, network: PoseNetwork, tracks: Sequence[Track], every: int):
+    def __init__(self, detector: MoveNets, network: PoseNetworks, tracks: Sequence[Track], every: int):
         self.detector, self.network = detector, network
         self.tracks, self.every = tracks, every
 
@@ -134,15 +135,23 @@ class OtherPeople:
         """The poses of others in these pictures. Whom the detector misses, as when hidden, is looked for in between."""
         tracks: list[Track] = []
         poses: dict[int, Pose] = {}  # by the id() of the detection made from them
-        for row in progress.track(rows, description="other people"):
+
+        def look(row: int) -> list[Pose]:
             image, seen = read_rgb(files[row]), []
             for detection in self.detector(image):
                 first = self.network(image, Crop.of_detection(detection))
+                if _is_same(first, keypoints, row):
+                    continue
                 pose = self.network(image, first.next_crop)
                 if pose.score >= SURE and not _is_same(pose, keypoints, row):
-                    seen.append(Detection(pose.image_points, pose.presence, _box(pose), pose.score))
-                    poses[id(seen[-1])] = pose
-            link(tracks, row, seen)
+                    seen.append(pose)
+            return seen
+
+        looks = progress.track(threads.ordered(look, rows), total=len(rows), description="other people")
+        for row, seen in zip(rows, looks):
+            detections = [Detection(pose.image_points, pose.presence, _box(pose), pose.score) for pose in seen]
+            poses |= {id(detection): pose for detection, pose in zip(detections, seen)}
+            link(tracks, row, detections)
         found: dict[int, list[Pose]] = {row: [] for row in rows}
         for track in tracks:
             known = sorted(track.detections)

@@ -5,15 +5,13 @@ have pixel centres at integers.
 """
 
 import dataclasses
-import queue
 
 import cv2
 import numpy as np
 
-from hashhuman.io.threads import cores
 from preprocess.assets import BLAZEPOSE_HEAVY
 from preprocess.keypoints.crop import SIDE, Crop
-from preprocess.keypoints.litert import Network
+from preprocess.keypoints.litert import Network, Networks
 from preprocess.skeleton import MIRRORED, NAMES
 
 POINTS = len(NAMES)  # the body's own points, the first of the network's 39
@@ -152,15 +150,9 @@ class PoseNetworks:
     MOST = 8  # networks, of 0.1 GB each
 
     def __init__(self) -> None:
-        several = min(cores(), self.MOST)
-        self._idle: queue.SimpleQueue[PoseNetwork] = queue.SimpleQueue()
-        for _ in range(several):
-            self._idle.put(PoseNetwork(cores() // several))
+        self._networks = Networks(PoseNetwork, self.MOST)
 
     def __call__(self, image: np.ndarray, crop: Crop, mirror: bool = False) -> Pose:
         """As `PoseNetwork`; waits until a network is idle."""
-        network = self._idle.get()
-        try:
+        with self._networks.idle() as network:
             return network(image, crop, mirror)
-        finally:
-            self._idle.put(network)

@@ -10,12 +10,12 @@ from rich.progress import Progress
 from hashhuman.io import threads
 from hashhuman.io.files import read_rgb
 from hashhuman.io.journal import Arrays, Journal
-from preprocess.keypoints.movenet import Detection, MoveNet
+from preprocess.keypoints.movenet import Detection, MoveNets
 from preprocess.keypoints.tracks import Track, link
 
 
 def find_people(
-    files: Sequence[Path], every: int, detector: MoveNet, journal: Journal, progress: Progress, name: str = "people"
+    files: Sequence[Path], every: int, detector: MoveNets, journal: Journal, progress: Progress, name: str = "people"
 ) -> list[Track]:
     """The tracks of all people.
 
@@ -30,16 +30,15 @@ def find_people(
     chosen = range(0, len(files), every)
     tracks: list[Track] = []
 
-    def read(index: int) -> np.ndarray | None:
-        return None if f"{name}/{index}" in journal else read_rgb(files[index])
+    def look(index: int) -> Arrays:
+        def detect() -> Arrays:
+            return _packed(detector(read_rgb(files[index])))
 
-    images = threads.ordered(read, chosen)
-    for index, image in progress.track(zip(chosen, images), total=len(chosen), description="finding people"):
+        return journal.once(f"{name}/{index}", detect)
 
-        def detect(index: int = index, image: np.ndarray | None = image) -> Arrays:
-            return _packed(detector(read_rgb(files[index]) if image is None else image))
-
-        link(tracks, index, _unpacked(journal.once(f"{name}/{index}", detect)))
+    looks = progress.track(threads.ordered(look, chosen), total=len(chosen), description="finding people")
+    for index, people in zip(chosen, looks):
+        link(tracks, index, _unpacked(people))
     return tracks
 
 

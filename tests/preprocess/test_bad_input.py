@@ -243,9 +243,9 @@ def use_actors(script: actors.Script, monkeypatch: pytest.MonkeyPatch) -> None:
     clip(pictures=[actors.picture(0)] * len(script))
     for module in (blazepose, follow, search):
         monkeypatch.setattr(module, "read_rgb", lambda path: actors.picture(int(path.stem)))
-    monkeypatch.setattr(blazepose, "MoveNet", lambda: actors.FakeMoveNet(script))
+    monkeypatch.setattr(blazepose, "MoveNets", lambda: actors.FakeMoveNet(script))
     for name in ("PoseNetwork", "PoseNetworks"):
-        monkeypatch.setattr(blazepose, name, lambda: actors.FakePoseNetwork(script))
+        monkeypatch.setattr(blazepose, name, lambda *_: actors.FakePoseNetwork(script))
 
 
 def test_person_in_a_few_pictures_only(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,9 +55,9 @@ def filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = [{"person": (100.25 + 3 * t, 120), "bystander": (260, 100)} for t in range(PICTURES)]
     script[11:13] = [{}] * 2
     for module in (blazepose, cameras):
-        monkeypatch.setattr(module, "MoveNet", lambda: actors.FakeMoveNet(script))
+        monkeypatch.setattr(module, "MoveNets", lambda: actors.FakeMoveNet(script))
     for module, name in ((blazepose, "PoseNetwork"), (blazepose, "PoseNetworks"), (folder, "PoseNetwork")):
-        monkeypatch.setattr(module, name, lambda: actors.FakePoseNetwork(script))
+        monkeypatch.setattr(module, name, lambda *_: actors.FakePoseNetwork(script))
     for frame in range(PICTURES):
         write_image(tmp_path / f"subject/images/00/{frame:06d}.png", actors.picture(frame))
     return tmp_path / "subject"

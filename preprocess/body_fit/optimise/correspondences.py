@@ -15,7 +15,7 @@ from preprocess.body_fit.geometry import project
 from preprocess.body_fit.optimise.visible import visible
 from preprocess.body_fit.sequence import Posed
 
-FRAMES_AT_A_TIME = 64  # on a GPU, when contours are matched
+FRAMES_AT_A_TIME = 64  # when contours are matched on a GPU
 RIM = 0.35  # a vertex is on the rim if the cosine between its normal and the view is below this
 DISAGREEMENT = 0.1  # metres that one unit of disagreement between the normals is worth
 OFF_RIM = 0.3  # metres that one unit of cosine beyond RIM is worth
@@ -85,14 +85,19 @@ def match_contour(evidence: Evidence, posed: Posed, metres_per_pixel: Float[Tens
     pixels = project(posed.vertices, evidence.K)
     facing = (posed.normals * torch.nn.functional.normalize(posed.vertices, dim=-1)).sum(-1)
     flat = torch.nn.functional.normalize(posed.normals[..., :2], dim=-1)
+    off_rim = OFF_RIM * (facing.abs() - RIM).clamp_min(0)
+    if not pixels.is_cuda:
+        from preprocess.body_fit.optimise.correspondence_loops import nearest_on_rim
+
+        return nearest_on_rim(
+            pixels, flat, off_rim, outlines.points, outlines.normals, metres_per_pixel, DISAGREEMENT
+        )  # fmt: skip
     matched = []
-    # A few frames at a time: all at once would take frames x points x vertices of memory, and on a CPU more time.
-    for f in torch.arange(len(pixels)).split(FRAMES_AT_A_TIME if pixels.is_cuda else 1):
+    for f in torch.arange(len(pixels)).split(FRAMES_AT_A_TIME):  # all at once would take too much memory
         some = slice(int(f[0]), int(f[-1]) + 1)
         distance = torch.cdist(outlines.points[some], pixels[some]) * metres_per_pixel[some, None, None]
         disagreement = 1 - outlines.normals[some] @ flat[some].mT
-        off_rim = (facing[some].abs() - RIM).clamp_min(0)[:, None]
-        matched.append((distance + DISAGREEMENT * disagreement + OFF_RIM * off_rim).argmin(2))
+        matched.append((distance + DISAGREEMENT * disagreement + off_rim[some, None]).argmin(2))
     return torch.cat(matched)
 
 

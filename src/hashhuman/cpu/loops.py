@@ -49,8 +49,10 @@ def _tell_of_compiling() -> None:
     )
 
 
-def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST) -> list[Any]:
-    """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, on as many threads as PyTorch uses.
+def in_parallel(
+    loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST, threads: int | None = None
+) -> list[Any]:
+    """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, in several threads.
 
     These are threads of Python, which a forked process starts anew. Numba's own do not survive a fork, nor may two
     threads use them.
@@ -60,11 +62,12 @@ def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_leas
         n_items: number of items.
         arguments: of the loop.
         at_least: items of a thread.
+        threads: at most so many; None: as many as PyTorch uses.
 
     Returns:
         What the calls returned, in the order of the ranges.
     """
-    n_threads = max(1, min(torch.get_num_threads(), n_items // at_least))
+    n_threads = max(1, min(threads or torch.get_num_threads(), n_items // at_least))
     if n_threads == 1:
         return [loop(0, n_items, *arguments)]
     ends = [n_items * i // n_threads for i in range(n_threads + 1)]

@@ -57,7 +57,7 @@ def test_real_mask_is_his_alone(recording: Path) -> None:
 
 @pytest.mark.slow
 def test_real_bystander_can_be_chosen(recording: Path, tmp_path: Path) -> None:
-    detector, network = blazepose.MoveNet(), blazepose.PoseNetwork()
+    detector, network = blazepose.MoveNets(), blazepose.PoseNetwork()
     image = read_image(image_paths(recording)[0])
     tracks: list[Track] = []
     link(tracks, 0, detector(image))

@@ -47,7 +47,7 @@ def test_follows_the_same_person_in_every_camera(several, views, rng, monkeypatc
             order = sorted(people) if camera else sorted(people, reverse=True)
             return [track(views[camera], people[name][frame : frame + 1], [0]).detections[0] for name in order]
 
-    monkeypatch.setattr(keypoint_cameras, "MoveNet", FakeMoveNet)
+    monkeypatch.setattr(keypoint_cameras, "MoveNets", FakeMoveNet)
     FakeKeypoints.asked.clear()
     stage = CameraKeypoints(lambda person: FakeKeypoints(him, person), person=her, people={2: [1.0, 2.0]}, every=1)
     with Progress(disable=True) as progress:

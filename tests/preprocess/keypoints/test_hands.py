@@ -82,7 +82,7 @@ def test_a_hand_is_looked_at_twice(monkeypatch, tmp_path):
         crops.append(crop)
         return Hand(points, np.ones((POINTS, 3)), 0.9, 0.1)
 
-    monkeypatch.setattr(hands, "HandNetwork", lambda: network)
+    monkeypatch.setattr(hands, "HandNetwork", lambda threads: network)
     write_image(tmp_path / "0.png", np.zeros((300, 300, 3), np.uint8))
     visibility = np.ones((1, 33))
     visibility[0, NAMES.index("right_wrist")] = 0

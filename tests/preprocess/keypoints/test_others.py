@@ -128,6 +128,21 @@ def test_somebody_who_stays_away_is_no_overlap(tmp_path: Path):
     assert rows == [] and points.overlapped_frames(tmp_path) == []
 
 
+def test_the_followed_person_is_looked_at_once_a_picture(tmp_path: Path):
+    actors, looks = Actors(PASSING), []
+    estimate = actors.estimate
+
+    def counted(image: np.ndarray, crop: Crop, mirror: bool = False) -> Pose:
+        pose = estimate(image, crop, mirror)
+        looks.append((int(image[0, 0, 0]), pose.next_crop.center[0] == PLACE))
+        return pose
+
+    actors.estimate = counted  # type: ignore[method-assign]
+    walk(tmp_path, actors)
+    apart = {row for row, _ in looks if abs(PASSING[row] - PLACE) > 30}
+    assert apart and all((looks.count((row, True)), looks.count((row, False))) == (1, 2) for row in apart)
+
+
 def test_nobody_else(tmp_path: Path):
     rows, _ = walk(tmp_path, Actors({}))
     assert rows == [] and points.overlapped_frames(tmp_path) == []
