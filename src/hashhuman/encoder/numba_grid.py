@@ -62,7 +62,7 @@ class _LoopEncode(torch.autograd.Function):
         levels = ctx.grids.levels_of_parts(ctx.rows)
         of_x, of_table = None, None
         if ctx.needs_input_grad[1]:
-            of_table = torch.zeros_like(table)
+            of_table = torch.empty_like(table)  # levels lie one after another, without gaps
             in_parallel(add_to_table, ctx.grids.n_levels, array(x), upstream, *levels, of_table.numpy(), at_least=1)
         if ctx.needs_input_grad[0]:
             of_x = torch.zeros_like(x)
