@@ -4,11 +4,12 @@ The files `*_loops.py` hold such loops. They do on a CPU what the Triton kernels
 the data instead of one for each operation.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
@@ -65,6 +66,20 @@ def limit_threads(count: int | None) -> None:
 def n_threads() -> int:
     """The number of threads that loops use."""
     return _limit or torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def threads_for_torch() -> Iterator[None]:
+    """Context in which PyTorch uses as many threads as loops do."""
+    usual = torch.get_num_threads()
+    if usual == n_threads():
+        yield
+        return
+    torch.set_num_threads(n_threads())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST) -> list[Any]:

@@ -10,6 +10,9 @@ from torch.autograd.function import once_differentiable
 from hashhuman.cpu.loops import array, compiled, in_parallel
 
 
+AT_LEAST = 1 << 14  # points of a thread, since a point takes some nanoseconds
+
+
 @compiled
 def _winners(first, last, density, slots, row):
     for point in range(first, last):
@@ -40,7 +43,8 @@ class _Merge(torch.autograd.Function):
     def forward(ctx: Any, color: Tensor, density: Tensor, slots: Tensor):
         row = winners(density, slots)
         merged = color.new_zeros(len(row), 3), density.new_zeros(len(row))
-        in_parallel(_take, len(row), row.numpy(), array(color), array(density), *(x.numpy() for x in merged))
+        arrays = map(array, (color, density, *merged))
+        in_parallel(_take, len(row), row.numpy(), *arrays, at_least=AT_LEAST)
         ctx.row, ctx.n_rows = row, len(density)
         return merged
 
@@ -48,7 +52,7 @@ class _Merge(torch.autograd.Function):
     @once_differentiable  # a second derivative raises, instead of being taken for zero
     def backward(ctx: Any, *grads: Tensor):
         of_rows = torch.zeros(ctx.n_rows, 3), torch.zeros(ctx.n_rows)
-        in_parallel(_give, len(ctx.row), ctx.row.numpy(), *map(array, grads), *(x.numpy() for x in of_rows))
+        in_parallel(_give, len(ctx.row), ctx.row.numpy(), *map(array, (*grads, *of_rows)), at_least=AT_LEAST)
         return *of_rows, None
 
 
@@ -62,5 +66,5 @@ def merge(
 def winners(density: Float[Tensor, "M"], slots: Int[Tensor, "P N"]) -> Int[Tensor, "N"]:
     """The row with the highest density of each point; -1 for points without rows. Arguments are as for `merge`."""
     row = torch.full(slots.shape[1:], -1)
-    in_parallel(_winners, len(row), array(density), array(slots, torch.long), row.numpy())
+    in_parallel(_winners, len(row), array(density), array(slots, torch.long), row.numpy(), at_least=AT_LEAST)
     return row
