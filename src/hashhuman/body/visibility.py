@@ -40,14 +40,20 @@ def visible_vertices(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], 
     low = corners[..., :2].amin((0, 1))
     scale = BODY_PIXELS / (corners[..., :2].amax((0, 1)) - low).amax().clamp_min(1e-6)
     longest = (corners[..., :2] - corners.roll(1, 1)[..., :2]).norm(dim=-1).max() * scale
-    points = _sampled(corners, min(math.ceil(float(longest)) + 1, MOST_SPLITS))
+    splits = min(math.ceil(float(longest)) + 1, MOST_SPLITS)
 
     def cell(xy: Tensor) -> Tensor:
         column, row = ((xy - low) * scale).round().long().clamp(0, BODY_PIXELS).unbind(-1)
         return row * (BODY_PIXELS + 1) + column
 
-    depth = torch.full(((BODY_PIXELS + 1) ** 2,), torch.inf, device=vertices.device)
-    depth = depth.scatter_reduce(0, cell(points[:, :2]), points[:, 2], "amin")
+    if vertices.device.type == "cpu":
+        from hashhuman.body import depth_loops
+
+        depth = depth_loops.nearest(corners, low, scale, splits, BODY_PIXELS)
+    else:
+        points = _sampled(corners, splits)
+        depth = torch.full(((BODY_PIXELS + 1) ** 2,), torch.inf, device=vertices.device)
+        depth = depth.scatter_reduce(0, cell(points[:, :2]), points[:, 2], "amin")
     return in_picture & facing & (projected[:, 2] <= depth[cell(projected[:, :2])] + TOLERANCE)
 
 

@@ -13,6 +13,7 @@ from hashhuman.body import visibility
 from hashhuman.body.nearest import nearest
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+from hashhuman.io import threads
 
 
 class Carve(L.Callback):
@@ -82,6 +83,7 @@ def filmed(avatar: Any, data: SubjectDataModule, most: int, least: int) -> Bool[
     some = pictures[:: max(1, -(-len(pictures) // most))]
     template = data.subject.template().to(avatar.device)
     views = [(data.subject.camera(p.camera), data.subject.pose(p.frame)) for p in some]
-    shown = sum(visibility.seen_vertices(template, [view]).int() for view in views)
+    several = threads.ordered if avatar.device.type == "cpu" else map  # a GPU does one after another anyway
+    shown = sum(several(lambda view: visibility.seen_vertices(template, [view]).int(), views))
     seen = torch.as_tensor(shown) >= min(least, len(views))
     return seen[nearest(avatar.template.vertices, template.vertices)[1][:, 0]]  # the avatar's body may be thinned
