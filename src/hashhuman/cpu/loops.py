@@ -83,7 +83,7 @@ def threads_for_torch() -> Iterator[None]:
 
 
 def in_parallel(loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST) -> list[Any]:
-    """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, on as many threads as `n_threads` says.
+    """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, on `n_threads()` threads.
 
     Args:
         loop: the compiled loop.

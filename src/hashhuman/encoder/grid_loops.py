@@ -50,21 +50,14 @@ def encode(first, last, x, table, starts, used, scale, factors, size, offset, n_
             by, factor, dense = scale[part, level], factors[part, level], level < n_dense[part]
             n, at = size[part, level], offset[part, level]
             for row in range(max(first, starts[part]), min(last, starts[part] + used[part])):
-                (p, q, r), low = _locate(x, row, by, factor)
-                u, v, w = np.float32(1) - p, np.float32(1) - q, np.float32(1) - r
-                one = table[_entry(low, 0, factor, n, at, dense)]
-                two = table[_entry(low, 1, factor, n, at, dense)]
-                three = table[_entry(low, 2, factor, n, at, dense)]
-                four = table[_entry(low, 3, factor, n, at, dense)]
-                five = table[_entry(low, 4, factor, n, at, dense)]
-                six = table[_entry(low, 5, factor, n, at, dense)]
-                seven = table[_entry(low, 6, factor, n, at, dense)]
-                eight = table[_entry(low, 7, factor, n, at, dense)]
+                inside, low = _locate(x, row, by, factor)
                 to = out[row, level]
-                for f in range(len(lanes)):  # all corners at once, so that the sum stays in a register
-                    lower = (u * v * w) * one[f] + (u * v * r) * two[f] + (u * q * w) * three[f] + (u * q * r) * four[f]
-                    upper = (p * v * w) * five[f] + (p * v * r) * six[f] + (p * q * w) * seven[f] + (p * q * r) * eight[f]
-                    to[f] += lower + upper
+                for corner in range(8):
+                    a, b, c = corner >> 2, (corner >> 1) & 1, corner & 1
+                    weight = _side(inside[0], a) * _side(inside[1], b) * _side(inside[2], c)
+                    entry = table[_entry(low, corner, factor, n, at, dense)]
+                    for f in range(len(lanes)):
+                        to[f] += weight * entry[f]
 
 
 @compiled

@@ -9,7 +9,6 @@ from torch.autograd.function import once_differentiable
 
 from hashhuman.cpu.loops import array, compiled, in_parallel
 
-
 AT_LEAST = 1 << 14  # points of a thread, since a point takes some nanoseconds
 
 

@@ -35,9 +35,7 @@ def _sum(first, last, weights, color, t, start, sums):
 
 
 @compiled
-def _gradients(
-    first, last, density, delta, start, weights, color, t, of_sums, of_weights, of_color, of_density
-):
+def _gradients(first, last, density, delta, start, weights, color, t, of_sums, of_weights, of_color, of_density):
     """Writes the gradients of the samples' colours and densities."""
     for ray in range(first, last):
         r, g, b, alpha, depth = of_sums[ray]

@@ -36,7 +36,9 @@ def test_the_same_gradients():
     color, density, samples = scene()
     generator = torch.Generator().manual_seed(1)
     results = []
-    factors = [torch.randn(shape, generator=generator) for shape in ((len(COUNTS), 3), len(COUNTS), len(COUNTS), len(density))]
+    factors = [
+        torch.randn(shape, generator=generator) for shape in ((len(COUNTS), 3), len(COUNTS), len(COUNTS), len(density))
+    ]
     for kernels in ("torch", "numba"):
         inputs = color.clone().requires_grad_(), density.clone().requires_grad_()
         seen = composite(*inputs, samples, kernels)
