@@ -147,6 +147,8 @@ RANGES: dict[str, Range] = {
     "measured_steps": count("steps that measure sizes before the capture"),
     "first_revision": count("captured steps before the number of rays is adapted"),
     "weight": at_least_zero("the weight of a loss"),
+    "loss.*.every": count("steps between two computations of a loss"),
+    "completion_every": count("steps between two computations of loss.completion"),
     "loss.*.start": share("the share of the training before which a loss is not computed"),
     "transl_lr": positive("the learning rate of translations"),
     "start_step": count("steps before poses are refined", 0),

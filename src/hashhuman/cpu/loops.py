@@ -4,10 +4,12 @@ The files `*_loops.py` hold such loops. They do on a CPU what the Triton kernels
 the data instead of one for each operation.
 """
 
+import contextlib
+import functools
 import inspect
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
@@ -16,7 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashhuman.io import threads
+
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 AT_LEAST = 256  # items of a thread; for fewer, waking it takes longer than the work
 
 
@@ -49,13 +54,38 @@ def _tell_of_compiling() -> None:
     )
 
 
+_limit: int | None = None  # threads of loops; None: as many as PyTorch uses
+
+
+def limit_threads(count: int | None) -> None:
+    """Sets the number of threads that loops use from now on; None: as many as PyTorch uses."""
+    global _limit
+    _limit = count
+
+
+def n_threads() -> int:
+    """The number of threads that loops use."""
+    return _limit or torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def threads_for_torch() -> Iterator[None]:
+    """Context in which PyTorch uses as many threads as loops do."""
+    usual = torch.get_num_threads()
+    if usual == n_threads():
+        yield
+        return
+    torch.set_num_threads(n_threads())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 def in_parallel(
     loop: Callable[..., Any], n_items: int, *arguments: Any, at_least: int = AT_LEAST, threads: int | None = None
 ) -> list[Any]:
     """Calls `loop(first, last, *arguments)` for consecutive ranges of the items, in several threads.
-
-    These are threads of Python, which a forked process starts anew. Numba's own do not survive a fork, nor may two
-    threads use them.
 
     Args:
         loop: the compiled loop.
@@ -67,18 +97,45 @@ def in_parallel(
     Returns:
         What the calls returned, in the order of the ranges.
     """
-    n_threads = max(1, min(threads or torch.get_num_threads(), n_items // at_least))
-    if n_threads == 1:
-        return [loop(0, n_items, *arguments)]
-    ends = [n_items * i // n_threads for i in range(n_threads + 1)]
-    here, *others = itertools.pairwise(ends)
-    waiting = [_threads(n_threads - 1).submit(loop, *span, *arguments) for span in others]
-    return [loop(*here, *arguments), *(future.result() for future in waiting)]
+    count = max(1, min(threads or n_threads(), n_items // at_least))
+    ends = [n_items * i // count for i in range(count + 1)]
+    return _together([functools.partial(loop, *span, *arguments) for span in itertools.pairwise(ends)])
+
+
+def in_shares(work: Callable[[int], R], sizes: Sequence[int]) -> list[R]:
+    """Calls `work(i)` for all i below len(sizes), divided among the threads so that the sizes of each add up alike.
+
+    Args:
+        work: whatever releases the interpreter's lock most of the time: compiled loops, or PyTorch's operations.
+        sizes: how long each call takes, in any unit.
+
+    Returns:
+        What the calls returned, in the order of i.
+    """
+    shares: list[list[int]] = [[] for _ in range(max(1, min(n_threads(), sum(size > 0 for size in sizes))))]
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        min(shares, key=lambda share: sum(sizes[j] for j in share)).append(i)
+    results: dict[int, R] = {}
+    _together([functools.partial(lambda share: results.update({i: work(i) for i in share}), share) for share in shares])
+    return [results[i] for i in range(len(sizes))]
+
+
+def _together(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What calls return, one of them made here and each other one in a thread of its own.
+
+    These are threads of Python, which a forked process starts anew. Numba's own do not survive a fork, nor may two
+    threads use them.
+    """
+    here, *others = calls
+    if not others:
+        return [here()]
+    waiting = [_threads(len(others)).submit(call) for call in others]
+    return [here(), *(future.result() for future in waiting)]
 
 
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="loops")
+    return threads.workers(count)
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork copies the pools, but not their threads

@@ -62,11 +62,12 @@ def encode(first, last, x, table, starts, used, scale, factors, size, offset, n_
 
 @compiled
 def add_to_table(first, last, x, upstream, starts, used, scale, factors, size, offset, n_dense, lanes, gradient):
-    """Adds to the gradient of the table's entries of levels."""
+    """Writes the gradient of the table's entries of levels: zeros, to which it adds while they are in the cache."""
     for part in range(len(starts)):
         for level in range(first, last):
             by, factor, dense = scale[part, level], factors[part, level], level < n_dense[part]
             n, at = size[part, level], offset[part, level]
+            gradient[at : at + n] = 0
             for row in range(starts[part], starts[part] + used[part]):
                 inside, low = _locate(x, row, by, factor)
                 of_row = upstream[row, level]

@@ -1,7 +1,9 @@
 """Hash grids in loops for the CPU: one pass over the positions for all parts and levels."""
 
+import functools
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -35,11 +37,13 @@ class NumbaHashGrids(TorchHashGrids):
 
     def levels_of_parts(self, rows: PartRows) -> tuple:
         """What the loops read besides positions and table: each part's rows, each level's numbers, and the lanes."""
-        starts = torch.tensor(rows.starts)
+        return np.array(rows.starts), array(rows.used, torch.long), *self._levels
+
+    @functools.cached_property
+    def _levels(self) -> tuple:
         numbers = self.factors, self.size, self.offset, torch.tensor(self.n_dense)
         of_levels = (array(values, torch.long) for values in numbers)
-        lanes = (0,) * self.features_per_level
-        return array(starts, torch.long), array(rows.used, torch.long), array(self.scale), *of_levels, lanes
+        return array(self.scale), *of_levels, (0,) * self.features_per_level
 
 
 class _LoopEncode(torch.autograd.Function):
@@ -62,7 +66,7 @@ class _LoopEncode(torch.autograd.Function):
         levels = ctx.grids.levels_of_parts(ctx.rows)
         of_x, of_table = None, None
         if ctx.needs_input_grad[1]:
-            of_table = torch.zeros_like(table)
+            of_table = torch.empty_like(table)  # levels lie one after another, without gaps
             in_parallel(add_to_table, ctx.grids.n_levels, array(x), upstream, *levels, of_table.numpy(), at_least=1)
         if ctx.needs_input_grad[0]:
             of_x = torch.zeros_like(x)

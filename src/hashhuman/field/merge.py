@@ -24,7 +24,11 @@ def merge(
         from hashhuman.field import merge_kernels
 
         return merge_kernels.merge(color, density, slots)
-    row = densest(density, slots, kernels)
+    if looped(kernels, color.device):
+        from hashhuman.field import merge_loops
+
+        return merge_loops.merge(color, density, slots)
+    row = winners(density, slots)
     color, density = torch.cat([color, color.new_zeros(1, 3)]), torch.cat([density, density.new_zeros(1)])
     row = torch.where(row < 0, len(density) - 1, row)  # points without rows read the zeros at the end
     return color.index_select(0, row), density.index_select(0, row)

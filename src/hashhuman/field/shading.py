@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hashhuman.deformer.pairs import CanonicalPairs
 from hashhuman.errors import UserError
-from hashhuman.gpu.backend import chosen
+from hashhuman.gpu.backend import chosen, looped
 
 
 class Unshaded(nn.Module):
@@ -38,7 +38,7 @@ class HarmonicLight(nn.Module):
             surface colour and light is observed. If 1 were the maximum and the learned light weaker, white clothes
             could only be explained by normals bent towards the light.
         steepest: sine of the greatest angle by which normals are bent, in [0, 1).
-        kernels: auto, triton or torch.
+        kernels: auto, triton, numba or torch; Numba's loops run where nobody asks for gradients of the body.
 
     Raises:
         UserError: if `brightest` or `steepest` is out of range.
@@ -61,11 +61,15 @@ class HarmonicLight(nn.Module):
 
     def forward(self, output: Float[Tensor, "M 6"], pairs: CanonicalPairs) -> Float[Tensor, "M 3"]:
         """The surface colour times the light that reaches the surface, never negative."""
+        constants = self.brightest, self.offset, self.steepest
         if len(output) and chosen(self.kernels, output.device):
             from hashhuman.field import shading_kernels
 
-            constants = self.brightest, self.offset, self.steepest
             return shading_kernels.shade(output, pairs.normal, pairs.rotation, self.coefficients, *constants)
+        if looped(self.kernels, output.device) and not (pairs.normal.requires_grad or pairs.rotation.requires_grad):
+            from hashhuman.field import shading_loops
+
+            return shading_loops.shade(output, pairs.normal, pairs.rotation, self.coefficients, *constants)
         light = (harmonics(self.normals(output[:, 3:], pairs)) @ self.coefficients).relu()
         return self.brightest * torch.sigmoid(output[:, :3] - self.offset) * light
 

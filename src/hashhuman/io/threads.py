@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 WORKERS = min(16, cores())
-_starting = threading.Lock()  # `_workers` changes PyTorch's thread count for a moment: one call at a time
+_starting = threading.Lock()  # `workers` changes PyTorch's thread count for a moment: one call at a time
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WORKERS) -> Iterator[R]:
@@ -29,7 +29,7 @@ def ordered(function: Callable[[T], R], items: Iterable[T], ahead: int = 2 * WOR
     At most `ahead` results are computed before the caller takes them. If `function` raises, the exception is raised in
     place of that result, and no further call begins.
     """
-    pool = _workers()
+    pool = workers()
     waiting: deque = deque()
     try:
         for item in items:
@@ -50,7 +50,7 @@ class Background:
     """
 
     def __enter__(self) -> "Background":
-        self.pool, self.begun = _workers(), []
+        self.pool, self.begun = workers(), []
         return self
 
     def __call__(self, function: Callable[..., R], *arguments: Any) -> "Future[R]":
@@ -65,18 +65,18 @@ class Background:
                 call.result()
 
 
-def _workers() -> ThreadPoolExecutor:
-    """A pool of threads in each of which PyTorch computes with one thread.
+def workers(count: int = WORKERS) -> ThreadPoolExecutor:
+    """A pool of `count` threads in each of which PyTorch computes with one thread.
 
     With more, the threads of all workers together would far outnumber the cores. Do not call it from a worker: the
     count that it restores would be the worker's, one, for all threads that begin later.
     """
     with _starting:
         usual = torch.get_num_threads()
-        pool = ThreadPoolExecutor(WORKERS, initializer=_compute_alone)
-        all_there = threading.Barrier(WORKERS)
+        pool = ThreadPoolExecutor(count, initializer=_compute_alone)
+        all_there = threading.Barrier(count)
         try:
-            for started in [pool.submit(all_there.wait) for _ in range(WORKERS)]:
+            for started in [pool.submit(all_there.wait) for _ in range(count)]:
                 started.result()
         except BaseException:  # if the system refuses a thread, the others would wait for it for ever
             all_there.abort()

@@ -6,13 +6,14 @@ from torch import Tensor
 
 from hashhuman.gpu.backend import installed
 from hashhuman.gpu.part_rows import PartRows
-from hashhuman.network import blocked_mlp
+from hashhuman.network import blocked_mlp, part_mlp
 from hashhuman.network.torch_mlp import TorchMLPs
 from hashhuman.network.triton_mlp import TritonMLPs
 
 
 class AutoMLPs(TritonMLPs):
-    """Triton kernels for tensors on a GPU, if Triton is installed; otherwise PyTorch, in blocks without gradients."""
+    """Triton kernels for tensors on a GPU, if Triton is installed; on a CPU, PyTorch part by part on all cores, and in
+    blocks without gradients."""
 
     @staticmethod
     def require() -> None:
@@ -22,6 +23,8 @@ class AutoMLPs(TritonMLPs):
         """Output of the network of each row's part; see `TorchMLPs.forward`."""
         if x.is_cuda and installed():
             return TritonMLPs.forward(self, x, rows)
-        if x.is_cuda or torch.is_grad_enabled():
+        if x.device.type != "cpu":
             return TorchMLPs.forward(self, x, rows)
+        if torch.is_grad_enabled():
+            return part_mlp.evaluate(self, x, rows)
         return blocked_mlp.evaluate(self, x, rows)

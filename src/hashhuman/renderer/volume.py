@@ -57,14 +57,14 @@ def composite(
     Args:
         color: RGB of the samples.
         density: 1/m.
-        kernels: auto, triton, numba or torch; Numba's loops run where nobody asks for gradients.
+        kernels: auto, triton, numba or torch.
     """
     if chosen(kernels, color.device):
         from hashhuman.renderer import volume_kernels
 
         seen = volume_kernels.composite(color, density, samples.t, samples.delta, samples.start)
         return Rendering(*seen, samples)
-    if looped(kernels, color.device) and not torch.is_grad_enabled():
+    if looped(kernels, color.device):
         from hashhuman.renderer import volume_loops
 
         return Rendering(*volume_loops.composite(color, density, samples.t, samples.delta, samples.start), samples)

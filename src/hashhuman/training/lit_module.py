@@ -95,7 +95,8 @@ class HumanModule(L.LightningModule):
             ray_factor: this multiple.
             capacity: fixed sizes for rendering; see `Avatar.predict`.
         """
-        losses = {name: loss for name, loss in self._losses().items() if name in self.active}
+        step = self.global_step + 1
+        losses = {name: loss for name, loss in self._losses().items() if name in self.active and loss.due(step)}
         batch = draw(ray_factor, any(loss.on_patches for loss in losses.values()))
         side = SideStream(batch.mask.device)
         prediction = self.exposed(self.avatar.predict(batch, self.scene, capacity))
@@ -107,7 +108,7 @@ class HumanModule(L.LightningModule):
         if self.datamodule.error_map is not None:
             errors, complete = color_errors(prediction).detach(), prediction.rendering.samples.complete
             self.datamodule.observe(batch, torch.where(complete, errors, torch.nan))
-        self.watch(loss, terms, prediction.batch, self.global_step + 1)
+        self.watch(loss, terms, prediction.batch, step)
         return StepResult(loss, terms, prediction.needs)
 
     def exposed(self, prediction: Prediction) -> Prediction:
@@ -121,7 +122,8 @@ class HumanModule(L.LightningModule):
         """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
         more = self._begin_terms()
         if self.step is None:
-            obstacle = self.avatar.capture_obstacle()
+            rare = (f"loss.{name}.every is above 1" for name, loss in self._losses().items() if loss.every > 1)
+            obstacle = self.avatar.capture_obstacle() or next(rare, None)
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
             self.step.load_state_dict(self.resumed_execution)
         elif more:

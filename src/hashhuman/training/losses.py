@@ -24,14 +24,19 @@ class Loss(nn.Module):
     Args:
         weight: factor of the term in the sum; with 0 the term is not computed.
         start: share of the training, in [0, 1], before which the term is not computed either.
+        every: steps between two computations of the term, which then counts as often.
     """
 
     needs: Needs = "rays"  # what of a step it reads; see `weighted_sum`
     on_patches = False  # whether it compares patches, which are drawn only while such a term is computed
 
-    def __init__(self, weight: float, start: float = 0.0) -> None:
+    def __init__(self, weight: float, start: float = 0.0, every: int = 1) -> None:
         super().__init__()
-        self.weight, self.start = weight, start
+        self.weight, self.start, self.every = weight, start, every
+
+    def due(self, step: int) -> bool:
+        """Whether the term is computed in a step, counted from 1."""
+        return step % self.every == 0
 
     def check_patches(self, count: int, size: int) -> None:
         """Raises UserError, before training, if it cannot work with `count` patches of `size` pixels a side."""
@@ -216,9 +221,10 @@ def check_losses(losses: Mapping[str, Loss]) -> None:
         losses: all terms of the objective, by name.
     """
     chosen = {name: loss for name, loss in losses.items() if loss.weight}
-    if all(loss.start for loss in chosen.values()):
+    if all(loss.start or loss.every > 1 for loss in chosen.values()):
         raise UserError(
-            "The first steps would have no loss: at least one, such as loss.color, needs a weight above 0 and start=0."
+            "The first steps would have no loss: at least one, such as loss.color, needs a weight above 0, start=0 and "
+            "every=1."
         )
     for name, loss in chosen.items():
         if loss.needs not in get_args(Needs):
@@ -231,6 +237,8 @@ def weighted_sum(
     losses: Mapping[str, Loss], prediction: Prediction, side: SideStream | None = None
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """The weighted sum of all terms whose weight is not 0, and each of these terms by name, unweighted.
+
+    A term that is computed every n-th step has n times its weight.
 
     Args:
         side: made before the rays were rendered. Terms that need only the avatar's weights are computed there beside
@@ -251,7 +259,7 @@ def weighted_sum(
     terms |= computed("rays")
     side.join()
     terms = {name: terms[name] for name in chosen}
-    return torch.stack([losses[name].weight * term for name, term in terms.items()]).sum(), terms
+    return torch.stack([chosen[name].weight * chosen[name].every * term for name, term in terms.items()]).sum(), terms
 
 
 class CompletionLoss(Loss):
@@ -261,7 +269,7 @@ class CompletionLoss(Loss):
     (`avatar/surface.py`). Over all body points, it is empty above the clothes. Zero without `callbacks.carve`.
 
     Args:
-        weight: see `Loss`.
+        weight, every: see `Loss`.
         per_part: number of places drawn for each part; a multiple of 128.
         seen: factor of the term over body points that pictures show, which decide there themselves.
         clearance: metres above the height of the surface from which on the field is empty.
@@ -270,8 +278,10 @@ class CompletionLoss(Loss):
 
     needs = "weights"
 
-    def __init__(self, weight: float, per_part: int, seen: float, clearance: float, length: float) -> None:
-        super().__init__(weight)
+    def __init__(
+        self, weight: float, per_part: int, seen: float, clearance: float, length: float, every: int = 1
+    ) -> None:
+        super().__init__(weight, every=every)
         self.per_part, self.seen, self.clearance, self.length = per_part, seen, clearance, length
 
     def forward(self, prediction: Prediction) -> Float[Tensor, ""]:

@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 
+from hashhuman.cpu import loops
 from hashhuman.cpu.kept import Kept
-from hashhuman.cpu.loops import array, compiled, in_parallel
+from hashhuman.cpu.loops import array, compiled, in_parallel, in_shares
 
 
 @compiled
@@ -23,15 +26,58 @@ def _square(first, last, values, out):
 
 @pytest.mark.parametrize(("n_threads", "ends"), [(1, [1000]), (3, [333, 666, 1000]), (64, [333, 666, 1000])])
 def test_ranges_follow_each_other(n_threads: int, ends: list[int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    monkeypatch.setattr(loops, "_limit", n_threads)
     values, out = np.arange(1000.0), np.zeros(1000)
     spans = in_parallel(_square, 1000, values, out)
     assert spans == list(zip([0, *ends[:-1]], ends))
     np.testing.assert_array_equal(out, values**2)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shares_are_alike_and_results_in_order(count: int):
+    by_thread: dict[int, list[int]] = {}
+
+    def work(i: int) -> int:
+        by_thread.setdefault(threading.get_ident(), []).append(i)
+        time.sleep(0.01)  # so that each thread takes its own share only
+        return 10 * i
+
+    loops.limit_threads(count)
+    try:
+        assert in_shares(work, [3, 0, 8, 4, 1]) == [0, 10, 20, 30, 40]
+    finally:
+        loops.limit_threads(None)
+    assert len(by_thread) == min(count, 4)  # nobody is woken for nothing
+    if count == 2:
+        assert {frozenset(share) - {1} for share in by_thread.values()} == {frozenset({2}), frozenset({0, 3, 4})}
+    assert in_shares(work, []) == []
+
+
+def test_threads_of_shares_compute_alone():
+    loops.limit_threads(3)
+    try:
+        counts = in_shares(lambda i: torch.get_num_threads(), [1, 1, 1])
+    finally:
+        loops.limit_threads(None)
+    assert counts == [1, 1, 1]  # conftest.py sets one for the caller
+
+
+def test_pytorch_gets_the_threads_of_loops_where_asked_for():
+    usual = torch.get_num_threads()
+    loops.limit_threads(usual + 1)
+    try:
+        with pytest.raises(ArithmeticError), loops.threads_for_torch():
+            assert torch.get_num_threads() == usual + 1
+            raise ArithmeticError
+        assert torch.get_num_threads() == usual and loops.n_threads() == usual + 1
+    finally:
+        loops.limit_threads(None)
+    with loops.threads_for_torch():
+        assert torch.get_num_threads() == usual == loops.n_threads()
+
+
 def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(loops, "_limit", 2)
 
     def fails(first: int, last: int) -> None:
         if first:

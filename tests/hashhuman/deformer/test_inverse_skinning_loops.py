@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hashhuman.cpu import loops
 from tests.hashhuman.deformer.test_inverse_skinning_kernels import (
     CPU,
     carried,
@@ -19,7 +20,7 @@ COUNT = 1500  # enough for several threads
 @pytest.mark.parametrize("cells", [None, some_cells()], ids=["everywhere", "in marked cells"])
 def test_the_same_pairs_in_the_same_rows(uv: bool, cells, monkeypatch: pytest.MonkeyPatch):
     slow = carried(CPU, "torch", uv, cells=cells, count=COUNT)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(loops, "_limit", 3)
     fast = carried(CPU, "numba", uv, cells=cells, count=COUNT)
     assert (slow.needed > 10).sum() >= 4 and fast.rows.sizes == slow.rows.sizes
     for name in ("needed", "slots", "point"):

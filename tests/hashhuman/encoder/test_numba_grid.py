@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hashhuman.cpu import loops
 from hashhuman.encoder.auto import AutoHashGrids
 from hashhuman.encoder.numba_grid import NumbaHashGrids
 from hashhuman.encoder.torch_grid import TorchHashGrids
@@ -23,7 +24,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch):
     x = positions(rows, torch.Generator().manual_seed(0))
     results = []
     for n_threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(loops, "_limit", n_threads)
         here = x.clone().requires_grad_()
         grids.table.grad = None
         features = grids(here, rows)

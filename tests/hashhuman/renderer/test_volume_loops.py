@@ -1,5 +1,6 @@
 """Compositing in loops against plain PyTorch."""
 
+import pytest
 import torch
 
 from hashhuman.renderer.volume import Samples, composite, weigh
@@ -31,7 +32,27 @@ def test_the_same_rendering():
     assert (fast.alpha[COUNTS == 0] == 0).all() and fast.alpha.max() > 0.9
 
 
-def test_with_gradients_the_loops_are_not_used():
+def test_the_same_gradients():
     color, density, samples = scene()
-    composite(color.requires_grad_(), density, samples, "numba").color.sum().backward()
-    assert color.grad is not None and color.grad.max() > 0
+    generator = torch.Generator().manual_seed(1)
+    results = []
+    factors = [
+        torch.randn(shape, generator=generator) for shape in ((len(COUNTS), 3), len(COUNTS), len(COUNTS), len(density))
+    ]
+    for kernels in ("torch", "numba"):
+        inputs = color.clone().requires_grad_(), density.clone().requires_grad_()
+        seen = composite(*inputs, samples, kernels)
+        outputs = seen.color, seen.alpha, seen.depth, seen.weights
+        loss = sum((output * factor).sum() for output, factor in zip(outputs, factors))
+        results.append(torch.autograd.grad(loss, inputs))
+    for plain, fast in zip(*results):
+        torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-4)
+        assert fast.abs().max() > 0.01
+
+
+def test_a_second_derivative_is_refused():
+    color, density, samples = scene()
+    seen = composite(color, density.requires_grad_(), samples, "numba").alpha.square().sum()
+    (slope,) = torch.autograd.grad(seen, density, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()

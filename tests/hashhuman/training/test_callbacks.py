@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader, TensorDataset
 
+from hashhuman.cpu import loops
 from hashhuman.errors import UserError
 from hashhuman.io import checkpoint, progress
 from hashhuman.io.checkpoint import AtomicCheckpointIO
@@ -313,10 +314,12 @@ def test_steps_take_their_own_number_of_threads(tmp_path, fails: bool):
     usual = torch.get_num_threads()
     torch.set_num_threads(3)
     used: dict[str, list[int]] = {"training": [], "validation": []}
+    of_loops = []
 
     class Counted(Toy):
         def training_step(self, batch, batch_idx):
             used["training"].append(torch.get_num_threads())
+            of_loops.append(loops.n_threads())
             if fails:
                 raise ArithmeticError
             return super().training_step(batch, batch_idx)
@@ -329,6 +332,9 @@ def test_steps_take_their_own_number_of_threads(tmp_path, fails: bool):
         with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext():
             fit(tmp_path, False, StepThreads(2), module=Counted())
         assert set(used["training"]) == {2} and set(used["validation"]) <= {3}
-        assert torch.get_num_threads() == 3
+        assert set(of_loops) == {3}  # they keep all
+        assert torch.get_num_threads() == loops.n_threads() == 3
+        torch.set_num_threads(4)
+        assert loops.n_threads() == 4  # no limit is left behind
     finally:
         torch.set_num_threads(usual)

@@ -88,6 +88,21 @@ def test_a_term_begins_when_its_share_of_the_training_is_over(toy_folder, tmp_pa
     assert [bool(row.get("train/patches")) for row in rows if row.get("train/loss")] == [False] * 3 + [True] * 3
 
 
+def test_a_rare_term_is_computed_every_nth_step_and_keeps_the_step_eager(toy_folder, tmp_path):
+    module, obstacles = made(log_every=1), []
+    module.losses["patches"] = losses.PatchLoss(1.0, Mean(), (0.0, 1.0))
+    module.losses["patches"].every = 3
+    make = module.make_step
+    module.make_step = lambda *arguments, obstacle: obstacles.append(obstacle) or make(*arguments, obstacle=obstacle)
+    sampler = RaySampler(64, {"body": 1.0}, 2, 8, "black")
+    *_, rows = fit(module, toy_folder, tmp_path, log_every=1, ray_sampler=sampler)
+    assert [bool(row.get("train/patches")) for row in rows if row.get("train/loss")] == [False, False, True] * 2
+    assert module.losses["patches"].distance.asked == 2
+    module.avatar.capture_obstacle = lambda: None
+    fit(module, toy_folder, tmp_path / "again", ray_sampler=sampler)
+    assert obstacles[-1] == "loss.patches.every is above 1"
+
+
 def test_a_loss_on_patches_without_patches_is_refused_before_the_first_step(toy_folder, tmp_path):
     module = made()
     module.losses["patches"] = losses.PatchLoss(1.0, Mean(), (0.0, 1.0), start=0.5)

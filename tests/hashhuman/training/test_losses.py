@@ -200,6 +200,14 @@ def test_the_sum_skips_terms_without_weight():
     torch.testing.assert_close(total, 2 * each["color"] + 0.5 * each["mask"])
 
 
+def test_a_term_that_is_computed_every_third_step_counts_three_times():
+    prediction = make()
+    terms = {"color": losses.ColorLoss(2.0), "mask": losses.MaskLoss(0.5, every=3)}
+    total, each = losses.weighted_sum(terms, prediction)
+    torch.testing.assert_close(total, 2 * each["color"] + 1.5 * each["mask"])
+    assert [terms["mask"].due(step) for step in range(1, 7)] == [False, False, True] * 2
+
+
 class Misspelt(losses.ColorLoss):
     needs = "ray"  # type: ignore[assignment]
 
@@ -210,6 +218,7 @@ class Misspelt(losses.ColorLoss):
         ({}, "The first steps would have no loss"),
         ({"color": losses.ColorLoss(0.0)}, "The first steps would have no loss"),
         ({"color": losses.ColorLoss(1.0, 0.5), "mask": losses.MaskLoss(0.0)}, "The first steps would have no loss"),
+        ({"color": losses.ColorLoss(1.0, every=2)}, "The first steps would have no loss.*every=1"),
         ({"color": losses.ColorLoss(1.0), "own": Misspelt(1.0)}, "loss.own needs 'ray'.*weights, poses, rays"),
     ],
 )

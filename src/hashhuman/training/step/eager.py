@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 from torch.optim import Optimizer
 
+from hashhuman.cpu import loops
 from hashhuman.gpu.capacity import RayCapacity, RayNeeds
 
 
@@ -44,7 +45,8 @@ class EagerStep:
         result = self.objective(ray_factor, capacity)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
-        self.optimizer.step()
+        with loops.threads_for_torch():  # one pass over the whole table: the longest of PyTorch's operations in a step
+            self.optimizer.step()
         terms = {name: term.detach() for name, term in result.terms.items()}
         return StepResult(result.loss.detach(), terms, result.needs)
 
