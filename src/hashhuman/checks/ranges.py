@@ -136,6 +136,7 @@ RANGES: dict[str, Range] = {
     "least_views": count("training pictures that must show a place"),
     "read_after": count("steps before the surface is read off the field", 0),
     "read_every": count("steps between two readings of the surface"),
+    "begin_steps": count("steps that begin the field as the body", 0),
     "carving.share": share("the share of the pictures that have a place outside the outline"),
     "carving.least": count("pictures that have a place outside the outline"),
     "carving.margin": at_least_zero("pixels from the outline"),

@@ -7,11 +7,15 @@ import lightning as L
 from jaxtyping import Bool
 from torch import Tensor
 
+from hashhuman.avatar.beginning import begin_as_body
 from hashhuman.avatar.carving import Carving
 from hashhuman.body import visibility
 from hashhuman.body.nearest import nearest
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+
+PLACES = 256  # for each part and step, when the field is begun as the body
+RATE = 0.01  # Adam's learning rate in these steps
 
 
 class Carve(L.Callback):
@@ -26,13 +30,21 @@ class Carve(L.Callback):
         least_views: of these, the least that must show a body point. One picture that grazes it says little.
         read_after: optimizer steps before heights and colours of the surface are read off the field.
         read_every: steps between two readings after that.
+        begin_steps: those that make the new field the body, before it sees any picture; 0 leaves them out.
     """
 
     def __init__(
-        self, carving: Carving, pictures: int, views: int, least_views: int, read_after: int, read_every: int
+        self,
+        carving: Carving,
+        pictures: int,
+        views: int,
+        least_views: int,
+        read_after: int,
+        read_every: int,
+        begin_steps: int = 0,
     ) -> None:
         self.carving, self.pictures, self.views, self.least_views = carving, pictures, views, least_views
-        self.read_after, self.read_every = read_after, read_every
+        self.read_after, self.read_every, self.begin_steps = read_after, read_every, begin_steps
         self.surface: Any = None  # the avatar's, while it is trained
         self.read: dict[str, Tensor] = {}  # what the checkpoint that is continued had read
 
@@ -60,6 +72,8 @@ class Carve(L.Callback):
         fitted = avatar.pose(data.train_poses, range(len(data.train_poses)))
         self.carve(avatar, dataclasses.replace(scene, bodies=fitted), data)
         self.surface = avatar.surface
+        if not self.read:
+            begin_as_body(avatar.field, avatar.surface, self.begin_steps, PLACES, RATE)
         for name, value in self.read.items():
             getattr(self.surface, name).copy_(value)
 
