@@ -4,6 +4,7 @@ import lightning as L
 import pytest
 import torch
 
+from hashhuman.avatar.beginning import CLEARANCE, LENGTH
 from hashhuman.avatar.carving import Carving
 from hashhuman.body import visibility
 from hashhuman.errors import UserError
@@ -119,3 +120,34 @@ def test_an_avatar_that_cannot_be_carved_is_one_sentence():
     module.avatar = torch.nn.Linear(1, 1)
     with pytest.raises(UserError, match=r"needs an avatar with a method `carve`: use callbacks.carve=null"):
         callback(MILD).on_train_start(L.Trainer(logger=False, enable_checkpointing=False), module)
+
+
+def test_a_new_field_begins_as_the_body_and_a_continued_one_stays(toy_folder):
+    data = made(toy_folder)
+
+    def begun(steps: int, read: bool):
+        avatar = small.avatar(n_frames=6)
+        scene = avatar.prepare(data.train_poses)
+        carve = callback(MILD, begin_steps=steps)
+        torch.manual_seed(0)
+        carve.begin(avatar, scene, data)
+        if read:
+            saved, avatar = carve.state_dict(), small.avatar(n_frames=6)
+            again = callback(MILD, begin_steps=steps)
+            again.load_state_dict(saved)
+            again.begin(avatar, avatar.prepare(data.train_poses), data)
+        return avatar
+
+    def wrong(avatar) -> float:
+        """Mean share of being filled above the body, and of being empty inside."""
+        torch.manual_seed(1)
+        places = avatar.surface.draw(1024)
+        with torch.no_grad():
+            filled = 1 - torch.exp(-avatar.field(places.pairs)[1] * LENGTH)
+        return float((filled * (places.above > CLEARANCE) + (1 - filled) * (places.above < 0)).mean())
+
+    new, body, continued = begun(0, read=False), begun(60, read=False), begun(60, read=True)
+    assert wrong(body) < 0.5 * wrong(new)
+    assert all(parameter.grad is None for parameter in body.parameters())
+    for before, after in zip(new.parameters(), continued.parameters(), strict=True):
+        assert torch.equal(before, after)
