@@ -14,7 +14,7 @@ LENGTH = 0.01  # metres; a density of 1 / length counts as half filled
 
 
 @torch.enable_grad()
-def begin_as_body(field: CanonicalField, surface: Surface, steps: int, per_part: int, lr: float) -> float:
+def begin_as_body(field: CanonicalField, surface: Surface, steps: int, per_part: int, lr: float) -> None:
     """Teaches a new field to be opaque inside the body, and empty above it.
 
     Args:
@@ -23,12 +23,8 @@ def begin_as_body(field: CanonicalField, surface: Surface, steps: int, per_part:
         steps: Adam's.
         per_part: random places of a step for each part; a multiple of 128.
         lr: Adam's learning rate.
-
-    Returns:
-        The mean error of the last step: the share of being filled where it is empty, and of being empty inside.
     """
     optimizer = torch.optim.Adam(field.parameters(), lr)
-    error = torch.zeros(())
     for _ in range(steps):
         places = surface.draw(per_part)
         optical = field(places.pairs)[1] * LENGTH
@@ -38,4 +34,3 @@ def begin_as_body(field: CanonicalField, surface: Surface, steps: int, per_part:
         error.backward()
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(error)
