@@ -4,8 +4,7 @@ It follows SMPLify (Bogo et al., ECCV 2016) and its successors for video, with a
 for outlines, flow and texture, and no learned prior.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,7 +175,7 @@ def fit(
     sequence = BodySequence(body, LANDMARKS, OFFSETS, spread_vertices(rest, surface), len(evidence.image))
     initialise(sequence, evidence)
     try:
-        with one_thread():
+        with threads.alone():  # the loops of a fit use all cores, and its other operations are small
             posed = minimise(_terms(sequence.to(device), evidence), stages, tick, keeper)
     except torch.OutOfMemoryError as error:
         raise UserError(
@@ -197,20 +196,6 @@ def _terms(sequence: BodySequence, evidence: Evidence) -> Terms:
     from preprocess.body_fit.optimise.loop_terms import LoopTerms  # imports Numba, which takes half a second
 
     return LoopTerms(sequence, evidence)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Has PyTorch compute with one thread: the loops of a fit use all cores, and its other operations are small.
-
-    Threads of PyTorch that wait for such operations would keep the cores from the loops.
-    """
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 def _reprojection_error(posed: Posed, observations: Observations, camera: Camera) -> Float[np.ndarray, "F"]:

@@ -17,7 +17,10 @@ from hashhuman.io.threads import cores
 
 
 def over_frames(loop: Callable[..., Any], frames: int, *arguments: Any) -> list[Any]:
-    """`in_parallel` over frames, on all cores, whatever PyTorch uses: during a fit, that is one (`native.fit`)."""
+    """`in_parallel` over frames, on all cores, whatever PyTorch uses: during a fit, that is one (`native.fit`).
+
+    Sums over frames are rounded otherwise with another number of cores.
+    """
     return in_parallel(loop, frames, *arguments, at_least=1, threads=cores())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hashhuman.io.assets import Asset, fetch
 from hashhuman.io.packages import require_package
-from hashhuman.io.threads import cores
+from hashhuman.io.threads import WORKERS, cores
 
 N = TypeVar("N")
 _stderr = threading.Lock()
@@ -62,11 +62,11 @@ class Networks(Generic[N]):
 
     Args:
         make: makes a copy that computes with so many threads.
-        most: copies, at most; by default, one for each core.
+        most: copies, at most; by default, as many as `hashhuman.io.threads.ordered` has workers.
     """
 
     def __init__(self, make: Callable[[int], N], most: int | None = None) -> None:
-        several = min(cores(), most or cores())
+        several = min(cores(), most or WORKERS)
         self._idle: queue.SimpleQueue[N] = queue.SimpleQueue()
         for _ in range(several):
             self._idle.put(make(cores() // several))

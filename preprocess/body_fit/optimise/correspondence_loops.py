@@ -25,7 +25,7 @@ def nearest_on_rim(
     """
     order = off_rim.argsort(dim=1, stable=True)
     sorted_ = (x.gather(1, order[..., None].expand(-1, -1, 2)) for x in (pixels, flat))
-    best = np.empty(points.shape[:2], np.int64)
+    best = np.zeros(points.shape[:2], np.int64)  # where no cost is finite, the first one is as good as any
     over_frames(
         _nearest, len(pixels), *map(array, sorted_), array(off_rim.gather(1, order)), array(points), array(normals),
         array(scale), np.float32(disagreement), best,

@@ -54,7 +54,9 @@ class LoopImages:
             return self._rendered(share, scene)
 
         seen = torch.empty(len(rays), 5)
-        for i, values in enumerate(map(rendered, shares) if n_threads == 1 else threads.ordered(rendered, shares)):
+        for i, values in enumerate(
+            map(rendered, shares) if n_threads == 1 else threads.ordered(rendered, shares, n_threads)
+        ):
             seen[i::count] = values
         rgb, alpha, depth = seen.unflatten(0, (camera.height, camera.width)).split([3, 1, 1], -1)
         alpha, depth = alpha[..., 0], depth[..., 0]

@@ -174,6 +174,8 @@ def _header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
     times ("AST constructor recursion depth mismatch"), if the garbage collector lets the other thread run meanwhile.
     """
     version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):  # a third one is for names of fields that are not Latin
+        raise ValueError(f"it is of version {version[0]}.{version[1]} of its format, and 1.0 and 2.0 are read")
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     with _one_header:
         return read_header(file)

@@ -20,6 +20,8 @@ def cores() -> int:
 
 
 WORKERS = min(16, cores())
+_usual = torch.get_num_threads()  # of the main thread
+_within = threading.local()  # whether a thread is in `alone`
 _starting = threading.Lock()  # `workers` changes PyTorch's thread count for a moment: one call at a time
 
 
@@ -93,14 +95,21 @@ def _compute_alone() -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[int]:
-    """Within, PyTorch computes with one thread; yields how many there were before.
+    """Within, PyTorch computes with one thread; yields how many the main thread uses otherwise.
 
     For small operations, and beside `ordered`: between two operations PyTorch's threads spin on the cores that the
-    workers need.
+    workers need. A thread that begins while another one is in here gets PyTorch's count there, one, as its own: so no
+    thread but the main one is asked for its count.
     """
-    usual = torch.get_num_threads()
+    global _usual
+    outermost = not getattr(_within, "alone", False)
+    if outermost and threading.current_thread() is threading.main_thread():
+        _usual = torch.get_num_threads()
+    usual, _within.alone = _usual, True
     torch.set_num_threads(1)
     try:
         yield usual
     finally:
-        torch.set_num_threads(usual)
+        if outermost:
+            _within.alone = False
+            torch.set_num_threads(usual)

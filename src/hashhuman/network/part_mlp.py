@@ -15,7 +15,7 @@ from hashhuman.network.torch_mlp import TorchMLPs
 def evaluate(mlps: TorchMLPs, x: Float[Tensor, "M n_in"], rows: PartRows) -> Float[Tensor, "M n_out"]:
     """Output of the network of each row's part, as `TorchMLPs.forward` computes it; 0 in unused rows.
 
-    A part's sums are made on one core, so that results do not depend on the number of threads.
+    A part is one thread's, so that no sum depends on how many there are.
     """
     return _Evaluate.apply(x, rows, *mlps.weights, *mlps.biases)  # type: ignore[return-value]
 

@@ -51,7 +51,7 @@ class AveragingStrategy(DDPStrategy):
             raise UserError(f"trainer.strategy.sum_dtype={sum_dtype} is unknown: it may be {' or '.join(SUM_DTYPES)}.")
 
     def configure_ddp(self) -> None:
-        """Gives every process the parameters and buffers of rank 0."""
+        """Gives every process the parameters and buffers of rank 0. To be called again if they were changed since."""
         module = self.lightning_module
         assert module is not None
         for tensor in (*module.parameters(), *module.buffers()):

@@ -122,7 +122,11 @@ class HumanModule(L.LightningModule):
         """Takes one step. The batch is a function that draws rays on the device, so that drawing is captured, too."""
         more = self._begin_terms()
         if self.step is None:
-            rare = (f"loss.{name}.every is above 1" for name, loss in self._losses().items() if loss.every > 1)
+            rare = (
+                f"loss.{name}.every is above 1"
+                for name, loss in self._losses().items()
+                if loss.weight and loss.every > 1
+            )
             obstacle = self.avatar.capture_obstacle() or next(rare, None)
             self.step = self.make_step(partial(self.objective, batch), self.optimizer, obstacle=obstacle)
             self.step.load_state_dict(self.resumed_execution)

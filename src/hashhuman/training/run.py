@@ -287,7 +287,7 @@ def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict
     folder = Path(folder)
     config = OmegaConf.create(run_folder.saved_content(folder, admitted))
     assert isinstance(config, DictConfig)
-    _, _, batch = divergence.load_batch(folder)
+    _, recorded, batch = divergence.load_batch(folder)
     module, datamodule = build(config)
     saved = newest(folder, Manifest.existing(folder)) or {"callbacks": {}}
     if "state_dict" in saved:
@@ -299,7 +299,6 @@ def replay(folder: str | Path, admitted: targets.Register | None = None) -> dict
             callback.begin(module.avatar, scene, datamodule)
     prediction = module.exposed(module.avatar.predict(batch, scene))
     losses: dict[str, Loss] = dict(module.losses)  # type: ignore[arg-type]
-    if batch.patch is None:  # the terms on patches had not begun yet
-        losses = {name: loss for name, loss in losses.items() if not loss.on_patches}
+    losses = {name: loss for name, loss in losses.items() if name in recorded}  # some are rare, or had not begun yet
     _, terms = weighted_sum(losses, prediction)
     return {name: float(term.detach()) for name, term in terms.items()}

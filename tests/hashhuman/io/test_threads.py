@@ -80,3 +80,26 @@ def test_alone_and_as_before():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(usual)
+
+
+def test_a_thread_that_begins_while_another_is_alone_spoils_no_count():
+    """PyTorch gives it one thread, which is neither its share nor that of threads that begin later."""
+    usual, counts = torch.get_num_threads(), []
+
+    def second() -> None:
+        with alone() as before:
+            counts.append(before)
+        counts.append(torch.get_num_threads())
+
+    torch.set_num_threads(3)
+    try:
+        with alone():
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+        later = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert counts == [3, 3, 3] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)

@@ -31,6 +31,7 @@ from tests import toy
 from tests.hashhuman import small
 from tests.hashhuman.data.test_datamodule import made as data_module
 from tests.hashhuman.data.test_pixels import training_picture
+from tests.hashhuman.training.test_carve import MILD, callback
 from tests.hashhuman.training.test_lit_module import made as lit_module
 from tests.processes import PATIENCE, ends
 
@@ -155,7 +156,9 @@ def test_few_rays_are_told(capsys):
 
 
 def trained(rank: int, root: Path, folder: Path) -> None:
+    """Trains in one of several processes, with a callback that begins the field with places of its own."""
     module, data = lit_module(), data_module(root, train_frames=4, reach=0.2)
+    carve = callback(MILD, begin_steps=2)
     for parameter in module.parameters():
         parameter.data += rank  # what another seed would do
     drawn, draw = [], RaySampler.draw
@@ -164,7 +167,7 @@ def trained(rank: int, root: Path, folder: Path) -> None:
     trainer = L.Trainer(
         accelerator="cpu", devices=RANKS, strategy=ddp.AveragingStrategy("bfloat16"), max_steps=5, max_epochs=-1,
         logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        use_distributed_sampler=False, num_sanity_val_steps=0,
+        use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[carve],
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
     assert (trainer.world_size, trainer.global_rank, trainer.global_step) == (RANKS, rank, 5)

@@ -75,6 +75,7 @@ def test_a_replay_carves_as_training_did(toy_folder, tmp_path):
         f"data.root={toy_folder}", f"run_dir={tmp_path}", "trainer.max_steps=20", "data.train_frames=4", "seed=1",
         "data.val_views=0", "data.cache_mb=0", "callbacks.checkpoint.every_steps=2", "callbacks=carved",
         "callbacks.carve.least_views=1", "callbacks.carve.read_after=2", "callbacks.carve.read_every=1",
+        "completion_every=1",
         "+loss.poison._target_=tests.hashhuman.training.test_divergence.Poison", "+loss.poison.weight=1.0",
         "+loss.poison.call=6", "eval.splits=[]",
     )  # fmt: skip

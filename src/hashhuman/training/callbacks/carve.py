@@ -13,6 +13,7 @@ from hashhuman.body import visibility
 from hashhuman.body.nearest import nearest
 from hashhuman.data.datamodule import SubjectDataModule
 from hashhuman.errors import UserError
+from hashhuman.training.ddp import AveragingStrategy
 
 PLACES = 256  # for each part and step, when the field is begun as the body
 RATE = 0.01  # Adam's learning rate in these steps
@@ -53,6 +54,8 @@ class Carve(L.Callback):
         if not callable(getattr(pl_module.avatar, "carve", None)):
             raise UserError("callbacks.carve needs an avatar with a method `carve`: use callbacks.carve=null.")
         self.begin(pl_module.avatar, pl_module.scene, trainer.datamodule)  # type: ignore[attr-defined]
+        if isinstance(trainer.strategy, AveragingStrategy):  # each process has drawn other places
+            trainer.strategy.configure_ddp()
 
     def state_dict(self) -> dict[str, Tensor]:
         """What has been read off the field: `height` (V) in metres, `color` (V, 3); `spread`, both before smoothing."""
