@@ -18,8 +18,8 @@ from hashhuman.training.time_budget import Plan
 class TrainingClock(L.Callback):
     """Times training from its first optimizer step, and ends it with its schedule when the time budget is used up.
 
-    The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies, carving, and beginning the field.
-    Compiling missing kernels and capturing CUDA graphs count as training. Validation, and what a checkpoint makes
+    The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies,
+    carving, and beginning the field. Compiling missing kernels and capturing CUDA graphs count as training. Validation, and what a checkpoint makes
     training wait, are reported separately. A continued training goes on counting, and so does its budget. Writes the
     figures to `path` as JSON, with the steps and seconds at each validation (`marks`).
 
