@@ -19,9 +19,9 @@ from scipy.spatial.transform import Rotation
 import hashhuman
 from hashhuman.animate.camera import front
 from hashhuman.api import LoadedRun
+from hashhuman.body.standing import upward
 from hashhuman.body.template import BodyPose
 from hashhuman.body.visibility import world_vertices
-from hashhuman.evaluation.orbit import upright
 from hashhuman.geometry.camera import Camera
 from hashhuman.io.files import write_image
 
@@ -70,7 +70,7 @@ def drawing(run: LoadedRun) -> Image:
 
 def standing(run: LoadedRun) -> BodyPose:
     """The body at rest and upright, facing the way it faced in the first frame."""
-    up = upright([run.pose(frame) for frame in run.frames])
+    up = upward(run.data.subject.template(), [run.pose(frame) for frame in run.frames])
     facing = front(run.pose(run.frames[0]))
     ahead = torch.nn.functional.normalize(facing - (facing @ up) * up, dim=0)
     axes = torch.stack([torch.linalg.cross(up, ahead), up, ahead], 1)

@@ -64,9 +64,10 @@ class Crop:
 
 
 def pictures_a_second(reader: Subject) -> float | None:
-    """The rate of the subject's pictures; None if it was not made from a video."""
+    """The rate of the subject's pictures; None if it was not made from a video that has times."""
     seconds = reader.meta.get("video", {}).get("seconds", [])
-    return 1 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else None
+    usual = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    return 1 / usual if usual > 0 else None
 
 
 def write_overlay(reader: Subject, path: Path, tallest: int, most: int, progress: Progress) -> None:

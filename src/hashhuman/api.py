@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from scipy.spatial.transform import Rotation
 
 from hashhuman.animate.camera import Orbit
+from hashhuman.body.standing import upward
 from hashhuman.body.template import BodyPose
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
-from hashhuman.evaluation.orbit import upright
 from hashhuman.geometry.camera import Camera
 from hashhuman.gpu.device import device_named
 from hashhuman.training import run
@@ -76,8 +76,8 @@ class LoadedRun:
             azimuth: degrees beside the body's front, counter-clockwise seen from above.
             height: of the pictures (pixels); the width follows from the body's.
         """
-        up = upright([self.data.subject.pose(frame) for frame in self.frames])
         body = self.data.subject.template()
+        up = upward(body, [self.data.subject.pose(frame) for frame in self.frames])
         (camera,) = Orbit(height, turns=0.0, azimuth=float(azimuth))([pose.to("cpu")], body, up, self.data)
         return camera
 

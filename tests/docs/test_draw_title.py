@@ -6,7 +6,7 @@ import torch
 
 from docs import draw_title as draw
 from hashhuman.api import LoadedRun
-from hashhuman.evaluation.orbit import upright
+from hashhuman.body.standing import upward
 from hashhuman.geometry.skinning import axis_angle_to_matrix
 from tests.hashhuman.export.solid import SolidData
 from tests.hashhuman.fakes import FakeAvatar
@@ -27,7 +27,9 @@ def test_the_panels_show_the_picture_and_the_avatar_in_new_poses(toy_folder, mon
         share = (np.abs(panel.astype(int) - ground).max(-1) > 3).mean()
         assert 0.05 < share < 0.9  # the person is there, and so is the ground
     axes = axis_angle_to_matrix(draw.standing(run).orient)
-    torch.testing.assert_close(axes[:, 1], upright([run.pose(frame) for frame in run.frames]))
+    torch.testing.assert_close(
+        axes[:, 1], upward(run.data.subject.template(), [run.pose(frame) for frame in run.frames])
+    )
 
 
 def test_the_picture_is_small():

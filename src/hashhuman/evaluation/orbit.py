@@ -1,24 +1,14 @@
 """Cameras around a body."""
 
 import math
-from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashhuman.body.template import BodyPose
-from hashhuman.geometry import skinning
 from hashhuman.geometry.camera import Camera
 
 FIELD_OF_VIEW = 30.0  # degrees; small, so that limbs near the camera keep their proportions
-
-
-def upright(poses: Iterable[BodyPose]) -> Float[Tensor, "3"]:
-    """The world's upward direction (unit), estimated as the body's upward axis averaged over the poses."""
-    rotations = skinning.axis_angle_to_matrix(torch.stack([pose.orient for pose in poses]))
-    up = rotations[:, :, 1].mean(0)
-    return up / up.norm()
 
 
 def orbit(

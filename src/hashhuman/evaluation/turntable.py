@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 
 from hashhuman.body import visibility
+from hashhuman.body.standing import upward
 from hashhuman.errors import UserError
 from hashhuman.evaluation import drawing
-from hashhuman.evaluation.orbit import orbit, upright
+from hashhuman.evaluation.orbit import orbit
 from hashhuman.evaluation.product import Evaluation, Made, Product
 from hashhuman.evaluation.unseen import captioned, reported
 from hashhuman.io.progress import track
@@ -56,7 +57,7 @@ class Turntable(Product):
             )
         template, pose = subject.template().to(avatar.device), evaluation.pose(frame).to(avatar.device)
         vertices = visibility.world_vertices(template, pose)
-        up = upright(evaluation.pose(picture.frame) for picture in train).to(avatar.device)
+        up = upward(template, [evaluation.pose(picture.frame) for picture in train]).to(avatar.device)
         toward = subject.camera(train[0].camera).to(avatar.device).center - vertices.mean(0)
         cameras = orbit(vertices, up, toward, self.views, self.height)
         unseen = visibility.unseen_fractions(vertices, template.faces, cameras, evaluation.seen)

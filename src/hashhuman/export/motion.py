@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation, Slerp
 
+from hashhuman.body.standing import upward
 from hashhuman.body.template import BodyPose, BodyTemplate
 from hashhuman.body.visibility import world_vertices
 from hashhuman.errors import UserError
@@ -110,8 +111,8 @@ def frame_times(meta: dict, frames: Sequence[int], fps: float) -> Float[np.ndarr
 def exported(name: str, template: BodyTemplate, poses: Sequence[BodyPose], times: Float[np.ndarray, "F"]) -> Motion:
     """A motion of a body in the world, moved to where exported files have it.
 
-    Up is the body's mean upward direction; at first the body stands over the origin and faces +z; its lowest vertex
-    of all frames lies on the ground, y = 0.
+    Up is where the person stands straight (`body/standing.py`); at first the body stands over the origin and faces +z;
+    its lowest vertex of all frames lies on the ground, y = 0.
     """
     template = template.to("cpu")
     body_pose = torch.stack([pose.body_pose for pose in poses]).double()
@@ -119,7 +120,7 @@ def exported(name: str, template: BodyTemplate, poses: Sequence[BodyPose], times
     orient = skinning.axis_angle_to_matrix(torch.stack([pose.orient for pose in poses]).double()).numpy()
     transl = torch.stack([pose.transl for pose in poses]).double().numpy()
     root = orient @ template.joints[0].double().numpy() + transl
-    turn = _upright(orient)
+    turn = _upright(orient, upward(template, poses).double().numpy())
     lowest = min(float((world_vertices(template, pose) @ torch.from_numpy(turn[1]).float()).min()) for pose in poses)
     move = -np.array([turn[0] @ root[0], lowest, turn[2] @ root[0]])
     matrices[:, 0] = turn @ orient @ matrices[:, 0]
@@ -148,10 +149,9 @@ def continuous(rotations: Float[np.ndarray, "F J 4"]) -> Float[np.ndarray, "F J 
     return rotations * np.where(np.cumsum(np.pad(turned, ((1, 0), (0, 0))), 0) % 2, -1.0, 1.0)[..., None]
 
 
-def _upright(orient: Float[np.ndarray, "F 3 3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation of the world that turns the bodies' mean y axis to +y, and the first body's z axis to +z."""
-    up = orient[:, :, 1].mean(0)
-    up /= np.linalg.norm(up)
+def _upright(orient: Float[np.ndarray, "F 3 3"], up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation of the world that turns `up` (unit) to +y, and the first body's z axis to +z."""
+    up = up / np.linalg.norm(up)
     front = orient[0, :, 2] - (orient[0, :, 2] @ up) * up
     if np.linalg.norm(front) < 1e-6:  # the first body lies: any direction will do
         front = np.cross(up, np.eye(3)[np.abs(up).argmin()])

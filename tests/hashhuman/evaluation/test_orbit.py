@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from hashhuman.body.template import BodyPose
-from hashhuman.evaluation.orbit import orbit, upright
+from hashhuman.evaluation.orbit import orbit
 from tests import toy
 
 
@@ -37,13 +36,6 @@ def test_an_orbit_may_start_straight_above():
     up = torch.tensor([0.0, 1.0, 0.0])
     (camera,) = orbit(toy.template().vertices, up, 2 * up, count=1, height=40)
     assert torch.isfinite(camera.T).all()
-
-
-def test_upright_is_the_mean_of_the_bodies_own():
-    poses = [BodyPose(torch.zeros(5, 3), torch.tensor([0.0, 0.0, angle]), torch.zeros(3)) for angle in (-0.4, 0.4)]
-    torch.testing.assert_close(upright(poses), torch.tensor([0.0, 1.0, 0.0]), atol=1e-6, rtol=0)
-    half_turn = BodyPose(torch.zeros(5, 3), torch.tensor([torch.pi, 0.0, 0.0]), torch.zeros(3))
-    torch.testing.assert_close(upright([half_turn]), torch.tensor([0.0, -1.0, 0.0]), atol=1e-6, rtol=0)
 
 
 def test_a_wide_body_is_shown_smaller():

@@ -19,9 +19,9 @@ class TrainingClock(L.Callback):
     """Times training from its first optimizer step, and ends it with its schedule when the time budget is used up.
 
     The time from the construction of this object to the first step is `setup_s`: moving data, posing the bodies,
-    carving, and beginning the field. Compiling missing kernels and capturing CUDA graphs count as training. Validation, and what a checkpoint makes
-    training wait, are reported separately. A continued training goes on counting, and so does its budget. Writes the
-    figures to `path` as JSON, with the steps and seconds at each validation (`marks`).
+    carving, and beginning the field. Compiling missing kernels and capturing CUDA graphs count as training. Validation,
+    and what a checkpoint makes training wait, are reported separately. A continued training goes on counting, and so
+    does its budget. Writes the figures to `path` as JSON, with the steps and seconds at each validation (`marks`).
 
     Args:
         path: the JSON file.
