@@ -5,21 +5,20 @@ It reads the run's config as a line of JSON from its standard input, then trains
 
 import json
 import os
-import signal
 import sys
 import threading
 
 from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.cli import hydra_main
+from hashhuman.io import interruption
 from hashhuman.training import run
 from hashhuman.training.ddp import rank
 
 
 def main() -> None:
     """Trains as one of the processes with rank above 0."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach all processes; this one ends with rank 0, which saves
-        signal.signal(number, signal.SIG_IGN)
+    interruption.ignore()  # signals reach all processes; this one ends with rank 0, which saves
     config = OmegaConf.create(json.loads(sys.stdin.readline()))
     assert isinstance(config, DictConfig)
     threading.Thread(target=_end_with_rank_0, daemon=True).start()

@@ -37,6 +37,7 @@ class Interrupted(BaseException):
 
 class _State:
     watching = False
+    ignoring = False
     received: int | None = None
     deferring = False
     raised: Interrupted | None = None
@@ -75,9 +76,21 @@ def watched() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def ignore() -> None:
+    """From now on this process ignores both signals, for one that reaches it as well and ends it in order."""
+    _State.ignoring = True
+    install()
+
+
 def install() -> None:
-    """Puts the handlers in place again, after a library has put others there. Does nothing outside `watched`."""
-    if _State.watching:
+    """Puts the handlers in place again, after a library has put others there.
+
+    Does nothing outside `watched`, unless the process ignores signals.
+    """
+    if _State.ignoring:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    elif _State.watching:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _handle)
