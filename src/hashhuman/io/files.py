@@ -157,6 +157,8 @@ def load_npy(path: Path, stand_ins: StandIns | None = None) -> Any:
 
 def _read_npy(file: BufferedIOBase, stand_ins: StandIns | None = None) -> Any:
     shape, fortran, dtype = _header(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its header states the shape {shape}")
     if not dtype.hasobject:
         limits.check_array(shape, dtype.itemsize, file)
         content = bytearray(file.read(math.prod(shape) * dtype.itemsize))

@@ -48,7 +48,7 @@ def steadiness(accelerations: Float[Tensor, "A J 3 4"], tremble: float) -> Float
         tremble: root mean square of accelerations that are no motion (m per squared unit of time).
     """
     motion = _averaged(_averaged(accelerations).square().sum((2, 3)))
-    return tremble**2 / (tremble**2 + motion)
+    return 1 / (1 + (motion.sqrt() / tremble).square())
 
 
 def _averaged(values: Float[Tensor, "A ..."]) -> Float[Tensor, "A ..."]:

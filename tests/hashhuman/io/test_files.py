@@ -266,3 +266,19 @@ def test_headers_of_arrays_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch:
         )
         assert next(array for array in arrays if isinstance(array, np.ndarray)).tolist() == [*range(6)]
     assert most == [1]
+
+
+@pytest.mark.parametrize(
+    ("version", "shape", "said"),
+    [((1, 0), "(-1,)", "states the shape"), ((3, 0), "(3,)", r"version 3\.0"), ((9, 7), "(3,)", r"version 9\.7")],
+)
+def test_headers_that_say_what_cannot_be_or_is_not_known(tmp_path: Path, version, shape: str, said: str):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".encode()
+    content = np.lib.format.magic(*version) if version != (9, 7) else b"\x93NUMPY\x09\x07"
+    content += struct.pack("<H" if version == (1, 0) else "<I", len(header)) + header + np.arange(3.0).tobytes()
+    (tmp_path / "x.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    for load, name in ((files.load_npy, "x.npy"), (files.load_npz, "x.npz")):
+        with pytest.raises(UserError, match=said):
+            load(tmp_path / name)

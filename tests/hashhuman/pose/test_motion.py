@@ -50,3 +50,9 @@ def test_a_rest_before_a_throw_stays_steady():
 
 def test_three_frames_are_enough():
     assert steadiness(along_x(torch.zeros(3), torch.arange(3.0)), 0.01).tolist() == [[1.0]]
+
+
+def test_extreme_trembles_are_numbers():
+    resting, thrown = (along_x(scale * torch.arange(6.0) ** 2, torch.arange(6.0)) for scale in (0.0, 1.0))
+    assert steadiness(thrown, 1e30).min() == 1 and steadiness(thrown, 1e-30).max() == 0
+    assert steadiness(resting, 1e-30).min() == 1
