@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 
 from benchmarks.tables import Row
 from hashhuman.avatar.model import HashGridAvatar
+from hashhuman.body.standing import upward
 from hashhuman.body.visibility import world_vertices
 from hashhuman.data.datamodule import View
 from hashhuman.evaluation.metrics.image import psnr
 from hashhuman.evaluation.metrics.protocols import to_8bit
-from hashhuman.evaluation.orbit import orbit, upright
+from hashhuman.evaluation.orbit import orbit
 from hashhuman.evaluation.product import spread
 from hashhuman.geometry.camera import Camera
 from hashhuman.io import checkpoint
@@ -35,7 +36,8 @@ def on_an_orbit(folder: Path, sizes: Sequence[int], views: int) -> Iterator[Row]
     train_pictures = data.splits["train"]
     poses = [data.subject.pose(picture.frame).to(avatar.device) for picture in train_pictures[:views]]
     vertices = world_vertices(data.subject.template().to(avatar.device), poses[0])
-    up = upright(data.subject.pose(picture.frame) for picture in train_pictures).to(avatar.device)
+    filmed = [data.subject.pose(picture.frame) for picture in train_pictures]
+    up = upward(data.subject.template(), filmed).to(avatar.device)
     toward = data.subject.camera(train_pictures[0].camera).to(avatar.device).center - vertices.mean(0)
     for size in sizes:
         cameras = [square(camera, size) for camera in orbit(vertices, up, toward, views, size)]
