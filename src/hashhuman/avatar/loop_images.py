@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -49,14 +50,9 @@ class LoopImages:
         rays = camera_rays(camera, self.renderer.device)
         count = n_threads * math.ceil(len(rays) / (n_threads * SHARE))
         shares = [rays[i::count] for i in range(count)]  # each has as much of the person as the others
-
-        def rendered(share: Rays) -> Tensor:
-            return self._rendered(share, scene)
-
-        seen = torch.empty(len(rays), 5)
-        for i, values in enumerate(
-            map(rendered, shares) if n_threads == 1 else threads.ordered(rendered, shares, n_threads)
-        ):
+        rendered, seen = partial(self._rendered, scene=scene), torch.empty(len(rays), 5)
+        found = map(rendered, shares) if n_threads == 1 else threads.ordered(rendered, shares, n_threads)
+        for i, values in enumerate(found):
             seen[i::count] = values
         rgb, alpha, depth = seen.unflatten(0, (camera.height, camera.width)).split([3, 1, 1], -1)
         alpha, depth = alpha[..., 0], depth[..., 0]

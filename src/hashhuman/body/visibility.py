@@ -99,11 +99,11 @@ def _by_size(
     corners: Float[Tensor, "F 3 3"], longest: Float[Tensor, "F"]
 ) -> Iterator[tuple[Float[Tensor, "_ 3 3"], int]]:
     """The faces in groups, each with its `SPLITS`; most faces are small, and need few points."""
-    low = torch.zeros_like(longest[:1])
+    low = 0.0
     for splits in SPLITS:
         high = torch.inf if splits == SPLITS[-1] else splits - 1
         yield corners[(longest >= low) & (longest < high)], splits
-        low = torch.full_like(low, high)
+        low = high
 
 
 def _sampled(corners: Float[Tensor, "F 3 3"], splits: int) -> Float[Tensor, "N 3"]:

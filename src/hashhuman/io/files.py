@@ -157,16 +157,19 @@ def load_npy(path: Path, stand_ins: StandIns | None = None) -> Any:
 
 def _read_npy(file: BufferedIOBase, stand_ins: StandIns | None = None) -> Any:
     shape, fortran, dtype = _header(file)
-    if min(shape, default=0) < 0:
-        raise ValueError(f"its header states the shape {shape}")
     if not dtype.hasobject:
-        limits.check_array(shape, dtype.itemsize, file)
-        content = bytearray(file.read(math.prod(shape) * dtype.itemsize))
-        return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
+        return _numbers(file, shape, fortran, dtype)
     array = unpickle(file, stand_ins)
     if not isinstance(array, np.ndarray) or array.shape != shape:
         raise ValueError("its header states another shape than its content has")
     return array.item() if shape == () else array
+
+
+def _numbers(file: BufferedIOBase, shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> np.ndarray:
+    """What follows the header of an array without objects."""
+    limits.check_array(shape, dtype.itemsize, file)
+    content = bytearray(file.read(math.prod(shape) * dtype.itemsize))
+    return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
 
 
 def _header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -180,7 +183,10 @@ def _header(file: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise ValueError(f"it is of version {version[0]}.{version[1]} of its format, and 1.0 and 2.0 are read")
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     with _one_header:
-        return read_header(file)
+        shape, fortran, dtype = read_header(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its header states the shape {shape}")
+    return shape, fortran, dtype
 
 
 def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -206,12 +212,12 @@ def read_npz(content: bytes) -> dict[str, np.ndarray]:
 def _plain(archive: zipfile.ZipFile, entry: str) -> np.ndarray:
     """An entry's array, which must not hold objects."""
     file = BytesIO(archive.read(entry))
-    if not file.getbuffer()[:6] == np.lib.format.MAGIC_PREFIX:
+    if file.getbuffer()[:6] != np.lib.format.MAGIC_PREFIX:
         raise ValueError(f"its entry {entry} is no array")
-    if _header(file)[2].hasobject:
+    shape, fortran, dtype = _header(file)
+    if dtype.hasobject:
         raise ValueError(f"its entry {entry} holds objects")
-    file.seek(0)
-    return _read_npy(file)
+    return _numbers(file, shape, fortran, dtype)
 
 
 def load_object_npz(path: Path) -> dict[str, Any]:
