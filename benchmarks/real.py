@@ -7,7 +7,8 @@
 A scene is a folder NAME in the ZJU-MoCap layout that also holds videos/NAME.mp4: what its first camera filmed, one
 picture for each frame, with a background. `prepare` makes FOLDER/subjects/NAME from the video. `score` trains on that
 subject, holds every tenth frame out, renders these frames, and compares them with the scene's own pictures and masks by
-`metrics=strict`. Training sees only the video, which is compressed. `--runs` keeps the run folders, as FOLDER/NAME, for
+`metrics=strict`. Training sees only the video, which is compressed. With `eval.fit_poses=true` the columns `_fitted`
+have the same after each picture's pose was fitted to the video's picture, the avatar as it is. `--runs` keeps the run folders, as FOLDER/NAME, for
 refined_masks.py and wisps.py.
 
 A scene may hold a part of its true pictures only; the others are then not compared, and `pictures` says how many were.
@@ -36,6 +37,7 @@ from benchmarks.overrides import cut  # noqa: E402
 from benchmarks.speed import METRICS_ALONE, surroundings, train_here  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 from hashhuman.data.subject import Subject  # noqa: E402
+from hashhuman.evaluation.images import FITTED  # noqa: E402
 from hashhuman.evaluation.metrics.image import bounding_box, mask_iou, psnr  # noqa: E402
 from hashhuman.evaluation.metrics.lpips import LPIPS  # noqa: E402
 from hashhuman.evaluation.metrics.protocols import Comparison, Strict  # noqa: E402
@@ -77,14 +79,21 @@ def score(scene: Path, subject: Path, label: str, overrides: Iterable[str], runs
 
 
 def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
-    """Means of the strict metrics over the pictures that a run rendered."""
+    """Means of the strict metrics over the pictures that a run rendered, also of those in fitted poses if it has any."""
+    row = means(scene, subject, folder)
+    fitted = means(scene, subject, folder, FITTED) if (folder / f"images{FITTED}").exists() else {}
+    return row | {f"{name}{FITTED}": fitted[name] for name in SHOWN if fitted}
+
+
+def means(scene: Path, subject: Subject, folder: Path, suffix: str = "") -> Row:
+    """Means of the strict metrics over a run's pictures in the folders whose names have this suffix."""
     protocol = Strict(LPIPS("alex"))
     each = []
-    for path in sorted((folder / "images").glob("*/*.png")):
+    for path in sorted((folder / f"images{suffix}").glob("*/*.png")):
         frame = int(path.stem)
         if not has_truth(scene, subject, frame):
             continue
-        rgb, alpha = (unit(folder / kind / path.parent.name / path.name) for kind in ("images", "mask"))
+        rgb, alpha = (unit(folder / f"{kind}{suffix}" / path.parent.name / path.name) for kind in ("images", "mask"))
         truth, mask = true_picture(scene, subject, frame)
         vertices = torch.from_numpy(subject.vertices(frame))
         each.append(protocol(Comparison(rgb, alpha, truth, mask, subject.camera(0), vertices)))

@@ -141,10 +141,12 @@ class Evaluator:
                 comparison, milliseconds = _render(evaluation.avatar, view, pose, vertices)
                 figures = self.protocol(comparison)
                 row = {"picture": view.name} | figures | {"render_ms": milliseconds}
+                fitted = None
                 if self.fit_poses and split in UNTRAINED_POSES:
-                    row |= self._fitted(evaluation.avatar, view, pose, vertices)
+                    fitted = self._fitted(evaluation.avatar, view, pose, vertices)
+                    row |= {f"{column}_fitted": value for column, value in self.protocol(fitted).items()}
                 each.append(row)
-                measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures)
+                measured = MeasuredPicture(split, view.name, index, len(chosen), comparison, figures, fitted)
                 for product in self.products.values():
                     product.picture(evaluation, measured, submit)
         columns = [column for column in each[0] if column != "picture"] if each else []
@@ -159,11 +161,10 @@ class Evaluator:
         after = "after the pose was fitted to the picture itself"
         return plain | {f"{column}_fitted": f"{meaning}; {after}" for column, meaning in plain.items()}
 
-    def _fitted(self, avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> dict[str, float]:
-        """The metrics of a picture after its pose was fitted to it."""
+    def _fitted(self, avatar: Any, view: Any, pose: Any, vertices: torch.Tensor) -> Comparison:
+        """A picture after its pose was fitted to it."""
         fitted = avatar.fit_pose(view.camera, view.image, view.mask, pose, **self.pose_fit)
-        comparison, _ = _render(avatar, view, fitted, vertices)
-        return {f"{column}_fitted": value for column, value in self.protocol(comparison).items()}
+        return _render(avatar, view, fitted, vertices)[0]
 
 
 def _decoded(split: str, pictures: Sequence[Any], datamodule: Any) -> tuple[dict[Path, Any], list[str]]:

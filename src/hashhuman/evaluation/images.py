@@ -14,9 +14,13 @@ from hashhuman.evaluation.product import (
 )
 from hashhuman.io.files import write_image
 
+FITTED = "_fitted"  # the folders of pictures in fitted poses end so, as the columns of their figures do
+
 
 class Images(Product):
     """Writes `images/CC/FFFFFF.png` on black and `mask/CC/FFFFFF.png`, with the names of the true pictures.
+
+    With `eval.fit_poses` also `images_fitted/` and `mask_fitted/`, in poses that were fitted to the true pictures.
 
     Args:
         pictures: number of pictures of each split, evenly spaced, or "all".
@@ -32,17 +36,18 @@ class Images(Product):
     def picture(self, evaluation: Evaluation, picture: MeasuredPicture, submit: Submit) -> None:
         """Writes the picture and its mask if it is one of the selected ones."""
         if picture.among(self.pictures):
-            for kind, image in (("images", picture.comparison.rgb), ("mask", picture.comparison.alpha)):
-                path = evaluation.folder / kind / f"{picture.name}.png"
-                self.written.add(path)
-                submit(write_image, path, drawing.to_uint8(image))
+            for suffix, shown in (("", picture.comparison), (FITTED, picture.fitted)):
+                for kind, image in (("images", shown.rgb), ("mask", shown.alpha)) if shown else ():
+                    path = evaluation.folder / f"{kind}{suffix}" / f"{picture.name}.png"
+                    self.written.add(path)
+                    submit(write_image, path, drawing.to_uint8(image))
 
     def make(self, evaluation: Evaluation) -> Made:
         """Removes the pictures of an earlier evaluation, if this one has written any."""
         if not self.written:
             return Made()
         written, self.written = self.written, set()
-        folders = {kind: evaluation.folder / kind for kind in ("images", "mask")}
-        for folder in folders.values():
-            remove_other_pictures(folder, written)
-        return Made({"rendered pictures": folders["images"], "their masks": folders["mask"]})
+        for kind in ("images", "mask"):
+            for suffix in ("", FITTED):
+                remove_other_pictures(evaluation.folder / f"{kind}{suffix}", written)
+        return Made({"rendered pictures": evaluation.folder / "images", "their masks": evaluation.folder / "mask"})

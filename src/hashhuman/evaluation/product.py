@@ -85,6 +85,7 @@ class MeasuredPicture:
     count: int  # number of these pictures
     comparison: Comparison
     figures: Mapping[str, float]  # column: value
+    fitted: Comparison | None = None  # with the pose fitted to the picture itself (`eval.fit_poses`)
 
     def among(self, most: int | str) -> bool:
         """Whether it is one of `most` evenly spaced pictures of its split; "all" selects every picture."""

@@ -299,11 +299,18 @@ def test_fitted_poses_are_reported_beside_the_plain_figures(data, tmp_path):
             asked.append(steps)
             return BodyPose(pose.body_pose, pose.orient, pose.transl - 0.03)
 
-    plain, fitted = (
-        Evaluator(Strict(None), splits, None, fit, {"steps": 7}, {"table": Table()})(Fitting(), data, tmp_path).report
-        for fit in (False, True)
-    )
-    assert asked == [7] * plain["splits"]["heldout"]["pictures"]
+    def report(fit: bool) -> dict:
+        products = {"table": Table(), "images": Images("all")}
+        return Evaluator(Strict(None), splits, None, fit, {"steps": 7}, products)(Fitting(), data, tmp_path).report
+
+    fitted = report(True)
+    (shown,) = tmp_path.glob("images_fitted/*/*.png")  # one held-out frame
+    beside = tmp_path / "images" / shown.relative_to(tmp_path / "images_fitted")
+    assert (read_image(shown) != read_image(beside)).any() and len(list(tmp_path.glob("mask_fitted/*/*.png"))) == 1
+    plain = report(False)
+    assert not (tmp_path / "images_fitted").exists() and beside.exists()  # an evaluation replaces an earlier one's files
+    report(True)
+    assert asked == 2 * [7] * plain["splits"]["heldout"]["pictures"]
     assert fitted["splits"]["train"]["mean"].keys() == plain["splits"]["train"]["mean"].keys()
     mine, theirs = (report["splits"]["heldout"]["mean"] for report in (fitted, plain))
     for column in plain["columns"]:
