@@ -18,13 +18,13 @@ class Cells:
     extent: Float[Tensor, "P"]  # sides of the cubes (m)
     resolution: int  # R
     marked: UInt8[Tensor, "cells"]  # P R^3 entries, part by part, with x as the slowest axis
-    side: float  # of the smallest cells (m)
+    sides: tuple[float, ...]  # of the cells of each part (m), known to the host
 
     @classmethod
     def all(cls, n_parts: int, device: torch.device) -> "Cells":
         """One marked cell for each part, which stands for all of space."""
         marked = torch.ones(n_parts, dtype=torch.uint8, device=device)
-        return cls(torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked, 1.0)
+        return cls(torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked, (1.0,) * n_parts)
 
     def index(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Int[Tensor, "M"]:
         """The cell of each canonical position (m) in its part's cube; outside the cube, the nearest cell."""
@@ -33,9 +33,14 @@ class Cells:
         return ((part * self.resolution + i) * self.resolution + j) * self.resolution + k
 
     def around(self, distance: float) -> "Cells":
-        """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis."""
-        marked = self.marked.view(-1, *[self.resolution] * 3)
-        return dataclasses.replace(self, marked=dilated(marked, math.ceil(distance / self.side)).flatten())
+        """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis.
+
+        Parts differ in size, so each has its own number of cells. That of the smallest cells would do for all, but mark
+        several times as much around the trunk, all of which would be sampled.
+        """
+        parts = self.marked.view(-1, 1, *[self.resolution] * 3)
+        wider = [dilated(part, math.ceil(distance / side)) for part, side in zip(parts, self.sides, strict=True)]
+        return dataclasses.replace(self, marked=torch.cat(wider).flatten())
 
     def contain(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Bool[Tensor, "M"]:
         """Whether canonical positions (m) lie in marked cells of their parts."""

@@ -27,7 +27,7 @@ class Occupancy(nn.Module):
     def __init__(self, field: CanonicalField, resolution: int, threshold: float, decay: float) -> None:
         super().__init__()
         self.resolution, self.threshold, self.decay = resolution, threshold, decay
-        self.side = float(field.extent.amin()) / resolution  # of the smallest cells (m)
+        self.sides = tuple(side / resolution for side in field.extent.tolist())  # of each part's cells (m)
         # Nothing is known at first, so every cell is marked.
         self.register_buffer("density", torch.full((field.n_parts, *[resolution] * 3), torch.inf))
         self.register_buffer("marked", torch.ones(self.density.numel(), dtype=torch.uint8))
@@ -35,7 +35,7 @@ class Occupancy(nn.Module):
 
     def cells(self, field: CanonicalField) -> Cells:
         """The cells with their marks, which later updates change in place."""
-        return Cells(field.low, field.extent, self.resolution, self.marked, self.side)
+        return Cells(field.low, field.extent, self.resolution, self.marked, self.sides)
 
     @torch.no_grad()
     def update(self, field: CanonicalField, cells: "CellRows") -> None:

@@ -115,7 +115,7 @@ def test_what_no_picture_decides_follows_its_neighbours():
 def cells() -> Cells:
     side = 0.8
     low = torch.tensor([[-side / 2] * 3])
-    return Cells(low, torch.tensor([side]), R, torch.ones(R**3, dtype=torch.uint8), side / R)
+    return Cells(low, torch.tensor([side]), R, torch.ones(R**3, dtype=torch.uint8), (side / R,))
 
 
 @pytest.mark.parametrize("half_width", [1.0, pillars.columns(DRESSED)])

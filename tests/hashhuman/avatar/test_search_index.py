@@ -30,7 +30,7 @@ DEEPER = 0.08  # DEPTH and half a voxel's diagonal are 0.083, and REACH bounds t
 def some_cells(marked: float = 1.0) -> Cells:
     """Cubes of 3 m around the origin, with a share `marked` of their cells marked."""
     marks = torch.rand(5 * R**3, generator=torch.Generator().manual_seed(3)) < marked
-    return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8), 3.0 / R)
+    return Cells(torch.full((5, 3), -1.5), torch.full((5,), 3.0), R, marks.to(torch.uint8), (3.0 / R,) * 5)
 
 
 SKINNING = InverseSkinning(REACH, DEPTH, 0.01, "torch")

@@ -34,7 +34,7 @@ def some_points(used: int | None = None, count: int = COUNT, n_vertices: int = 4
 
 def some_cells() -> Cells:
     marked = (torch.rand(5 * 4**3, generator=torch.Generator().manual_seed(3)) < 0.5).to(torch.uint8)
-    return Cells(torch.full((5, 3), -1.0), torch.full((5,), 2.0), 4, marked, 0.5)
+    return Cells(torch.full((5, 3), -1.0), torch.full((5,), 2.0), 4, marked, (0.5,) * 5)
 
 
 def carried(
