@@ -61,7 +61,7 @@ def test_too_few_common_joints_are_refused(joints):
 
 @pytest.mark.parametrize("index", range(3))
 def test_a_camera_that_is_carried_along_sees_the_same(index):
-    """The toy lies before the camera in the other world, and its own points lie where the inverse transform puts them."""
+    """The toy lies before the camera in the other world; the inverse transform leads to its own."""
     camera, points = toy.camera(index), toy.world_vertices(toy.template(), 1)
     inverse = Similarity(1 / SIMILARITY.scale, SIMILARITY.R.T, -SIMILARITY.R.T @ SIMILARITY.t / SIMILARITY.scale)
     expected = camera.project(points)

@@ -1,4 +1,4 @@
-"""The cameras that did not film an avatar: the truth is the avatar itself, in a world that a known transform leads to."""
+"""Cameras that did not film an avatar: the truth is the avatar itself, in a world that a known transform leads to."""
 
 import dataclasses
 from pathlib import Path
