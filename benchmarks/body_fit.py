@@ -27,23 +27,19 @@ from hydra.utils import instantiate
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.placing import joint_key, true_joints  # noqa: E402
 from hashhuman.io.files import load_npy, load_npz  # noqa: E402
 from preprocess.stage import run_stages  # noqa: E402
 
 STAGES = ("frames", "keypoints", "body_fit")
 
 
-def joint_key(name: str) -> str:
-    """The same key for both spellings of a joint's name: 'L_hip' and 'left_hip'."""
-    return name.replace("L_", "left_").replace("R_", "right_")
-
-
-def true_joints(scene: Path) -> tuple[list[str], np.ndarray]:
+def filmed_joints(scene: Path) -> tuple[list[str], np.ndarray]:
     """Names and positions (F, J, 3) of the filmed frames' joints in the axes of camera 0 (m)."""
-    truth, cams = load_npz(scene / "truth.npz"), load_npy(scene / "annots.npy")["cams"]
+    truth, cams = true_joints(scene), load_npy(scene / "annots.npy")["cams"]
     frames = json.loads((scene / "scene.json").read_text())["frames"]
     rotation, translation = np.asarray(cams["R"][0]), np.ravel(cams["T"][0]) / 1000
-    return [joint_key(str(n)) for n in truth["names"]], truth["joints"][:frames] @ rotation.T + translation
+    return list(truth), np.stack(list(truth.values()), 1)[:frames] @ rotation.T + translation
 
 
 def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -96,7 +92,7 @@ def main() -> None:
     for scene in (Path(x).resolve() for x in arguments.scenes if "=" not in x):
         subject = arguments.subjects / scene.name
         preprocess_scene(scene, subject, overrides)
-        rows[scene.name] = score(load_npz(subject / "body_fit.npz"), *true_joints(scene))
+        rows[scene.name] = score(load_npz(subject / "body_fit.npz"), *filmed_joints(scene))
     rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in next(iter(rows.values()))}
     print(f"\n{'scene':<12}" + "".join(f"{key:>8}" for key in rows["mean"]))
     for name, row in rows.items():

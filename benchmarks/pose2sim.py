@@ -40,6 +40,7 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.overrides import cut
+from benchmarks.placing import seen_from
 from hashhuman.data.subject import Subject
 from hashhuman.errors import UserError
 from hashhuman.evaluation import drawing
@@ -235,13 +236,6 @@ def place(subject: Subject, joints: Path) -> tuple[Similarity, dict[str, Any]]:
 def video_picture(subject: Subject, frame: int) -> int:
     """The index in the video of a frame of the subject."""
     return subject.meta["video"]["pictures"][frame]
-
-
-def seen_from(camera: Camera, world_from_subject: Similarity) -> Camera:
-    """The camera in the subject's world: x_cam = R (s Q x + q) + T is, up to the factor s, (R Q) x + (R q + T) / s."""
-    Q, q = (torch.from_numpy(x).float() for x in (world_from_subject.R, world_from_subject.t))
-    T = (camera.R @ q + camera.T) / world_from_subject.scale
-    return Camera(camera.K, camera.R @ Q, T, camera.height, camera.width)
 
 
 def score(run_folder: Path, truth: Path, kind: str, out: Path, net: Net, overrides: list[str]) -> dict[str, Any]:

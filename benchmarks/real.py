@@ -3,13 +3,20 @@
     python benchmarks/real.py prepare SCENE ... --workspace FOLDER [-- overrides of preprocess]
     python benchmarks/real.py inputs SCENE ... --workspace FOLDER [--label NAME]
     python benchmarks/real.py score SCENE ... --workspace FOLDER [--label NAME] [--runs FOLDER] [-- overrides of train]
+    python benchmarks/real.py views SCENE ... --workspace FOLDER --runs FOLDER [--label NAME] [--sheets FOLDER]
 
 A scene is a folder NAME in the ZJU-MoCap layout that also holds videos/NAME.mp4: what its first camera filmed, one
 picture for each frame, with a background. `prepare` makes FOLDER/subjects/NAME from the video. `score` trains on that
 subject, holds every tenth frame out, renders these frames, and compares them with the scene's own pictures and masks by
 `metrics=strict`. Training sees only the video, which is compressed. With `eval.fit_poses=true` the columns `_fitted`
-have the same after each picture's pose was fitted to the video's picture, the avatar as it is. `--runs` keeps the run folders, as FOLDER/NAME, for
-refined_masks.py and wisps.py.
+have the same after each picture's pose was fitted to the video's picture, the avatar as it is. `--runs` keeps the run
+folders, as FOLDER/NAME, for `views`, refined_masks.py and wisps.py.
+
+`views` renders the avatars of kept runs from the scene's other cameras, where it has true pictures: make_scene.py
+writes every tenth frame (0, 10, ...), which are training frames of the first camera. placing.py says how an avatar gets
+among the cameras: by one similarity transform for the whole sequence, from its joints, in the poses that are rendered,
+to the true ones. `scale` is that transform's, and `joints_mm` the mean distance that is left. Training frames have
+refined poses, if the run refined them. `--sheets` writes a picture of each camera beside the true one.
 
 A scene may hold a part of its true pictures only; the others are then not compared, and `pictures` says how many were.
 
@@ -25,27 +32,34 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.overrides import cut  # noqa: E402
+from benchmarks.placing import named_joints, placement, seen_from, true_joints  # noqa: E402
 from benchmarks.speed import METRICS_ALONE, surroundings, train_here  # noqa: E402
 from benchmarks.tables import Book, Row, reproducible  # noqa: E402
 from hashhuman.data.subject import Subject  # noqa: E402
+from hashhuman.errors import UserError  # noqa: E402
+from hashhuman.evaluation.drawing import side_by_side  # noqa: E402
 from hashhuman.evaluation.images import FITTED  # noqa: E402
 from hashhuman.evaluation.metrics.image import bounding_box, mask_iou, psnr  # noqa: E402
 from hashhuman.evaluation.metrics.lpips import LPIPS  # noqa: E402
 from hashhuman.evaluation.metrics.protocols import Comparison, Strict  # noqa: E402
-from hashhuman.io.files import read_image  # noqa: E402
+from hashhuman.io.files import read_image, write_image  # noqa: E402
+from hashhuman.training import run  # noqa: E402
 
 TITLES = {
     "inputs": "Masks and cut-out pictures that training is given, against the truth",
     "score": "Held-out frames of the filmed camera, against the true pictures",
+    "views": "Other cameras, after one similarity transform of the joints, against the true pictures",
 }
 TRAINING = (
     "data.holdout_every=10",
@@ -100,6 +114,54 @@ def means(scene: Path, subject: Subject, folder: Path, suffix: str = "") -> Row:
     return {"pictures": len(each)} | {name: statistics.fmean(row[name] for row in each) for name in SHOWN}
 
 
+def views(scene: Path, subject: Path, folder: Path, label: str, sheets: Path | None = None) -> Row:
+    """Compares the avatar of the run in `folder` with the true pictures of all cameras but the first.
+
+    Raises:
+        UserError: if the scene has no such pictures, or the folder is not a run of this subject.
+    """
+    module, data, _ = run.load(folder, OmegaConf.create({"data": {"root": str(subject)}}))
+    target = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    avatar, protocol, truth = module.avatar.to(target), Strict(LPIPS("alex")).to(target), Subject(scene)
+    frames = {data.subject.meta["video"]["pictures"][frame]: frame for frame in data.subject.posed_frames}
+    pictures = [picture for picture in truth.pictures if picture.camera > 0 and picture.frame in frames]
+    if not pictures:
+        raise UserError(f"{scene} has no true pictures of other cameras: make it with make_scene.py --views 6 --video.")
+    poses = {
+        number: avatar.refined_pose(data.subject.pose(frame).to(target), frame) for number, frame in frames.items()
+    }
+    true = {name: positions[list(poses)] for name, positions in true_joints(scene).items()}
+    world_from_subject, distance = placement(named_joints(data.subject.template(), list(poses.values())), true)
+    shown = {picture.camera: picture for picture in pictures}  # the last one of each camera
+    figures = []
+    for picture in pictures:
+        frame, camera = frames[picture.frame], seen_from(truth.camera(picture.camera), world_from_subject).to(target)
+        time = data.train_frames.index(frame) if frame in data.train_frames else None
+        rendered = avatar.render_image(camera, poses[picture.frame], time)
+        rgb, mask = (unit(path).to(target) for path in (picture.image, mask_of(picture.image)))
+        vertices = torch.from_numpy(data.subject.vertices(frame)).to(target)
+        comparison = Comparison(rendered.rgb, rendered.alpha, rgb, mask, camera, vertices)
+        figures.append(protocol(comparison))
+        if sheets and picture is shown[picture.camera]:
+            name = f"{scene.name}/{truth.camera_names[picture.camera]}_{picture.frame:06d}"
+            write_image(sheets / f"{name}.png", drawn(comparison, figures[-1], name))
+    row: Row = {"scene": scene.name, "label": label, "device": device(), "cameras": len(shown)}
+    row |= {"pictures": len(figures), "scale": world_from_subject.scale, "joints_mm": 1000 * distance}
+    return row | {name: statistics.fmean(each[name] for each in figures) for name in SHOWN}
+
+
+def mask_of(image: Path) -> Path:
+    """The file of the true coverage of a scene's picture images/CC/FFFFFF.png."""
+    return image.parents[2] / "mask" / image.parent.name / image.name
+
+
+def drawn(comparison: Comparison, figures: Mapping[str, float], name: str) -> np.ndarray:
+    """The true picture, the rendered one and the errors side by side."""
+    title = f"{name}: PSNR {figures['psnr_box']:.2f} dB, mask IoU {figures['mask_iou']:.3f}"
+    covered = (comparison.mask > 0) | (comparison.alpha > 0.5)
+    return side_by_side(comparison.rgb, comparison.truth, covered, title)
+
+
 def inputs(scene: Path, folder: Path, label: str) -> Row:
     """How far a subject's masks, and the pictures cut out with them, are from the truth."""
     subject, each = Subject(folder), []
@@ -148,10 +210,15 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", type=lambda text: Path(text).resolve())
     parser.add_argument("--workspace", type=lambda text: Path(text).resolve(), required=True)
     parser.add_argument("--label", default="default", help="what the rows are called")
-    parser.add_argument("--runs", type=lambda text: Path(text).resolve(), help="keep the run folders here")
+    parser.add_argument(
+        "--runs", type=lambda text: Path(text).resolve(), help="keep the run folders here, or find them"
+    )
+    parser.add_argument("--sheets", type=Path, help="write pictures of `views` here")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     known, overrides = cut(sys.argv[1:])
     arguments = parser.parse_args(known)
+    if arguments.part == "views" and arguments.runs is None:
+        parser.error("views needs --runs, the folder in which `score` kept the runs")
     rows = []
     for scene in arguments.scenes:
         subject = arguments.workspace / "subjects" / scene.name
@@ -159,6 +226,9 @@ def main() -> None:
             prepare(scene, arguments.workspace, overrides)
         elif arguments.part == "inputs":
             rows.append(inputs(scene, subject, arguments.label))
+        elif arguments.part == "views":
+            rows.append(views(scene, subject, arguments.runs / scene.name, arguments.label, arguments.sheets))
+            print(rows[-1], file=sys.stderr, flush=True)
         else:
             rows.append(score(scene, subject, arguments.label, overrides, arguments.runs))
             print(rows[-1], file=sys.stderr, flush=True)

@@ -29,9 +29,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.overrides import cut  # noqa: E402
-from hashhuman.body.template import BodyPose, BodyTemplate  # noqa: E402
+from benchmarks.placing import posed_joints  # noqa: E402
 from hashhuman.data.subject import Subject, SubjectWriter  # noqa: E402
-from hashhuman.geometry import skinning  # noqa: E402
 from hashhuman.pose.corrections import Correction  # noqa: E402
 from hashhuman.training import run  # noqa: E402
 
@@ -75,12 +74,6 @@ def smooth_noise(
     return [(frame[:-1] / 3**0.5, frame[-1]) for frame in smooth]
 
 
-def joints(template: BodyTemplate, pose: BodyPose) -> torch.Tensor:
-    """Positions of the joints in the world (m)."""
-    bones = template.bone_transforms(pose.body_pose)
-    return skinning.transform(pose.world_from_posed() @ bones, template.joints)
-
-
 def train(scene: Path, exact: Subject, folder: Path, overrides: Sequence[str]) -> list[float]:
     """Trains, and returns the figures of a row."""
     line = [sys.executable, "train.py", "data=zju_mocap", f"data.root={scene}", f"run_dir={folder}", *overrides]
@@ -92,7 +85,7 @@ def train(scene: Path, exact: Subject, folder: Path, overrides: Sequence[str]) -
     def distance(frame: int, refined: bool) -> float:
         pose = data.subject.pose(frame)
         pose = module.avatar.refined_pose(pose, frame) if refined else pose
-        return float((joints(template, pose) - joints(template, exact.pose(frame))).norm(dim=1).mean())
+        return float((posed_joints(template, pose) - posed_joints(template, exact.pose(frame))).norm(dim=1).mean())
 
     held = sorted({picture.frame for picture in data.splits["heldout"]})
     errors = [

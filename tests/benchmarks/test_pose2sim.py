@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from benchmarks.pose2sim import JOINTS, as_json, from_json, letterboxed, place, save_truth, seen_from, shrunk
+from benchmarks.pose2sim import JOINTS, as_json, from_json, letterboxed, place, save_truth, shrunk
 from hashhuman.data.subject import SubjectWriter
 from hashhuman.errors import UserError
 from hashhuman.geometry.camera import Camera
@@ -33,21 +33,6 @@ def cameras():
         K = torch.tensor([[1100.0, 0, 360], [0, 1100, 640], [0, 0, 1]])
         views[name] = Camera(K, R, torch.tensor([0.0, 0, 4]), 1280, 720)
     return views
-
-
-def test_the_similarity_folds_into_the_camera(cameras, rng):
-    points = rng.normal(size=(20, 3)) * 0.5
-    inverse = Similarity(
-        1 / SIMILARITY.scale, SIMILARITY.R.T, -SIMILARITY.R.T @ SIMILARITY.t / SIMILARITY.scale
-    )  # so that the points lie before the cameras once they are placed
-    theirs = torch.from_numpy(inverse(points)).float()
-    for camera in cameras.values():
-        expected = camera.project(torch.from_numpy(points).float())
-        found = seen_from(camera, SIMILARITY).project(theirs)
-        torch.testing.assert_close(found[:, :2], expected[:, :2], rtol=0, atol=0.01)
-        torch.testing.assert_close(found[:, 2], expected[:, 2] / SIMILARITY.scale)
-        R = seen_from(camera, SIMILARITY).R
-        torch.testing.assert_close(R @ R.T, torch.eye(3), rtol=0, atol=1e-5)
 
 
 def test_places_a_subject_by_joint_names(tmp_path, rng):
