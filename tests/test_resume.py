@@ -1,5 +1,6 @@
 """train.py is stopped and goes on: by the same command, to the same result, with everything that a run folder holds."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -99,7 +100,7 @@ def test_after_a_crash_the_same_command_goes_on_to_the_same_result(step, uninter
     saved = (step - 1) // 4 * 4  # the state before a step is saved when that step begins
     names = sorted(path.name for path in (tmp_path / "run").glob("checkpoints/*"))
     assert names == [f"step_{s:08d}.ckpt" for s in (saved - 4, saved) if s > 0]
-    with pytest.raises(UserError, match=rf"its training was stopped \(last checkpoint: step {saved}\); go on with"):
+    with pytest.raises(UserError, match=rf"has not ended, .*\(last checkpoint: step {saved}\); go on with"):
         run.load(tmp_path / "run")
     capsys.readouterr()
     train.main(composed("train", *config))
@@ -226,7 +227,7 @@ def test_another_config_is_refused_or_replaces_everything(uninterrupted, toy_fol
         train.main(composed("train", *stopped))
     assert not (folder / run_folder.CHECKPOINT).exists() and not (folder / "evaluation").exists()
     assert resume.chosen(composed("train", f"resume={folder}")).resume is None  # which would replace it again
-    with pytest.raises(UserError, match="its training was stopped"):
+    with pytest.raises(UserError, match="its training has not ended, and nothing on this machine works on it"):
         run.load(folder)
 
 
@@ -339,6 +340,8 @@ def test_a_second_training_into_the_same_folder_is_refused(toy_folder, tmp_path)
             UserError, match=rf"run is in use by process {process.pid} \(.*\): wait until that has ended"
         ):
             train.main(composed("train", *options(toy_folder, tmp_path / "run", *struck(-1))))
+        with pytest.raises(UserError, match=rf"is not a finished run: process {process.pid} \(.*works on it.*step 7"):
+            run_folder.check_trained(tmp_path / "run", dataclasses.replace(Manifest.new(""), step=7))
     finally:
         done.set()
         process.join()
@@ -369,7 +372,10 @@ def test_another_command_ends_with_the_signal(signum, tmp_path, interruptible):
         )  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith(f"waiting for process {os.getpid()} (") and line.rstrip().endswith("data/subjects/foo")
+        assert (
+            line.startswith(f"waiting for process {os.getpid()} (")
+            and "data/subjects/foo: this command goes on" in line
+        )
         process.send_signal(signum)
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signum

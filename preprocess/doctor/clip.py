@@ -61,15 +61,22 @@ class ClipChecks:
     unchanged: Limits
     seams: Limits
 
-    def __call__(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
+    def __call__(
+        self,
+        inspections: Sequence[Inspection],
+        frames: int,
+        rate: float | None,
+        recorded: tuple[int, int] | None = None,
+    ) -> list[Finding]:
         """The findings on a clip.
 
         Args:
             inspections: some of its pictures, in order.
             frames: number of pictures of the clip.
             rate: pictures per second; None if it is unknown.
+            recorded: width and height of the recording's own pictures; None if they are unknown.
         """
-        findings = [*self._pictures(inspections, frames, rate), *self._camera(inspections)]
+        findings = [*self._pictures(inspections, frames, rate, recorded), *self._camera(inspections)]
         findings += self._filmed(inspections, frames, rate)
         people = [each.person for each in inspections if each.person]
         share = len(people) / len(inspections)
@@ -78,12 +85,17 @@ class ClipChecks:
         findings.append(Finding(TOPIC, "person found", found, at_least(share, self.found), advice))
         return findings + (self._person(inspections, people) if people else [])
 
-    def _pictures(self, inspections: Sequence[Inspection], frames: int, rate: float | None) -> list[Finding]:
+    def _pictures(
+        self, inspections: Sequence[Inspection], frames: int, rate: float | None, recorded: tuple[int, int] | None
+    ) -> list[Finding]:
         height, width = inspections[0].image.shape[:2]
+        size = f"{width} x {height}"
+        if recorded is not None and recorded != (width, height):
+            size = f"{recorded[0]} x {recorded[1]} as filmed, {size} as used"
         findings = [
             Finding(TOPIC, "pictures", str(frames), at_least(frames, self.frames), "film longer"),
             Finding(
-                TOPIC, "size", f"{width} x {height}", at_least(min(height, width), self.size),
+                TOPIC, "size", size, at_least(min(height, width), self.size),
                 "film at a higher resolution, or raise preprocess.frames.max_size",
             ),
         ]  # fmt: skip

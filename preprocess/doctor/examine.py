@@ -75,7 +75,7 @@ def _clip(
             started = time.perf_counter()
             inspections = inspect_pictures(sample.images, person)
             seconds.append((time.perf_counter() - started) / len(inspections))
-            found = checks(inspections, sample.count, sample.rate)
+            found = checks(inspections, sample.count, sample.rate, sample.recorded)
         except UserError as error:  # no network; the other findings may say why
             found = [Finding(clip.TOPIC, "person", "not searched for", Verdict.BAD, str(error))]
         found += clip.recording(sample.notes) if notes else []

@@ -134,10 +134,13 @@ class VideoFrames(Stage):
         pictures = sample_pictures(self.path, evenly_spaced(selected, count), notes)
         if not pictures:
             raise self._no_pictures()
-        rectify = self._rectifier(*pictures[0].image.shape[:2])
+        height, width = pictures[0].image.shape[:2]
+        rectify = self._rectifier(height, width)
         rate = pictures_a_second(self.path)
         images = [rectify(picture.image) for picture in pictures]
-        return {self.path.stem: Sample(images, len(selected), rate and rate / self.step, notes.lines())}
+        return {
+            self.path.stem: Sample(images, len(selected), rate and rate / self.step, (width, height), notes.lines())
+        }
 
     def _rectifier(self, height: int, width: int) -> Rectifier:
         lens = self.lens or Lens.assumed(height, width, self.focal)

@@ -155,10 +155,11 @@ class SynchronisedFrames(Stage):
             pictures = sample_pictures(path, evenly_spaced(selected, count), notes)
             if not pictures:
                 raise self._no_pictures(path)
-            rectify = self._rectifier(calibrations[name], *pictures[0].image.shape[:2])
+            height, width = pictures[0].image.shape[:2]
+            rectify = self._rectifier(calibrations[name], height, width)
             images = [rectify(picture.image) for picture in pictures]
             rate = pictures_a_second(path)
-            found[name] = Sample(images, len(selected), rate and rate / self.step, notes.lines())
+            found[name] = Sample(images, len(selected), rate and rate / self.step, (width, height), notes.lines())
         return found
 
     def _extract(

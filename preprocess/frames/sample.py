@@ -16,5 +16,7 @@ class Sample:
     """How many pictures the stage would write."""
     rate: float | None
     """Pictures per second that it would write; None if the recording does not say."""
+    recorded: tuple[int, int]
+    """Width and height of the recording's own pictures, which may be larger."""
     notes: Sequence[str] = ()
     """What the user should know about the file."""

@@ -16,7 +16,7 @@ from preprocess.doctor.fit import FitChecks
 from preprocess.doctor.inspection import inspect_subject
 from preprocess.findings import Finding, worst_in_words
 from preprocess.frames.images import CAMERA
-from preprocess.frames.video_index import recorded_notes
+from preprocess.frames.video_index import recorded_notes, video_index
 from preprocess.keypoints.points import points_path
 from preprocess.quality import Quality, quality_path
 from preprocess.report import page
@@ -85,4 +85,5 @@ class HtmlReport(Stage):
             return []
         reader = Subject(subject)
         count = sum(picture.camera == CAMERA for picture in reader.pictures)
-        return self.clip(inspect_subject(subject, self.clip.pictures), count, pictures_a_second(reader))
+        inspections = inspect_subject(subject, self.clip.pictures)
+        return self.clip(inspections, count, pictures_a_second(reader), video_index(subject).size)

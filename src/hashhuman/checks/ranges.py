@@ -99,6 +99,7 @@ def share(why: str) -> Range:
     return Range(why, 0, 1)
 
 
+DRAWN = ("keypoints", "detector", "body_fit", "fit", "masks", "stage", "clip")  # what draws or checks some pictures
 RANGES: dict[str, Range] = {
     # training
     "seed": count("the seed of the random numbers", 0, 2**32 - 1),
@@ -131,7 +132,6 @@ RANGES: dict[str, Range] = {
     "first_sampler.steps": count("training steps with the first sampler"),
     "prune_after": count("steps before empty space is no longer sampled", null=True),
     "prune_every": count("steps between two prunings of empty space"),
-    "carve.pictures": count("training pictures that vote"),
     "carve.views": count("training pictures that decide what was filmed"),
     "least_views": count("training pictures that must show a place"),
     "read_after": count("steps before the surface is read off the field", 0),
@@ -299,7 +299,7 @@ RANGES: dict[str, Range] = {
     "dataset.splits.*.*.*": count("a picture's number, or a step", 0),
     "frames.offsets.*": count("pictures left out at the beginning", 0),
     "focal": positive("pixels", null=True),
-    "pictures": count("pictures to draw or check"),
+    **{f"{stage}.pictures": count("pictures to draw or check") for stage in DRAWN},  # `callbacks.pictures` is a node
     "score": share("the least confidence"),
     "every": count("every n-th picture"),
     "smoothing": at_least_zero("a standard deviation in pictures"),

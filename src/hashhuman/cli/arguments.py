@@ -70,9 +70,16 @@ def _named(argument: str, path_option: str | None) -> str:
         raise UserError(f"{argument} is not an option: write NAME=VALUE.")
     if not os.path.exists(argument):
         raise UserError(
-            f"{argument} is neither an option (NAME=VALUE) nor an existing path: did you mean {path_option}={argument}?"
+            f"{argument} does not exist, and is no option either: give a path, or NAME=VALUE"
+            f"{_example(path_option, argument)}."
         )
     return _quoted(path_option, argument)
+
+
+def _example(path_option: str, argument: str) -> str:
+    """The option to write for a word that may be meant for a recording called by its name, such as `demo`."""
+    may_be_a_name = path_option == "video" and "." not in argument and "/" not in argument
+    return f", such as video={argument} for a recording of that name" if may_be_a_name else ""
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:

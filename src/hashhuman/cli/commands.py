@@ -9,12 +9,18 @@ import numpy as np
 
 from hashhuman.body.smpl import source
 from hashhuman.body.smpl.arrays import SmplArrays
+from hashhuman.cli import broken_pipe
 from hashhuman.errors import UserError
 from hashhuman.io import lock
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit status: 2, after one sentence, for an error that the user can correct."""
+    with broken_pipe.ends_quietly():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="hashhuman", description="Tools besides train.py, eval.py and preprocess.")
     commands = parser.add_subparsers(dest="command", required=True)
     smpl = commands.add_parser(

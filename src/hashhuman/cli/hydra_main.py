@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hashhuman.checks.ranges import check_ranges
-from hashhuman.cli import arguments, empty_folders, job_folders, lean_imports, light_torchmetrics, sweep
+from hashhuman.cli import arguments, broken_pipe, empty_folders, job_folders, lean_imports, light_torchmetrics, sweep
 from hashhuman.cli.arguments import quote_paths as quote_paths
 from hashhuman.cli.explain import explain as explain
 from hashhuman.cli.help import help_text
@@ -40,7 +40,8 @@ def run(
 
     An error that the user can correct is printed as one sentence, with exit status 2. The other jobs of a multirun
     continue, and a table at the end shows the result of each. Output folders that stay empty are removed. SIGTERM and
-    SIGINT end the command and its sweep in order, with one sentence and exit status 143 and 130.
+    SIGINT end the command and its sweep in order, with one sentence and exit status 143 and 130. If nobody reads the
+    output any more, the command ends without a word and with status 141 (`broken_pipe.ends_quietly`).
 
     Args:
         job: the program, a function of the composed config.
@@ -59,12 +60,18 @@ def run(
     light_torchmetrics.make_light()
     _reset(folder)
     command = _Command(job, folder, config_name)
+    with broken_pipe.ends_quietly():
+        _run(command, path_option, several_paths, result)
+
+
+def _run(command: "_Command", path_option: str | None, several_paths: bool, result: str | None) -> None:
     status = 2
     try:
         with interruption.watched():
             sys.argv[1:] = arguments.prepared(sys.argv[1:], path_option, several_paths)
-            check_sweep(command.folder, config_name, sys.argv[1:])
-            hydra.main(version_base="1.3", config_path=str(command.folder), config_name=config_name)(command.guarded)()
+            check_sweep(command.folder, command.config_name, sys.argv[1:])
+            main = hydra.main(version_base="1.3", config_path=str(command.folder), config_name=command.config_name)
+            main(command.guarded)()
     except interruption.Interrupted as stopped:
         command.failed, status = True, stopped.status
         print(stopped, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from hashhuman.report.figures import title_of
 from hashhuman.report.pictures import Pictures
 from hashhuman.report.record import Record
 from hashhuman.training.manifest import Manifest
-from hashhuman.training.run_folder import CONFIG, EVALUATION
+from hashhuman.training.run_folder import CONFIG, EVALUATION, check_trained
 
 LOWER = ("lpips", "halo")  # what begins the columns of which less is better
 HIGHER = ("psnr", "ssim", "mask_iou")
@@ -145,8 +145,8 @@ def evaluations(path: Path) -> list[Record]:
 def _check_trained(run: Path) -> None:
     """Raises UserError for a run whose training has not ended: what was measured there is of an earlier training."""
     manifest = Manifest.load(run)
-    if manifest is not None and not manifest.trained:
-        raise UserError(f"{run} is still training, or was stopped: finish it by `python train.py resume={run}` first.")
+    if manifest is not None:
+        check_trained(run, manifest)
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

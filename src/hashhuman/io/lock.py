@@ -31,7 +31,7 @@ def alone(folder: Path, wait: bool = True, inside: bool = False) -> Iterator[Non
         inside: whether the lock file is `.lock` in the folder, whose parent then need not be writable.
     """
     folder = Path(folder).absolute()
-    path = folder / ".lock" if inside else folder.parent / f".{folder.name}.lock"
+    path = _lock_file(folder, inside)
     made: list[Path] = []
     with _locked(path, made, folder, wait) as file:
         file.truncate(0)
@@ -43,6 +43,29 @@ def alone(folder: Path, wait: bool = True, inside: bool = False) -> Iterator[Non
             for parent in made:
                 with contextlib.suppress(OSError):  # it holds something
                     parent.rmdir()
+
+
+def holder_of(folder: Path, inside: bool = False) -> str | None:
+    """The process that holds the lock of a folder, in words; None: nobody does, or this process itself.
+
+    It asks without waiting and changes nothing. `inside`: as in `alone`.
+    """
+    try:
+        # Not to wait for a pipe in a folder from somebody else, nor to follow a link there.
+        number = os.open(_lock_file(Path(folder).absolute(), inside), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(number) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing the file gives it back
+        except BlockingIOError:
+            holder = _holder(file)
+            return None if holder.startswith(f"process {os.getpid()} ") else holder
+    return None
+
+
+def _lock_file(folder: Path, inside: bool) -> Path:
+    return folder / ".lock" if inside else folder.parent / f".{folder.name}.lock"
 
 
 def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
@@ -71,7 +94,8 @@ def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
                 raise UserError(f"{folder} is in use by {holder}: wait until that has ended.") from None
             if holder != told:
                 told = holder
-                print(f"waiting for {holder}, which works on {folder}", flush=True)
+                how = "this command goes on by itself when that has ended; Ctrl-C gives up"
+                print(f"waiting for {holder}, which works on {folder}: {how}", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -10,7 +10,9 @@ from hashhuman.evaluation.product import TITLES
 from hashhuman.page.charts import Axes, axes_around
 from hashhuman.report.record import Curve, Record
 
-HEADLINES = ("psnr", "ssim", "lpips")  # the beginnings of the columns that are named first
+HEADLINES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}  # the beginnings of the columns that are named first
+UNITS = {"psnr": ", dB"}
+REGIONS = {"box": "in the person's box", "fg": "on the person alone", "full": "of the whole picture"}
 COLORS = 6  # of runs, in report.css
 OVER = (
     '<p class="tools"><span>over</span> <label><input type="radio" name="over" value="steps" checked> steps</label> '
@@ -24,17 +26,29 @@ def title_of(split: str) -> str:
 
 
 def headline(values: Mapping[str, Any]) -> list[str]:
-    """The columns that say most: of each kind of metric that of the smallest region, which the background helps least.
+    """The columns that say most: of each kind of metric that of the person's box, as README.md and docs/ state it.
 
-    A column's name ends with its region: `_fg` is smaller than `_box`, and this smaller than the whole picture.
+    A column's name ends with its region. Without a box it is that of the person alone, and at last the whole picture.
     """
     found = []
     for kind in HEADLINES:
         mine = [column for column in values if column.startswith(kind) and values[column] is not None]
         mine = [column for column in mine if not column.endswith("_fitted")]
         if mine:
-            found.append(min(mine, key=lambda column: (not column.endswith("_fg"), not column.endswith("_box"))))
+            found.append(min(mine, key=lambda column: (not column.endswith("_box"), not column.endswith("_fg"))))
     return found
+
+
+def readable(column: str) -> str:
+    """A column's name in words, with its unit: `psnr_box` is "PSNR in the person's box, dB".
+
+    A column of another name than those of `HEADLINES` keeps it.
+    """
+    kind, *details = column.split("_")
+    if kind not in HEADLINES:
+        return column
+    region = [REGIONS[details.pop()]] if details and details[-1] in REGIONS else []
+    return " ".join([HEADLINES[kind], *(f"({detail})" for detail in details), *region]) + UNITS.get(kind, "")
 
 
 Cell = str | tuple[str, str]  # text, or text and its class in report.css

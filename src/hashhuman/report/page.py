@@ -67,7 +67,7 @@ def _header(record: Record) -> str:
     for split, result in list(record.metrics["splits"].items())[:1]:
         for column in figures.headline(result["mean"]):
             value = number(column, result["mean"][column])
-            cards.append((value, f"{column}, {figures.title_of(split)}"))
+            cards.append((value, f"{figures.readable(column)} ({figures.title_of(split)})"))
     if "train_s" in record.timing:
         device = _device(record.timing.get("device", ""))
         cards.append(

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hashhuman.checks import targets
 from hashhuman.errors import UserError
-from hashhuman.io import files
+from hashhuman.io import files, lock
 from hashhuman.io.inside import check_inside
 from hashhuman.io.packages import cause_of
 from hashhuman.training.manifest import MANIFEST, Manifest, digest_of
@@ -167,15 +167,26 @@ def _check_finished(folder: Path) -> None:
     manifest = Manifest.load(folder)
     if manifest is None:
         raise UserError(f"{folder} is not a finished run, since {folder / MANIFEST} is missing: train it again.")
-    if not manifest.trained:
-        raise UserError(
-            f"{folder} is not a finished run: its training was stopped (last checkpoint: step {manifest.step}); "
-            f"go on with {continuation(folder)}."
-        )
+    check_trained(folder, manifest)
     if not (folder / CHECKPOINT).is_file():
         raise UserError(f"{folder} is not a finished run, since {folder / CHECKPOINT} is missing: train it again.")
     if not manifest.holds(folder, CONFIG):
         raise UserError(f"{folder / CONFIG} has changed since the run was trained with it: restore it, or train again.")
+
+
+def check_trained(folder: Path, manifest: Manifest) -> None:
+    """Raises UserError unless training has ended. The message says whether it runs, which the run's lock tells."""
+    if manifest.trained:
+        return
+    if (holder := lock.holder_of(folder, inside=True)) is not None:
+        raise UserError(
+            f"{folder} is not a finished run: {holder} works on it (last checkpoint: step {manifest.step}); "
+            "wait until that has ended."
+        )
+    raise UserError(
+        f"{folder} is not a finished run: its training has not ended, and nothing on this machine works on it (last "
+        f"checkpoint: step {manifest.step}); go on with {continuation(folder)}."
+    )
 
 
 def continuation(folder: Path) -> str:

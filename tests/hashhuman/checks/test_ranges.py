@@ -132,6 +132,15 @@ def test_options_of_other_packages_are_their_own():
             check_ranges(OmegaConf.create({"a": node}))
 
 
+@pytest.mark.parametrize("name", ["checkpoint", "pictures", "progress", "clock"])
+def test_a_callback_can_be_left_out(name: str, training: DictConfig):
+    """No callback is taken for a number of the same name."""
+    config = copy.deepcopy(training)
+    assert "_target_" in config.callbacks[name]
+    OmegaConf.update(config, f"callbacks.{name}", None)
+    check_ranges(config)
+
+
 def test_missing_values_are_not_checked():
     check_ranges(OmegaConf.create({"max_steps": "???", "seed": "${nothing.here}", "no_such_option": -7}))
 

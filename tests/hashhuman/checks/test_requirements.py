@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from hashhuman.checks.requirements import check_requirements
 from hashhuman.errors import UserError
 from hashhuman.io.packages import requiring
+from tests import smpl_files, toy
 
 asked: list = []
 
@@ -105,9 +106,13 @@ def test_keypoints_without_lifting_need_no_network(monkeypatch: pytest.MonkeyPat
     check_requirements({"_target_": "preprocess.keypoints.folder.FolderKeypoints", "path": "x", "lift": False})
 
 
-def test_a_missing_smpl_file_is_one_sentence(tmp_path):
+def test_an_smpl_file_that_is_missing_or_cannot_be_read_is_one_sentence(tmp_path):
     node = {"_target_": "hashhuman.body.smpl.body.SmplBody", "root": str(tmp_path), "model": "SMPL_NEUTRAL.pkl"}
     with pytest.raises(UserError, match=r"SMPL_NEUTRAL\.pkl does not exist: get SMPL's files"):
         check_requirements(node)
-    (tmp_path / "SMPL_NEUTRAL.pkl").touch()
+    whole = smpl_files.write_pickle(tmp_path / "SMPL_NEUTRAL.pkl", smpl_files.model(toy.template())).read_bytes()
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"SMPL_NEUTRAL\.pkl is not a readable pickle file"):
+        check_requirements(node)
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(whole)
     check_requirements(node)

@@ -21,8 +21,11 @@ def test_a_path_with_an_equals_sign(tmp_path: Path):
 
 
 def test_other_words_are_explained(tmp_path: Path):
-    with pytest.raises(UserError, match=r"did you mean video=clip\.mp4\?$"):
-        prepared(["clip.mp4"], "video")
+    for path, option in (("clip.mp4", "video"), ("my/clip", "video"), ("clip", "run")):  # an option makes none exist
+        with pytest.raises(UserError, match=rf"^{path} does not exist, and .*: give a path, or NAME=VALUE\.$"):
+            prepared([path], option)
+    with pytest.raises(UserError, match=r"^clip does not exist, .* such as video=clip for a recording of that name\.$"):
+        prepared(["clip"], "video")
     with pytest.raises(UserError, match=r"run7 is not an option: write NAME=VALUE\.$"):
         prepared(["run7"], None)
 

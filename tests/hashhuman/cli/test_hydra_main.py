@@ -108,7 +108,7 @@ def test_errors_are_one_sentence_and_status_2(
     [
         (["b=1"], "b is not an option."),
         (["neded=1"], "neded is not an option; did you mean needed?"),
-        (["nowhere.mp4"], "did you mean path=nowhere.mp4?"),
+        (["nowhere.mp4"], "nowhere.mp4 does not exist"),
         (["hydra.run.dir=/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
         (["hydra.run.dir=/proc/x/y"], "/proc/x cannot be made (No such file or directory): choose another folder"),
         (["-m", "hydra.sweep.dir=/proc/x/y", "a=1,2"], "/proc/x cannot be made (No such file or directory)"),

@@ -138,7 +138,7 @@ def test_a_run_that_has_nothing_to_compare_is_one_sentence(place: Path, tmp_path
     assert manifest is not None
     dataclasses.replace(manifest, trained=False).save(half)
     for path in (half, half / "evaluation"):
-        with pytest.raises(UserError, match=r"half is still training, or was stopped: .*resume=.*half"):
+        with pytest.raises(UserError, match=r"half is not a finished run: its training has not ended, .*resume=.*half"):
             matched([place / "first", path])
 
 
@@ -218,7 +218,7 @@ def test_paths_without_a_name_are_the_runs(tmp_path: Path, monkeypatch: pytest.M
     typed = ["./a", "out=x.html", "./b, [1]"]
     assert prepared(typed, "runs", several_paths=True) == ["runs=['./a','./b, [1]']", "out=x.html"]
     assert prepared(["runs=[a]"], "runs", several_paths=True) == ["runs=[a]"]
-    with pytest.raises(UserError, match="neither an option"):
+    with pytest.raises(UserError, match=r"^\./c does not exist, and is no option either"):
         prepared(["./a", "./c"], "runs", several_paths=True)
 
 

@@ -1,6 +1,8 @@
 """One process at a time works on a folder."""
 
 import multiprocessing
+import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hashhuman.errors import UserError
-from hashhuman.io.lock import alone
+from hashhuman.io.lock import alone, holder_of
 from tests.processes import PATIENCE
 
 
@@ -74,23 +76,62 @@ def test_other_folders_do_not(tmp_path):
         assert (tmp_path / ".a.lock").exists()
 
 
-def test_a_process_that_ends_leaves_it_free(tmp_path):
+def started_holder(folder: Path) -> multiprocessing.process.BaseProcess:
+    """A process that holds the lock of a folder until it is killed."""
     context = multiprocessing.get_context("fork")
     held = context.Event()
 
     def hold_on() -> None:
-        with alone(tmp_path / "a"):
+        with alone(folder):
             held.set()
             time.sleep(10 * PATIENCE)
 
     process = context.Process(target=hold_on)
     process.start()
     assert held.wait(PATIENCE)
+    return process
+
+
+def test_a_process_that_ends_leaves_it_free(tmp_path):
+    process = started_holder(tmp_path / "a")
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with alone(tmp_path / "a"):
         pass
+
+
+def test_who_holds_it_is_known_without_waiting(tmp_path):
+    assert holder_of(tmp_path / "a") is None
+    with alone(tmp_path / "a"):
+        assert holder_of(tmp_path / "a") is None  # this process itself
+    process = started_holder(tmp_path / "a")
+    try:
+        holder = holder_of(tmp_path / "a")
+        assert holder is not None and holder.startswith(f"process {process.pid} (")
+    finally:
+        process.kill()
+        process.join()
+    assert (tmp_path / ".a.lock").exists() and holder_of(tmp_path / "a") is None  # it was left behind
+    (tmp_path / ".b.lock").symlink_to(".a.lock")
+    os.mkfifo(tmp_path / ".c.lock")
+    assert holder_of(tmp_path / "b") is None and holder_of(tmp_path / "c") is None
+
+
+def test_who_waits_says_for_what_and_how_it_goes_on(tmp_path, capfd):
+    process = started_holder(tmp_path / "a")
+    waiting = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path / "a", tmp_path / "note"))
+    waiting.start()
+    said = ""
+    while waiting.is_alive() and "\n" not in said:
+        said += capfd.readouterr().out
+        time.sleep(0.01)
+    process.kill()
+    waiting.join(PATIENCE)
+    folder = re.escape(str(tmp_path / "a"))
+    how = "this command goes on by itself when that has ended; Ctrl-C gives up"
+    assert re.fullmatch(rf"waiting for process {process.pid} \(.*\), which works on {folder}: {how}\n", said)
+    assert (tmp_path / "note").read_text() == "in out "
 
 
 def test_a_file_where_the_folder_should_be(tmp_path):

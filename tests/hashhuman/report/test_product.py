@@ -59,6 +59,7 @@ def test_everything_is_on_the_page(run: Path, text: str):
     metrics = load_json(run / "evaluation/metrics.json")
     for words in (
         "2026 <b>", f"{metrics['splits']['heldout']['mean']['psnr_fg']:.2f}", "mean alpha more than 5 px",  # metrics
+        f"{metrics['splits']['heldout']['mean']['psnr_box']:.2f} PSNR in the person's box, dB (held-out frames)",
         "val/psnr", "Always 0: train/residual.", "seconds of training",  # curves
         "fit: jitter <i>", "smooth it", "of the body's whole surface", "turntable", "canonical",
         "20.0 s", "200 steps on the CPU", "torch", "python train.py data=synthetic seed=0 note='<b>'", "e" * 40,

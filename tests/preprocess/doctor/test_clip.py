@@ -93,6 +93,16 @@ def test_size(clips: ClipChecks, size: int, verdict: Verdict):
     assert found(clips(inspected(image=image), 100, 30.0), "size").verdict is verdict
 
 
+def test_both_sizes_of_a_scaled_recording(clips: ClipChecks):
+    """The limits are those of the pictures as they are used."""
+    pictures = inspected(image=scene(height=359))
+    width = pictures[0].image.shape[1]
+    same = found(clips(pictures, 100, 30.0, (width, 359)), "size")
+    scaled = found(clips(pictures, 100, 30.0, (2 * width, 718)), "size")
+    assert same.value == f"{width} x 359" and scaled.value == f"{2 * width} x 718 as filmed, {width} x 359 as used"
+    assert scaled.verdict is Verdict.WARN
+
+
 @pytest.mark.parametrize(
     ("missing", "verdict"), [(1, Verdict.OK), (2, Verdict.WARN), (6, Verdict.BAD), (10, Verdict.BAD)]
 )

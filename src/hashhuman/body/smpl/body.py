@@ -51,8 +51,8 @@ class SmplBody(LinearBody):
 
     @staticmethod
     def require(root: Path | str, model: str) -> None:
-        """Raises UserError where the model's file does not exist."""
-        source.require(names.find(Path(root).expanduser(), model))
+        """Raises UserError where the model cannot be read, now and not after minutes of other work."""
+        source.load(names.find(Path(root).expanduser(), model))
 
     @staticmethod
     def files(root: Path | str, model: str) -> list[Path]:
