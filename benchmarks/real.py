@@ -93,7 +93,7 @@ def score(scene: Path, subject: Path, label: str, overrides: Iterable[str], runs
 
 
 def rendered(scene: Path, subject: Subject, folder: Path) -> Row:
-    """Means of the strict metrics over the pictures that a run rendered, also of those in fitted poses if it has any."""
+    """Means of the strict metrics over the pictures that a run rendered, and of those in fitted poses."""
     row = means(scene, subject, folder)
     fitted = means(scene, subject, folder, FITTED) if (folder / f"images{FITTED}").exists() else {}
     return row | {f"{name}{FITTED}": fitted[name] for name in SHOWN if fitted}

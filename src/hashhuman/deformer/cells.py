@@ -24,9 +24,8 @@ class Cells:
     def all(cls, n_parts: int, device: torch.device) -> "Cells":
         """One marked cell for each part, which stands for all of space."""
         marked = torch.ones(n_parts, dtype=torch.uint8, device=device)
-        return cls(
-            torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device), 1, marked, (1.0,) * n_parts
-        )
+        low, extent = torch.zeros(n_parts, 3, device=device), torch.ones(n_parts, device=device)
+        return cls(low, extent, 1, marked, (1.0,) * n_parts)
 
     def index(self, x: Float[Tensor, "M 3"], part: Int[Tensor, "M"]) -> Int[Tensor, "M"]:
         """The cell of each canonical position (m) in its part's cube; outside the cube, the nearest cell."""

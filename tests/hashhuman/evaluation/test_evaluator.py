@@ -308,9 +308,7 @@ def test_fitted_poses_are_reported_beside_the_plain_figures(data, tmp_path):
     beside = tmp_path / "images" / shown.relative_to(tmp_path / "images_fitted")
     assert (read_image(shown) != read_image(beside)).any() and len(list(tmp_path.glob("mask_fitted/*/*.png"))) == 1
     plain = report(False)
-    assert (
-        not (tmp_path / "images_fitted").exists() and beside.exists()
-    )  # an evaluation replaces an earlier one's files
+    assert not (tmp_path / "images_fitted").exists() and beside.exists()  # replaced
     report(True)
     assert asked == 2 * [7] * plain["splits"]["heldout"]["pictures"]
     assert fitted["splits"]["train"]["mean"].keys() == plain["splits"]["train"]["mean"].keys()
