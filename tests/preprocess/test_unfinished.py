@@ -151,15 +151,22 @@ class Squares(Stage):
         return "done"
 
 
-@pytest.fixture
-def killed(tmp_path: Path) -> tuple[Path, Path]:
-    """The source and the subject of a process that was killed at number 5 of 8."""
-    source, subject = tmp_path / "numbers", tmp_path / "subject"
+@pytest.fixture(scope="module")
+def _killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed")
+    source, subject = folder / "numbers", folder / "subject"
     source.write_text("1 2 3 4 5 6 7 8")
     command = [sys.executable, "-c", KILLED, str(source), str(subject)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    return source, subject
+    return folder
+
+
+@pytest.fixture
+def killed(_killed_once: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The source and the subject of a process that was killed at number 5 of 8; the test may change both."""
+    shutil.copytree(_killed_once, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path / "numbers", tmp_path / "subject"
 
 
 def test_a_killed_process_loses_one_picture(killed: tuple[Path, Path]) -> None:

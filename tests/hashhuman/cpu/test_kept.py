@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,20 @@ def said(process: subprocess.Popen[str]) -> str:
     return printed.strip()
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what one process kept for float32, and which a copy of the folder keeps. Shared: copy it."""
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "sums.py").write_text(SOURCE.format(more=""))
+    assert said(start(folder, "float32")) == "15.0 0"
+    assert said(start(copy(folder, tmp_path_factory.mktemp("copy")), "float32")) == "15.0 1"
+    return folder
+
+
+def copy(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to, dirs_exist_ok=True))  # with the times of files, by which Numba knows them
+
+
 def test_two_processes_that_compile_for_different_types(tmp_path: Path):
     """The first one waits at its first file until the other is at its second, which waits until the first has ended:
     in this order, Numba's own files mix the two."""
@@ -75,10 +90,8 @@ def test_two_processes_that_compile_for_different_types(tmp_path: Path):
     assert [said(start(tmp_path, kind)) for kind in ("float32", "int32")] == ["15.0 1", "15 1"]  # all are kept now
 
 
-def test_files_of_an_earlier_source_are_neither_read_nor_kept(tmp_path: Path):
-    source = tmp_path / "sums.py"
-    source.write_text(SOURCE.format(more=""))
-    assert said(start(tmp_path, "float32")) == "15.0 0"
+def test_files_of_an_earlier_source_are_neither_read_nor_kept(compiled: Path, tmp_path: Path):
+    source = copy(compiled, tmp_path) / "sums.py"
     old = {path.name for path in tmp_path.glob("__pycache__/*.nbc")}
     source.write_text(SOURCE.format(more=" + 1"))
     assert said(start(tmp_path, "float32")) == "16.0 0"
@@ -89,20 +102,18 @@ def test_files_of_an_earlier_source_are_neither_read_nor_kept(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 @pytest.mark.parametrize("left", [0, 0.5])
-def test_damaged_files_are_compiled_again(tmp_path: Path, kind: str, left: float):
+def test_damaged_files_are_compiled_again(compiled: Path, tmp_path: Path, kind: str, left: float):
     """A machine that crashes leaves empty files, or half ones."""
-    (tmp_path / "sums.py").write_text(SOURCE.format(more=""))
-    assert said(start(tmp_path, "float32")) == "15.0 0"
+    copy(compiled, tmp_path)
     (damaged,) = tmp_path.glob(f"__pycache__/*.{kind}")
     os.truncate(damaged, int(left * damaged.stat().st_size))
     assert said(start(tmp_path, "float32")) == "15.0 0"
     assert said(start(tmp_path, "float32")) == "15.0 1"
 
 
-def test_what_cannot_be_written_is_compiled_again(tmp_path: Path):
+def test_what_cannot_be_written_is_compiled_again(compiled: Path, tmp_path: Path):
     """Here because a folder is in the index's place; otherwise because the disk is full."""
-    (tmp_path / "sums.py").write_text(SOURCE.format(more=""))
-    assert said(start(tmp_path, "float32")) == "15.0 0"
+    copy(compiled, tmp_path)
     (index,) = tmp_path.glob("__pycache__/*.nbi")
     index.unlink()
     index.mkdir()
