@@ -132,6 +132,7 @@ RANGES: dict[str, Range] = {
     "first_sampler.steps": count("training steps with the first sampler"),
     "prune_after": count("steps before empty space is no longer sampled", null=True),
     "prune_every": count("steps between two prunings of empty space"),
+    "carve.pictures": count("training pictures that vote"),
     "carve.views": count("training pictures that decide what was filmed"),
     "least_views": count("training pictures that must show a place"),
     "read_after": count("steps before the surface is read off the field", 0),
