@@ -17,7 +17,7 @@ Results are kept in benchmarks/results/.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +56,31 @@ def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 def score(fit: dict[str, np.ndarray], names: list[str], truth: np.ndarray) -> dict[str, float]:
     """The metrics of one scene."""
     fitted = [joint_key(str(n)) for n in fit["joint_names"]]
-    kept = [n for n in names if "hand" not in n]
-    joints = fit["joints"].astype(float)[:, [fitted.index(n) for n in kept]]
-    joints, true = joints - joints[:, :1], truth[:, [names.index(n) for n in kept]]
-    true = true - true[:, :1]
+    return distances(dict(zip(fitted, fit["joints"].swapaxes(0, 1))), dict(zip(names, truth.swapaxes(0, 1)))) | {
+        "IoU": float(np.nanmean(fit["silhouette_iou"])),
+        "pixels": float(np.nanmedian(fit["reprojection_error"])),
+    }
+
+
+def distances(joints: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The metrics of joints alone.
+
+    Args:
+        joints: positions (F, 3) of each joint by `joint_key`, in the camera's axes (m).
+        truth: the true ones; the first is the pelvis, and hands do not count.
+    """
+    kept = [name for name in truth if "hand" not in name]
+    found, true = (np.stack([named[name] for name in kept], 1).astype(float) for named in (joints, truth))
+    found, true = found - found[:, :1], true - true[:, :1]
 
     def millimetres(x: np.ndarray) -> float:
         return float(np.linalg.norm(x, axis=-1).mean() * 1000)
 
     return {
-        "MPJPE": millimetres(joints - true),
-        "PA": millimetres(procrustes(joints, true) - true),
-        "scale": float((joints * true).sum() / (joints**2).sum()),
-        "jitter": millimetres(np.diff(joints - true, n=2, axis=0)),
-        "IoU": float(np.nanmean(fit["silhouette_iou"])),
-        "pixels": float(np.nanmedian(fit["reprojection_error"])),
+        "MPJPE": millimetres(found - true),
+        "PA": millimetres(procrustes(found, true) - true),
+        "scale": float((found * true).sum() / (found**2).sum()),
+        "jitter": millimetres(np.diff(found - true, n=2, axis=0)),
     }
 
 
