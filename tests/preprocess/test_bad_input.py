@@ -211,7 +211,7 @@ def test_values_out_of_range(preprocess: Preprocess) -> None:
 def test_a_path_alone_is_the_video(preprocess: Preprocess) -> None:
     Path("my notes.mp4").write_text("no pictures in here")
     assert "my notes.mp4 cannot be read as a video" in preprocess("my notes.mp4")
-    assert "did you mean video=notes.mp4?" in preprocess("notes.mp4")
+    assert "notes.mp4 does not exist, and is no option either" in preprocess("notes.mp4")
 
 
 def test_truncated_weights(preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:

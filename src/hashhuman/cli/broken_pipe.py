@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 STATUS = 128 + signal.SIGPIPE  # what a shell shows for a program that SIGPIPE has ended
@@ -24,6 +24,11 @@ class _Stream:
         """Writes."""
         with self._ending():
             return self.stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Writes lines."""
+        with self._ending():
+            self.stream.writelines(lines)
 
     def flush(self) -> None:
         """Flushes."""
@@ -47,11 +52,23 @@ class _Stream:
 
 @contextlib.contextmanager
 def ends_quietly() -> Iterator[None]:
-    """Context of a whole command: if the reader of its output goes away, it ends with status 141 and without a word."""
-    out, err = _Stream(sys.stdout), _Stream(sys.stderr)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+    """Context of a whole command: if the reader of its output goes away, it ends with status 141 and without a word.
+
+    A command that fails for another reason keeps its own status and its message, whoever reads them.
+    """
+    with contextlib.ExitStack() as redirections:
+        guarded = []
+        for redirect, stream in ((contextlib.redirect_stdout, sys.stdout), (contextlib.redirect_stderr, sys.stderr)):
+            if stream is not None:  # None: it was closed before the command began
+                guarded.append(_Stream(stream))
+                redirections.enter_context(redirect(guarded[-1]))  # type: ignore[type-var]
         try:
             yield
-        finally:
-            out.flush()
-            err.flush()
+        except BaseException as ending:
+            failed = not (isinstance(ending, SystemExit) and ending.code in (None, 0))
+            for stream in guarded:
+                with contextlib.suppress(SystemExit, OSError) if failed else contextlib.nullcontext():
+                    stream.flush()
+            raise
+        for stream in guarded:
+            stream.flush()

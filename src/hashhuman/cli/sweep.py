@@ -1,5 +1,6 @@
 """Runs the jobs of a sweep as separate processes, one at a time on each device."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -118,7 +119,8 @@ def run_jobs(
                 process.terminate()
             for ended in (future, *waiting):  # jobs that the signal has ended belong in the table, too
                 if ended is not None:
-                    take(ended)
+                    with contextlib.suppress(SystemExit):  # a job's thread whose output nobody reads
+                        take(ended)
             raise
         return results
 

@@ -50,4 +50,6 @@ class Images(Product):
         for kind in ("images", "mask"):
             for suffix in ("", FITTED):
                 remove_other_pictures(evaluation.folder / f"{kind}{suffix}", written)
-        return Made({"rendered pictures": evaluation.folder / "images", "their masks": evaluation.folder / "mask"})
+        folders = {"rendered pictures": "images", "their masks": "mask", "pictures in fitted poses": f"images{FITTED}"}
+        paths = {label: evaluation.folder / name for label, name in folders.items()}
+        return Made({label: path for label, path in paths.items() if path.exists() or FITTED not in path.name})

@@ -6,15 +6,19 @@ import fcntl
 import itertools
 import os
 import shlex
+import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from hashhuman.errors import UserError
 
+PROBE = 0.1  # seconds in which `holder_of` of another process lets go
 ATTEMPTS = 1000  # to make a folder that other processes remove: more are no coincidence
 LONGEST = 120  # characters of a command in a message
+_held: set[Path] = set()  # the lock files of this process
 
 
 @contextlib.contextmanager
@@ -36,9 +40,11 @@ def alone(folder: Path, wait: bool = True, inside: bool = False) -> Iterator[Non
     with _locked(path, made, folder, wait) as file:
         file.truncate(0)
         print(f"process {os.getpid()} ({_command()})", file=file, flush=True)
+        _held.add(path)
         try:
             yield
         finally:
+            _held.discard(path)
             path.unlink(missing_ok=True)  # while it is locked: whoever waits for it sees that it is gone
             for parent in made:
                 with contextlib.suppress(OSError):  # it holds something
@@ -50,17 +56,24 @@ def holder_of(folder: Path, inside: bool = False) -> str | None:
 
     It asks without waiting and changes nothing. `inside`: as in `alone`.
     """
+    path = _lock_file(Path(folder).absolute(), inside)
+    if path in _held:
+        return None
     try:
         # Not to wait for a pipe in a folder from somebody else, nor to follow a link there.
-        number = os.open(_lock_file(Path(folder).absolute(), inside), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
         return None
     with os.fdopen(number) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing the file gives it back
         except BlockingIOError:
-            holder = _holder(file)
-            return None if holder.startswith(f"process {os.getpid()} ") else holder
+            return _holder(file)
+        except OSError:  # a file system without locks, on which nobody holds one
+            return None
     return None
 
 
@@ -85,9 +98,7 @@ def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
             if attempt == ATTEMPTS or (os.path.lexists(path.parent) and not path.parent.is_dir()):
                 raise
             continue
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(file):
             holder = _holder(file)
             if not wait:
                 file.close()
@@ -102,6 +113,16 @@ def _locked(path: Path, made: list[Path], folder: Path, wait: bool) -> TextIO:
                 return file
         file.close()  # the file that another process had locked is gone, and with it the lock
     raise AssertionError("unreachable")
+
+
+def _taken(file: TextIO) -> bool:
+    """Locks a file if no other process works with it. A process that only asks (`holder_of`) lets go at once."""
+    for pause in (PROBE, 0.0):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(pause)
+    return False
 
 
 def _holder(file: TextIO) -> str:

@@ -209,10 +209,12 @@ def _watch(others: list[subprocess.Popen], place: int, ending: threading.Lock) -
     ending.acquire()
     for other in others:
         other.kill()
-    print(
-        f"Process {place} of {len(others) + 1} of this run ended with status {status} (its own message is above), so "
-        "training was stopped.",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(status if status > 0 else 1)  # the main thread may wait in a collective, which cannot be interrupted
+    try:
+        print(
+            f"Process {place} of {len(others) + 1} of this run ended with status {status} (its own message is above), "
+            "so training was stopped.",
+            file=sys.stderr,
+            flush=True,
+        )
+    finally:
+        os._exit(status if status > 0 else 1)  # the main thread may wait in a collective, which cannot be interrupted

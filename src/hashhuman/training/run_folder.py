@@ -183,6 +183,8 @@ def check_trained(folder: Path, manifest: Manifest) -> None:
             f"{folder} is not a finished run: {holder} works on it (last checkpoint: step {manifest.step}); "
             "wait until that has ended."
         )
+    if (again := Manifest.load(folder)) is not None and again.trained:  # it has ended since `manifest` was read
+        return
     raise UserError(
         f"{folder} is not a finished run: its training has not ended, and nothing on this machine works on it (last "
         f"checkpoint: step {manifest.step}); go on with {continuation(folder)}."

@@ -18,6 +18,7 @@ def without_reader(*command: str, both: bool = False) -> tuple[int, str]:
     reading, writing = os.pipe()
     os.close(reading)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is printed shall wait in a buffer
     try:
         done = subprocess.run(
             [sys.executable, *command],
@@ -59,6 +60,21 @@ os._exit(7)  # not reached
 )
 def test_whatever_prints(work: str):
     assert without_reader("-c", WORK.format(work)) == (141, "")
+
+
+def test_a_failure_keeps_its_status_and_its_message():
+    """`train.py | grep -m1 x` must not take the traceback from who can still read it."""
+    status, said = without_reader("-c", WORK.format("print('buffered'); raise RuntimeError('a fault')"))
+    assert status == 1 and "Traceback" in said and "RuntimeError: a fault" in said
+    assert without_reader("-c", WORK.format("print('buffered'); sys.exit('a sentence')")) == (1, "a sentence\n")
+
+
+def test_a_stream_that_was_closed_before():
+    """As by the shell's `>&-`: Python then has none, and prints nothing."""
+    work = "import os; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {!r}])"
+    imports = "import sys\nfrom hashhuman.cli.broken_pipe import ends_quietly\n"
+    inner = imports + "with ends_quietly(): print('a'); sys.exit(3)"
+    assert without_reader("-c", "import sys; " + work.format(inner)) == (3, "")
 
 
 def test_errors_that_nobody_reads():

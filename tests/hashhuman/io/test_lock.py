@@ -1,15 +1,18 @@
 """One process at a time works on a folder."""
 
+import fcntl
 import multiprocessing
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from hashhuman.errors import UserError
+from hashhuman.io import lock
 from hashhuman.io.lock import alone, holder_of
 from tests.processes import PATIENCE
 
@@ -115,18 +118,30 @@ def test_who_holds_it_is_known_without_waiting(tmp_path):
     assert (tmp_path / ".a.lock").exists() and holder_of(tmp_path / "a") is None  # it was left behind
     (tmp_path / ".b.lock").symlink_to(".a.lock")
     os.mkfifo(tmp_path / ".c.lock")
-    assert holder_of(tmp_path / "b") is None and holder_of(tmp_path / "c") is None
+    (tmp_path / ".d.lock").mkdir()
+    assert all(holder_of(tmp_path / name) is None for name in "bcd")
+
+
+def test_somebody_who_only_asks_is_not_waited_for(tmp_path):
+    """A question holds the lock for a moment, in which nothing may be refused."""
+    (tmp_path / ".a.lock").touch()
+    with (tmp_path / ".a.lock").open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(lock.PROBE / 4, fcntl.flock, (asking, fcntl.LOCK_UN)).start()
+        with alone(tmp_path / "a", wait=False):
+            pass
 
 
 def test_who_waits_says_for_what_and_how_it_goes_on(tmp_path, capfd):
     process = started_holder(tmp_path / "a")
     waiting = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path / "a", tmp_path / "note"))
     waiting.start()
-    said = ""
-    while waiting.is_alive() and "\n" not in said:
+    said, end = "", time.monotonic() + PATIENCE
+    while time.monotonic() < end and waiting.is_alive() and "\n" not in said:
         said += capfd.readouterr().out
         time.sleep(0.01)
     process.kill()
+    process.join()
     waiting.join(PATIENCE)
     folder = re.escape(str(tmp_path / "a"))
     how = "this command goes on by itself when that has ended; Ctrl-C gives up"
