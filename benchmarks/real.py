@@ -219,6 +219,8 @@ def main() -> None:
     arguments = parser.parse_args(known)
     if arguments.part == "views" and arguments.runs is None:
         parser.error("views needs --runs, the folder in which `score` kept the runs")
+    if overrides and arguments.part in ("inputs", "views"):
+        parser.error(f"{arguments.part} trains nothing: leave out what stands after --")
     rows = []
     for scene in arguments.scenes:
         subject = arguments.workspace / "subjects" / scene.name
