@@ -37,7 +37,7 @@ class Cells:
         """Cells with more marks: those of all cells within `distance` (m) of a marked one, along each axis.
 
         Parts differ in size, so each has its own number of cells. That of the smallest cells would do for all, but mark
-        several times as much around the trunk, all of which would be sampled.
+        more than is needed around trunk and legs.
         """
         parts = self.marked.view(-1, 1, *[self.resolution] * 3)
         wider = [dilated(part, math.ceil(distance / side)) for part, side in zip(parts, self.sides, strict=True)]
